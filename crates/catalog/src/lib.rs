@@ -1,0 +1,1 @@
+//! What is known? Entries, slots, runs and memos.

@@ -1,0 +1,1 @@
+//! The thrifty command: one file a verb.

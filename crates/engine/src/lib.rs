@@ -1,0 +1,1 @@
+//! What now? Looks up, runs once, publishes, schedules and explains.

@@ -1,0 +1,1 @@
+//! What does the code do? Python source to a fingerprint that layout and names of locals cannot move.

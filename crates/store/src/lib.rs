@@ -1,0 +1,1 @@
+//! Where are the bytes? Content-addressed blobs, verified before use.
