@@ -1,1 +1,24 @@
-//! What is known? Entries, slots, runs and memos.
+//! WHAT is known?
+//!
+//! A [`Catalog`] keeps facts, never bytes: which [`Entry`] answers which key, who is computing a
+//! key right now ([`Reserved`]), what happened in a run ([`Run`], [`Node`]), which blobs are
+//! referenced, and small memos. Every change is one transaction; the database's clock is the
+//! only clock for expiry and leases.
+//!
+//! [`Sqlite`] is the embedded backend. Every backend passes the suite in [`conformance`].
+
+pub mod conformance;
+mod contract;
+mod entry;
+mod error;
+mod run;
+mod sqlite;
+
+pub use contract::Catalog;
+pub use entry::{
+    BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Invalidated, NewEntry, Origin, Request,
+    Reserved, Scope, Selector, Slot, Time, Usage, Why,
+};
+pub use error::CatalogError;
+pub use run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+pub use sqlite::Sqlite;

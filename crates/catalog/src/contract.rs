@@ -1,0 +1,124 @@
+//! The contract of a catalog.
+
+use std::time::Duration;
+
+use thrifty_key::{Digest, Key};
+
+use crate::entry::{
+    BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
+    Scope, Selector, Time, Usage,
+};
+use crate::error::CatalogError;
+use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+
+/// What is known about operations, and the only clock.
+///
+/// Implementations are shared by threads and, on disk, by processes. A method either did all it
+/// says in one transaction or nothing; [`CatalogError::is_certain`] tells whether a failed call
+/// certainly did nothing.
+pub trait Catalog: Send + Sync {
+    /// The database's clock, which never runs backwards.
+    fn now(&self) -> Result<Time, CatalogError>;
+
+    /// Looks up keys, in one request. Expiry and age are judged by the database's clock.
+    fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError>;
+
+    /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
+    /// claim has a reservation, in the transaction that inserts.
+    fn commit(
+        &self,
+        scope: &Scope,
+        entry: &NewEntry,
+        claim: &Claim,
+    ) -> Result<Committed, CatalogError>;
+
+    /// Takes the slot of a key for `lease`, if it is free or its lease has passed.
+    fn reserve(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        nonce: u128,
+        lease: Duration,
+    ) -> Result<Reserved, CatalogError>;
+
+    /// Prolongs a reservation; `false` if it is lost.
+    fn heartbeat(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        claim: &Claim,
+        lease: Duration,
+    ) -> Result<bool, CatalogError>;
+
+    /// Gives a reservation back. Does nothing if it is lost.
+    fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError>;
+
+    /// Removes the selected entries and raises the epoch of their slots, so that nothing begun
+    /// before can come back. `None` as scope selects in all scopes.
+    fn invalidate(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+    ) -> Result<Invalidated, CatalogError>;
+
+    /// The selected entries, whole, most recent first, `limit` at most.
+    fn entries(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        limit: usize,
+    ) -> Result<Vec<Entry>, CatalogError>;
+
+    /// Adds to the use counts of entries; unknown ids are passed over.
+    fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError>;
+
+    /// A live blob of this content, protected from collection for `pin`.
+    fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError>;
+
+    /// Marks as condemned every blob that no entry references and nothing pins, and that was
+    /// last used more than `grace` ago; returns all condemned blobs. With `dry_run` nothing is
+    /// marked.
+    fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError>;
+
+    /// Forgets condemned blobs whose bytes were deleted.
+    fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError>;
+
+    /// Every blob known, live or condemned.
+    fn blobs(&self) -> Result<Vec<BlobRef>, CatalogError>;
+
+    /// Begins a run; its id is new.
+    fn begin_run(&self, scope: &Scope, run: &NewRun) -> Result<RunId, CatalogError>;
+
+    /// Adds or replaces nodes of a run, by their number.
+    fn record(&self, run: &RunId, nodes: &[Node]) -> Result<(), CatalogError>;
+
+    /// Ends a run.
+    fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError>;
+
+    /// Runs, most recent first.
+    fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError>;
+
+    /// The nodes of a run, by number.
+    fn nodes(&self, run: &RunId) -> Result<Vec<Node>, CatalogError>;
+
+    /// Counts and seconds by operation and outcome.
+    fn totals(&self, scope: Option<&Scope>) -> Result<Vec<Totals>, CatalogError>;
+
+    /// Keeps source texts by digest, for differences.
+    fn put_texts(&self, texts: &[(Digest, &str)]) -> Result<(), CatalogError>;
+
+    /// A source text kept before.
+    fn text(&self, digest: &Digest) -> Result<Option<String>, CatalogError>;
+
+    /// A memo: a small fact that may be lost at any time.
+    fn recall(&self, table: &str, name: &[u8]) -> Result<Option<Vec<u8>>, CatalogError>;
+
+    /// Keeps memos of one table.
+    fn remember(&self, table: &str, memos: &[(&[u8], &[u8])]) -> Result<(), CatalogError>;
+
+    /// Checks the catalog's own integrity; each finding is one line of text.
+    fn check(&self) -> Result<Vec<String>, CatalogError>;
+
+    /// Gives free space back to the medium.
+    fn compact(&self) -> Result<(), CatalogError>;
+}

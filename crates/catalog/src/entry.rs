@@ -1,0 +1,243 @@
+//! Entries, slots, claims and what can be asked of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thrifty_key::{Digest, Ingredients, Key};
+
+use crate::run::RunId;
+
+/// Milliseconds since 1970 by the database's clock.
+pub type Time = i64;
+
+/// Who shares entries: part of every primary key, never of a digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The project.
+    pub project: String,
+    /// The domain within the project, such as `development` or `production`.
+    pub domain: String,
+}
+
+/// The number of an entry, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EntryId(pub i64);
+
+/// The physical name of a blob: content, and which upload of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// BLAKE3 of the bytes.
+    pub digest: Digest,
+    /// Tells uploads of the same bytes apart.
+    pub generation: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// Where an entry came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The run that computed it.
+    pub run: Option<RunId>,
+    /// The number of the node within that run.
+    pub node: u32,
+    /// The host that computed it.
+    pub host: String,
+    /// The user who computed it.
+    pub user: String,
+}
+
+/// An entry to be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The key it answers.
+    pub key: Key,
+    /// The name of the operation.
+    pub operation: String,
+    /// What the key was made of.
+    pub ingredients: Ingredients,
+    /// The output: a record in the entry format, opaque here.
+    pub output: Vec<u8>,
+    /// The value digest of the output.
+    pub output_digest: Digest,
+    /// The blobs the output needs.
+    pub blobs: Vec<BlobRef>,
+    /// How long the computation took.
+    pub cost: Duration,
+    /// How long the entry is valid; `None` for ever.
+    pub expires_in: Option<Duration>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// An entry as the catalog keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub id: EntryId,
+    /// Who shares it.
+    pub scope: Scope,
+    /// The key it answers.
+    pub key: Key,
+    /// The name of the operation.
+    pub operation: String,
+    /// What the key was made of.
+    pub ingredients: Ingredients,
+    /// The output record.
+    pub output: Vec<u8>,
+    /// The value digest of the output.
+    pub output_digest: Digest,
+    /// The blobs the output needs.
+    pub blobs: Vec<BlobRef>,
+    /// Bytes: the record and its blobs.
+    pub size: u64,
+    /// How long the computation took.
+    pub cost: Duration,
+    /// When it was committed.
+    pub created_at: Time,
+    /// When it ceases to be valid.
+    pub expires_at: Option<Time>,
+    /// When it was last a hit, or committed.
+    pub used_at: Time,
+    /// How often it was a hit.
+    pub hits: u64,
+    /// Where it came from.
+    pub origin: Origin,
+    /// A later computation of the same key gave another output.
+    pub nondeterministic: bool,
+}
+
+/// One key to look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// The key.
+    pub key: Key,
+    /// The oldest entry the reader accepts.
+    pub max_age: Option<Duration>,
+}
+
+/// What a lookup found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A valid entry.
+    Hit(Hit),
+    /// None, and the slot a computation must be committed to.
+    Miss(Slot, Why),
+}
+
+/// What a consumer needs of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The entry.
+    pub entry: EntryId,
+    /// The output record.
+    pub output: Vec<u8>,
+    /// The value digest of the output.
+    pub output_digest: Digest,
+    /// How long the computation took.
+    pub cost: Duration,
+    /// When it was committed.
+    pub created_at: Time,
+    /// When it ceases to be valid.
+    pub expires_at: Option<Time>,
+    /// The run that computed it.
+    pub run: Option<RunId>,
+}
+
+/// Why there is no valid entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// There is no entry.
+    Absent,
+    /// Its writer's expiry has passed.
+    Expired,
+    /// It is older than the reader accepts.
+    TooOld,
+    /// Its row does not match its seal; it was removed.
+    Corrupt,
+}
+
+/// The state of a key at the time of a lookup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Raised by every invalidation; a commit under an older epoch is refused.
+    pub epoch: i64,
+}
+
+/// What a commit stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The epoch seen before the computation began.
+    pub epoch: i64,
+    /// Fence and nonce of the reservation, if there is one.
+    pub reservation: Option<(i64, u128)>,
+    /// Replace an entry that is already there, and raise the epoch.
+    pub replace: bool,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// The entry is visible.
+    Stored(EntryId),
+    /// An equal output was there already.
+    Same(EntryId),
+    /// Another output was there already; it stays, and is marked as nondeterministic.
+    Different(EntryId),
+    /// The claim is stale: the slot was invalidated or taken over.
+    Fenced,
+    /// A blob of the entry was collected meanwhile.
+    BlobGone(BlobRef),
+}
+
+/// What became of an attempt to reserve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// Taken: compute, and commit with this claim.
+    Taken(Claim),
+    /// Somebody else has it for this long at most.
+    Held(Duration),
+}
+
+/// Which entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// These entries.
+    pub ids: Option<Vec<EntryId>>,
+    /// Keys that begin with these hexadecimal digits.
+    pub key_prefix: Option<String>,
+    /// Operations whose name matches this glob pattern (`*`, `?`, `[…]`), whole, or its part
+    /// behind the last `.` or `:`.
+    pub operation: Option<String>,
+    /// Entries computed in this run.
+    pub run: Option<RunId>,
+    /// Entries committed longer ago than this.
+    pub older_than: Option<Duration>,
+    /// Entries not used for longer than this.
+    pub unused_for: Option<Duration>,
+    /// Entries committed before this one.
+    pub before: Option<EntryId>,
+}
+
+/// What an invalidation did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Entries removed.
+    pub entries: u64,
+    /// Bytes they held, shared blobs counted once for each entry.
+    pub bytes: u64,
+}
+
+/// Hits of one entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many.
+    pub hits: u64,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.domain)
+    }
+}

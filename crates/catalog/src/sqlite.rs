@@ -1,0 +1,4 @@
+//! The embedded backend.
+/// A catalog in one SQLite file.
+#[derive(Debug)]
+pub struct Sqlite {}
