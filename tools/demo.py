@@ -91,7 +91,7 @@ STEPS = [
             Edit(
                 "pipeline.py", "    return models.judged", "    # unseen\n    return models.judged"
             ),
-            Edit("cleaning.py", "    hourly = ", "    # doubles exist\n\n    hourly = "),
+            Edit("cleaning.py", "    hourly = ", "    # one of each\n\n    hourly = "),
             Edit("models.py", "def classifier(", "# untrained\ndef classifier("),
         ),
     ),
