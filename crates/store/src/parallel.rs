@@ -1,0 +1,107 @@
+//! Threads for hashing that survive a fork.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use thrifty_key::Digest;
+
+/// Below this many bytes one core is faster than several.
+const WORTH_IT: usize = 128 << 10;
+/// How much of a file is read at once.
+const BLOCK: usize = 4 << 20;
+
+struct Owned {
+    process: u32,
+    pool: ThreadPool,
+}
+
+/// The threads of this process, which do not exist in a child of a fork.
+///
+/// Rayon's global pool would make the child wait for ever. The child finds the number of its
+/// parent here, leaks what it inherited (its threads are gone, dropping it would wait for them)
+/// and makes its own. No lock: a lock held by another thread at the fork would stay locked.
+static POOL: AtomicPtr<Owned> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The pool of this process; `None` if the system allows no more threads.
+pub fn pool() -> Option<&'static ThreadPool> {
+    let process = std::process::id();
+    let current = POOL.load(Ordering::Acquire);
+    // SAFETY: the pointer is null or came from `Box::leak` below and is never freed.
+    if let Some(owned) = unsafe { current.as_ref() }.filter(|owned| owned.process == process) {
+        return Some(&owned.pool);
+    }
+    let pool = ThreadPoolBuilder::new()
+        .thread_name(|n| format!("thrifty-hash-{n}"))
+        .build()
+        .ok()?;
+    let fresh: &'static mut Owned = Box::leak(Box::new(Owned { process, pool }));
+    let fresh = std::ptr::from_mut(fresh);
+    let winner = match POOL.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => fresh,
+        Err(other) => other,
+    };
+    // SAFETY: both came from `Box::leak` above and are never freed; the loser of the race is
+    // leaked with its idle threads, once a process at most.
+    Some(&unsafe { &*winner }.pool)
+}
+
+/// BLAKE3 of pieces as one text, on all cores where that is faster.
+#[derive(Default)]
+pub(crate) struct Hashing(blake3::Hasher);
+
+impl Hashing {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match pool().filter(|_| bytes.len() >= WORTH_IT) {
+            Some(pool) => pool.install(|| self.0.update_rayon(bytes)),
+            None => self.0.update(bytes),
+        };
+    }
+
+    pub(crate) fn finish(&self) -> Digest {
+        Digest::from_bytes(*self.0.finalize().as_bytes())
+    }
+}
+
+/// Digest and length of the pieces as one text.
+pub(crate) fn hash_parts(parts: &[&[u8]]) -> Digest {
+    let mut hashing = Hashing::default();
+    parts.iter().for_each(|part| hashing.update(part));
+    hashing.finish()
+}
+
+/// Digest and length of a file, read from its start to its end.
+///
+/// Reads instead of mapping: a failing disk is an error here, and a signal that kills the process
+/// under a map.
+pub(crate) fn hash_file(file: &File) -> io::Result<(Digest, u64)> {
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; size.saturating_add(1).min(BLOCK)];
+    let mut hashing = Hashing::default();
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut buffer, length) {
+            Ok(0) => return Ok((hashing.finish(), length)),
+            Ok(count) => {
+                hashing.update(&buffer[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs both, at once where `bytes` of work make that faster.
+pub(crate) fn both<A: Send, B: Send>(
+    bytes: usize,
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    match pool().filter(|_| bytes >= WORTH_IT) {
+        Some(pool) => pool.join(one, other),
+        None => (one(), other()),
+    }
+}
