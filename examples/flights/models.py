@@ -146,5 +146,5 @@ def importances(model: Pipeline, rows: DataFrame) -> dict[str, float]:
     lost = permutation_importance(
         model, sample[columns], sample[TARGET], scoring="roc_auc", n_repeats=2, random_state=SEED
     )
-    ranked = sorted(zip(columns, lost.importances_mean, strict=True), key=lambda pair: -pair[1])
+    ranked = sorted(zip(columns, lost["importances_mean"], strict=True), key=lambda pair: -pair[1])
     return {name: float(loss) for name, loss in ranked}
