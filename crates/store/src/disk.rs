@@ -148,6 +148,9 @@ impl Disk {
 
     /// Makes a whole file durable, then visible.
     ///
+    /// Its time of change is set by the fine clock, where the kernel's own stamps move in ticks:
+    /// a write right afterwards, even in the same tick, gives it another.
+    ///
     /// A failed sync is not tried again: the kernel has forgotten which pages it did not write
     /// and would report success. The temporary goes, and the caller has to write anew.
     fn publish(
@@ -157,6 +160,10 @@ impl Disk {
         length: u64,
     ) -> Result<BlobName, PutError> {
         let failed = |error: io::Error| PutError::new(&self.root, error);
+        temporary
+            .as_file()
+            .set_modified(SystemTime::now())
+            .map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
         let name = BlobName::fresh(digest, length).map_err(|error| failed(error.into()))?;
         let (path, shard) = (self.path(&name), self.shard(&digest));
