@@ -152,7 +152,12 @@ def importances(model: Pipeline, rows: DataFrame) -> dict[str, float]:
     columns = CATEGORIES + NUMBERS
     with threadpool_limits(1):
         lost = permutation_importance(
-            model, sample[columns], sample[TARGET], scoring="roc_auc", random_state=SEED
+            model,
+            sample[columns],
+            sample[TARGET],
+            scoring="roc_auc",
+            n_repeats=1,
+            random_state=SEED,
         )
     ranked = sorted(zip(columns, lost["importances_mean"], strict=True), key=lambda pair: -pair[1])
     return {name: float(loss) for name, loss in ranked}
