@@ -1,9 +1,8 @@
 //! What can go wrong, by phase, and what the caller can do about it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use thrifty_key::Digest;
 
 use crate::BlobName;
@@ -55,10 +54,13 @@ impl PutError {
     /// The error for a failure of the system while writing at `path`.
     pub(crate) fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match Errno::from_io_error(&source) {
-            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full { path, source },
-            Some(Errno::ROFS) => Self::ReadOnly { path },
-            Some(Errno::ACCESS | Errno::PERM) => Self::Denied {
+        // By kind: errors that carry a path have lost their number.
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full { path, source }
+            }
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            ErrorKind::PermissionDenied => Self::Denied {
                 reason: "permission denied: set THRIFTY_HOME to a directory of your own".into(),
                 path,
             },

@@ -1,5 +1,7 @@
 //! Every backend and decorator keeps the contract.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 use std::sync::Arc;
 
