@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
-use thrifty_key::{Plain, plain};
 use thrifty_key::{Part, Preview};
+use thrifty_key::{Plain, plain};
 use thrifty_store::Blobs;
 use thrifty_store::disk::{self, Disk};
 use thrifty_store::filesystem::{self, Filesystem};
@@ -78,7 +78,10 @@ impl Cache {
     ///
     /// [`OpenError`], which says what to do.
     pub fn open(home: impl AsRef<Path>) -> Result<Arc<Self>, OpenError> {
-        let scope = Scope { project: "default".to_owned(), domain: "development".to_owned() };
+        let scope = Scope {
+            project: "default".to_owned(),
+            domain: "development".to_owned(),
+        };
         Self::open_scope(home, scope)
     }
 
@@ -89,14 +92,20 @@ impl Cache {
     /// As [`Cache::open`].
     pub fn open_scope(home: impl AsRef<Path>, scope: Scope) -> Result<Arc<Self>, OpenError> {
         let home = home.as_ref();
-        let directory = |source| OpenError::Directory { path: home.to_owned(), source };
+        let directory = |source| OpenError::Directory {
+            path: home.to_owned(),
+            source,
+        };
         let made = std::fs::create_dir_all(home);
         // A read-only directory serves hits all the same.
         if !home.is_dir() {
             made.map_err(directory)?;
         }
         if let Filesystem::Network(kind) = filesystem::kind(home).map_err(directory)? {
-            return Err(OpenError::Network { path: home.to_owned(), kind });
+            return Err(OpenError::Network {
+                path: home.to_owned(),
+                kind,
+            });
         }
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&home.join("catalog.sqlite"))?);
         let trust = Arc::new(CatalogTrust::new(Arc::clone(&catalog)));
@@ -110,9 +119,16 @@ impl Cache {
     ///
     /// [`OpenError`] if SQLite cannot be had in memory.
     pub fn in_memory() -> Result<Arc<Self>, OpenError> {
-        let scope = Scope { project: "default".to_owned(), domain: "development".to_owned() };
+        let scope = Scope {
+            project: "default".to_owned(),
+            domain: "development".to_owned(),
+        };
         let blobs = Arc::new(thrifty_store::memory::Memory::new());
-        Ok(Arc::new(Self::new(Arc::new(Sqlite::in_memory()?), blobs, scope)))
+        Ok(Arc::new(Self::new(
+            Arc::new(Sqlite::in_memory()?),
+            blobs,
+            scope,
+        )))
     }
 
     /// A cache over these backends.
@@ -125,8 +141,13 @@ impl Cache {
             memory: Memory::default(),
             flights: Flights::default(),
             health: Health::default(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            user: std::env::var("USER")
+                .or_else(|_| std::env::var("LOGNAME"))
+                .unwrap_or_default(),
         }
     }
 
@@ -184,7 +205,9 @@ impl Cache {
     ) -> Result<T, E> {
         let mut writer = plain::Writer::new();
         inputs.write(&mut writer);
-        let Ok(digest) = plain::digest(writer.as_bytes()) else { return compute() };
+        let Ok(digest) = plain::digest(writer.as_bytes()) else {
+            return compute();
+        };
         let operation = named(name);
         let key = operation.key([("inputs", digest)].into_iter());
         let miss = match self.look(&key, None) {
@@ -198,7 +221,10 @@ impl Cache {
             operation: &operation,
             key: Ok(key),
             ingredients: &|| {
-                let part = Part { digest, preview: Preview::text("") };
+                let part = Part {
+                    digest,
+                    preview: Preview::text(""),
+                };
                 operation.ingredients([("inputs".to_owned(), part)])
             },
             policy: Policy::default(),
@@ -227,7 +253,10 @@ impl Cache {
                 failed => {
                     own = failed;
                     let message = format!("{} failed", task.operation.name());
-                    return Err(Failure::Raised { message, cause: Arc::new(()) });
+                    return Err(Failure::Raised {
+                        message,
+                        cause: Arc::new(()),
+                    });
                 }
             };
             Ok(Product::Made(Made::new(Arc::new(()), Draft::Plain(made))))
@@ -252,7 +281,9 @@ impl Cache {
 
     /// The wall clock, for answers in memory. Entries in the catalog are judged by its clock.
     pub(crate) fn wall_clock(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
     }
 
@@ -261,15 +292,21 @@ impl Cache {
     pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {
         self.memory.forget(key);
         if let Some(entry) = answer.entry {
-            let removed = thrifty_catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
-            self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
+            let removed = thrifty_catalog::Selector {
+                ids: Some(vec![entry]),
+                ..Default::default()
+            };
+            self.health
+                .note(self.catalog.invalidate(Some(&self.scope), &removed));
         }
         self.memory.clear();
     }
 }
 
 fn read<T: Plain>(record: &Record) -> Option<T> {
-    let Record::Plain(encoding) = record else { return None };
+    let Record::Plain(encoding) = record else {
+        return None;
+    };
     let mut reader = plain::Reader::new(encoding);
     let value = T::read(&mut reader).ok()?;
     reader.is_at_end().then_some(value)

@@ -97,7 +97,9 @@ impl Cache {
                     return Computed::Failed(shared_failure(message), began.elapsed());
                 }
                 Claim::Landed(Landing::Nothing) => {}
-                Claim::Cycle => return self.run_uncached("it is part of its own computation", body),
+                Claim::Cycle => {
+                    return self.run_uncached("it is part of its own computation", body);
+                }
                 Claim::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
             }
         }
@@ -127,14 +129,22 @@ impl Cache {
                     lead.land(Landing::Answer(Arc::clone(&answer)));
                     return waited(answer, began);
                 }
-                Looked::Miss(_, Some(slot)) => claim = claim.map(|claim| CatalogClaim { epoch: slot.epoch, ..claim }),
+                Looked::Miss(_, Some(slot)) => {
+                    claim = claim.map(|claim| CatalogClaim {
+                        epoch: slot.epoch,
+                        ..claim
+                    })
+                }
                 Looked::Miss(_, None) => {}
             }
         }
         if task.policy.serialize && task.policy.mode.writes() && claim.is_some() {
             match self.take_turn(&key, &task.policy, task.interrupted) {
                 Turn::Mine(taken) => {
-                    claim = claim.map(|claim| CatalogClaim { replace: claim.replace, ..taken.claim() });
+                    claim = claim.map(|claim| CatalogClaim {
+                        replace: claim.replace,
+                        ..taken.claim()
+                    });
                     reservation = Some(taken);
                 }
                 Turn::Answered(answer) => {
@@ -149,15 +159,24 @@ impl Cache {
         let made = match body() {
             Ok(Product::Made(made)) => made,
             Ok(Product::Expanded(expansion)) => {
-                let slot = claim.filter(|_| task.policy.mode.writes()).map(|claim| (key, claim, miss));
+                let slot = claim
+                    .filter(|_| task.policy.mode.writes())
+                    .map(|claim| (key, claim, miss));
                 let uncached = not_written(&task.policy, miss);
                 return Computed::Expanded(
                     expansion,
-                    Box::new(Unfinished { began, slot, uncached, reservation }),
+                    Box::new(Unfinished {
+                        began,
+                        slot,
+                        uncached,
+                        reservation,
+                    }),
                 );
             }
             Err(failure) => {
-                if let (OnFailure::Share, Failure::Raised { message, .. }) = (task.policy.on_failure, &failure) {
+                if let (OnFailure::Share, Failure::Raised { message, .. }) =
+                    (task.policy.on_failure, &failure)
+                {
                     lead.land(Landing::Failure(message.clone()));
                 }
                 return Computed::Failed(failure, began.elapsed());
@@ -181,9 +200,16 @@ impl Cache {
         made: Made,
         spent: Duration,
     ) -> Settled {
-        let Made { object, contribution, draft } = made;
+        let Made {
+            object,
+            contribution,
+            draft,
+        } = made;
         let live = |contribution, outcome| Settled {
-            value: Value::Live { object: Arc::clone(&object), contribution },
+            value: Value::Live {
+                object: Arc::clone(&object),
+                contribution,
+            },
             outcome,
             entry: None,
             spent,
@@ -194,7 +220,10 @@ impl Cache {
             Err(reason) => return live(contribution, Outcome::NotStored(miss, reason)),
         };
         let (Some(claim), true) = (claim, task.policy.mode.writes()) else {
-            return live(contribution, Outcome::Uncached(not_written(&task.policy, miss)));
+            return live(
+                contribution,
+                Outcome::Uncached(not_written(&task.policy, miss)),
+            );
         };
         match self.publish(task, key, claim, draft, spent) {
             Published::Stored(answer, outcome) => Settled {
@@ -210,13 +239,13 @@ impl Cache {
     }
 
     /// Publishes the value of an expanded call, now that its operations are settled.
-    pub fn finish(
-        &self,
-        task: &Task<'_>,
-        unfinished: Unfinished,
-        made: Made,
-    ) -> Settled {
-        let Unfinished { began, slot, uncached, reservation } = unfinished;
+    pub fn finish(&self, task: &Task<'_>, unfinished: Unfinished, made: Made) -> Settled {
+        let Unfinished {
+            began,
+            slot,
+            uncached,
+            reservation,
+        } = unfinished;
         let spent = began.elapsed();
         let settled = match slot {
             Some((key, claim, miss)) => self.settle(task, key, miss, Some(claim), made, spent),
@@ -238,7 +267,12 @@ impl Cache {
             }
             Ok(Product::Expanded(expansion)) => Computed::Expanded(
                 expansion,
-                Box::new(Unfinished { began, slot: None, uncached: reason.to_owned(), reservation: None }),
+                Box::new(Unfinished {
+                    began,
+                    slot: None,
+                    uncached: reason.to_owned(),
+                    reservation: None,
+                }),
             ),
             Err(failure) => Computed::Failed(failure, began.elapsed()),
         }
@@ -247,13 +281,21 @@ impl Cache {
     /// Who computed it: part of every entry.
     pub(crate) fn origin(&self, run: &(Option<RunId>, u32)) -> Origin {
         let (run, node) = run.clone();
-        Origin { run, node, host: self.host.clone(), user: self.user.clone() }
+        Origin {
+            run,
+            node,
+            host: self.host.clone(),
+            user: self.user.clone(),
+        }
     }
 }
 
 fn uncached_value(made: Made, reason: String, spent: Duration) -> Settled {
     Settled {
-        value: Value::Live { object: Arc::clone(&made.object), contribution: made.contribution },
+        value: Value::Live {
+            object: Arc::clone(&made.object),
+            contribution: made.contribution,
+        },
         outcome: Outcome::Uncached(reason),
         entry: None,
         spent,
@@ -280,5 +322,8 @@ fn waited(answer: Arc<Answer>, began: Instant) -> Computed {
 }
 
 fn shared_failure(message: String) -> Failure {
-    Failure::Raised { cause: Arc::new(message.clone()), message }
+    Failure::Raised {
+        cause: Arc::new(message.clone()),
+        message,
+    }
 }

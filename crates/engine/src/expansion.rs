@@ -20,7 +20,11 @@ pub struct Gathered {
 pub(crate) fn gather(output: Draft, taken: Vec<Taken>) -> Made {
     let contribution = contribution(&output, &taken).ok();
     match fill(output, &taken) {
-        Ok(draft) => Made { object: Arc::new(()), contribution, draft: Ok(draft) },
+        Ok(draft) => Made {
+            object: Arc::new(()),
+            contribution,
+            draft: Ok(draft),
+        },
         Err(output) => Made {
             object: Arc::new(Gathered { output, taken }),
             contribution,
@@ -32,7 +36,9 @@ pub(crate) fn gather(output: Draft, taken: Vec<Taken>) -> Made {
 fn contribution(output: &Draft, taken: &[Taken]) -> Result<Vec<u8>, RecordError> {
     Ok(match output {
         Draft::Edge(number) => {
-            let taken = usize::try_from(*number).ok().and_then(|number| taken.get(number));
+            let taken = usize::try_from(*number)
+                .ok()
+                .and_then(|number| taken.get(number));
             taken
                 .and_then(|taken| taken.value.contribution_at(&taken.steps))
                 .ok_or(PlainError::Edge(*number))?
@@ -48,7 +54,11 @@ fn contribution(output: &Draft, taken: &[Taken]) -> Result<Vec<u8>, RecordError>
 
 /// The draft without edges; or as it was, if one of them leads to nothing that is stored.
 fn fill(output: Draft, taken: &[Taken]) -> Result<Draft, Draft> {
-    if can_fill(&output, taken) { Ok(replace(output, taken)) } else { Err(output) }
+    if can_fill(&output, taken) {
+        Ok(replace(output, taken))
+    } else {
+        Err(output)
+    }
 }
 
 fn can_fill(output: &Draft, taken: &[Taken]) -> bool {
@@ -67,15 +77,18 @@ fn replace(output: Draft, taken: &[Taken]) -> Draft {
             let parts = parts.into_iter().map(|part| replace(part, taken)).collect();
             Draft::Composite { container, parts }
         }
-        Draft::Hashed { digest, value } => {
-            Draft::Hashed { digest, value: Box::new(replace(*value, taken)) }
-        }
+        Draft::Hashed { digest, value } => Draft::Hashed {
+            digest,
+            value: Box::new(replace(*value, taken)),
+        },
         other => other,
     }
 }
 
 fn stored(number: u64, taken: &[Taken]) -> Option<Draft> {
     let taken = taken.get(usize::try_from(number).ok()?)?;
-    let Value::Known(answer) = &taken.value else { return None };
+    let Value::Known(answer) = &taken.value else {
+        return None;
+    };
     Some(Draft::Stored(answer.record.select(&taken.steps)?))
 }

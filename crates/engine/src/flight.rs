@@ -68,7 +68,11 @@ impl Flights {
                     landed: Condvar::new(),
                 });
                 board.flights.insert(*key, Arc::clone(&flight));
-                return Claim::Lead(Lead { flights: self, flight, landing: Landing::Nothing });
+                return Claim::Lead(Lead {
+                    flights: self,
+                    flight,
+                    landing: Landing::Nothing,
+                });
             };
             if board.leads_to(&flight, me) {
                 return Claim::Cycle;
@@ -107,7 +111,9 @@ impl Flight {
             if let Some(landing) = &*landing {
                 return Some(landing.clone());
             }
-            let timeout = self.landed.wait_for(&mut landing, Duration::from_millis(50));
+            let timeout = self
+                .landed
+                .wait_for(&mut landing, Duration::from_millis(50));
             if timeout.timed_out() && landing.is_none() {
                 let stop = parking_lot::MutexGuard::unlocked(&mut landing, interrupted);
                 if stop {

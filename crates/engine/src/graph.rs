@@ -133,7 +133,11 @@ pub struct Made {
 impl Made {
     /// A value with a draft, which says what it contributes.
     pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
-        Self { object, contribution: draft.contribution().ok(), draft: Ok(draft) }
+        Self {
+            object,
+            contribution: draft.contribution().ok(),
+            draft: Ok(draft),
+        }
     }
 }
 
@@ -188,8 +192,12 @@ impl Node {
     ) -> Result<Vec<(&str, Digest)>, String> {
         let of = |input: &Input| {
             plain::fold(&input.encoding, &mut |number| {
-                let edge = usize::try_from(number).ok().and_then(|number| contributions.get(number));
-                edge.cloned().flatten().ok_or(plain::PlainError::Edge(number))
+                let edge = usize::try_from(number)
+                    .ok()
+                    .and_then(|number| contributions.get(number));
+                edge.cloned()
+                    .flatten()
+                    .ok_or(plain::PlainError::Edge(number))
             })
         };
         self.inputs
@@ -203,8 +211,15 @@ impl Node {
 
     /// All its ingredients, given the digests of its inputs.
     pub(crate) fn ingredients(&self, digests: &[Digest]) -> Ingredients {
-        self.operation.ingredients(self.inputs.iter().zip(digests).map(|(input, digest)| {
-            (input.name.clone(), Part { digest: *digest, preview: input.preview.clone() })
-        }))
+        self.operation
+            .ingredients(self.inputs.iter().zip(digests).map(|(input, digest)| {
+                (
+                    input.name.clone(),
+                    Part {
+                        digest: *digest,
+                        preview: input.preview.clone(),
+                    },
+                )
+            }))
     }
 }

@@ -9,7 +9,9 @@ impl Schedule<'_> {
     /// The settled operations, as the catalog keeps them. Operations nothing asked for are left
     /// out.
     pub fn history(&self) -> Vec<Node> {
-        (0..self.len()).filter_map(|number| self.history_of(number)).collect()
+        (0..self.len())
+            .filter_map(|number| self.history_of(number))
+            .collect()
     }
 
     fn history_of(&self, number: usize) -> Option<Node> {

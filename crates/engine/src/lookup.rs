@@ -56,13 +56,20 @@ impl Cache {
     /// Looks up one key in the catalog, whatever memory says.
     pub(crate) fn look_again(&self, key: &Key, max_age: Option<Duration>) -> Looked {
         let request = Request { key: *key, max_age };
-        self.ask(&[request]).pop().unwrap_or(Looked::Miss(Miss::Unavailable, None))
+        self.ask(&[request])
+            .pop()
+            .unwrap_or(Looked::Miss(Miss::Unavailable, None))
     }
 
     /// The state of a key's slot, where the cache is not to be read.
     pub(crate) fn slot(&self, key: &Key) -> Option<Slot> {
-        let request = Request { key: *key, max_age: Some(Duration::ZERO) };
-        let found = self.health.note(self.catalog.lookup(&self.scope, &[request]))?;
+        let request = Request {
+            key: *key,
+            max_age: Some(Duration::ZERO),
+        };
+        let found = self
+            .health
+            .note(self.catalog.lookup(&self.scope, &[request]))?;
         match found.first()? {
             Found::Miss(slot, _) => Some(*slot),
             Found::Hit(_) => None,
@@ -70,7 +77,8 @@ impl Cache {
     }
 
     fn remembered(&self, key: &Key, max_age: Option<Duration>) -> Option<Arc<Answer>> {
-        self.memory.get(key, self.catalog.changes(), self.wall_clock(), max_age)
+        self.memory
+            .get(key, self.catalog.changes(), self.wall_clock(), max_age)
     }
 
     fn ask(&self, requests: &[Request]) -> Vec<Looked> {
@@ -104,8 +112,12 @@ impl Cache {
                 Looked::Hit(answer, Outcome::HitLocal)
             }
             Err(_) => {
-                let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
-                self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
+                let removed = Selector {
+                    ids: Some(vec![entry]),
+                    ..Selector::default()
+                };
+                self.health
+                    .note(self.catalog.invalidate(Some(&self.scope), &removed));
                 Looked::Miss(Miss::Unreadable, self.slot(key))
             }
         }

@@ -40,7 +40,11 @@ impl Memory {
         if inner.changes != changes {
             return None;
         }
-        inner.answers.get(key).filter(|answer| answer.is_valid(now, max_age)).cloned()
+        inner
+            .answers
+            .get(key)
+            .filter(|answer| answer.is_valid(now, max_age))
+            .cloned()
     }
 
     /// Keeps an answer that was true at this state of the change counter.

@@ -70,7 +70,12 @@ impl Cache {
             Err(error) => return Published::Failed(error.to_string()),
         };
         let entry = self.entry(task, key, &answer, cost);
-        let texts: Vec<_> = task.operation.texts().iter().map(|(digest, text)| (*digest, text.as_str())).collect();
+        let texts: Vec<_> = task
+            .operation
+            .texts()
+            .iter()
+            .map(|(digest, text)| (*digest, text.as_str()))
+            .collect();
         let changes = self.catalog.changes();
         let committed = self
             .catalog
@@ -82,13 +87,7 @@ impl Cache {
         self.committed(key, answer, committed, changes)
     }
 
-    fn committed(
-        &self,
-        key: Key,
-        answer: Answer,
-        committed: Committed,
-        changes: u64,
-    ) -> Published {
+    fn committed(&self, key: Key, answer: Answer, committed: Committed, changes: u64) -> Published {
         let (id, outcome) = match committed {
             Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
             // The entry holds another value than this one: the consumer gets what was computed,
@@ -99,7 +98,10 @@ impl Cache {
                 return Published::Failed(format!("blob {} was collected meanwhile", blob.digest));
             }
         };
-        let answer = Arc::new(Answer { entry: id, ..answer });
+        let answer = Arc::new(Answer {
+            entry: id,
+            ..answer
+        });
         if matches!(committed, Committed::Stored(_)) && answer.expires_at.is_none() {
             self.memory.put(key, Arc::clone(&answer), changes);
         }
@@ -129,17 +131,33 @@ impl Cache {
             Draft::Plain(encoding) => Record::Plain(encoding),
             Draft::Stored(record) => record,
             Draft::Edge(_) => return Err(WriteError::Edge),
-            Draft::Hashed { digest, value } => {
-                Record::Hashed { digest, value: Box::new(self.write(*value)?) }
-            }
+            Draft::Hashed { digest, value } => Record::Hashed {
+                digest,
+                value: Box::new(self.write(*value)?),
+            },
             Draft::Composite { container, parts } => {
                 let parts: Result<_, _> = parts.into_iter().map(|part| self.write(part)).collect();
-                Record::Composite { container, parts: parts? }
+                Record::Composite {
+                    container,
+                    parts: parts?,
+                }
             }
-            Draft::Object { codec, digest, header, buffers } => {
-                let buffers: Result<_, _> =
-                    buffers.into_iter().map(|source| self.write_buffer(source)).collect();
-                Record::Object(Object { codec, digest, header, buffers: buffers? })
+            Draft::Object {
+                codec,
+                digest,
+                header,
+                buffers,
+            } => {
+                let buffers: Result<_, _> = buffers
+                    .into_iter()
+                    .map(|source| self.write_buffer(source))
+                    .collect();
+                Record::Object(Object {
+                    codec,
+                    digest,
+                    header,
+                    buffers: buffers?,
+                })
             }
         })
     }

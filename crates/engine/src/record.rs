@@ -182,12 +182,14 @@ impl Record {
 
     /// The part that the steps lead to, if the record says so without loading anything.
     pub fn select(&self, steps: &[Step]) -> Option<Self> {
-        let Some((step, rest)) = steps.split_first() else { return Some(self.clone()) };
+        let Some((step, rest)) = steps.split_first() else {
+            return Some(self.clone());
+        };
         match self {
             Self::Hashed { value, .. } => value.select(steps),
-            Self::Composite { container, parts } => {
-                parts.get(container.position(step, parts.len())?)?.select(rest)
-            }
+            Self::Composite { container, parts } => parts
+                .get(container.position(step, parts.len())?)?
+                .select(rest),
             Self::Plain(encoding) => Self::Plain(step.within(encoding)?).select(rest),
             Self::Object(_) => None,
         }
@@ -245,7 +247,9 @@ pub struct Step(pub Vec<u8>);
 
 impl Step {
     fn index(&self, length: usize) -> Option<usize> {
-        let Ok(Token::Int(bytes)) = Reader::new(&self.0).token() else { return None };
+        let Ok(Token::Int(bytes)) = Reader::new(&self.0).token() else {
+            return None;
+        };
         if bytes.len() > 8 {
             return None;
         }
@@ -253,7 +257,11 @@ impl Step {
         let mut wide = [if negative { 0xff } else { 0 }; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
         let index = i64::from_le_bytes(wide);
-        let index = if index < 0 { index.checked_add_unsigned(length as u64)? } else { index };
+        let index = if index < 0 {
+            index.checked_add_unsigned(length as u64)?
+        } else {
+            index
+        };
         usize::try_from(index).ok().filter(|index| *index < length)
     }
 
@@ -288,5 +296,9 @@ pub fn contribution_of_part(whole: &[u8], steps: &[Step]) -> Vec<u8> {
 
 /// The catalog's name for a blob of the store.
 pub fn reference(name: &BlobName) -> BlobRef {
-    BlobRef { digest: name.digest, generation: name.generation, length: name.length }
+    BlobRef {
+        digest: name.digest,
+        generation: name.generation,
+        length: name.length,
+    }
 }

@@ -40,7 +40,12 @@ struct Lone {
 
 impl Recorder {
     pub(crate) fn new(catalog: Arc<dyn Catalog>, scope: Scope) -> Self {
-        Self { catalog, scope, writer: Mutex::default(), lone: Mutex::default() }
+        Self {
+            catalog,
+            scope,
+            writer: Mutex::default(),
+            lone: Mutex::default(),
+        }
     }
 
     /// Begins a run; `None` if the catalog does not take it.
@@ -81,7 +86,14 @@ impl Recorder {
 
     fn lone_run(&self, lone: &mut Lone) -> Option<RunId> {
         let name = lone.name.clone();
-        lone.run.get_or_insert_with(|| self.begin(&NewRun { name, ..NewRun::default() })).clone()
+        lone.run
+            .get_or_insert_with(|| {
+                self.begin(&NewRun {
+                    name,
+                    ..NewRun::default()
+                })
+            })
+            .clone()
     }
 
     /// Counts a lone hit of an entry; `node` describes the first.
@@ -120,7 +132,9 @@ impl Recorder {
     /// Writes everything that is not written yet, and waits for it.
     pub fn flush(&self) {
         self.write_lone(&mut self.lone.lock());
-        let Some(writer) = self.writer.lock().clone() else { return };
+        let Some(writer) = self.writer.lock().clone() else {
+            return;
+        };
         let (done, wait) = mpsc::channel();
         if writer.send(Message::Flush(done)).is_ok() {
             _ = wait.recv();
@@ -145,7 +159,9 @@ impl Recorder {
             let catalog = Arc::clone(&self.catalog);
             let work = move || write(catalog.as_ref(), &messages);
             // Without a thread the messages are dropped with their receiver: history is lost.
-            _ = std::thread::Builder::new().name("thrifty-history".to_owned()).spawn(work);
+            _ = std::thread::Builder::new()
+                .name("thrifty-history".to_owned())
+                .spawn(work);
             sender
         });
         _ = sender.send(message);

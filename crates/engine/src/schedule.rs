@@ -103,7 +103,10 @@ impl<'a> Schedule<'a> {
     /// A graph to be settled. Edges refer to nodes by their position.
     pub fn new(cache: Arc<Cache>, nodes: Vec<Node>, options: Options<'a>) -> Self {
         let workers = Workers::new(options.workers);
-        let begun = Event::Begun { run: options.run.clone(), operations: nodes.len() };
+        let begun = Event::Begun {
+            run: options.run.clone(),
+            operations: nodes.len(),
+        };
         (options.listener)(&begun);
         Self {
             cache,
@@ -195,14 +198,22 @@ impl<'a> Schedule<'a> {
     /// again and again is closed as failed.
     pub fn reopen(&mut self, number: usize, reason: &str) -> bool {
         let slate = &mut self.nodes[number];
-        let State::Closed(Ok(settled)) = &slate.state else { return true };
+        let State::Closed(Ok(settled)) = &slate.state else {
+            return true;
+        };
         if let (Some(key), Value::Known(answer)) = (&slate.key, &settled.value) {
             self.cache.discard(key, answer);
         }
         slate.losses += 1;
         if slate.losses >= PATIENCE {
-            let message = format!("the result of {} cannot be read back: {reason}", slate.node.operation.name());
-            let failure = Failure::Raised { cause: Arc::new(message.clone()), message };
+            let message = format!(
+                "the result of {} cannot be read back: {reason}",
+                slate.node.operation.name()
+            );
+            let failure = Failure::Raised {
+                cause: Arc::new(message.clone()),
+                message,
+            };
             slate.state = State::Closed(Err(Problem::Failed(failure)));
             return false;
         }
@@ -210,7 +221,10 @@ impl<'a> Schedule<'a> {
         if let Some(key) = slate.key {
             self.leaders.remove(&key);
         }
-        self.tell(&Event::Reopened { number, reason: reason.to_owned() });
+        self.tell(&Event::Reopened {
+            number,
+            reason: reason.to_owned(),
+        });
         self.demand(number);
         true
     }
@@ -271,10 +285,17 @@ impl<'a> Schedule<'a> {
                 continue;
             }
             if policy.mode.reads() && self.nodes[number].losses == 0 {
-                requests.push(Request { key, max_age: policy.max_age });
+                requests.push(Request {
+                    key,
+                    max_age: policy.max_age,
+                });
                 asking.push(number);
             } else {
-                let miss = if policy.mode.reads() { Miss::Unreadable } else { Miss::Refresh };
+                let miss = if policy.mode.reads() {
+                    Miss::Unreadable
+                } else {
+                    Miss::Refresh
+                };
                 self.missed.push((number, miss, self.cache.slot(&key)));
             }
         }
@@ -283,7 +304,13 @@ impl<'a> Schedule<'a> {
                 Looked::Hit(answer, outcome) => {
                     let entry = answer.entry;
                     let value = Value::Known(answer);
-                    let settled = Settled { value, outcome, entry, spent: Duration::ZERO, made: None };
+                    let settled = Settled {
+                        value,
+                        outcome,
+                        entry,
+                        spent: Duration::ZERO,
+                        made: None,
+                    };
                     self.close(number, Ok(settled));
                 }
                 Looked::Miss(miss, slot) => self.missed.push((number, miss, slot)),
@@ -312,8 +339,11 @@ impl<'a> Schedule<'a> {
 
     fn derive_key(&mut self, number: usize) {
         let node = Arc::clone(&self.nodes[number].node);
-        let contributions: Vec<_> =
-            self.taken(number).iter().map(|taken| taken.value.contribution_at(&taken.steps)).collect();
+        let contributions: Vec<_> = self
+            .taken(number)
+            .iter()
+            .map(|taken| taken.value.contribution_at(&taken.steps))
+            .collect();
         let slate = &mut self.nodes[number];
         match (&node.unkeyed, node.input_digests(&contributions)) {
             (Some(reason), _) => slate.reason = Some(reason.clone()),
@@ -327,16 +357,24 @@ impl<'a> Schedule<'a> {
 
     /// What the edges of an operation lead to; they are settled.
     fn taken(&self, number: usize) -> Vec<Taken> {
-        self.nodes[number].node.edges.iter().filter_map(|edge| self.take(edge)).collect()
+        self.nodes[number]
+            .node
+            .edges
+            .iter()
+            .filter_map(|edge| self.take(edge))
+            .collect()
     }
 
     /// What an edge leads to, if it is settled.
     pub fn take(&self, edge: &Edge) -> Option<Taken> {
-        let From::Node(from) = edge.from else { return None };
+        let From::Node(from) = edge.from else {
+            return None;
+        };
         match &self.nodes[from].state {
-            State::Closed(Ok(settled)) => {
-                Some(Taken { value: settled.value.clone(), steps: edge.steps.clone() })
-            }
+            State::Closed(Ok(settled)) => Some(Taken {
+                value: settled.value.clone(),
+                steps: edge.steps.clone(),
+            }),
             _ => None,
         }
     }
@@ -357,11 +395,14 @@ impl<'a> Schedule<'a> {
             let job = self.job(number, miss, slot);
             let done = self.done.0.clone();
             let stop = self.workers.stop_flag();
-            self.workers.run(self.running, Box::new(move || {
-                let computed = job.compute_guarded(&|| stop.is_set());
-                // Nobody listens if the run was interrupted.
-                _ = done.send((number, computed));
-            }));
+            self.workers.run(
+                self.running,
+                Box::new(move || {
+                    let computed = job.compute_guarded(&|| stop.is_set());
+                    // Nobody listens if the run was interrupted.
+                    _ = done.send((number, computed));
+                }),
+            );
             self.running += 1;
         }
     }
@@ -373,10 +414,15 @@ impl<'a> Schedule<'a> {
         Job {
             cache: Arc::clone(&self.cache),
             node: Arc::clone(&slate.node),
-            key: slate.key.ok_or_else(|| slate.reason.clone().unwrap_or_default()),
+            key: slate
+                .key
+                .ok_or_else(|| slate.reason.clone().unwrap_or_default()),
             digests: slate.digests.clone(),
             taken: self.taken(number),
-            run: (self.options.run.clone(), u32::try_from(number).unwrap_or(u32::MAX)),
+            run: (
+                self.options.run.clone(),
+                u32::try_from(number).unwrap_or(u32::MAX),
+            ),
             miss,
             slot,
         }
@@ -397,9 +443,18 @@ impl<'a> Schedule<'a> {
                 self.tell(&Event::Expanded { number, operations });
                 let mut edges = expansion.edges;
                 edges.iter_mut().for_each(place);
-                self.expand(number, Expanded { output: expansion.output, edges, unfinished: *unfinished });
+                self.expand(
+                    number,
+                    Expanded {
+                        output: expansion.output,
+                        edges,
+                        unfinished: *unfinished,
+                    },
+                );
             }
-            Computed::Failed(Failure::Lost { edge, reason }, _) => self.recover(number, edge, &reason),
+            Computed::Failed(Failure::Lost { edge, reason }, _) => {
+                self.recover(number, edge, &reason)
+            }
             Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
             Computed::Failed(failure, _) => self.close(number, Err(Problem::Failed(failure))),
         }
@@ -428,11 +483,18 @@ impl<'a> Schedule<'a> {
     /// All operations that an expanded one became are settled: so is it.
     fn collapse(&mut self, number: usize) -> Option<Closing> {
         let state = std::mem::replace(&mut self.nodes[number].state, State::Open);
-        let State::Expanded(_, expanded) = state else { return None };
-        let Expanded { output, edges, unfinished } = *expanded;
-        let failed = edges.iter().filter_map(Edge::node).find(|child| {
-            matches!(self.nodes[*child].state, State::Closed(Err(_)))
-        });
+        let State::Expanded(_, expanded) = state else {
+            return None;
+        };
+        let Expanded {
+            output,
+            edges,
+            unfinished,
+        } = *expanded;
+        let failed = edges
+            .iter()
+            .filter_map(Edge::node)
+            .find(|child| matches!(self.nodes[*child].state, State::Closed(Err(_))));
         if let Some(child) = failed {
             return Some((number, Err(Problem::Upstream(child))));
         }
@@ -448,10 +510,15 @@ impl<'a> Schedule<'a> {
         Job {
             cache: Arc::clone(&self.cache),
             node: Arc::clone(&slate.node),
-            key: slate.key.ok_or_else(|| slate.reason.clone().unwrap_or_default()),
+            key: slate
+                .key
+                .ok_or_else(|| slate.reason.clone().unwrap_or_default()),
             digests: slate.digests.clone(),
             taken: Vec::new(),
-            run: (self.options.run.clone(), u32::try_from(number).unwrap_or(u32::MAX)),
+            run: (
+                self.options.run.clone(),
+                u32::try_from(number).unwrap_or(u32::MAX),
+            ),
             miss: Miss::Absent,
             slot: None,
         }
@@ -494,7 +561,12 @@ impl<'a> Schedule<'a> {
             match result {
                 Ok(settled) if matches!(settled.value, Value::Known(_)) => {
                     let outcome = Outcome::Waited;
-                    let waited = Settled { outcome, spent: Duration::ZERO, made: None, ..settled.clone() };
+                    let waited = Settled {
+                        outcome,
+                        spent: Duration::ZERO,
+                        made: None,
+                        ..settled.clone()
+                    };
                     stack.push((follower, Ok(waited)));
                 }
                 Err(problem) if share => stack.push((follower, Err(problem.clone()))),
@@ -513,11 +585,19 @@ impl<'a> Schedule<'a> {
         match &mut self.nodes[number].state {
             State::Waiting(left) => {
                 *left -= 1;
-                if *left == 0 { self.make_ready(number) } else { None }
+                if *left == 0 {
+                    self.make_ready(number)
+                } else {
+                    None
+                }
             }
             State::Expanded(left, _) => {
                 *left -= 1;
-                if *left == 0 { self.collapse(number) } else { None }
+                if *left == 0 {
+                    self.collapse(number)
+                } else {
+                    None
+                }
             }
             State::Idle | State::Open | State::Closed(_) => None,
         }
@@ -538,7 +618,13 @@ impl<'a> Schedule<'a> {
             Ok(settled) => (settled.outcome.clone(), settled.spent, settled.saved()),
             Err(problem) => (self.outcome_of(problem), Duration::ZERO, Duration::ZERO),
         };
-        self.tell(&Event::Settled { number, operation, outcome, spent, saved });
+        self.tell(&Event::Settled {
+            number,
+            operation,
+            outcome,
+            spent,
+            saved,
+        });
     }
 
     /// The outcome of an operation that has no value.
@@ -629,7 +715,8 @@ impl Job {
     fn compute(&self, interrupted: &dyn Fn() -> bool) -> Computed {
         let body: &Arc<dyn Body> = &self.node.body;
         self.with_task(interrupted, |task| {
-            self.cache.compute(task, self.miss, self.slot, &mut || body.run(&self.taken))
+            self.cache
+                .compute(task, self.miss, self.slot, &mut || body.run(&self.taken))
         })
     }
 

@@ -27,11 +27,15 @@ impl Trust for CatalogTrust {
     fn remember(&self, name: &BlobName, identity: StatIdentity) {
         // A memo that is not kept costs a verification, nothing more.
         if let Ok(memo) = rmp_serde::to_vec(&identity) {
-            _ = self.0.remember(TABLE, &[(name.to_string().as_bytes(), &memo)]);
+            _ = self
+                .0
+                .remember(TABLE, &[(name.to_string().as_bytes(), &memo)]);
         }
     }
 
     fn forget(&self, name: &BlobName) {
-        _ = self.0.remember(TABLE, &[(name.to_string().as_bytes(), &[])]);
+        _ = self
+            .0
+            .remember(TABLE, &[(name.to_string().as_bytes(), &[])]);
     }
 }

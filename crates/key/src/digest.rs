@@ -35,7 +35,12 @@ impl Digest {
 
     /// As [`Digest::of_blob`], on all cores. Worth it from about 128 KiB.
     pub fn of_blob_parallel(bytes: &[u8]) -> Self {
-        Self(*blake3::Hasher::new().update_rayon(bytes).finalize().as_bytes())
+        Self(
+            *blake3::Hasher::new()
+                .update_rayon(bytes)
+                .finalize()
+                .as_bytes(),
+        )
     }
 }
 

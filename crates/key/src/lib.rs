@@ -26,5 +26,5 @@ pub mod plain;
 pub mod tree;
 
 pub use digest::{Context, Digest, Hasher, ParseDigestError};
-pub use native::Plain;
 pub use ingredient::{DuplicatePart, Ingredients, Key, Kind, Part, Preview, digest_parts, key_of};
+pub use native::Plain;
