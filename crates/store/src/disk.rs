@@ -106,7 +106,8 @@ impl Disk {
     }
 
     fn path(&self, name: &BlobName) -> PathBuf {
-        self.shard(&name.digest).join(name.to_string())
+        let text = name.to_string();
+        self.blobs().join(&text[..2]).join(text)
     }
 
     /// Makes the directories. Checked again afterwards: somebody else may have been first.
@@ -220,16 +221,17 @@ impl Blobs for Disk {
             path: path.to_owned(),
             source,
         };
-        let mut source = open_file(path, OFlags::empty()).map_err(unreadable)?;
+        let source = open_file(path, OFlags::empty()).map_err(unreadable)?;
         if !source.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("it is not a regular file")));
         }
-        let mut temporary = self.temporary()?;
-        let failed = |error| PutError::new(&self.root, error);
-        if !links::clone_content(&source, temporary.as_file()) {
-            io::copy(&mut source, temporary.as_file_mut()).map_err(failed)?;
-        }
-        let (digest, length) = parallel::hash_file(temporary.as_file()).map_err(failed)?;
+        let temporary = self.temporary()?;
+        let copied = if links::clone_content(&source, temporary.as_file()) {
+            parallel::hash_file(temporary.as_file())
+        } else {
+            parallel::copy_file(&source, temporary.as_file())
+        };
+        let (digest, length) = copied.map_err(|error| PutError::new(&self.root, error))?;
         self.publish(temporary, digest, length)
     }
 

@@ -163,3 +163,54 @@ impl PlaceError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn errors_of_the_system_become_what_the_caller_can_do() {
+        let class = |errno: Errno| match PutError::new(Path::new("/cache"), errno.into()) {
+            PutError::Full { .. } => "full",
+            PutError::ReadOnly { .. } => "read-only",
+            PutError::Denied { .. } => "denied",
+            PutError::Unreadable { .. } => "unreadable",
+            PutError::Io { .. } => "io",
+        };
+        let full = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].map(class);
+        assert_eq!(full, ["full"; 3]);
+        assert_eq!(class(Errno::ROFS), "read-only");
+        assert_eq!([Errno::ACCESS, Errno::PERM].map(class), ["denied"; 2]);
+        let other = [
+            Errno::IO,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::STALE,
+            Errno::NOMEM,
+        ]
+        .map(class);
+        assert_eq!(other, ["io"; 5]);
+    }
+
+    #[test]
+    fn only_missing_and_corrupt_are_certain() {
+        let name = BlobName::fresh(Digest::of_blob(b"x"), 1).unwrap();
+        let corrupt = GetError::Corrupt {
+            name,
+            found: Damage::Length(2),
+        };
+        assert!(GetError::Missing { name }.is_certain_absence() && corrupt.is_certain_absence());
+        for errno in [
+            Errno::IO,
+            Errno::ACCESS,
+            Errno::MFILE,
+            Errno::NOMEM,
+            Errno::STALE,
+        ] {
+            assert!(!GetError::transient(Path::new("/cache"), errno).is_certain_absence());
+        }
+        let message = corrupt.to_string();
+        assert!(message.contains(&name.to_string()) && message.ends_with("it has 2 bytes"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Threads for hashing that survive a fork.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -80,15 +80,39 @@ pub(crate) fn hash_parts(parts: &[&[u8]]) -> Digest {
 /// Reads instead of mapping: a failing disk is an error here, and a signal that kills the process
 /// under a map.
 pub(crate) fn hash_file(file: &File) -> io::Result<(Digest, u64)> {
+    let mut hashing = Hashing::default();
+    let length = read_blocks(file, |block| {
+        hashing.update(block);
+        Ok(())
+    })?;
+    Ok((hashing.finish(), length))
+}
+
+/// Appends a file to another, each block hashed while it is written: digest and length of what
+/// was written.
+pub(crate) fn copy_file(from: &File, mut to: &File) -> io::Result<(Digest, u64)> {
+    let mut hashing = Hashing::default();
+    let length = read_blocks(from, |block| {
+        both(
+            block.len(),
+            || hashing.update(block),
+            || to.write_all(block),
+        )
+        .1
+    })?;
+    Ok((hashing.finish(), length))
+}
+
+/// Hands over a file in pieces, and returns how long it was.
+fn read_blocks(file: &File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
     let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut buffer = vec![0; size.saturating_add(1).min(BLOCK)];
-    let mut hashing = Hashing::default();
     let mut length = 0;
     loop {
         match file.read_at(&mut buffer, length) {
-            Ok(0) => return Ok((hashing.finish(), length)),
+            Ok(0) => return Ok(length),
             Ok(count) => {
-                hashing.update(&buffer[..count]);
+                each(&buffer[..count])?;
                 length += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -143,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_file_hashes_as_its_bytes_from_the_start_whatever_was_read_before() {
-        use std::io::{Read, Write};
+        use std::io::Read;
         for length in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1] {
             let bytes = vec![5; length];
             let mut file = tempfile::tempfile().unwrap();

@@ -130,17 +130,11 @@ pub fn directory(path: &Path, memo: &dyn Memo) -> Result<Manifest, ScanError> {
     let root = path
         .canonicalize()
         .map_err(|error| ScanError::unreadable(path, error))?;
-    let mut walk = Walk {
-        root: &root,
-        manifest: Manifest::default(),
-        files: Vec::new(),
-    };
-    walk.enter(&root, "")?;
     let Walk {
         mut manifest,
         files,
         ..
-    } = walk;
+    } = Walk::through(&root)?;
     let digest = |found: &Found| digest_file(&found.path, &found.metadata, memo);
     let digested: Vec<_> = match pool() {
         Some(pool) => pool.install(|| files.par_iter().map(digest).collect::<Result<_, _>>())?,
@@ -166,9 +160,25 @@ struct Walk<'a> {
     /// Holds the directories; the files follow once they are hashed.
     manifest: Manifest,
     files: Vec<Found>,
+    /// Directories not read yet. No recursion: a deep tree would take a descriptor a level.
+    ahead: Vec<(PathBuf, String)>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn through(root: &'a Path) -> Result<Self, ScanError> {
+        let ahead = vec![(root.to_owned(), String::new())];
+        let mut walk = Self {
+            root,
+            manifest: Manifest::default(),
+            files: Vec::new(),
+            ahead,
+        };
+        while let Some((directory, prefix)) = walk.ahead.pop() {
+            walk.enter(&directory, &prefix)?;
+        }
+        Ok(walk)
+    }
+
     fn enter(&mut self, directory: &Path, prefix: &str) -> Result<(), ScanError> {
         let unreadable = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => ScanError::kind(directory, "directory"),
@@ -198,13 +208,14 @@ impl Walk<'_> {
         if metadata.is_dir() {
             let added = self.manifest.add_directory(&relative);
             added.map_err(|source| in_directory(self.root, source))?;
-            return self.enter(&path, &relative);
+            self.ahead.push((path, relative));
+        } else {
+            self.files.push(Found {
+                path,
+                relative,
+                metadata,
+            });
         }
-        self.files.push(Found {
-            path,
-            relative,
-            metadata,
-        });
         Ok(())
     }
 }

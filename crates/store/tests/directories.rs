@@ -294,7 +294,7 @@ fn a_file_that_changes_while_it_is_read_has_no_digest() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
     /// Any directory with the same paths and contents has the same manifest, whatever the order
     /// of its making, and any other has another.

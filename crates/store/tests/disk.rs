@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::collections::HashSet;
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,6 +219,67 @@ fn a_full_disk_fails_the_put_and_leaves_nothing() {
         output.status.success() && said.contains("the child is done"),
         "{output:?}"
     );
+}
+
+/// Runs in a child that is killed while it writes: see the test below.
+#[test]
+fn child_to_be_killed() {
+    let Some(root) = std::env::var_os("THRIFTY_TEST_KILLED_ROOT") else {
+        return;
+    };
+    let disk = Disk::open(root).unwrap();
+    let bytes = vec![7; 300_000];
+    for round in 0_u64.. {
+        let name = disk.put(&[&round.to_le_bytes(), &bytes]).unwrap();
+        println!("put {name} {}", name.length);
+    }
+}
+
+#[test]
+fn a_writer_killed_at_any_moment_leaves_whole_blobs_and_loses_none_it_reported() {
+    let home = home();
+    let root = home.path().join("cache");
+    for kept in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_to_be_killed", "--nocapture"])
+            .env("THRIFTY_TEST_KILLED_ROOT", &root)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let reported = lines
+            .filter(|line| line.starts_with("put "))
+            .take(kept)
+            .collect::<Vec<_>>();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(reported.len(), kept);
+
+        let blobs = Verified::new(Disk::open(&root).unwrap(), Arc::new(MemoryTrust::default()));
+        let found: Vec<_> = blobs
+            .list()
+            .unwrap()
+            .map(|listed| listed.unwrap().name)
+            .collect();
+        for name in &found {
+            assert_eq!(blobs.verify(name).unwrap().len(), 300_008);
+        }
+        let texts: HashSet<_> = found
+            .iter()
+            .map(|name| format!("put {name} 300008"))
+            .collect();
+        assert!(
+            reported.iter().all(|line| texts.contains(line)),
+            "{reported:?}"
+        );
+    }
+    let disk = Disk::open(&root).unwrap();
+    for path in disk.leftovers(Duration::ZERO).unwrap() {
+        disk.remove_leftover(&path).unwrap();
+    }
+    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0);
 }
 
 #[test]
