@@ -75,6 +75,7 @@ pub fn check_detection(make: &dyn Fn() -> Box<dyn Blobs>) -> Result<(), Violatio
     run(CHECKS, make)
 }
 
+/// Each check gets a store of its own, so that none depends on another.
 fn run(checks: &[Check], make: &dyn Fn() -> Box<dyn Blobs>) -> Result<(), Violation> {
     checks.iter().try_for_each(|(check, body)| {
         body(&*make()).map_err(|error| Violation {
@@ -103,6 +104,7 @@ fn is_corrupt(blobs: &dyn Blobs, name: &BlobName) -> bool {
     matches!(blobs.open(name), Err(error @ GetError::Corrupt { .. }) if error.is_certain_absence())
 }
 
+/// What was put comes back: nothing, one byte, many parts, more than is hashed or read at once.
 fn round_trip(blobs: &dyn Blobs) -> Outcome {
     let large = noise(5 << 20);
     let (front, back) = large.split_at(1 << 20);
@@ -139,6 +141,7 @@ fn round_trip(blobs: &dyn Blobs) -> Outcome {
     Ok(())
 }
 
+/// A file of any name is copied; what happens to it afterwards does not matter.
 fn put_file(blobs: &dyn Blobs) -> Outcome {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("größe \n.bin");
@@ -164,6 +167,7 @@ fn put_file(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// Uploads of the same bytes are two blobs.
 fn two_uploads(blobs: &dyn Blobs) -> Outcome {
     let (one, two) = (blobs.put(&[b"same"])?, blobs.put(&[b"same"])?);
     ensure(one.digest == two.digest, "equal bytes have equal digests")?;
@@ -177,6 +181,7 @@ fn two_uploads(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// A blob is found under its whole name only.
 fn missing(blobs: &dyn Blobs) -> Outcome {
     let present = blobs.put(&[b"present"])?;
     let other = BlobName {
@@ -201,6 +206,7 @@ fn missing(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// Deleting an upload, late or twice, never hits another upload of the same bytes.
 fn late_delete(blobs: &dyn Blobs) -> Outcome {
     let old = blobs.put(&[b"bytes"])?;
     let new = blobs.put(&[b"bytes"])?;
@@ -222,6 +228,7 @@ fn late_delete(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// A blob set aside is gone for everybody who reads or lists.
 fn quarantine(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[b"suspect"])?;
     blobs.quarantine(&name)?;
@@ -233,6 +240,7 @@ fn quarantine(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// A consumer may write to its private map, and nobody else sees it.
 fn private_map(blobs: &dyn Blobs) -> Outcome {
     let bytes = noise(100_000);
     let name = blobs.put(&[&bytes])?;
@@ -260,6 +268,7 @@ fn private_map(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// Who holds a blob keeps it, whatever is deleted meanwhile.
 fn held_over_delete(blobs: &dyn Blobs) -> Outcome {
     let bytes = noise(100_000);
     let name = blobs.put(&[&bytes])?;
@@ -275,6 +284,7 @@ fn held_over_delete(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// The listing is complete, and free of what writers leave while they write.
 fn list(blobs: &dyn Blobs) -> Outcome {
     let mut put = HashSet::new();
     for number in 0..100_u32 {
@@ -293,6 +303,7 @@ fn list(blobs: &dyn Blobs) -> Outcome {
     )
 }
 
+/// A blob becomes a file with the permissions asked for, and the caller's copy is its own.
 fn place(blobs: &dyn Blobs) -> Outcome {
     let directory = tempfile::tempdir()?;
     let name = blobs.put(&[b"content"])?;
@@ -333,6 +344,7 @@ fn place(blobs: &dyn Blobs) -> Outcome {
     place_over_a_symlink(blobs, &name, directory.path())
 }
 
+/// Placing replaces the symlink itself, and never a directory.
 fn place_over_a_symlink(blobs: &dyn Blobs, name: &BlobName, directory: &Path) -> Outcome {
     let (victim, path) = (directory.join("victim"), directory.join("symlink"));
     fs::write(&victim, b"untouched")?;
@@ -353,6 +365,7 @@ fn place_over_a_symlink(blobs: &dyn Blobs, name: &BlobName, directory: &Path) ->
     )
 }
 
+/// Sixteen threads write, read and delete blobs, half of which have the same bytes.
 fn threads(blobs: &dyn Blobs) -> Outcome {
     let work = |worker: usize| -> Outcome {
         for round in 0..20_usize {
@@ -416,6 +429,7 @@ fn ensure_caught(blobs: &dyn Blobs, name: &BlobName, bytes: &[u8]) -> Outcome {
     )
 }
 
+/// A single bit, wherever it is.
 fn flipped_bytes(blobs: &dyn Blobs) -> Outcome {
     let bytes = noise(300);
     for at in (0..bytes.len()).step_by(7) {
@@ -431,6 +445,7 @@ fn flipped_bytes(blobs: &dyn Blobs) -> Outcome {
     ensure_caught(blobs, &name, &bytes)
 }
 
+/// A file cut short, also at the end of a page, where a map would not notice.
 fn truncated(blobs: &dyn Blobs) -> Outcome {
     let bytes = noise(10_000);
     for length in [0, 1, 4096, 9_999] {
@@ -444,12 +459,14 @@ fn truncated(blobs: &dyn Blobs) -> Outcome {
     Ok(())
 }
 
+/// A file that grew.
 fn appended(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[])?;
     tamper(blobs, &name)?.write_all(b"x")?;
     ensure_caught(blobs, &name, b"")
 }
 
+/// The bytes of another blob, of the same length.
 fn swapped(blobs: &dyn Blobs) -> Outcome {
     let (one, two) = (blobs.put(&[b"one"])?, blobs.put(&[b"two"])?);
     let path = |name| Ok::<_, GetError>(blobs.open(name)?.path().map(Path::to_owned));
@@ -460,6 +477,7 @@ fn swapped(blobs: &dyn Blobs) -> Outcome {
     ensure_caught(blobs, &one, b"one")
 }
 
+/// A symlink in place of the blob, even one to the right bytes.
 fn symlinked(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[b"bytes"])?;
     let blob = blobs.open(&name)?;
@@ -474,6 +492,7 @@ fn symlinked(blobs: &dyn Blobs) -> Outcome {
     ensure_caught(blobs, &name, b"bytes")
 }
 
+/// A user who got the blob as a hard link, and writes to it all the same.
 fn edited_through_a_link(blobs: &dyn Blobs) -> Outcome {
     let directory = tempfile::tempdir()?;
     let name = blobs.put(&[b"shared"])?;

@@ -89,18 +89,22 @@ impl Disk {
         &self.root
     }
 
+    /// Whole blobs, and nothing else of ours. The version of the layout is in the path.
     fn blobs(&self) -> PathBuf {
         self.root.join("blobs/v1")
     }
 
+    /// Files being written. On the same filesystem as the blobs, or the rename would fail.
     fn staging(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
+    /// Corrupt blobs, out of the way of readers.
     fn set_aside(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
+    /// One of 256 directories, so that none grows long to list.
     fn shard(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(&digest.to_string()[..2])
     }
@@ -192,6 +196,8 @@ impl Disk {
         }
     }
 
+    /// What a failure to open the file of a blob means. Only what says that the file is not there,
+    /// or is no file, is certain; the rest may pass.
     fn refused(&self, name: &BlobName, error: io::Error) -> GetError {
         let not_a_file = GetError::Corrupt {
             name: *name,
@@ -380,6 +386,7 @@ fn open_file(path: &Path, flags: OFlags) -> io::Result<File> {
         .open(path)
 }
 
+/// Deletes a file if it is there.
 fn remove(path: &Path) -> Result<(), RemoveError> {
     settled(fs::remove_file(path), path)
 }
@@ -418,6 +425,7 @@ fn list_directory(path: &Path) -> Result<Listing<'static>, GetError> {
     Ok(Box::new(listed))
 }
 
+/// One file as a blob; `None` if it has not the name of one.
 fn list_entry(entry: &DirEntry) -> io::Result<Option<Listed>> {
     let file_name = entry.file_name();
     let Some(name) = file_name.to_str().and_then(|text| BlobName::parse(text, 0)) else {

@@ -26,6 +26,17 @@ struct Owned {
 static POOL: AtomicPtr<Owned> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The pool of this process; `None` if the system allows no more threads.
+///
+/// Whoever hashes on all cores by other means does it inside, or hangs in a child of a fork:
+///
+/// ```
+/// use thrifty_key::{Context, Hasher};
+///
+/// let mut hasher = Hasher::new(Context::Value);
+/// if let Some(pool) = thrifty_store::parallel::pool() {
+///     pool.install(|| hasher.raw_parallel(&[0; 200_000]).finish());
+/// }
+/// ```
 pub fn pool() -> Option<&'static ThreadPool> {
     pool_of(std::process::id())
 }

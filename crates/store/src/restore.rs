@@ -1,4 +1,22 @@
 //! A manifest and its blobs as a directory.
+//!
+//! The directory is built beside its target under another name, and renamed when it is whole.
+//!
+//! ```
+//! use thrifty_store::{Blobs, memory::Memory, restore, scan::{self, NoMemo}};
+//!
+//! let home = tempfile::tempdir()?;
+//! let (data, copy) = (home.path().join("data"), home.path().join("copy"));
+//! std::fs::create_dir(&data)?;
+//! std::fs::write(data.join("flights.csv"), "a,b\n")?;
+//!
+//! let blobs = Memory::new();
+//! let manifest = scan::directory(&data, &NoMemo)?;
+//! blobs.put_file(&data.join("flights.csv"))?;
+//! restore::directory(&manifest, &blobs, &|digest| blobs.contains(digest), &copy, true)?;
+//! assert_eq!(std::fs::read(copy.join("flights.csv"))?, b"a,b\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs;
 use std::io;
@@ -103,6 +121,8 @@ pub fn directory(
     Ok(())
 }
 
+/// Puts one file of the manifest where it belongs. The length comes from the manifest, which others
+/// may have written, and must be that of the blob.
 fn place(
     blobs: &dyn Blobs,
     find: &(dyn Fn(&Digest) -> Result<Option<BlobName>, GetError> + Sync),

@@ -1,4 +1,17 @@
 //! Files and directories of the user as digests.
+//!
+//! A file is read only if its [`StatIdentity`] is not known to the [`Memo`]; it is looked at again
+//! after reading, and one that changed meanwhile has no digest.
+//!
+//! ```
+//! use thrifty_store::scan::{self, NoMemo};
+//!
+//! let data = tempfile::tempdir()?;
+//! std::fs::write(data.path().join("flights.csv"), "a,b\n")?;
+//! let manifest = scan::directory(data.path(), &NoMemo)?;
+//! assert_eq!(manifest.length(), 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -155,6 +168,7 @@ struct Found {
     metadata: Metadata,
 }
 
+/// What was found so far, and where to look next.
 struct Walk<'a> {
     root: &'a Path,
     /// Holds the directories; the files follow once they are hashed.
@@ -165,6 +179,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// Meets everything below the root.
     fn through(root: &'a Path) -> Result<Self, ScanError> {
         let ahead = vec![(root.to_owned(), String::new())];
         let mut walk = Self {
@@ -179,6 +194,7 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
+    /// Meets what is in one directory.
     fn enter(&mut self, directory: &Path, prefix: &str) -> Result<(), ScanError> {
         let unreadable = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => ScanError::kind(directory, "directory"),
@@ -191,6 +207,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Notes a directory or file, and refuses what is neither.
     fn meet(&mut self, path: PathBuf, prefix: &str) -> Result<(), ScanError> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return Err(ScanError::NotUnicode { path });
@@ -245,6 +262,7 @@ fn digest_file(path: &Path, metadata: &Metadata, memo: &dyn Memo) -> Result<tree
     })
 }
 
+/// Reads and hashes a file which must be the one of `before`, before and after.
 fn read_file(path: &Path, before: &StatIdentity, memo: &dyn Memo) -> Result<Digest, ScanError> {
     let unreadable = |error| ScanError::unreadable(path, error);
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
