@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::encoder::Encoder;
-use super::unhashable::{Outcome, Reason, Unhashable};
+use super::unhashable::{Outcome, Unhashable};
 
 /// The rule for the instances of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(name.into());
         }
         let code = self.surroundings.code(class).map_err(raised)?;
-        let code = code.ok_or_else(|| Unhashable::new(class, Reason::Code))?;
+        let code = code.ok_or_else(|| Unhashable::code(class, &name))?;
         Ok(format!("{name}#{code}").into())
     }
 
@@ -160,7 +160,8 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(());
         }
         let digest = self.surroundings.code(object).map_err(raised)?;
-        let digest = digest.ok_or_else(|| Unhashable::new(object, Reason::Code))?;
+        let name = || place(object).map_or_else(|_| String::new(), |(name, _)| name);
+        let digest = digest.ok_or_else(|| Unhashable::code(object, &name()))?;
         self.writer.typed("code");
         self.writer.digest(&digest);
         Ok(())
@@ -207,7 +208,7 @@ fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
         .getattr_opt(intern!(py, "__qualname__"))?
         .map_or_else(|| object.getattr(intern!(py, "__name__")), Ok)?
         .extract()?;
-    let mut at = loaded(py, &module)?;
+    let mut at = home(py, &module)?;
     for step in name.split('.') {
         at = match at {
             Some(place) => place.getattr_opt(step)?,
@@ -216,6 +217,16 @@ fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
     }
     let found = at.is_some_and(|found| found.is(object));
     Ok((format!("{module}.{name}"), found))
+}
+
+/// The module that a class or function says it is from. Some packages load theirs on demand.
+fn home<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let found = loaded(py, name)?;
+    let root = name.split('.').next().unwrap_or_default();
+    if found.is_some() || root == name || loaded(py, root)?.is_none() {
+        return Ok(found);
+    }
+    Ok(py.import(name).ok().map(Bound::into_any))
 }
 
 /// A module that is loaded.

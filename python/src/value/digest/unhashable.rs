@@ -11,7 +11,7 @@ pub struct Unhashable {
     /// The way from the argument to the part, beginning with the name the caller gave the
     /// argument: `model.cfg["hook"][3]`.
     pub path: String,
-    /// The qualified name of the type of the part.
+    /// The qualified name of the type of the part, and the name of a function or class.
     pub type_name: String,
     /// Why it has none.
     pub reason: Reason,
@@ -49,6 +49,13 @@ impl Unhashable {
             type_name,
             reason,
         }
+    }
+
+    /// Code of the project that has no digest, by its name.
+    pub(super) fn code(object: &Bound<'_, PyAny>, name: &str) -> Self {
+        let mut unhashable = Self::new(object, Reason::Code);
+        unhashable.type_name = format!("{} {name}", unhashable.type_name);
+        unhashable
     }
 
     pub(super) fn raised(value: &Bound<'_, PyAny>, error: PyErr) -> Self {
