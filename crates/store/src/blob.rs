@@ -18,7 +18,7 @@ static EMPTY: Aligned = Aligned([]);
 /// The bytes of one blob: a shared, read-only map of its file, or memory.
 ///
 /// Dereferences to the bytes, which start at a multiple of 64. Clones share the map. Deleting
-/// the blob does not disturb those who hold it.
+/// the blob does not disturb those who hold it. Keeps its file open: one descriptor a blob.
 #[derive(Debug, Clone)]
 pub struct Blob(Arc<Inner>);
 
@@ -83,7 +83,8 @@ impl Blob {
     }
 
     /// A map of the bytes which the caller may write to: nobody else sees it, the file stays as
-    /// it is, and pages are copied only when written. An empty blob gives an empty map.
+    /// it is, and pages are copied only when written. An empty blob gives an empty map. The map
+    /// needs no descriptor, and stays when the blob is dropped.
     ///
     /// # Errors
     ///

@@ -89,24 +89,29 @@ impl Disk {
         &self.root
     }
 
+    /// Whole blobs, and nothing else of ours. The version of the layout is in the path.
     fn blobs(&self) -> PathBuf {
         self.root.join("blobs/v1")
     }
 
+    /// Files being written. On the same filesystem as the blobs, or the rename would fail.
     fn staging(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
+    /// Corrupt blobs, out of the way of readers.
     fn set_aside(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
+    /// One of 256 directories, so that none grows long to list.
     fn shard(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(&digest.to_string()[..2])
     }
 
     fn path(&self, name: &BlobName) -> PathBuf {
-        self.shard(&name.digest).join(name.to_string())
+        let text = name.to_string();
+        self.blobs().join(&text[..2]).join(text)
     }
 
     /// Makes the directories. Checked again afterwards: somebody else may have been first.
@@ -148,6 +153,9 @@ impl Disk {
 
     /// Makes a whole file durable, then visible.
     ///
+    /// Its time of change is set by the fine clock, where the kernel's own stamps move in ticks:
+    /// a write right afterwards, even in the same tick, gives it another.
+    ///
     /// A failed sync is not tried again: the kernel has forgotten which pages it did not write
     /// and would report success. The temporary goes, and the caller has to write anew.
     fn publish(
@@ -157,6 +165,10 @@ impl Disk {
         length: u64,
     ) -> Result<BlobName, PutError> {
         let failed = |error: io::Error| PutError::new(&self.root, error);
+        temporary
+            .as_file()
+            .set_modified(SystemTime::now())
+            .map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
         let name = BlobName::fresh(digest, length).map_err(|error| failed(error.into()))?;
         let (path, shard) = (self.path(&name), self.shard(&digest));
@@ -184,6 +196,8 @@ impl Disk {
         }
     }
 
+    /// What a failure to open the file of a blob means. Only what says that the file is not there,
+    /// or is no file, is certain; the rest may pass.
     fn refused(&self, name: &BlobName, error: io::Error) -> GetError {
         let not_a_file = GetError::Corrupt {
             name: *name,
@@ -213,16 +227,17 @@ impl Blobs for Disk {
             path: path.to_owned(),
             source,
         };
-        let mut source = open_file(path, OFlags::empty()).map_err(unreadable)?;
+        let source = open_file(path, OFlags::empty()).map_err(unreadable)?;
         if !source.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("it is not a regular file")));
         }
-        let mut temporary = self.temporary()?;
-        let failed = |error| PutError::new(&self.root, error);
-        if !links::clone_content(&source, temporary.as_file()) {
-            io::copy(&mut source, temporary.as_file_mut()).map_err(failed)?;
-        }
-        let (digest, length) = parallel::hash_file(temporary.as_file()).map_err(failed)?;
+        let temporary = self.temporary()?;
+        let copied = if links::clone_content(&source, temporary.as_file()) {
+            parallel::hash_file(temporary.as_file())
+        } else {
+            parallel::copy_file(&source, temporary.as_file())
+        };
+        let (digest, length) = copied.map_err(|error| PutError::new(&self.root, error))?;
         self.publish(temporary, digest, length)
     }
 
@@ -371,6 +386,7 @@ fn open_file(path: &Path, flags: OFlags) -> io::Result<File> {
         .open(path)
 }
 
+/// Deletes a file if it is there.
 fn remove(path: &Path) -> Result<(), RemoveError> {
     settled(fs::remove_file(path), path)
 }
@@ -409,6 +425,7 @@ fn list_directory(path: &Path) -> Result<Listing<'static>, GetError> {
     Ok(Box::new(listed))
 }
 
+/// One file as a blob; `None` if it has not the name of one.
 fn list_entry(entry: &DirEntry) -> io::Result<Option<Listed>> {
     let file_name = entry.file_name();
     let Some(name) = file_name.to_str().and_then(|text| BlobName::parse(text, 0)) else {

@@ -1,9 +1,8 @@
 //! What can go wrong, by phase, and what the caller can do about it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use thrifty_key::Digest;
 
 use crate::BlobName;
@@ -55,10 +54,13 @@ impl PutError {
     /// The error for a failure of the system while writing at `path`.
     pub(crate) fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match Errno::from_io_error(&source) {
-            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full { path, source },
-            Some(Errno::ROFS) => Self::ReadOnly { path },
-            Some(Errno::ACCESS | Errno::PERM) => Self::Denied {
+        // By kind: errors that carry a path have lost their number.
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full { path, source }
+            }
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            ErrorKind::PermissionDenied => Self::Denied {
                 reason: "permission denied: set THRIFTY_HOME to a directory of your own".into(),
                 path,
             },
@@ -159,5 +161,56 @@ impl PlaceError {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn errors_of_the_system_become_what_the_caller_can_do() {
+        let class = |errno: Errno| match PutError::new(Path::new("/cache"), errno.into()) {
+            PutError::Full { .. } => "full",
+            PutError::ReadOnly { .. } => "read-only",
+            PutError::Denied { .. } => "denied",
+            PutError::Unreadable { .. } => "unreadable",
+            PutError::Io { .. } => "io",
+        };
+        let full = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].map(class);
+        assert_eq!(full, ["full"; 3]);
+        assert_eq!(class(Errno::ROFS), "read-only");
+        assert_eq!([Errno::ACCESS, Errno::PERM].map(class), ["denied"; 2]);
+        let other = [
+            Errno::IO,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::STALE,
+            Errno::NOMEM,
+        ]
+        .map(class);
+        assert_eq!(other, ["io"; 5]);
+    }
+
+    #[test]
+    fn only_missing_and_corrupt_are_certain() {
+        let name = BlobName::fresh(Digest::of_blob(b"x"), 1).unwrap();
+        let corrupt = GetError::Corrupt {
+            name,
+            found: Damage::Length(2),
+        };
+        assert!(GetError::Missing { name }.is_certain_absence() && corrupt.is_certain_absence());
+        for errno in [
+            Errno::IO,
+            Errno::ACCESS,
+            Errno::MFILE,
+            Errno::NOMEM,
+            Errno::STALE,
+        ] {
+            assert!(!GetError::transient(Path::new("/cache"), errno).is_certain_absence());
+        }
+        let message = corrupt.to_string();
+        assert!(message.contains(&name.to_string()) && message.ends_with("it has 2 bytes"));
     }
 }

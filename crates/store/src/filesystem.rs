@@ -78,6 +78,7 @@ pub fn kind(path: &Path) -> io::Result<Filesystem> {
     }))
 }
 
+/// Whether a filesystem in user space, by its type, is on another machine.
 fn fuse_kind(mount_type: &str) -> Filesystem {
     let known = FUSE_NETWORK.iter().find(|(name, _)| *name == mount_type);
     known.map_or(Filesystem::Local, |(_, protocol)| {
@@ -85,6 +86,7 @@ fn fuse_kind(mount_type: &str) -> Filesystem {
     })
 }
 
+/// The path, or the nearest directory above, without symlinks.
 fn nearest_existing(path: &Path) -> io::Result<PathBuf> {
     let mut path = path;
     loop {

@@ -16,7 +16,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`scan`] turns a directory into a manifest of digests, [`restore`] the other way round.
+//! Three ideas carry the crate:
+//!
+//! * **A name is one upload.** It holds the digest and a random generation, so that deleting an
+//!   old upload late can never hit a newer one of the same bytes.
+//! * **Whole or not there.** A blob appears by a rename after its bytes are durable. Whatever
+//!   crashes, and whenever, leaves a leftover which no reader sees.
+//! * **Certain or transient.** Only a blob that is surely gone, or surely corrupt, may lead to a
+//!   deletion elsewhere; what cannot be told now is a miss, and everything is kept:
+//!   [`GetError::is_certain_absence`].
+//!
+//! Files of the user come in by [`scan`], which gives their digests without keeping their bytes,
+//! and go out by [`Blobs::place`] and [`restore`], without copying where the filesystem can.
+//!
+//! The layout on disk is published in `docs/formats/blob.md`. A new backend implements [`Blobs`]
+//! and passes [`conformance`].
 
 mod blob;
 pub mod conformance;

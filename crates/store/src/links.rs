@@ -1,4 +1,9 @@
 //! Blobs as files: shared where that is safe, copied where not.
+//!
+//! A reflink shares blocks until one side writes, and is always right. A hard link is the blob
+//! itself: permissions and content are one for both names, so it is made only for callers that
+//! read, and only for files that are not executable. Who overrides the permissions and writes all
+//! the same damages the blob, which [`Verified`](crate::verified::Verified) finds at its next use.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};

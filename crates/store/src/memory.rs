@@ -13,6 +13,9 @@ use crate::parallel::hash_parts;
 use crate::{Blob, BlobName, Blobs, GetError, Listed, Listing, PutError, RemoveError};
 
 /// Blobs in the memory of this process.
+///
+/// Each takes whole pages, as a mapped file would. Nothing is ever left over, and what is set aside
+/// is dropped.
 #[derive(Debug, Default)]
 pub struct Memory(RwLock<BTreeMap<BlobName, (Blob, SystemTime)>>);
 

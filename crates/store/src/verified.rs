@@ -98,6 +98,7 @@ impl<B: Blobs> Verified<B> {
         })
     }
 
+    /// Compares the bytes with the name, and remembers or sets aside accordingly.
     fn hash(&self, name: &BlobName, blob: &Blob) -> Result<(), GetError> {
         let (digest, length) = match blob.backing() {
             Some(backing) => hash_file(&backing.file)
@@ -158,6 +159,7 @@ impl<B: Blobs> Verified<B> {
     }
 }
 
+/// How what was read differs from the name.
 fn damage(name: &BlobName, digest: Digest, length: u64) -> Option<Damage> {
     if length != name.length {
         Some(Damage::Length(length))
