@@ -17,6 +17,9 @@ _PLAIN_NUMPY = frozenset("biufcmMSUV")
 _SCALARS = (type(None), bool, int, float, str, bytes)
 
 
+_ODD = object()
+
+
 class _Unsupported(Exception):
     """No rule here keeps this part as it is: it is pickled instead."""
 
@@ -142,7 +145,10 @@ class _Parts:
             return ("multi", levels, codes, names, index.sortorder)
         if kind in (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex,
                     pd.CategoricalIndex):
-            return ("index", kind.__name__, self.array(index._values), self.label(index.name))
+            frequency = self.frequency(index)
+            if frequency is not _ODD:
+                label = self.label(index.name)
+                return ("index", kind.__name__, self.array(index._values), frequency, label)
         return self.pickle(index)
 
     def array(self, values: Any) -> tuple[Any, ...]:
@@ -160,8 +166,7 @@ class _Parts:
             return self.objects(values) if values.dtype == object else self.raw(values)
         dtype = values.dtype
         if isinstance(values, (pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)):
-            freq = self.frequency(values)
-            return ("moment", type(values).__name__, self.dtype(dtype), self.raw(values._ndarray), freq)
+            return ("moment", type(values).__name__, self.dtype(dtype), self.raw(values._ndarray))
         if isinstance(values, pd.arrays.PeriodArray):
             return ("period", self.dtype(dtype), self.raw(values._ndarray))
         if isinstance(values, pd.Categorical):
@@ -184,14 +189,18 @@ class _Parts:
             return ("arrow", described, self.arrow(values._pa_array))
         return ("string", described, self.objects(values._ndarray))
 
-    def frequency(self, values: Any) -> str | None:
+    def frequency(self, index: Any) -> Any:
+        """The text of an index's frequency, ``None``, or ``_ODD`` if text does not say it."""
+        import pandas as pd
         from pandas.tseries.frequencies import to_offset
 
-        if values.freq is None:
+        if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or index.freq is None:
             return None
-        if to_offset(values.freq.freqstr) != values.freq:
-            raise _Unsupported
-        return str(values.freq.freqstr)
+        text = index.freq.freqstr
+        try:
+            return text if to_offset(text) == index.freq else _ODD
+        except ValueError:
+            return _ODD
 
     def dtype(self, dtype: Any) -> str:
         if not _same_dtype(_dtype_of(str(dtype)), dtype):
@@ -303,24 +312,28 @@ class _Whole:
             verify_integrity=True,
         )
 
-    def index(self, kind: str, values: Any, name: Any) -> Any:
+    def index(self, kind: str, values: Any, frequency: str | None, name: Any) -> Any:
         import pandas as pd
 
         if kind not in ("Index", "DatetimeIndex", "TimedeltaIndex", "PeriodIndex",
                         "CategoricalIndex"):
             raise ValueError(f"no index {kind}")
-        return getattr(pd, kind)._simple_new(self.any(values), self.any(name))
+        array = self.any(values)
+        index = getattr(pd, kind)._simple_new(array, self.any(name))
+        if frequency is not None:
+            from pandas.tseries.frequencies import to_offset
 
-    def moment(self, kind: str, dtype: str, values: Any, freq: str | None) -> Any:
+            # Kept by the index in some versions of pandas, by its array in others.
+            holder = index if hasattr(type(index), "_freq") else array
+            holder._freq = to_offset(frequency)
+        return index
+
+    def moment(self, kind: str, dtype: str, values: Any) -> Any:
         import pandas as pd
-        from pandas.tseries.frequencies import to_offset
 
         if kind not in ("DatetimeArray", "TimedeltaArray"):
             raise ValueError(f"no array {kind}")
-        array = getattr(pd.arrays, kind)._simple_new(self.any(values), dtype=_dtype_of(dtype))
-        if freq is not None:
-            array._freq = to_offset(freq)
-        return array
+        return getattr(pd.arrays, kind)._simple_new(self.any(values), dtype=_dtype_of(dtype))
 
     def period(self, dtype: str, values: Any) -> Any:
         import pandas as pd

@@ -10,7 +10,7 @@ use thrifty_key::{Context, Digest, Hasher};
 use super::content::Content;
 use super::error::unreadable;
 use super::memory::{self, Text};
-use super::{Parts, frame, header, ndarray, pickle, plain};
+use super::{Parts, files, frame, header, ndarray, pickle, plain};
 
 /// Gives the plain encoding of a value, digest leaves in it where a part is not written out.
 pub type Encode<'a> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Vec<u8>> + 'a;
@@ -96,10 +96,12 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
 
 /// The codecs for types of their own.
 fn claimed(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
-    match ndarray::draft(value)? {
-        Some(parts) => Ok(Some(parts)),
-        None => frame::draft(value),
+    for codec in [ndarray::draft, frame::draft, files::draft] {
+        if let Some(parts) = codec(value)? {
+            return Ok(Some(parts));
+        }
     }
+    Ok(None)
 }
 
 /// Text and bytes too long for a record, not copied.

@@ -8,6 +8,7 @@
 mod content;
 mod drafting;
 mod error;
+mod files;
 mod frame;
 mod header;
 mod memory;
@@ -24,6 +25,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use thrifty_engine::record::{Object, Record, Shape, Source};
 
 pub use self::drafting::{Encode, draft};
+pub use self::files::{Shelf, keep_digests};
 pub use self::memory::Open;
 
 use self::error::{as_unreadable, unreadable};
@@ -41,15 +43,20 @@ struct Parts {
 ///
 /// [`error::Unreadable`] if the record does not make sense to this program, which is a miss; what
 /// `open` raises.
-pub fn load<'py>(py: Python<'py>, record: &Record, open: &Open<'_>) -> PyResult<Bound<'py, PyAny>> {
+pub fn load<'py>(
+    py: Python<'py>,
+    record: &Record,
+    open: &Open<'_>,
+    shelf: &Shelf<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
     match record {
         Record::Plain(encoding) => {
             plain::decode(py, encoding).map_err(|error| as_unreadable(py, "plain", error))
         }
-        Record::Composite { container, parts } => composite(py, container, parts, open),
-        Record::Object(object) => self::object(py, object, open)
+        Record::Composite { container, parts } => composite(py, container, parts, open, shelf),
+        Record::Object(object) => self::object(py, object, open, shelf)
             .map_err(|error| as_unreadable(py, &object.codec, error)),
-        Record::Hashed { value, .. } => load(py, value, open),
+        Record::Hashed { value, .. } => load(py, value, open, shelf),
     }
 }
 
@@ -58,8 +65,9 @@ fn composite<'py>(
     container: &Shape,
     parts: &[Record],
     open: &Open<'_>,
+    shelf: &Shelf<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values: PyResult<Vec<_>> = parts.iter().map(|part| load(py, part, open)).collect();
+    let values: PyResult<Vec<_>> = parts.iter().map(|part| load(py, part, open, shelf)).collect();
     let values = values?;
     Ok(match container {
         Shape::Tuple => PyTuple::new(py, values)?.into_any(),
@@ -76,7 +84,12 @@ fn composite<'py>(
     })
 }
 
-fn object<'py>(py: Python<'py>, object: &Object, open: &Open<'_>) -> PyResult<Bound<'py, PyAny>> {
+fn object<'py>(
+    py: Python<'py>,
+    object: &Object,
+    open: &Open<'_>,
+    shelf: &Shelf<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
     let (header, buffers) = (&object.header, &object.buffers);
     match object.codec.as_str() {
         ndarray::CODEC => ndarray::load(py, header, buffers, open),
@@ -84,6 +97,8 @@ fn object<'py>(py: Python<'py>, object: &Object, open: &Open<'_>) -> PyResult<Bo
         frame::CODEC_WITH_PICKLES => {
             frame::load(py, header, buffers, open, frame::Pickles::Allowed)
         }
+        files::FILE => files::load_file(py, header, buffers, shelf),
+        files::DIRECTORY => files::load_directory(py, header, buffers, shelf),
         pickle::CODEC => pickle::load(py, header, buffers, open),
         drafting::PLAIN => memory::read(only(buffers)?, open, |bytes| plain::decode(py, bytes)),
         drafting::TEXT => memory::read(only(buffers)?, open, |bytes| {
@@ -125,5 +140,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     memory::register(module)?;
     text::register(module)?;
+    files::register(module)?;
     probe::register(module)
 }

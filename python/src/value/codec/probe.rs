@@ -14,7 +14,7 @@ use thrifty_store::verified::{MemoryTrust, Verified};
 use thrifty_store::{Blob, BlobName, Blobs};
 
 use super::error::unreadable;
-use super::{Encode, draft, header, load};
+use super::{Encode, Shelf, draft, header, load};
 
 /// Buffers up to this length stand in the record.
 const INLINE: usize = 4096;
@@ -27,6 +27,7 @@ fn failure(error: impl std::fmt::Display) -> PyErr {
 #[pyclass(frozen, module = "thrifty")]
 struct Probe {
     blobs: Verified<Disk>,
+    files: PathBuf,
     encode: Option<Py<PyAny>>,
 }
 
@@ -65,6 +66,11 @@ impl Probe {
         })
     }
 
+    fn load<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {
+        let shelf = Shelf { blobs: &self.blobs, files: &self.files };
+        load(py, record, &|name| self.open(name), &shelf)
+    }
+
     fn open(&self, name: &BlobName) -> PyResult<Blob> {
         self.blobs.open(name).map_err(failure)
     }
@@ -76,9 +82,10 @@ impl Probe {
     #[new]
     #[pyo3(signature = (directory, encode=None))]
     fn new(directory: PathBuf, encode: Option<Py<PyAny>>) -> PyResult<Self> {
+        let files = directory.join("files");
         let disk = Disk::open(directory).map_err(failure)?;
         let blobs = Verified::new(disk, Arc::new(MemoryTrust::default()));
-        Ok(Self { blobs, encode })
+        Ok(Self { blobs, files, encode })
     }
 
     /// Stores a value and gives its record.
@@ -92,7 +99,7 @@ impl Probe {
     /// The value of a record.
     fn get<'py>(&self, py: Python<'py>, record: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         let record = Record::from_bytes(record).map_err(unreadable)?;
-        load(py, &record, &|name| self.open(name))
+        self.load(py, &record)
     }
 
     /// The value of an object record made of its fields, for broken ones.
@@ -106,7 +113,7 @@ impl Probe {
         let buffers = buffers.into_iter().map(Buffer::Inline).collect();
         let digest = Digest::of_blob(&[]);
         let record = Record::Object(Object { codec, digest, header, buffers });
-        load(py, &record, &|name| self.open(name))
+        self.load(py, &record)
     }
 
     /// What a record is: its codecs, composites as tuples, and the length of every buffer.
