@@ -213,7 +213,7 @@ class _Parts:
         if dtype.kind not in "biufcmMSU" or dtype.metadata:
             raise _Unsupported
         order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        flat = (array.T if order == "F" else array).reshape(-1)
+        flat = np.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
         memory = flat.view("u1") if flat.nbytes else b""
         return ("raw", dtype.str, tuple(array.shape), order, self.buffer(memory))
 

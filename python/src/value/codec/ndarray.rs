@@ -5,7 +5,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyByteArray, PyDict, PyTuple};
 use thrifty_engine::record::{Buffer, Source};
 
 use super::error::unreadable;
@@ -87,6 +87,8 @@ pub(super) fn raw(array: &Bound<'_, PyAny>) -> PyResult<(&'static str, Source)> 
         return Ok((order, Source::Memory(Box::new([]))));
     }
     let rows = if order == "F" { array.getattr(intern!(py, "T"))? } else { array.clone() };
+    let numpy = py.import(intern!(py, "numpy"))?;
+    let rows = numpy.call_method1(intern!(py, "ascontiguousarray"), (rows,))?;
     // Some element types have no buffer protocol of their own; bytes do.
     let flat = rows.call_method1(intern!(py, "reshape"), (-1,))?;
     let bytes = flat.call_method1(intern!(py, "view"), (intern!(py, "u1"),))?;
@@ -109,12 +111,13 @@ pub(super) fn load<'py>(
     let memory = memory::lend(py, buffer, open)?;
     let array = view(&dtype, shape.as_any(), &memory, &order)?;
     match kind.as_str() {
-        "array" if memory.is_instance_of::<pyo3::types::PyByteArray>() => {
-            // Small: an array that owns its memory is faster to work with.
+        // Small: an array that owns its memory is faster to work with. Copies of structures
+        // leave out what is between the fields.
+        "array" if memory.is_instance_of::<PyByteArray>() && kind_of(&array)? != "V" => {
             array.call_method1(intern!(py, "copy"), (intern!(py, "K"),))
         }
         "array" => Ok(array),
-        "scalar" => array.call_method0(intern!(py, "copy"))?.get_item(PyTuple::empty(py)),
+        "scalar" => array.get_item(PyTuple::empty(py)),
         _ => Err(unreadable(format_args!("unknown kind of array {kind:?}"))),
     }
 }
