@@ -1,1 +1,11 @@
 //! The Python skin of Thrifty.
+
+pub mod value;
+
+use pyo3::prelude::*;
+
+/// The native half of `thrifty`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    value::digest::register(module)
+}

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use thrifty_catalog::{BlobRef, Catalog, CatalogError, Entry, EntryId, Selector};
@@ -315,10 +316,16 @@ impl Check<'_> {
         for finding in &self.report.findings {
             self.report.quarantined += u64::from(matches!(finding, Finding::Corrupt { .. }));
         }
+        if broken.is_empty() {
+            return Ok(());
+        }
         for blob in broken {
             // One that is missing counts as set aside.
             self.blobs.quarantine(&name_of(blob))?;
         }
+        // Only a condemned blob can be forgotten, and until then a writer would be told that
+        // the bytes are there. Others condemned on the way are idle too and cost an upload.
+        self.catalog.condemn(Duration::ZERO, false)?;
         Ok(self.catalog.forget(broken)?)
     }
 }

@@ -150,6 +150,24 @@ fn a_missing_blob_restores_nothing() {
 }
 
 #[test]
+fn a_manifest_that_lies_about_a_length_restores_nothing() {
+    let home = home();
+    let blobs = Memory::new();
+    let name = blobs.put(&[b"four"]).unwrap();
+    let mut manifest = Manifest::default();
+    let file = tree::File {
+        digest: name.digest,
+        length: 5,
+        executable: false,
+    };
+    manifest.add_file("file", file).unwrap();
+    let target = home.path().join("target");
+    let error = restored(&manifest, &blobs, &target).unwrap_err();
+    assert!(matches!(error, RestoreError::Missing { .. }), "{error}");
+    assert!(!target.exists());
+}
+
+#[test]
 fn what_is_no_plain_file_is_named() {
     let home = home();
     let inside = |name: &OsStr| home.path().join("data").join(name);
@@ -275,12 +293,17 @@ fn a_file_that_changes_while_it_is_read_has_no_digest() {
     let file = home.path().join("file");
     let grow =
         |path: &Path| fs::write(path, [&fs::read(path).unwrap()[..], b"+"].concat()).unwrap();
-    let memo = Spy {
-        on_recall: Some(grow),
+    // Of the same length; writing sets the modification time, which was long ago.
+    let edit = |path: &Path| fs::write(path, fs::read(path).unwrap().to_ascii_uppercase()).unwrap();
+    fs::write(&file, b"before").unwrap();
+    age(&file);
+    let of = |on_recall| Spy {
+        on_recall: Some(on_recall),
         ..Spy::default()
     };
-    fs::write(&file, b"before").unwrap();
+    let (edited, memo) = (of(edit), of(grow));
     let errors = [
+        scan::file(&file, &edited).unwrap_err(),
         scan::file(&file, &memo).unwrap_err(),
         scan::directory(home.path(), &memo).unwrap_err(),
     ];

@@ -428,6 +428,24 @@ fn a_trusted_blob_that_was_damaged_is_caught_by_verify_and_by_open() {
 }
 
 #[test]
+fn a_length_that_is_wrong_shows_without_reading() {
+    let home = home();
+    let disk = disk(&home);
+    let name = disk.put(&[b"bytes"]).unwrap();
+    let error = disk.open(&BlobName { length: 6, ..name }).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            GetError::Corrupt {
+                found: Damage::Length(5),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
 fn placing_a_blob_over_its_own_link_leaves_no_temporary() {
     let home = home();
     let disk = disk(&home);

@@ -69,14 +69,22 @@ impl Sqlite {
                 .execute([FORGOTTEN, last])
         })?;
         self.pool.write(|conn| {
-            let shrunk = conn.execute_batch("PRAGMA incremental_vacuum");
+            let shrunk = step_through(conn, "PRAGMA incremental_vacuum");
             // Beside readers the log cannot be cut now; it is cut when they are gone.
-            let cut = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let cut = step_through(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
             shrunk
                 .and(cut)
                 .map_err(|error| super::fault(&self.pool.path, &error))
         })
     }
+}
+
+/// Runs a pragma that works as long as it is asked for rows.
+fn step_through(conn: &Connection, pragma: &str) -> Result<()> {
+    let mut statement = conn.prepare(pragma)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 fn broken_seals(conn: &Connection) -> Result<Vec<String>> {

@@ -37,3 +37,36 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
         _ => CatalogError::Failed { path, reason },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::conformance::{entry, scope};
+    use crate::entry::Claim;
+    use crate::{Catalog, CatalogError, Mode, Sqlite};
+
+    #[test]
+    fn a_full_disk_changes_nothing() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+        let limit = |pages: i64| {
+            let set = |conn: &rusqlite::Connection| {
+                conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+                    .unwrap();
+                Ok(())
+            };
+            catalog.pool.write(set).unwrap();
+        };
+        let mut large = entry("a", "a");
+        large.output = vec![1; 100_000];
+        limit(1);
+        let commit = || catalog.commit(&scope("lab"), &large, &Claim::default());
+        let refused = commit().unwrap_err();
+        assert!(matches!(refused, CatalogError::Full { .. }), "{refused}");
+        assert!(refused.is_certain());
+        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.entries(None, &Default::default(), 9).unwrap(), []);
+        limit(i64::from(u32::MAX) - 1);
+        commit().unwrap();
+    }
+}

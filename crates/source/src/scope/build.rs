@@ -1,5 +1,9 @@
 //! One reading of a definition: scopes, bindings and uses.
 
+mod calls;
+mod definitions;
+mod imports;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ruff_python_ast::visitor::{self, Visitor};
@@ -8,7 +12,6 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::uses::{PositionalLambda, Role, Use};
 use super::{Binding, Held, OUTSIDE, Scope, ScopeId, ScopeKind, Scopes, address};
-use crate::definition::{LocalImport, OpaqueKind};
 use crate::visible::{self, IgnoreDecorator, mangle};
 
 /// What is bound besides the name itself.
@@ -187,201 +190,6 @@ impl<'p> Builder<'p> {
         self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
     }
 
-    fn attribute(&mut self, attribute: &ast::ExprAttribute, expression: &Expr) {
-        self.notice(&attribute.attr);
-        let Some(path) = visible::dotted_path(expression) else {
-            self.visit_expr(&attribute.value);
-            return;
-        };
-        for name in &path {
-            self.notice(name);
-        }
-        let path = path.iter().map(|name| self.mangled(name)).collect();
-        self.record(path, Role::Load, attribute.start());
-    }
-
-    fn call(&mut self, call: &ast::ExprCall) {
-        let arguments = &call.arguments;
-        match &*call.func {
-            Expr::Name(name) => {
-                let role = if arguments.keywords.is_empty() {
-                    Role::PositionalCall
-                } else {
-                    Role::Load
-                };
-                self.name(name, role);
-                self.builtin(&name.id, call);
-            }
-            Expr::Lambda(_) => {
-                self.visit_expr(&call.func);
-                if arguments.keywords.is_empty() {
-                    self.positional_lambda(&call.func, None);
-                }
-            }
-            function => self.visit_expr(function),
-        }
-        let looked_at = !visible::only_tells(&call.func);
-        self.arguments += usize::from(looked_at);
-        self.visit_arguments(arguments);
-        self.arguments -= usize::from(looked_at);
-        self.calls_by_position(call);
-    }
-
-    /// Builtins that find names in the texts they are given.
-    fn builtin(&mut self, name: &str, call: &ast::ExprCall) {
-        let arguments = &call.arguments.args;
-        match (name, &**arguments) {
-            ("vars" | "dir", [] | [Expr::Starred(_), ..]) => {
-                self.scopes.reads_locals = true;
-                self.scopes
-                    .opaque
-                    .push((call.start(), OpaqueKind::LocalsByName));
-            }
-            ("getattr", [object, Expr::StringLiteral(attribute), ..]) => {
-                let Some(mut path) = visible::dotted_path(object) else {
-                    return;
-                };
-                path.iter_mut().for_each(|name| *name = self.mangled(name));
-                self.notice(attribute.value.to_str());
-                path.push(attribute.value.to_str().to_owned());
-                self.record(path, Role::Load, call.start());
-            }
-            ("getattr", _) => {
-                self.scopes
-                    .opaque
-                    .push((call.start(), OpaqueKind::GetattrDynamic));
-            }
-            _ => {}
-        }
-    }
-
-    /// Lambdas that a builtin is known to call by position.
-    fn calls_by_position(&mut self, call: &ast::ExprCall) {
-        let arguments = &call.arguments;
-        let key = arguments.find_keyword("key").map(|keyword| &keyword.value);
-        let Expr::Name(name) = &*call.func else {
-            return;
-        };
-        let lambda = match name.id.as_str() {
-            "sorted" | "min" | "max" => key,
-            "map" | "filter" => arguments.args.first(),
-            _ => None,
-        };
-        if let Some(lambda) = lambda {
-            self.positional_lambda(lambda, Some((self.current, self.mangled(&name.id))));
-        }
-    }
-
-    fn positional_lambda(&mut self, lambda: &Expr, callee: Option<(ScopeId, String)>) {
-        let Expr::Lambda(node) = lambda else { return };
-        let lambda = self.scopes.opened_by(node, OUTSIDE);
-        self.lambdas.push(PositionalLambda { lambda, callee });
-    }
-
-    fn defaults<'a>(&mut self, parameters: &'a ast::Parameters) {
-        for default in parameters
-            .iter_non_variadic_params()
-            .filter_map(|one| one.default())
-        {
-            self.visit_expr(default);
-        }
-    }
-
-    fn bind_parameters(&mut self, parameters: &ast::Parameters) {
-        for one in parameters {
-            let traits = Traits {
-                parameter: true,
-                ..Traits::default()
-            };
-            self.bind(one.name(), one.as_parameter().name.start(), traits);
-        }
-    }
-
-    fn function<'a>(&mut self, function: &'a ast::StmtFunctionDef) {
-        let decorators = visible::decorators(&function.decorator_list, self.ignore);
-        for one in &decorators {
-            self.visit_expr(&one.expression);
-        }
-        self.defaults(&function.parameters);
-        let read_by_decorator = visible::has_reader(&decorators);
-        let mut callee = None;
-        self.with_type_parameters(function.type_params.as_deref(), |builder| {
-            builder.signature(function, read_by_decorator);
-            let scope = builder.inside(function, ScopeKind::Function, |inner| {
-                inner.bind_parameters(&function.parameters);
-                inner.visit_body(&function.body);
-            });
-            callee = Some(scope);
-        });
-        // A method is called through its object, which no one here can follow.
-        let local = self.scopes.kind(self.current) == ScopeKind::Function;
-        let callee = callee.filter(|_| local && function.decorator_list.is_empty());
-        let traits = Traits {
-            kept: true,
-            callee,
-            ..Traits::default()
-        };
-        self.bind(&function.name, function.name.start(), traits);
-    }
-
-    /// Annotations, where somebody reads them.
-    fn signature<'a>(&mut self, function: &'a ast::StmtFunctionDef, read: bool) {
-        let parameters = function
-            .parameters
-            .iter()
-            .filter_map(|one| one.annotation());
-        for annotation in parameters.chain(function.returns.as_deref()) {
-            if read || visible::annotation_acts(annotation) {
-                self.visit_expr(annotation);
-            }
-        }
-    }
-
-    fn with_type_parameters(
-        &mut self,
-        parameters: Option<&ast::TypeParams>,
-        read: impl FnOnce(&mut Self),
-    ) {
-        let Some(parameters) = parameters else {
-            return read(self);
-        };
-        self.inside(parameters, ScopeKind::TypeParameters, |inner| {
-            for one in parameters {
-                let name = one.name();
-                inner.bind(
-                    name,
-                    name.start(),
-                    Traits {
-                        kept: true,
-                        ..Traits::default()
-                    },
-                );
-            }
-            inner.visit_type_params(parameters);
-            read(inner);
-        });
-    }
-
-    fn class<'a>(&mut self, class: &'a ast::StmtClassDef) {
-        for one in visible::decorators(&class.decorator_list, self.ignore) {
-            self.visit_expr(&one.expression);
-        }
-        self.with_type_parameters(class.type_params.as_deref(), |builder| {
-            if let Some(arguments) = &class.arguments {
-                builder.visit_arguments(arguments);
-            }
-            let private = Some(class.name.to_string());
-            builder.inside_class(class, ScopeKind::Class, private, |inner| {
-                inner.visit_body(&class.body);
-            });
-        });
-        let traits = Traits {
-            kept: true,
-            ..Traits::default()
-        };
-        self.bind(&class.name, class.name.start(), traits);
-    }
-
     fn annotated(&mut self, statement: &ast::StmtAnnAssign) {
         if let Some(value) = &statement.value {
             self.visit_expr(value);
@@ -396,87 +204,6 @@ impl<'p> Builder<'p> {
         self.blocks += 1;
         self.visit_expr(&statement.target);
         self.blocks -= 1;
-    }
-
-    /// `name = lambda …` in a function is a function whose calls can be followed.
-    fn assigned_lambda(&mut self, statement: &ast::StmtAssign) {
-        let ([Expr::Name(name)], Expr::Lambda(lambda)) =
-            (statement.targets.as_slice(), &*statement.value)
-        else {
-            return;
-        };
-        if self.scopes.kind(self.current) == ScopeKind::Function {
-            let callee = Some(self.scopes.opened_by(lambda, OUTSIDE));
-            let name = self.mangled(&name.id);
-            self.hold(self.current, name, Held::Local).callee = callee;
-        }
-    }
-
-    fn import(&mut self, statement: &ast::StmtImport) {
-        for alias in &statement.names {
-            let module = alias.name.as_str();
-            let top = module.split('.').next().unwrap_or(module);
-            let (bound, reached) = match &alias.asname {
-                Some(name) => (name.as_str(), name.as_str()),
-                None => (top, module),
-            };
-            self.bind(
-                bound,
-                alias.start(),
-                Traits {
-                    imported: true,
-                    ..Traits::default()
-                },
-            );
-            let bound_as = self.mangled(reached);
-            let module = Some(module.to_owned());
-            self.scopes.imports.push(LocalImport {
-                module,
-                level: 0,
-                name: None,
-                bound_as,
-            });
-        }
-    }
-
-    fn import_from(&mut self, statement: &ast::StmtImportFrom) {
-        let module = statement.module.as_ref().map(ToString::to_string);
-        for alias in &statement.names {
-            let bound = alias.asname.as_ref().unwrap_or(&alias.name);
-            self.bind(
-                bound,
-                alias.start(),
-                Traits {
-                    imported: true,
-                    ..Traits::default()
-                },
-            );
-            if module.as_deref() == Some("importlib") && alias.name.as_str() == "import_module" {
-                self.scopes
-                    .opaque
-                    .push((alias.start(), OpaqueKind::ImportlibImport));
-            }
-            let (module, level) = (module.clone(), statement.level);
-            let (name, bound_as) = (Some(alias.name.to_string()), self.mangled(bound));
-            self.scopes.imports.push(LocalImport {
-                module,
-                level,
-                name,
-                bound_as,
-            });
-        }
-    }
-
-    fn lambda<'a>(&mut self, lambda: &'a ast::ExprLambda) {
-        if let Some(parameters) = lambda.parameters.as_deref() {
-            self.defaults(parameters);
-        }
-        self.inside(lambda, ScopeKind::Function, |inner| {
-            if let Some(parameters) = lambda.parameters.as_deref() {
-                inner.bind_parameters(parameters);
-            }
-            inner.visit_expr(&lambda.body);
-        });
     }
 
     /// The first iterable belongs to the scope around; everything else is inside.

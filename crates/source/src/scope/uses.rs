@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruff_text_size::TextSize;
 
-use super::{Held, Resolved, ScopeId, ScopeKind, Scopes};
+use super::{Held, OUTSIDE, Resolved, ScopeId, ScopeKind, Scopes};
 use crate::definition::{Opaque, OpaqueKind, Reference};
 
 /// How a name is used.
@@ -84,6 +84,9 @@ impl Scopes {
 
     fn leads_out(&self, one: &Use) -> bool {
         let name = &one.path[0];
+        if one.scope == OUTSIDE && one.role == Role::Store {
+            return false;
+        }
         match self.resolve(one.scope, name) {
             Resolved::Free => !self.is_class_cell(one.scope, name),
             Resolved::Local(owner) => {

@@ -1,0 +1,3 @@
+//! Python values: what is the same value, and how one is kept.
+
+pub mod digest;
