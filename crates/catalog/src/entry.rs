@@ -161,7 +161,8 @@ pub enum Why {
 /// The state of a key at the time of a lookup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slot {
-    /// Raised by every invalidation; a commit under an older epoch is refused.
+    /// How many invalidations and replacements the catalog has seen, of whatever key. A commit is
+    /// refused if its key was invalidated or replaced under a later one.
     pub epoch: i64,
 }
 
@@ -172,7 +173,9 @@ pub struct Claim {
     pub epoch: i64,
     /// Fence and nonce of the reservation, if there is one.
     pub reservation: Option<(i64, u128)>,
-    /// Replace an entry that is already there, and raise the epoch.
+    /// Replace an entry that is already there, and raise the epoch. To be set after
+    /// [`Why::TooOld`] as well: the catalog does not remember what age a reader accepts, and
+    /// would keep the entry; and after an output whose blobs are gone.
     pub replace: bool,
 }
 

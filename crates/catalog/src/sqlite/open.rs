@@ -15,6 +15,10 @@ use crate::error::CatalogError;
 /// Statements kept prepared by each connection; more than there are in this crate.
 const STATEMENTS: usize = 96;
 
+/// Pages in the log before it is written back, at 4 KiB each. Writing back costs a sync, and a page
+/// changed by many commits is written once.
+const LOG_PAGES: i64 = 4000;
+
 /// A connection for writing; makes the catalog if there is none.
 pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     check_place(path)?;
@@ -87,6 +91,7 @@ fn prepare(conn: &Connection) -> Result<Made, Error> {
     }
     keep_log(conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if made == Made::Empty {
         create(conn)
     } else {
