@@ -210,12 +210,10 @@ impl<'py> Walk<'_, 'py> {
         }
         let py = self.py;
         let Some(scope) = self.scope_of_function(function)? else {
-            let home: Option<String> = function
-                .getattr(intern!(py, "__globals__"))?
-                .get_item("__name__")?
-                .extract()
-                .ok();
-            return home.map_or(Ok(()), |home| self.member(&home, &[]));
+            let globals = function.getattr(intern!(py, "__globals__"))?;
+            let home: String = globals.get_item("__name__")?.extract()?;
+            self.member(&home, &[])?;
+            return self.behind(&self.detached(&home)?, function, &describe(function));
         };
         let code = function.getattr(intern!(py, "__code__"))?;
         let line: u32 = code.getattr(intern!(py, "co_firstlineno"))?.extract()?;
@@ -233,15 +231,15 @@ impl<'py> Walk<'_, 'py> {
             &format!("{}:{qualified}", scope.name),
             (line, name),
         )?;
-        if let Some(wrapped) = function.getattr_opt(intern!(py, "__wrapped__"))? {
-            self.value(
-                &scope,
-                &wrapped,
-                &format!("{}:{qualified}.__wrapped__", scope.name),
-                &[],
-            )?;
+        self.behind(&scope, function, &format!("{}:{qualified}", scope.name))
+    }
+
+    /// Follows what `functools` keeps beside a function: what it wraps, what it dispatches to.
+    fn behind(&mut self, scope: &Rc<Scope>, function: &Bound<'py, PyAny>, name: &str) -> PyResult<()> {
+        if let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? {
+            self.value(scope, &wrapped, &format!("{name}.__wrapped__"), &[])?;
         }
-        self.registry(&scope, function)
+        self.registry(scope, function)
     }
 
     /// The text that a code object was compiled from.
@@ -627,20 +625,12 @@ impl<'py> Walk<'_, 'py> {
         {
             return Ok(());
         }
-        match hint
-            .strip_prefix(&format!("{}:", scope.name))
-            .filter(|name| !name.contains(['.', '[', '(']))
-        {
-            Some(own) if scope.text.is_some() => self.expression(
-                scope,
-                own,
-                &format!("a value of type `{name}` has no digest"),
-            ),
-            _ => Err(unfollowable(
-                &format!("`{hint}`"),
-                &scope.name,
-                &format!("a value of type `{name}` has no digest"),
-            )),
+        let reason = format!("a value of type `{name}` has no digest");
+        let assigned = hint.strip_prefix(&format!("{}:", scope.name));
+        let assigned = assigned.and_then(|name| name.split(['.', '[', '(']).next());
+        match assigned {
+            Some(name) if scope.text.is_some() => self.expression(scope, name, &reason),
+            _ => Err(unfollowable(&format!("`{hint}`"), &scope.name, &reason)),
         }
     }
 
