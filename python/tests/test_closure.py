@@ -614,3 +614,47 @@ def test_installed_modules_of_no_distribution_count_by_content(project: Project)
 def test_the_standard_library_and_missing_modules_are_no_units(project: Project) -> None:
     project.write(step="import os, json\ndef run():\n    import xml.dom\n    import not_there\n    return os.path.join(json.dumps(1), 'a')\n")
     assert set(project.units()) == {"step:run"}
+
+
+EDIT = """
+import importlib, pathlib, step, lib
+path = pathlib.Path(lib.__file__)
+def edit(old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+def attempt():
+    try:
+        show(step.run)
+    except _native.Unfollowable as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_code_edited_after_its_import_is_never_given_the_digest_of_the_new_text(project: Project) -> None:
+    project.write(step="import lib\ndef run(): return lib.f() + lib.C().m()\n", lib=LIB)
+    message = project.run(EDIT + "edit('def f(): return 1', 'def f(): return 2')\nattempt()")[-1]
+    assert "changed after it was imported" in message
+    project.write(lib=LIB)
+    message = project.run(EDIT + "edit('def m(self): return 1', 'def m(self): return 2')\nattempt()")[-1]
+    assert "changed after it was imported" in message
+
+
+def test_a_text_that_was_seen_before_an_edit_still_counts(project: Project) -> None:
+    project.write(step="import lib\ndef run(): return lib.f()\n", lib=LIB)
+    before, after = project.run(EDIT + "attempt()\nedit('def f(): return 1', 'def f(): return 2')\nattempt()")
+    assert before == after
+
+
+def test_an_edit_that_only_moves_code_of_a_running_module_changes_nothing(project: Project) -> None:
+    project.write(step="import lib\ndef run(): return lib.f(), lib.C()\n", lib=LIB)
+    before = project.units()
+    assert project.run(EDIT + "edit('import functools', '# moved\\n\\nimport functools')\nattempt()")[-1]["units"] == before
+
+
+def test_a_reloaded_module_has_the_closure_of_its_new_text(project: Project) -> None:
+    project.write(step="import lib\ndef run(): return lib.f()\n", lib=LIB)
+    change = "edit('def f(): return 1', 'def f(): return 22')\nimportlib.reload(lib)\nattempt()"
+    before, after = project.run(EDIT + "attempt()\n" + change)
+    assert before != after
+    assert project.units()== after["units"]

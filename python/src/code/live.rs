@@ -15,7 +15,7 @@ use super::origin::{Place, Scope};
 use super::outline::Binding;
 use super::text::Text;
 use super::walk::Walk;
-use super::{Kind, source, unfollowable};
+use super::{Kind, fresh, source, unfollowable};
 
 /// Attributes under which wrappers of functions keep what they wrap.
 const WRAPPED: [&str; 7] = [
@@ -54,18 +54,17 @@ impl<'py> Walk<'_, 'py> {
             };
             function = wrapped;
         }
+        let name = describe(&function);
         let scope = self.detached("")?;
-        if is_function(&function)? && self.scope_of_function(&function)?.is_none() {
-            let name: String = function
-                .getattr(intern!(self.py, "__qualname__"))?
-                .extract()?;
-            return Err(unfollowable(
+        self.value(&scope, &function, &name, &[])?;
+        match self.has_code() {
+            true => Ok(()),
+            false => Err(unfollowable(
                 &format!("`{name}`"),
-                "not in the project",
-                "it is installed code",
-            ));
+                "what was given",
+                "it is no code of the project",
+            )),
         }
-        self.value(&scope, &function, &describe(&function), &[])
     }
 
     fn detached(&self, name: &str) -> PyResult<Rc<Scope>> {
@@ -220,6 +219,7 @@ impl<'py> Walk<'_, 'py> {
         let name: String = code.getattr(intern!(py, "co_name"))?.extract()?;
         let qualified: String = code.getattr(intern!(py, "co_qualname"))?.extract()?;
         let text = self.text_of(&scope, &code)?;
+        let line = self.line_of(&scope, &text, &code, line)?;
         let piece = self.piece_at(&scope, &text, line, &name)?;
         self.guards.push(Guard::of_function(function)?);
         let cells = cells(function)?;
@@ -235,7 +235,12 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// Follows what `functools` keeps beside a function: what it wraps, what it dispatches to.
-    fn behind(&mut self, scope: &Rc<Scope>, function: &Bound<'py, PyAny>, name: &str) -> PyResult<()> {
+    fn behind(
+        &mut self,
+        scope: &Rc<Scope>,
+        function: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> PyResult<()> {
         if let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? {
             self.value(scope, &wrapped, &format!("{name}.__wrapped__"), &[])?;
         }
@@ -265,6 +270,28 @@ impl<'py> Walk<'_, 'py> {
                 "there is no source text of it",
             )
         })
+    }
+
+    /// The line at which the text defines a code object that says it begins at `line`.
+    fn line_of(
+        &self,
+        scope: &Rc<Scope>,
+        text: &Arc<Text>,
+        code: &Bound<'py, PyAny>,
+        line: u32,
+    ) -> PyResult<u32> {
+        if !fresh::is_doubtful(text) {
+            return Ok(line);
+        }
+        match fresh::line_of(text, code)? {
+            Some(line) => Ok(line),
+            None => {
+                let name = code.getattr("co_qualname")?.to_string();
+                let reason =
+                    "its file was changed after it was imported: reload the module or start again";
+                Err(unfollowable(&format!("`{name}`"), &scope.name, reason))
+            }
+        }
     }
 
     /// Defaults that are not what the text says: evaluated in a scope that is gone, or replaced.
@@ -339,6 +366,28 @@ impl<'py> Walk<'_, 'py> {
         })
     }
 
+    /// The line of a code object in the text of its scope, as well as can be told.
+    fn line_in_text(
+        &self,
+        scope: &Rc<Scope>,
+        code: &Bound<'py, PyAny>,
+        line: u32,
+    ) -> PyResult<u32> {
+        match scope.text.as_ref().filter(|text| fresh::is_doubtful(text)) {
+            Some(text) => Ok(fresh::line_of(text, code)?.unwrap_or(line)),
+            None => Ok(line),
+        }
+    }
+
+    /// Whether a code object comes from the source file of a scope.
+    fn is_in(&self, scope: &Rc<Scope>, code: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
+        let Some(file) = scope.file.as_deref() else {
+            return Ok(!filename.starts_with("<string>"));
+        };
+        Ok(std::path::absolute(filename).is_ok_and(|absolute| absolute == file))
+    }
+
     /// Whether a live object is what the definition at a line made: the function itself, or,
     /// decorated, something that holds it.
     pub(super) fn is_definition(
@@ -355,10 +404,10 @@ impl<'py> Walk<'_, 'py> {
                 let code = value.getattr(intern!(self.py, "__code__"))?;
                 let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
                 let file = std::path::absolute(&filename).ok();
-                if code
+                let own: u32 = code
                     .getattr(intern!(self.py, "co_firstlineno"))?
-                    .extract::<u32>()?
-                    == line
+                    .extract()?;
+                if self.line_in_text(scope, &code, own)? == line
                     && code
                         .getattr(intern!(self.py, "co_name"))?
                         .extract::<String>()?
@@ -456,7 +505,17 @@ impl<'py> Walk<'_, 'py> {
         let functions = attributes(class)?;
         let mut free = HashMap::new();
         for (_, value) in &functions {
-            if let Some(function) = plain_function(value)? {
+            let Some(function) = plain_function(value)? else {
+                continue;
+            };
+            let code = function.getattr(intern!(self.py, "__code__"))?;
+            let qualified: String = code.getattr(intern!(self.py, "co_qualname"))?.extract()?;
+            if qualified
+                .strip_prefix(&name)
+                .is_some_and(|rest| rest.starts_with('.'))
+                && self.is_in(&scope, &code)?
+            {
+                self.line_of(&scope, &text, &code, 0)?;
                 free.extend(cells(&function)?);
             }
         }

@@ -11,6 +11,7 @@
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
 mod distribution;
+mod fresh;
 mod guard;
 mod literal;
 mod live;

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
 
 use super::distribution::{self, Distribution};
+use super::fresh;
 use super::outline::From;
 use super::text::{self, Text};
 
@@ -141,11 +142,15 @@ pub(super) fn locate(py: Python<'_>, name: &str) -> PyResult<Place> {
     if installed.is_some() || file.extension().is_none_or(|extension| extension != "py") {
         return Ok(Place::Opaque(file));
     }
-    Ok(Place::Project(Rc::new(scope(name, found, file)?)))
+    Ok(Place::Project(Rc::new(scope(py, name, found, file)?)))
 }
 
-fn scope(import_name: &str, found: Found, file: PathBuf) -> PyResult<Scope> {
-    let text = match text::of_file(&file) {
+fn scope(py: Python<'_>, import_name: &str, found: Found, file: PathBuf) -> PyResult<Scope> {
+    let read = match &found.globals {
+        Some(globals) => fresh::text_of_loaded(&file, globals.bind(py)),
+        None => text::of_file(&file),
+    };
+    let text = match read {
         Ok(text) => text,
         Err(error) => {
             let what = format!("module `{import_name}`");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use pyo3::prelude::*;
 use thrifty_key::Digest;
 use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
 
@@ -53,10 +54,11 @@ enum Which {
 /// One parsed text.
 pub(super) struct Text {
     module: Module,
+    source: String,
+    compiled: Mutex<Option<Py<PyAny>>>,
     pub(super) outline: Outline,
     pieces: Mutex<HashMap<Which, Arc<Piece>>>,
     /// Size and time of the file when it was read.
-    #[allow(dead_code)]
     stamp: Option<(u64, SystemTime)>,
 }
 
@@ -73,6 +75,8 @@ impl Text {
             module,
             outline,
             pieces: Mutex::default(),
+            source: text.to_owned(),
+            compiled: Mutex::default(),
             stamp,
         })
     }
@@ -123,8 +127,22 @@ impl Text {
         .ok()
     }
 
+    /// The code object of the whole text.
+    pub(super) fn compiled<'py>(
+        &self,
+        filename: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = filename.py();
+        if let Some(compiled) = locked(&self.compiled).as_ref() {
+            return Ok(compiled.bind(py).clone());
+        }
+        let compile = py.import("builtins")?.getattr("compile")?;
+        let compiled = compile.call1((self.source.as_str(), filename, "exec", 0, true))?;
+        *locked(&self.compiled) = Some(compiled.clone().unbind());
+        Ok(compiled)
+    }
+
     /// When the file was last written, if it was one.
-    #[allow(dead_code)]
     pub(super) fn modified(&self) -> Option<SystemTime> {
         self.stamp.map(|(_, time)| time)
     }
@@ -147,27 +165,40 @@ pub(super) enum ReadError {
 
 static FILES: Mutex<Option<HashMap<PathBuf, Arc<Text>>>> = Mutex::new(None);
 
-/// The text of a file as first seen by this process: what was imported before an edit is what
-/// runs, so an edit is looked at only when asked for by [`reread`].
+/// The text of a file as first seen by this process, or as last remembered.
 pub(super) fn of_file(path: &Path) -> Result<Arc<Text>, ReadError> {
     if let Some(text) = locked(&FILES).as_ref().and_then(|files| files.get(path)) {
         return Ok(text.clone());
     }
-    reread(path)
+    let text = read(path)?;
+    remember(path, &text);
+    Ok(text)
 }
 
 /// The text of a file as it is now.
-pub(super) fn reread(path: &Path) -> Result<Arc<Text>, ReadError> {
-    let metadata = std::fs::metadata(path)?;
-    let stamp = (metadata.len(), metadata.modified()?);
+pub(super) fn read(path: &Path) -> Result<Arc<Text>, ReadError> {
+    let stamp = stamp(path)?;
     let bytes = std::fs::read(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Encoding)?;
-    let text = Arc::new(Text::parse(
+    Ok(Arc::new(Text::parse(
         text.trim_start_matches('\u{feff}'),
         Some(stamp),
-    )?);
+    )?))
+}
+
+/// Makes a text the one of its file.
+pub(super) fn remember(path: &Path, text: &Arc<Text>) {
     locked(&FILES)
         .get_or_insert_default()
         .insert(path.to_owned(), text.clone());
-    Ok(text)
+}
+
+/// Whether a file still is what was read.
+pub(super) fn is_unchanged(path: &Path, text: &Text) -> bool {
+    stamp(path).ok() == text.stamp
+}
+
+fn stamp(path: &Path) -> std::io::Result<(u64, SystemTime)> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.len(), metadata.modified()?))
 }

@@ -94,6 +94,12 @@ impl<'a, 'py> Walk<'a, 'py> {
         }
     }
 
+    /// Whether any code of the project was found.
+    pub(super) fn has_code(&self) -> bool {
+        let mut units = self.units.values();
+        units.any(|unit| matches!(unit.kind, Kind::Function | Kind::Class))
+    }
+
     pub(super) fn note(&mut self, note: String) {
         self.notes.insert(note);
     }
