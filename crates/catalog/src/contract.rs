@@ -20,6 +20,16 @@ pub trait Catalog: Send + Sync {
     /// The database's clock, which never runs backwards.
     fn now(&self) -> Result<Time, CatalogError>;
 
+    /// A number that every invalidation, replacement or removal of an entry changes, in whatever
+    /// process it happens. Costs nanoseconds.
+    ///
+    /// Whoever keeps hits in memory takes the number *before* the lookup and keeps it with the
+    /// hit; while the number is the same, the entry is there still. Expiry is not a change: the
+    /// keeper judges it by [`Catalog::now`]. The number changes before an invalidation is
+    /// acknowledged, and also where a process dies between committing and acknowledging; it may
+    /// change without anything having happened.
+    fn changes(&self) -> u64;
+
     /// Looks up keys, in one request. Expiry and age are judged by the database's clock.
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError>;
 

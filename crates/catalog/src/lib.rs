@@ -21,4 +21,4 @@ pub use entry::{
 };
 pub use error::CatalogError;
 pub use run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
-pub use sqlite::Sqlite;
+pub use sqlite::{Clock, Mode, Sqlite, System};

@@ -1,1 +1,124 @@
 //! The thrifty command: one file a verb.
+//!
+//! [`main`] is a table from verb to function. A verb reads its arguments, asks the engine, and
+//! writes to a [`Console`]; running workflows is left to a [`Host`], which the binding of a
+//! language implements. Exit codes: 0 done, 1 an operation failed, 2 wrong use, 3 trouble with
+//! the cache, 130 interrupted.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, stderr, stdin, stdout};
+
+use clap::{Parser, Subcommand};
+
+mod choose;
+mod console;
+mod failure;
+mod host;
+mod progress;
+mod show;
+mod verb;
+
+pub use console::Console;
+use failure::{EXIT_CODES, Failure};
+pub use host::{End, Failed, Host, HostError, RunReport, RunRequest};
+
+/// Never computes the same pipeline step twice.
+#[derive(Debug, Parser)]
+#[command(name = "thrifty", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(verb::run::Arguments),
+    Why(verb::why::Arguments),
+    Runs(verb::runs::Arguments),
+    Show(verb::show::Arguments),
+    Stats(verb::stats::Arguments),
+    Invalidate(verb::invalidate::Arguments),
+    Clear(verb::clear::Arguments),
+    Gc(verb::gc::Arguments),
+    Fsck(verb::fsck::Arguments),
+    Config(verb::config::Arguments),
+    Completion(verb::completion::Arguments),
+}
+
+/// Runs the command with the terminal, environment and working directory of this process.
+/// `arguments` begin with the name of the program. Returns the exit code.
+pub fn main(arguments: Vec<OsString>, host: &dyn Host) -> u8 {
+    let is_terminal = stdout().is_terminal();
+    let plain = console::variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut input = stdin().lock();
+    let answers = stdin().is_terminal() && stderr().is_terminal();
+    let mut console = Console {
+        out: &mut std::io::BufWriter::new(stdout()),
+        err: &mut stderr(),
+        input: answers.then_some(&mut input),
+        width: is_terminal.then(terminal_width),
+        is_live: stderr().is_terminal(),
+        is_coloured: is_terminal && !plain,
+        directory: std::env::current_dir().unwrap_or_else(|_| ".".into()),
+        variables: &console::variable,
+    };
+    main_in(arguments, host, &mut console)
+}
+
+/// As [`main`], in other surroundings.
+pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<'_>) -> u8 {
+    let command = match Command::try_parse_from(arguments) {
+        Ok(command) => command,
+        Err(error) => return say_usage(&error, console),
+    };
+    let done = dispatch(command.verb, host, console);
+    let done = done.and_then(|()| Ok(console.out.flush()?));
+    let Err(failure) = done else { return 0 };
+    if let Some(message) = failure.message() {
+        // Nobody is left to be told if the terminal is gone.
+        _ = console.out.flush();
+        _ = console.note(&format!("thrifty: {message}"));
+    }
+    failure.code()
+}
+
+fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::Run(arguments) => verb::run::run(arguments, host, console),
+        Verb::Why(arguments) => verb::why::run(arguments, console),
+        Verb::Runs(arguments) => verb::runs::run(arguments, console),
+        Verb::Show(arguments) => verb::show::run(arguments, console),
+        Verb::Stats(arguments) => verb::stats::run(arguments, console),
+        Verb::Invalidate(arguments) => verb::invalidate::run(arguments, console),
+        Verb::Clear(arguments) => verb::clear::run(arguments, console),
+        Verb::Gc(arguments) => verb::gc::run(arguments, console),
+        Verb::Fsck(arguments) => verb::fsck::run(arguments, console),
+        Verb::Config(arguments) => verb::config::run(arguments, console),
+        Verb::Completion(arguments) => verb::completion::run(arguments, console),
+    }
+}
+
+/// Help and version go out as results, wrong use as an error.
+fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
+    let text = error.render();
+    let text = if console.is_coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let stream = if error.use_stderr() {
+        &mut *console.err
+    } else {
+        &mut *console.out
+    };
+    _ = stream
+        .write_all(text.as_bytes())
+        .and_then(|()| stream.flush());
+    code
+}
+
+/// The columns of the terminal, as the table library finds them.
+fn terminal_width() -> u16 {
+    comfy_table::Table::new().width().unwrap_or(100)
+}

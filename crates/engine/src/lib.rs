@@ -1,1 +1,67 @@
-//! What now? Looks up, runs once, publishes, schedules and explains.
+//! WHAT now?
+//!
+//! The engine decides, for every call of an operation, between taking a known result, waiting
+//! for one that is being computed, and computing it. A [`Cache`] is a catalog and a store; a
+//! [`Schedule`] settles a graph of operations against it; every call ends in one [`Outcome`].
+//!
+//! From Rust alone, the cache is one call:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! use thrifty_engine::Cache;
+//!
+//! let cache = Cache::open(directory.path())?;
+//! let mut computed = 0;
+//! for _ in 0..2 {
+//!     let primes: Vec<i64> = cache.get_or_compute("primes v1", &30, || {
+//!         computed += 1;
+//!         Ok::<_, std::io::Error>((2..30).filter(|n| (2..*n).all(|d| n % d != 0)).collect())
+//!     })?;
+//!     assert_eq!(primes.len(), 10);
+//! }
+//! assert_eq!(computed, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod answer;
+mod cache;
+mod closest;
+pub mod compute;
+pub mod config;
+pub mod event;
+pub mod evict;
+mod expansion;
+pub mod explain;
+mod flight;
+pub mod fsck;
+pub mod graph;
+mod health;
+mod history;
+mod lookup;
+mod memory;
+mod operation;
+mod outcome;
+mod policy;
+mod publish;
+pub mod record;
+mod recorder;
+mod reserve;
+pub mod schedule;
+mod trust;
+pub mod units;
+mod workers;
+
+pub use cache::{Cache, OpenError};
+pub use closest::{closest, did_you_mean};
+pub use expansion::Gathered;
+pub use lookup::Looked;
+pub use operation::Operation;
+pub use outcome::{Miss, Outcome};
+pub use policy::{Choices, Mode, OnFailure, Policy, Rule};
+pub use recorder::Recorder;
+pub use schedule::Schedule;
+pub use thrifty_catalog as catalog;
+pub use thrifty_key as key;
+pub use thrifty_store as store;

@@ -32,6 +32,16 @@ impl Digest {
     pub fn of_blob(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
+
+    /// As [`Digest::of_blob`], on all cores. Worth it from about 128 KiB.
+    pub fn of_blob_parallel(bytes: &[u8]) -> Self {
+        Self(
+            *blake3::Hasher::new()
+                .update_rayon(bytes)
+                .finalize()
+                .as_bytes(),
+        )
+    }
 }
 
 impl fmt::Display for Digest {

@@ -21,8 +21,10 @@
 mod digest;
 pub mod explain;
 mod ingredient;
+mod native;
 pub mod plain;
 pub mod tree;
 
 pub use digest::{Context, Digest, Hasher, ParseDigestError};
 pub use ingredient::{DuplicatePart, Ingredients, Key, Kind, Part, Preview, digest_parts, key_of};
+pub use native::Plain;

@@ -78,6 +78,12 @@ pub enum PlainError {
         "a value nested deeper than {DEPTH} levels; flatten it, or give its type a hash method"
     )]
     Depth,
+    /// A value of another type than the reader expects.
+    #[error("the plain value before byte {at} is of another type than expected")]
+    Mismatch {
+        /// Where reading stopped.
+        at: usize,
+    },
     /// An edge where none may stand.
     #[error("the output of operation {0} is not known yet")]
     Edge(u64),

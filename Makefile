@@ -1,0 +1,73 @@
+# Needs cargo and python3 (3.11 or newer, with venv); everything else is installed into
+# environments under .venv and build.
+
+PYTHON ?= python3
+VENV := .venv
+TOOLS := build/tools
+DEMO := build/demo
+WHEELS := build/wheels
+# Before the environments: an interpreter that is too old fails in ways that do not say so.
+NEW_ENVIRONMENT := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3 must be 3.11 or newer; name one with make PYTHON=...")' && $(PYTHON) -m venv --clear
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench venv wheel build lint test-rust test-python docs fmt clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+
+demo: wheel $(DEMO)/.made ## a real pipeline cold, warm and after edits
+	$(DEMO)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
+	$(DEMO)/bin/python tools/demo.py
+
+test: lint test-rust docs test-python ## every check and every test
+
+lint: venv ## formatting, clippy, house rules, types
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(PYTHON) tools/lint.py
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+
+# The Python crate is an extension module, which a Rust test cannot link; its tests are in Python.
+test-rust: ## the tests of the crates, and the examples in their documentation
+	cargo test --locked --workspace --exclude thrifty-python
+
+docs: ## the documentation of the crates; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+test-python: build ## the tests of the Python package, and the examples in its documentation
+	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --doctest-modules --collect-in-virtualenv --pyargs thrifty
+
+bench: wheel ## the benchmark beside its peers; writes docs/benchmarks.md
+	$(PYTHON) benches/run.py --wheel $(WHEELS)/*.whl
+
+venv: $(VENV)/.made ## the environment for development
+
+build: wheel venv ## the wheel, installed into the environment for development
+	$(VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
+
+# One release build serves the tests, the demo and the benchmark.
+wheel: $(TOOLS)/.made ## the release wheel
+	rm -rf $(WHEELS)
+	$(TOOLS)/bin/maturin build --release --locked --out $(WHEELS) --interpreter $(TOOLS)/bin/python
+
+$(VENV)/.made: requirements-dev.txt examples/flights/requirements.txt
+$(TOOLS)/.made: requirements-build.txt
+$(DEMO)/.made: examples/flights/requirements.txt
+
+%/.made:
+	$(NEW_ENVIRONMENT) $*
+	$*/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+fmt: venv ## formats everything
+	cargo fmt
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix --quiet
+
+clean: ## removes everything that was built or installed
+	cargo clean
+	rm -rf $(VENV) build

@@ -1,0 +1,140 @@
+//! Blobs: which bytes are referenced, pinned, condemned.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Result};
+use thrifty_key::Digest;
+
+use super::Sqlite;
+use super::commit::{CONDEMNED, FORGOTTEN, LIVE};
+use super::lookup::millis;
+use super::select::read_blob;
+use crate::entry::{BlobRef, EntryId, Usage};
+use crate::error::CatalogError;
+
+/// What makes a live blob collectable at `?1`, having been used last at `?2` or before.
+const IDLE: &str = "state = 0 AND pinned_until <= ?1 AND used_at <= ?2 AND NOT EXISTS \
+     (SELECT 1 FROM reference WHERE reference.digest = blob.digest \
+      AND reference.generation = blob.generation)";
+
+impl Sqlite {
+    /// See [`crate::Catalog::touch`].
+    pub(super) fn count_uses(
+        &self,
+        uses: &[(EntryId, Usage)],
+    ) -> std::result::Result<(), CatalogError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.write(|write| {
+            let mut count = write.conn.prepare_cached(
+                "UPDATE usage SET hits = hits + ?2, used_at = ?3 WHERE entry = ?1",
+            )?;
+            for (id, usage) in uses {
+                let hits = i64::try_from(usage.hits).unwrap_or(i64::MAX);
+                count.execute((id.0, hits, write.now))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// See [`crate::Catalog::find_blob`]. Content that is not there costs no write.
+    pub(super) fn pin_blob(
+        &self,
+        digest: &Digest,
+        pin: Duration,
+    ) -> std::result::Result<Option<BlobRef>, CatalogError> {
+        let find = |conn: &rusqlite::Connection| -> Result<Option<BlobRef>> {
+            conn.prepare_cached(
+                "SELECT digest, generation, length FROM blob WHERE digest = ?1 AND state = ?2 \
+                 ORDER BY used_at DESC LIMIT 1",
+            )?
+            .query_row((digest.as_bytes(), LIVE), read_blob)
+            .optional()
+        };
+        if self.read(find)?.is_none() {
+            return Ok(None);
+        }
+        self.write(|write| {
+            let found = find(write.conn)?;
+            if let Some(blob) = &found {
+                let until = write.now.saturating_add(millis(pin));
+                write
+                    .conn
+                    .prepare_cached(
+                        "UPDATE blob SET pinned_until = max(pinned_until, ?3), used_at = ?4 \
+                         WHERE digest = ?1 AND generation = ?2",
+                    )?
+                    .execute((
+                        blob.digest.as_bytes(),
+                        blob.generation.cast_signed(),
+                        until,
+                        write.now,
+                    ))?;
+            }
+            Ok(found)
+        })
+    }
+
+    /// See [`crate::Catalog::condemn`].
+    pub(super) fn condemn_idle(
+        &self,
+        grace: Duration,
+        dry_run: bool,
+    ) -> std::result::Result<Vec<BlobRef>, CatalogError> {
+        if dry_run {
+            let now = self.ratchet.now();
+            let last = now.saturating_sub(millis(grace));
+            let sql = format!(
+                "SELECT digest, generation, length FROM blob WHERE state = {CONDEMNED} OR ({IDLE})"
+            );
+            return self.read(|conn| {
+                conn.prepare_cached(&sql)?
+                    .query_map([now, last], read_blob)?
+                    .collect()
+            });
+        }
+        self.write(|write| {
+            let last = write.now.saturating_sub(millis(grace));
+            let mark = format!("UPDATE blob SET state = {CONDEMNED} WHERE {IDLE}");
+            write
+                .conn
+                .prepare_cached(&mark)?
+                .execute([write.now, last])?;
+            write
+                .conn
+                .prepare_cached("SELECT digest, generation, length FROM blob WHERE state = ?1")?
+                .query_map([CONDEMNED], read_blob)?
+                .collect()
+        })
+    }
+
+    /// See [`crate::Catalog::forget`]. The row stays, so that no late commit can name the blob.
+    pub(super) fn bury(&self, blobs: &[BlobRef]) -> std::result::Result<(), CatalogError> {
+        self.write(|write| {
+            let mut bury = write.conn.prepare_cached(
+                "UPDATE blob SET state = ?3, used_at = ?5 \
+                 WHERE digest = ?1 AND generation = ?2 AND state = ?4",
+            )?;
+            for blob in blobs {
+                bury.execute((
+                    blob.digest.as_bytes(),
+                    blob.generation.cast_signed(),
+                    FORGOTTEN,
+                    CONDEMNED,
+                    write.now,
+                ))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// See [`crate::Catalog::blobs`].
+    pub(super) fn known_blobs(&self) -> std::result::Result<Vec<BlobRef>, CatalogError> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT digest, generation, length FROM blob WHERE state <> ?1")?
+                .query_map([FORGOTTEN], read_blob)?
+                .collect()
+        })
+    }
+}

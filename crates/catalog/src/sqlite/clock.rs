@@ -1,0 +1,70 @@
+//! The catalog's clock: never backwards, never still.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::signal::Signal;
+use crate::entry::Time;
+
+/// Where a catalog gets the time from; tests bring their own.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970 by the wall clock, which may be set back.
+    fn wall(&self) -> Time;
+
+    /// Milliseconds since the machine started, suspended time included. Never set back.
+    fn steady(&self) -> Time;
+}
+
+/// The clocks of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct System;
+
+impl Clock for System {
+    fn wall(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| {
+            Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
+        })
+    }
+
+    fn steady(&self) -> Time {
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let now = clock_gettime(clock);
+        now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+}
+
+/// Turns the machine's clocks into the catalog's.
+///
+/// The time is `steady + offset`, where the offset is the largest difference between wall and
+/// steady clock that any process has seen. A wall clock set back thus changes nothing: time goes
+/// on at its pace, nothing expired becomes valid, and no lease is prolonged.
+pub(super) struct Ratchet {
+    clock: Arc<dyn Clock>,
+    signal: Arc<Signal>,
+}
+
+impl Ratchet {
+    pub(super) fn new(clock: Arc<dyn Clock>, signal: Arc<Signal>) -> Self {
+        Self { clock, signal }
+    }
+
+    /// The time, which every later call in any process reaches or passes.
+    pub(super) fn now(&self) -> Time {
+        let steady = self.clock.steady();
+        let seen = self.clock.wall().saturating_sub(steady);
+        steady.saturating_add(self.signal.raise_offset(seen))
+    }
+
+    /// The time, at least `floor`: what the database remembers from before the last restart.
+    pub(super) fn now_after(&self, floor: Time) -> Time {
+        let lowest = floor.saturating_sub(self.clock.steady());
+        self.signal.raise_offset(lowest);
+        self.now()
+    }
+}

@@ -1,0 +1,72 @@
+//! From what SQLite says to what the caller can do about it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
+use crate::error::CatalogError;
+
+/// How long a call waits for others before it gives up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The error of the catalog at `path` that `error` stands for.
+pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
+    let (path, reason) = (path.to_owned(), error.to_string());
+    let Some(cause) = error.sqlite_error() else {
+        return CatalogError::Failed { path, reason };
+    };
+    // Growing the shared index of the log fails so on a full disk.
+    if cause.extended_code == SQLITE_IOERR_SHMSIZE {
+        return CatalogError::Full { path };
+    }
+    match cause.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => CatalogError::Busy {
+            path,
+            waited_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
+        },
+        ErrorCode::DiskFull => CatalogError::Full { path },
+        ErrorCode::ReadOnly => CatalogError::ReadOnly { path, reason },
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+            CatalogError::Unreadable { path, reason }
+        }
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            CatalogError::Damaged { path, reason }
+        }
+        _ => CatalogError::Failed { path, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::conformance::{entry, scope};
+    use crate::entry::Claim;
+    use crate::{Catalog, CatalogError, Mode, Sqlite};
+
+    #[test]
+    fn a_full_disk_changes_nothing() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+        let limit = |pages: i64| {
+            let set = |conn: &rusqlite::Connection| {
+                conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+                    .unwrap();
+                Ok(())
+            };
+            catalog.pool.write(set).unwrap();
+        };
+        let mut large = entry("a", "a");
+        large.output = vec![1; 100_000];
+        limit(1);
+        let commit = || catalog.commit(&scope("lab"), &large, &Claim::default());
+        let refused = commit().unwrap_err();
+        assert!(matches!(refused, CatalogError::Full { .. }), "{refused}");
+        assert!(refused.is_certain());
+        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.entries(None, &Default::default(), 9).unwrap(), []);
+        limit(i64::from(u32::MAX) - 1);
+        commit().unwrap();
+    }
+}

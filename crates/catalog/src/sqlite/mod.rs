@@ -1,0 +1,303 @@
+//! The embedded backend: one SQLite file, shared by threads and processes of one machine.
+//!
+//! A read takes an idle connection, or opens one, and never waits for a write. A write takes
+//! the one writing connection and `BEGIN IMMEDIATE`. The tables are specified in
+//! `docs/formats/catalog.md`.
+
+mod blobs;
+mod check;
+mod clock;
+mod commit;
+mod fault;
+mod fork;
+mod invalidate;
+mod lookup;
+mod memo;
+mod open;
+mod pool;
+mod reserve;
+mod runs;
+mod schema;
+mod seal;
+mod select;
+mod signal;
+mod write;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use thrifty_key::{Digest, Key};
+
+use self::clock::Ratchet;
+pub use self::clock::{Clock, System};
+use self::fault::fault;
+use self::pool::Pool;
+use self::signal::Signal;
+use crate::contract::Catalog;
+use crate::entry::{
+    BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
+    Scope, Selector, Time, Usage,
+};
+use crate::error::CatalogError;
+use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+
+/// What a catalog is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Reading and writing; a missing catalog is made.
+    ReadWrite,
+    /// Reading only; also from a directory that cannot be written. Every write fails with
+    /// [`CatalogError::ReadOnly`].
+    ReadOnly,
+}
+
+/// A catalog in one SQLite file, or in memory.
+///
+/// Beside the file `catalog.db` lie SQLite's own `catalog.db-wal` and `catalog.db-shm`, and
+/// `catalog.changes`, through which processes tell each other of changes. Forks are safe: no
+/// connection is carried across, and both sides open their own when they need one.
+///
+/// ```
+/// use thrifty_catalog::{Catalog, Found, Request, Scope, Sqlite};
+/// use thrifty_key::Digest;
+///
+/// let catalog = Sqlite::in_memory()?;
+/// let scope = Scope { project: "demo".into(), domain: "development".into() };
+/// let request = Request { key: Digest::of_blob(b"a key"), max_age: None };
+/// let found = catalog.lookup(&scope, &[request])?;
+/// assert!(matches!(found[0], Found::Miss(..)));
+/// # Ok::<(), thrifty_catalog::CatalogError>(())
+/// ```
+pub struct Sqlite {
+    pool: Arc<Pool>,
+    signal: Arc<Signal>,
+    ratchet: Ratchet,
+}
+
+impl Sqlite {
+    /// Opens the catalog at `path`; with [`Mode::ReadWrite`] makes it if it is missing. Its
+    /// directory must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Newer`] and [`CatalogError::Damaged`] by what the file holds,
+    /// [`CatalogError::ReadOnly`], [`CatalogError::Unreadable`] and [`CatalogError::Full`] by
+    /// what can be done with it. The file is never deleted or replaced.
+    pub fn open(path: &Path, mode: Mode) -> Result<Self, CatalogError> {
+        Self::open_with_clock(path, mode, Arc::new(System))
+    }
+
+    /// As [`Sqlite::open`], with a clock of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::open`].
+    pub fn open_with_clock(
+        path: &Path,
+        mode: Mode,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CatalogError> {
+        let (first, signal) = {
+            let _gate = fork::enter();
+            match mode {
+                Mode::ReadWrite => (open::writer(path)?, open::signal(path)?),
+                Mode::ReadOnly => (open::reader(path)?.0, open::watched(path)),
+            }
+        };
+        let pool = Arc::new(Pool::of_file(path.to_owned(), mode, first));
+        fork::register(&pool);
+        Self::over(pool, signal, clock)
+    }
+
+    /// A catalog that lives and dies with this value.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] if there is no memory for it.
+    pub fn in_memory() -> Result<Self, CatalogError> {
+        Self::in_memory_with_clock(Arc::new(System))
+    }
+
+    /// As [`Sqlite::in_memory`], with a clock of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::in_memory`].
+    pub fn in_memory_with_clock(clock: Arc<dyn Clock>) -> Result<Self, CatalogError> {
+        let pool = Arc::new(Pool::in_memory(open::memory()?));
+        Self::over(pool, Signal::private(), clock)
+    }
+
+    fn over(pool: Arc<Pool>, signal: Signal, clock: Arc<dyn Clock>) -> Result<Self, CatalogError> {
+        let signal = Arc::new(signal);
+        let ratchet = Ratchet::new(clock, Arc::clone(&signal));
+        let catalog = Self {
+            pool,
+            signal,
+            ratchet,
+        };
+        let seen = catalog.read(|conn| {
+            conn.query_row("SELECT clock FROM meta", [], |row| row.get::<_, Time>(0))
+        })?;
+        catalog.ratchet.now_after(seen);
+        Ok(catalog)
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, CatalogError> {
+        self.pool
+            .read(|conn| work(conn).map_err(|error| fault(&self.pool.path, &error)))
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let _gate = fork::enter();
+        self.pool.shut();
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite")
+            .field("path", &self.pool.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Catalog for Sqlite {
+    fn now(&self) -> Result<Time, CatalogError> {
+        Ok(self.ratchet.now())
+    }
+
+    fn changes(&self) -> u64 {
+        self.signal.changes()
+    }
+
+    fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError> {
+        self.look_up(scope, requests)
+    }
+
+    fn commit(
+        &self,
+        scope: &Scope,
+        entry: &NewEntry,
+        claim: &Claim,
+    ) -> Result<Committed, CatalogError> {
+        self.publish(scope, entry, claim)
+    }
+
+    fn reserve(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        nonce: u128,
+        lease: Duration,
+    ) -> Result<Reserved, CatalogError> {
+        self.take_slot(scope, key, nonce, lease)
+    }
+
+    fn heartbeat(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        claim: &Claim,
+        lease: Duration,
+    ) -> Result<bool, CatalogError> {
+        self.prolong(scope, key, claim, lease)
+    }
+
+    fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError> {
+        self.give_back(scope, key, claim)
+    }
+
+    fn invalidate(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+    ) -> Result<Invalidated, CatalogError> {
+        self.sweep_selected(scope, selector)
+    }
+
+    fn entries(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        limit: usize,
+    ) -> Result<Vec<Entry>, CatalogError> {
+        self.list_entries(scope, selector, limit)
+    }
+
+    fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {
+        self.count_uses(uses)
+    }
+
+    fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError> {
+        self.pin_blob(digest, pin)
+    }
+
+    fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError> {
+        self.condemn_idle(grace, dry_run)
+    }
+
+    fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError> {
+        self.bury(blobs)
+    }
+
+    fn blobs(&self) -> Result<Vec<BlobRef>, CatalogError> {
+        self.known_blobs()
+    }
+
+    fn begin_run(&self, scope: &Scope, run: &NewRun) -> Result<RunId, CatalogError> {
+        self.start_run(scope, run)
+    }
+
+    fn record(&self, run: &RunId, nodes: &[Node]) -> Result<(), CatalogError> {
+        self.record_nodes(run, nodes)
+    }
+
+    fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError> {
+        self.end_run(run, status)
+    }
+
+    fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
+        self.list_runs(scope, filter)
+    }
+
+    fn nodes(&self, run: &RunId) -> Result<Vec<Node>, CatalogError> {
+        self.list_nodes(run)
+    }
+
+    fn totals(&self, scope: Option<&Scope>) -> Result<Vec<Totals>, CatalogError> {
+        self.sum_totals(scope)
+    }
+
+    fn put_texts(&self, texts: &[(Digest, &str)]) -> Result<(), CatalogError> {
+        self.keep_texts(texts)
+    }
+
+    fn text(&self, digest: &Digest) -> Result<Option<String>, CatalogError> {
+        self.kept_text(digest)
+    }
+
+    fn recall(&self, table: &str, name: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.memo(table, name)
+    }
+
+    fn remember(&self, table: &str, memos: &[(&[u8], &[u8])]) -> Result<(), CatalogError> {
+        self.keep_memos(table, memos)
+    }
+
+    fn check(&self) -> Result<Vec<String>, CatalogError> {
+        self.findings()
+    }
+
+    fn compact(&self) -> Result<(), CatalogError> {
+        self.shrink()
+    }
+}

@@ -1,0 +1,133 @@
+//! Connections: one that writes, as many that read as there are readers at once.
+
+use std::path::PathBuf;
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::fork::{Closes, enter};
+use super::{Mode, open};
+use crate::error::CatalogError;
+
+/// Idle readers kept open.
+const KEPT: usize = 16;
+
+/// The connections of one catalog in this process. Reads never wait for writes.
+pub(super) struct Pool {
+    pub(super) path: PathBuf,
+    mode: Mode,
+    writer: Mutex<Option<Connection>>,
+    /// `None` if the catalog lives in the writer's memory, where no other connection sees it.
+    readers: Option<Mutex<Vec<Connection>>>,
+}
+
+impl Pool {
+    /// The connections to the file at `path`; `first` is one of them.
+    pub(super) fn of_file(path: PathBuf, mode: Mode, first: Connection) -> Self {
+        let (writer, readers) = match mode {
+            Mode::ReadWrite => (Some(first), Vec::new()),
+            Mode::ReadOnly => (None, vec![first]),
+        };
+        Self {
+            path,
+            mode,
+            writer: Mutex::new(writer),
+            readers: Some(Mutex::new(readers)),
+        }
+    }
+
+    /// The one connection to a catalog in memory.
+    pub(super) fn in_memory(only: Connection) -> Self {
+        Self {
+            path: PathBuf::from(":memory:"),
+            mode: Mode::ReadWrite,
+            writer: Mutex::new(Some(only)),
+            readers: None,
+        }
+    }
+
+    /// Lends a connection for reading.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let _gate = enter();
+        let Some(readers) = &self.readers else {
+            let writer = self.writer.lock();
+            return work(
+                writer
+                    .as_ref()
+                    .expect("a catalog in memory is never closed"),
+            );
+        };
+        let idle = readers.lock().pop();
+        let (conn, once) = match idle {
+            Some(conn) => (conn, false),
+            None => open::reader(&self.path)?,
+        };
+        let done = work(&conn);
+        if !once && conn.is_autocommit() {
+            keep(readers, conn);
+        }
+        done
+    }
+
+    /// Lends the connection for writing; there is one writer at a time.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let _gate = enter();
+        let mut writer = self.writer()?;
+        let conn = writer.as_ref().expect("just opened");
+        let done = work(conn);
+        if !conn.is_autocommit() && self.readers.is_some() {
+            // A transaction that can be neither committed nor rolled back ends with its
+            // connection.
+            *writer = None;
+        }
+        done
+    }
+
+    /// Closes what this process has open.
+    pub(super) fn shut(&self) {
+        if let Some(readers) = &self.readers {
+            readers.lock().clear();
+        }
+        *self.writer.lock() = None;
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
+        if self.mode == Mode::ReadOnly {
+            let (path, reason) = (self.path.clone(), "it was opened for reading".to_owned());
+            return Err(CatalogError::ReadOnly { path, reason });
+        }
+        let mut writer = self.writer.lock();
+        if writer.is_none() {
+            *writer = Some(open::writer(&self.path)?);
+        }
+        Ok(writer)
+    }
+}
+
+fn keep(readers: &Mutex<Vec<Connection>>, conn: Connection) {
+    let mut idle = readers.lock();
+    if idle.len() < KEPT {
+        idle.push(conn);
+    }
+}
+
+impl Closes for Pool {
+    fn close(&self) {
+        let Some(readers) = &self.readers else {
+            return;
+        };
+        readers.lock().clear();
+        if let Some(writer) = self.writer.lock().take() {
+            // The fork waits for this: leave writing the log back to a later close. If the
+            // setting fails, closing only takes longer.
+            let _ = writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}

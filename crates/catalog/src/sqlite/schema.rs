@@ -1,0 +1,197 @@
+//! The tables, as specified in `docs/formats/catalog.md`.
+
+use rusqlite::{Connection, Error, ErrorCode};
+
+/// The format this version reads and writes, kept in `PRAGMA user_version`.
+pub(super) const FORMAT: i64 = 1;
+
+/// Marks a database as ours: the bytes `Thri`.
+const APPLICATION: i64 = 0x5468_7269;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    clock       INTEGER NOT NULL,
+    epoch       INTEGER NOT NULL,
+    last_entry  INTEGER NOT NULL,
+    log_floor   INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta VALUES (1, 0, 0, 0, 0);
+
+CREATE TABLE slot (
+    key         BLOB NOT NULL,
+    project     TEXT NOT NULL,
+    domain      TEXT NOT NULL,
+    epoch       INTEGER NOT NULL,
+    fence       INTEGER NOT NULL,
+    nonce       BLOB,
+    lease_until INTEGER,
+    PRIMARY KEY (key, project, domain)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE entry (
+    id            INTEGER PRIMARY KEY,
+    key           BLOB NOT NULL,
+    project       TEXT NOT NULL,
+    domain        TEXT NOT NULL,
+    operation     TEXT NOT NULL,
+    tail          TEXT NOT NULL,
+    output_digest BLOB NOT NULL,
+    parts_digest  BLOB NOT NULL,
+    size          INTEGER NOT NULL,
+    cost          INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER,
+    run           TEXT,
+    node          INTEGER NOT NULL,
+    host          TEXT NOT NULL,
+    user          TEXT NOT NULL,
+    seal          BLOB NOT NULL,
+    output        BLOB NOT NULL,
+    UNIQUE (key, project, domain)
+) STRICT;
+CREATE INDEX entry_tail ON entry (tail);
+
+CREATE TABLE usage (
+    entry            INTEGER PRIMARY KEY REFERENCES entry ON DELETE CASCADE,
+    used_at          INTEGER NOT NULL,
+    hits             INTEGER NOT NULL,
+    nondeterministic INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE ingredients (
+    entry INTEGER PRIMARY KEY REFERENCES entry ON DELETE CASCADE,
+    body  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE reference (
+    entry      INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE,
+    digest     BLOB NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (entry, digest, generation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reference_blob ON reference (digest, generation);
+
+CREATE TABLE blob (
+    digest       BLOB NOT NULL,
+    generation   INTEGER NOT NULL,
+    length       INTEGER NOT NULL,
+    state        INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+    used_at      INTEGER NOT NULL,
+    pinned_until INTEGER NOT NULL,
+    PRIMARY KEY (digest, generation)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invalidation (
+    epoch     INTEGER PRIMARY KEY,
+    project   TEXT,
+    domain    TEXT,
+    low       BLOB,
+    high      BLOB,
+    operation TEXT
+) STRICT;
+
+CREATE TABLE run (
+    id          INTEGER PRIMARY KEY,
+    code        TEXT NOT NULL UNIQUE,
+    project     TEXT NOT NULL,
+    domain      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    arguments   TEXT NOT NULL,
+    host        TEXT NOT NULL,
+    user        TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    started_at  INTEGER NOT NULL,
+    finished_at INTEGER
+) STRICT;
+
+CREATE TABLE node (
+    run           INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    number        INTEGER NOT NULL,
+    operation     TEXT NOT NULL,
+    outcome       TEXT NOT NULL,
+    count         INTEGER NOT NULL,
+    at            INTEGER NOT NULL,
+    spent         INTEGER NOT NULL,
+    saved         INTEGER NOT NULL,
+    key           BLOB,
+    detail        TEXT NOT NULL,
+    rule          TEXT NOT NULL,
+    entry         INTEGER,
+    source        TEXT,
+    output_digest BLOB,
+    upstream      BLOB NOT NULL,
+    ingredients   BLOB,
+    PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE text (
+    digest BLOB PRIMARY KEY,
+    body   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE memo (
+    topic TEXT NOT NULL,
+    name  BLOB NOT NULL,
+    body  BLOB NOT NULL,
+    PRIMARY KEY (topic, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What an opened file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// A catalog of our format.
+    Current,
+    /// A catalog of a later format.
+    Newer(i64),
+    /// A sound database that is no catalog.
+    Foreign,
+    /// Nothing yet.
+    Empty,
+}
+
+/// Says what the file is, without changing it.
+pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
+    let number = |pragma: &str| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let format = number("PRAGMA user_version")?;
+    if number("PRAGMA application_id")? == APPLICATION {
+        return Ok(match format {
+            FORMAT => Made::Current,
+            later if later > FORMAT => Made::Newer(later),
+            _ => Made::Foreign,
+        });
+    }
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    Ok(if format == 0 && tables == 0 {
+        Made::Empty
+    } else {
+        Made::Foreign
+    })
+}
+
+/// Makes the tables if the file is empty, in one transaction: of many processes that create a
+/// catalog at once, one does, and a crash leaves an empty file.
+pub(super) fn create(conn: &Connection) -> Result<Made, Error> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let made = inspect(conn).and_then(|made| {
+        if made == Made::Empty {
+            conn.execute_batch(TABLES)?;
+            conn.pragma_update(None, "application_id", APPLICATION)?;
+            conn.pragma_update(None, "user_version", FORMAT)?;
+            return Ok(Made::Current);
+        }
+        Ok(made)
+    });
+    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    conn.execute_batch(end)?;
+    made
+}
+
+/// Whether SQLite only asks for patience.
+pub(super) fn is_busy(error: &Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}

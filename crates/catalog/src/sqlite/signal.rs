@@ -1,0 +1,158 @@
+//! What processes tell each other without SQL: `catalog.changes`, two words in shared memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use memmap2::{Mmap, MmapMut, MmapOptions};
+
+const LENGTH: usize = 16;
+
+/// The count of changes and the clock's offset, shared by all processes that use the catalog.
+///
+/// The count is odd while a transaction that removes or replaces entries is being committed.
+/// Only the holder of the database's write lock changes it, so there is one such transaction at
+/// most. A process that dies in between leaves the count odd; the next write makes it even
+/// again, and until then [`Signal::changes`] answers something new each time.
+pub(super) struct Signal {
+    words: Words,
+    /// The largest offset seen here, for words that cannot be written or were lost.
+    offset: AtomicI64,
+    unsettled: AtomicU64,
+}
+
+enum Words {
+    Private(AtomicU64),
+    Shared(MmapMut),
+    Watched(Mmap),
+}
+
+impl Signal {
+    /// Words nobody else sees.
+    pub(super) fn private() -> Self {
+        Self::over(Words::Private(AtomicU64::new(0)))
+    }
+
+    /// No words: nothing is known of changes.
+    pub(super) fn blind() -> Self {
+        Self::over(Words::Private(AtomicU64::new(1)))
+    }
+
+    /// The words in the file at `path`, made if missing.
+    pub(super) fn shared(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)?;
+        allocate(&file)?;
+        // SAFETY: the mapping is only accessed through atomics. The file never shrinks: it is
+        // opened in no other place of this crate, and here it is only ever lengthened.
+        let map = unsafe {
+            MmapOptions::new()
+                .len(LENGTH)
+                .map_mut(&OpenOptions::new().read(true).write(true).open(path)?)?
+        };
+        Ok(Self::over(Words::Shared(map)))
+    }
+
+    /// The words in the file at `path`, only to be read.
+    pub(super) fn watched(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() < LENGTH as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // SAFETY: as in `shared`.
+        let map = unsafe { MmapOptions::new().len(LENGTH).map(&file)? };
+        Ok(Self::over(Words::Watched(map)))
+    }
+
+    fn over(words: Words) -> Self {
+        Self {
+            words,
+            offset: AtomicI64::new(i64::MIN),
+            unsettled: AtomicU64::new(0),
+        }
+    }
+
+    /// The count of changes: equal answers mean that nothing was removed or replaced between.
+    pub(super) fn changes(&self) -> u64 {
+        let count = self.count().load(Ordering::Acquire);
+        if count & 1 == 0 {
+            return count;
+        }
+        let call = self.unsettled.fetch_add(1, Ordering::Relaxed);
+        u64::MAX - (call << 1)
+    }
+
+    /// Makes the count odd, and says which it is. The caller holds the write lock, has called
+    /// [`Signal::recover`], and has not committed yet.
+    pub(super) fn unsettle(&self) -> u64 {
+        if self.is_writable() {
+            self.count().fetch_or(1, Ordering::SeqCst) | 1
+        } else {
+            0
+        }
+    }
+
+    /// Makes the count even that the caller made `odd`, unless the next writer has done so. The
+    /// next writer may already have made it odd again, so only this very count is touched.
+    pub(super) fn settle(&self, odd: u64) {
+        if self.is_writable() {
+            let even = odd.wrapping_add(1);
+            let _ = self
+                .count()
+                .compare_exchange(odd, even, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes an odd count even. The caller holds the write lock, so whoever left it odd has
+    /// committed or died, and what it did is visible or undone.
+    pub(super) fn recover(&self) {
+        let count = self.count().load(Ordering::SeqCst);
+        if count & 1 == 1 {
+            self.settle(count);
+        }
+    }
+
+    /// Raises the clock's offset to at least `seen`, and says what it is now.
+    pub(super) fn raise_offset(&self, seen: i64) -> i64 {
+        let own = self.offset.fetch_max(seen, Ordering::AcqRel).max(seen);
+        match &self.words {
+            Words::Private(_) => own,
+            Words::Shared(map) => shared_offset(map).fetch_max(own, Ordering::AcqRel).max(own),
+            Words::Watched(map) => shared_offset(map).load(Ordering::Acquire).max(own),
+        }
+    }
+
+    fn is_writable(&self) -> bool {
+        !matches!(self.words, Words::Watched(_))
+    }
+
+    fn count(&self) -> &AtomicU64 {
+        match &self.words {
+            Words::Private(count) => count,
+            // SAFETY: a mapping is page-aligned and `LENGTH` long, lives as long as `self`, and
+            // every access by every process is atomic.
+            Words::Shared(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
+            // SAFETY: as above; a watched word is never written, see `is_writable`.
+            Words::Watched(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
+        }
+    }
+}
+
+fn shared_offset(map: &[u8]) -> &AtomicI64 {
+    // SAFETY: `map` is one of the mappings above, so the second word lies within and is aligned;
+    // a watched one is never written.
+    unsafe { &*map.as_ptr().add(8).cast::<AtomicI64>() }
+}
+
+/// Gives the file its length by writing zeros, so that its block exists and touching the mapping
+/// never needs space on a full disk. Appending is safe beside others that do the same.
+fn allocate(mut file: &File) -> io::Result<()> {
+    while file.metadata()?.len() < LENGTH as u64 {
+        file.write_all(&[0; LENGTH])?;
+    }
+    Ok(())
+}

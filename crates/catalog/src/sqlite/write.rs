@@ -1,0 +1,153 @@
+//! One write: a transaction, the time it happens at, and the numbers it hands out.
+
+use std::cell::Cell;
+
+use rusqlite::Connection;
+
+use super::Sqlite;
+use super::fault::fault;
+use crate::entry::Time;
+use crate::error::CatalogError;
+
+/// A write transaction under way.
+pub(super) struct Write<'a> {
+    pub(super) conn: &'a Connection,
+    /// When the transaction happens, by the catalog's clock.
+    pub(super) now: Time,
+    before: Meta,
+    epoch: Cell<i64>,
+    last_entry: Cell<i64>,
+    log_floor: Cell<i64>,
+    changed: Cell<bool>,
+}
+
+/// The row of `meta` as the transaction found it.
+struct Meta {
+    clock: Time,
+    epoch: i64,
+    last_entry: i64,
+    log_floor: i64,
+}
+
+impl Write<'_> {
+    /// The number of the last invalidation or replacement anywhere.
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch.get()
+    }
+
+    /// Raises the epoch.
+    pub(super) fn raise_epoch(&self) -> i64 {
+        self.epoch.set(self.epoch.get() + 1);
+        self.epoch.get()
+    }
+
+    /// A number no entry has had.
+    pub(super) fn next_entry(&self) -> i64 {
+        self.last_entry.set(self.last_entry.get() + 1);
+        self.last_entry.get()
+    }
+
+    /// Claims of an epoch below this are refused: what invalidated them is no longer known.
+    pub(super) fn log_floor(&self) -> i64 {
+        self.log_floor.get()
+    }
+
+    /// Raises the log's floor.
+    pub(super) fn set_log_floor(&self, floor: i64) {
+        self.log_floor.set(floor);
+    }
+
+    /// Notes that an entry is removed or replaced, so that other processes learn of it.
+    pub(super) fn changes(&self) {
+        self.changed.set(true);
+    }
+
+    fn save(&self) -> rusqlite::Result<()> {
+        let before = &self.before;
+        let same = self.epoch.get() == before.epoch
+            && self.last_entry.get() == before.last_entry
+            && self.log_floor.get() == before.log_floor
+            && self.now == before.clock;
+        if same {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE meta SET clock = ?1, epoch = ?2, last_entry = ?3, log_floor = ?4",
+            )?
+            .execute((
+                self.now,
+                self.epoch.get(),
+                self.last_entry.get(),
+                self.log_floor.get(),
+            ))?;
+        Ok(())
+    }
+}
+
+impl Sqlite {
+    /// Does `work` in one transaction that has the write lock from its beginning.
+    ///
+    /// The count of changes is odd from before the commit until after it, wherever the process
+    /// dies: a reader that saw an even count before its lookup and sees the same one later has
+    /// missed nothing.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, CatalogError> {
+        self.pool.write(|conn| {
+            self.transact(conn, work)
+                .map_err(|error| fault(&self.pool.path, &error))
+        })
+    }
+
+    fn transact<T>(
+        &self,
+        conn: &Connection,
+        work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.signal.recover();
+        let odd = Cell::new(None);
+        let done = self.begin(conn).and_then(|write| {
+            let done = work(&write)?;
+            write.save()?;
+            if write.changed.get() {
+                odd.set(Some(self.signal.unsettle()));
+            }
+            conn.prepare_cached("COMMIT")?.execute([])?;
+            Ok(done)
+        });
+        if done.is_err() && !conn.is_autocommit() {
+            // What failed is the news; a transaction that cannot even be rolled back ends with
+            // its connection.
+            let _ = conn.execute_batch("ROLLBACK");
+        }
+        if let Some(odd) = odd.get() {
+            self.signal.settle(odd);
+        }
+        done
+    }
+
+    fn begin<'a>(&self, conn: &'a Connection) -> rusqlite::Result<Write<'a>> {
+        let before = conn
+            .prepare_cached("SELECT clock, epoch, last_entry, log_floor FROM meta")?
+            .query_row([], |row| {
+                Ok(Meta {
+                    clock: row.get(0)?,
+                    epoch: row.get(1)?,
+                    last_entry: row.get(2)?,
+                    log_floor: row.get(3)?,
+                })
+            })?;
+        Ok(Write {
+            conn,
+            now: self.ratchet.now_after(before.clock),
+            epoch: Cell::new(before.epoch),
+            last_entry: Cell::new(before.last_entry),
+            log_floor: Cell::new(before.log_floor),
+            changed: Cell::new(false),
+            before,
+        })
+    }
+}

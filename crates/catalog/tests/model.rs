@@ -1,0 +1,421 @@
+//! Random sequences of operations, against a model of a few lines.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use thrifty_catalog::conformance::{entry, key, scope};
+use thrifty_catalog::{
+    Catalog, Claim, Clock, Committed, Found, Request, Reserved, Selector, Sqlite, Why,
+};
+
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicI64>);
+
+impl Clock for Hand {
+    fn wall(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn steady(&self) -> i64 {
+        self.wall()
+    }
+}
+
+/// One step. Keys are 0 to 2; keys 0 and 1 belong to one operation, key 2 to another. Claims are
+/// those handed out so far, counted from the last one.
+#[derive(Debug, Clone)]
+enum Step {
+    Lookup {
+        key: usize,
+        max_age: Option<u64>,
+    },
+    Commit {
+        key: usize,
+        claim: usize,
+        output: u8,
+        expires: Option<u64>,
+        replace: bool,
+    },
+    InvalidateKey {
+        key: usize,
+    },
+    InvalidateOperation {
+        of: usize,
+    },
+    InvalidateOlder {
+        than: u64,
+    },
+    Reserve {
+        key: usize,
+        nonce: u128,
+        lease: u64,
+    },
+    Heartbeat {
+        key: usize,
+        claim: usize,
+        lease: u64,
+    },
+    Release {
+        key: usize,
+        claim: usize,
+    },
+    Pass {
+        millis: i64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (key, claim, short) = (0..3_usize, 0..4_usize, 0..4_u64);
+    prop_oneof![
+        3 => (key.clone(), prop::option::of(short.clone()))
+            .prop_map(|(key, max_age)| Step::Lookup { key, max_age }),
+        6 => (key.clone(), claim.clone(), 0..2_u8, prop::option::of(short.clone()), prop::bool::weighted(0.2))
+            .prop_map(|(key, claim, output, expires, replace)| Step::Commit {
+                key, claim, output, expires, replace,
+            }),
+        1 => key.clone().prop_map(|key| Step::InvalidateKey { key }),
+        1 => key.clone().prop_map(|of| Step::InvalidateOperation { of }),
+        1 => short.clone().prop_map(|than| Step::InvalidateOlder { than }),
+        4 => (key.clone(), 1..4_u128, short.clone())
+            .prop_map(|(key, nonce, lease)| Step::Reserve { key, nonce, lease }),
+        2 => (key.clone(), claim.clone(), short)
+            .prop_map(|(key, claim, lease)| Step::Heartbeat { key, claim, lease }),
+        1 => (key, claim).prop_map(|(key, claim)| Step::Release { key, claim }),
+        3 => (1..4_i64).prop_map(|millis| Step::Pass { millis }),
+    ]
+}
+
+#[derive(Default)]
+struct Slot {
+    /// How many invalidations and replacements there were when this key's last one happened.
+    epoch: i64,
+    fence: i64,
+    owner: Option<(u128, i64)>,
+    entry: Option<Kept>,
+}
+
+struct Kept {
+    output: u8,
+    created: i64,
+    expires: Option<i64>,
+    nondeterministic: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    now: i64,
+    epoch: i64,
+    slots: BTreeMap<usize, Slot>,
+}
+
+impl Model {
+    fn slot(&mut self, key: usize) -> &mut Slot {
+        self.slots.entry(key).or_default()
+    }
+
+    /// Invalidates keys, with an entry or without.
+    fn invalidate(&mut self, keys: &[usize]) -> u64 {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let mut removed = 0;
+        for key in keys {
+            let slot = self.slot(*key);
+            slot.epoch = epoch;
+            if slot.entry.take().is_some() {
+                slot.owner = None;
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    fn holds(&mut self, key: usize, claim: &Claim) -> bool {
+        let slot = self.slot(key);
+        claim.reservation.is_some_and(|(fence, nonce)| {
+            fence == slot.fence && slot.owner.is_some_and(|(owner, _)| owner == nonce)
+        })
+    }
+
+    fn commit(&mut self, key: usize, claim: &Claim, kept: Kept) -> &'static str {
+        let (now, epoch) = (self.now, self.epoch);
+        let held = self.holds(key, claim);
+        let slot = self.slot(key);
+        if claim.epoch < slot.epoch || claim.reservation.is_some() && !held {
+            return "fenced";
+        }
+        if held {
+            slot.owner = None;
+        }
+        if let Some(there) = &mut slot.entry
+            && there.expires.is_none_or(|at| at > now)
+            && !claim.replace
+        {
+            if there.output == kept.output {
+                return "same";
+            }
+            there.nondeterministic = true;
+            return "different";
+        }
+        if claim.replace {
+            slot.epoch = epoch + 1;
+            slot.owner = None;
+            slot.entry = Some(kept);
+            self.epoch += 1;
+        } else {
+            slot.entry = Some(kept);
+        }
+        "stored"
+    }
+}
+
+fn operation(key: usize) -> &'static str {
+    if key < 2 { "m.pair" } else { "m.single" }
+}
+
+struct World {
+    catalog: Sqlite,
+    clock: Hand,
+    model: Model,
+    claims: Vec<Claim>,
+}
+
+impl World {
+    fn claim(&self, back: usize) -> Option<Claim> {
+        let index = self.claims.len().checked_sub(back + 1)?;
+        Some(self.claims[index])
+    }
+
+    fn take(&mut self, step: Step) {
+        let before = self.catalog.changes();
+        let removed = match step {
+            Step::Lookup { key, max_age } => self.lookup(key, max_age),
+            Step::Commit {
+                key,
+                claim,
+                output,
+                expires,
+                replace,
+            } => self.commit(key, claim, output, expires, replace),
+            Step::InvalidateKey { key: of } => {
+                let selector = Selector {
+                    key_prefix: Some(name(of).to_string()[..10].to_owned()),
+                    ..Selector::default()
+                };
+                self.invalidate(&selector, &[of])
+            }
+            Step::InvalidateOperation { of } => {
+                let selector = Selector {
+                    operation: Some(operation(of).to_owned()),
+                    ..Selector::default()
+                };
+                self.invalidate(&selector, if of < 2 { &[0, 1] } else { &[2] })
+            }
+            Step::InvalidateOlder { than } => {
+                let selector = Selector {
+                    older_than: Some(Duration::from_millis(than)),
+                    ..Selector::default()
+                };
+                let oldest = self.model.now - than as i64;
+                let old = |slot: &Slot| slot.entry.as_ref().is_some_and(|e| e.created < oldest);
+                let slots = self.model.slots.iter();
+                let keys: Vec<_> = slots.filter(|(_, s)| old(s)).map(|(k, _)| *k).collect();
+                self.invalidate(&selector, &keys)
+            }
+            Step::Reserve { key, nonce, lease } => self.reserve(key, nonce, lease),
+            Step::Heartbeat { key, claim, lease } => self.heartbeat(key, claim, lease),
+            Step::Release { key, claim } => self.release(key, claim),
+            Step::Pass { millis } => {
+                self.model.now = self.clock.0.fetch_add(millis, Ordering::SeqCst) + millis;
+                false
+            }
+        };
+        assert_eq!(
+            self.catalog.changes() != before,
+            removed,
+            "changes are told"
+        );
+    }
+
+    fn lookup(&mut self, of: usize, max_age: Option<u64>) -> bool {
+        let max_age = max_age.map(Duration::from_millis);
+        let request = Request {
+            key: name(of),
+            max_age,
+        };
+        let found = self
+            .catalog
+            .lookup(&scope("lab"), &[request])
+            .unwrap()
+            .remove(0);
+        let now = self.model.now;
+        let expected = match &self.model.slot(of).entry {
+            None => Err(Why::Absent),
+            Some(kept) if kept.expires.is_some_and(|at| at <= now) => Err(Why::Expired),
+            Some(kept)
+                if max_age.is_some_and(|age| now - kept.created > age.as_millis() as i64) =>
+            {
+                Err(Why::TooOld)
+            }
+            Some(kept) => Ok(kept.output),
+        };
+        match found {
+            Found::Hit(hit) => assert_eq!(Ok(hit.output[0] - b'0'), expected),
+            Found::Miss(slot, why) => {
+                assert_eq!(Err(why), expected);
+                self.claims.push(Claim {
+                    epoch: slot.epoch,
+                    ..Claim::default()
+                });
+            }
+        }
+        false
+    }
+
+    fn commit(
+        &mut self,
+        of: usize,
+        back: usize,
+        output: u8,
+        expires: Option<u64>,
+        replace: bool,
+    ) -> bool {
+        let Some(claim) = self.claim(back) else {
+            return false;
+        };
+        let claim = Claim { replace, ..claim };
+        let mut new = entry(&of.to_string(), &output.to_string());
+        new.operation = operation(of).to_owned();
+        new.expires_in = expires.map(Duration::from_millis);
+        let kept = Kept {
+            output,
+            created: self.model.now,
+            expires: expires.map(|after| self.model.now + after as i64),
+            nondeterministic: false,
+        };
+        let there = self.model.slot(of).entry.is_some();
+        let expected = self.model.commit(of, &claim, kept);
+        let word = match self.catalog.commit(&scope("lab"), &new, &claim).unwrap() {
+            Committed::Stored(_) => "stored",
+            Committed::Same(_) => "same",
+            Committed::Different(_) => "different",
+            Committed::Fenced => "fenced",
+            Committed::BlobGone(_) => "blob gone",
+        };
+        assert_eq!(word, expected);
+        word == "stored" && (there || replace)
+    }
+
+    fn invalidate(&mut self, selector: &Selector, keys: &[usize]) -> bool {
+        let removed = self.catalog.invalidate(None, selector).unwrap().entries;
+        assert_eq!(removed, self.model.invalidate(keys));
+        removed > 0
+    }
+
+    fn reserve(&mut self, of: usize, nonce: u128, lease: u64) -> bool {
+        let (now, epoch) = (self.model.now, self.model.epoch);
+        let lease_time = Duration::from_millis(lease);
+        let reserved = self
+            .catalog
+            .reserve(&scope("lab"), &name(of), nonce, lease_time)
+            .unwrap();
+        let slot = self.model.slot(of);
+        match slot.owner {
+            Some((owner, until)) if owner != nonce && until > now => {
+                let left = Duration::from_millis((until - now) as u64);
+                assert_eq!(reserved, Reserved::Held(left));
+            }
+            owner => {
+                slot.fence += i64::from(owner.is_none_or(|(owner, _)| owner != nonce));
+                slot.owner = Some((nonce, now + lease as i64));
+                let reservation = Some((slot.fence, nonce));
+                let claim = Claim {
+                    epoch,
+                    reservation,
+                    replace: false,
+                };
+                assert_eq!(reserved, Reserved::Taken(claim));
+                self.claims.push(claim);
+            }
+        }
+        false
+    }
+
+    fn heartbeat(&mut self, of: usize, back: usize, lease: u64) -> bool {
+        let Some(claim) = self.claim(back) else {
+            return false;
+        };
+        let time = Duration::from_millis(lease);
+        let held = self
+            .catalog
+            .heartbeat(&scope("lab"), &name(of), &claim, time)
+            .unwrap();
+        assert_eq!(held, self.model.holds(of, &claim));
+        if held {
+            let until = self.model.now + lease as i64;
+            self.model.slot(of).owner = claim.reservation.map(|(_, nonce)| (nonce, until));
+        }
+        false
+    }
+
+    fn release(&mut self, of: usize, back: usize) -> bool {
+        let Some(claim) = self.claim(back) else {
+            return false;
+        };
+        self.catalog
+            .release(&scope("lab"), &name(of), &claim)
+            .unwrap();
+        if self.model.holds(of, &claim) {
+            self.model.slot(of).owner = None;
+        }
+        false
+    }
+
+    fn finish(&mut self) {
+        assert_eq!(self.catalog.check().unwrap(), Vec::<String>::new());
+        let entries = self
+            .catalog
+            .entries(None, &Selector::default(), 10)
+            .unwrap();
+        let kept = self
+            .model
+            .slots
+            .values()
+            .filter(|slot| slot.entry.is_some());
+        assert_eq!(entries.len(), kept.count());
+        for entry in entries {
+            let of = (0..3).find(|of| name(*of) == entry.key).unwrap();
+            let kept = self.model.slot(of).entry.as_ref().unwrap();
+            assert_eq!(entry.output[0] - b'0', kept.output);
+            assert_eq!(entry.created_at, kept.created);
+            assert_eq!(entry.nondeterministic, kept.nondeterministic);
+        }
+    }
+}
+
+fn name(of: usize) -> thrifty_key::Key {
+    key(&of.to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_catalog_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
+        let clock = Hand::default();
+        let mut world = World {
+            catalog: Sqlite::in_memory_with_clock(Arc::new(clock.clone())).unwrap(),
+            clock,
+            model: Model::default(),
+            claims: Vec::new(),
+        };
+        for step in steps {
+            world.take(step);
+        }
+        world.finish();
+    }
+}

@@ -1,0 +1,611 @@
+//! What only the SQLite backend can get wrong: its file, its place, its processes, its clock.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use thrifty_catalog::conformance::{blob, entry, key, scope};
+use thrifty_catalog::{
+    Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Request, Reserved, Selector,
+    Sqlite, Why,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A machine whose clocks stand still unless they are told to move.
+#[derive(Clone, Default)]
+struct Stopped {
+    wall: Arc<AtomicI64>,
+    steady: Arc<AtomicI64>,
+}
+
+impl Clock for Stopped {
+    fn wall(&self) -> i64 {
+        self.wall.load(Ordering::SeqCst)
+    }
+
+    fn steady(&self) -> i64 {
+        self.steady.load(Ordering::SeqCst)
+    }
+}
+
+impl Stopped {
+    fn pass(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::SeqCst);
+        self.steady.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+struct Place {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    Place {
+        _directory: directory,
+        path,
+    }
+}
+
+fn open(path: &Path) -> Sqlite {
+    Sqlite::open(path, Mode::ReadWrite).unwrap()
+}
+
+fn look(catalog: &Sqlite, name: &str) -> Found {
+    let request = Request {
+        key: key(name),
+        max_age: None,
+    };
+    catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0)
+}
+
+fn why(catalog: &Sqlite, name: &str) -> Option<Why> {
+    match look(catalog, name) {
+        Found::Hit(_) => None,
+        Found::Miss(_, why) => Some(why),
+    }
+}
+
+fn put(catalog: &Sqlite, name: &str) {
+    let Found::Miss(slot, _) = look(catalog, name) else {
+        panic!("{name} is there already");
+    };
+    let claim = Claim {
+        epoch: slot.epoch,
+        ..Claim::default()
+    };
+    let mut new = entry(name, name);
+    new.blobs = vec![blob(name, 1)];
+    let committed = catalog.commit(&scope("lab"), &new, &claim).unwrap();
+    assert!(matches!(committed, Committed::Stored(_)), "{committed:?}");
+}
+
+#[test]
+fn sqlite_has_no_known_fault() {
+    let parts: Vec<u32> = rusqlite::version()
+        .split('.')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    assert!(
+        parts >= vec![3, 51, 3],
+        "the log of {parts:?} can be corrupted"
+    );
+}
+
+#[test]
+fn entries_outlive_the_process() {
+    let place = place();
+    put(&open(&place.path), "a");
+    let catalog = open(&place.path);
+    assert_eq!(why(&catalog, "a"), None);
+    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn every_flipped_field_is_a_miss() {
+    let columns = [
+        ("operation", "'lab.other'"),
+        ("output_digest", "zeroblob(32)"),
+        ("parts_digest", "zeroblob(31)"),
+        ("size", "size + 1"),
+        ("cost", "cost + 1"),
+        ("created_at", "created_at + 1"),
+        ("expires_at", "9000000000000000"),
+        ("run", "'run'"),
+        ("node", "1"),
+        ("host", "'h'"),
+        ("user", "'u'"),
+        ("seal", "zeroblob(32)"),
+        ("output", "x'62'"),
+        ("project", "'shop'"),
+        ("key", "zeroblob(32)"),
+    ];
+    for (column, value) in columns {
+        let place = place();
+        let catalog = open(&place.path);
+        put(&catalog, "a");
+        let changes = catalog.changes();
+        let raw = Connection::open(&place.path).unwrap();
+        let sql = format!("UPDATE entry SET {column} = {value}");
+        assert_eq!(raw.execute(&sql, []).unwrap(), 1);
+        assert_eq!(catalog.check().unwrap().len(), 1, "{column}");
+        let entries = catalog.entries(None, &Selector::default(), 9).unwrap();
+        assert_eq!(entries, [], "{column}");
+
+        let moved = matches!(column, "project" | "key");
+        let expected = if moved { Why::Absent } else { Why::Corrupt };
+        assert_eq!(why(&catalog, "a"), Some(expected), "{column}");
+        if moved {
+            continue;
+        }
+        assert_ne!(catalog.changes(), changes, "{column}: its removal is told");
+        assert_eq!(why(&catalog, "a"), Some(Why::Absent), "{column}: removed");
+        put(&catalog, "a");
+        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_entry_moved_to_another_key_is_a_miss() {
+    let place = place();
+    let catalog = open(&place.path);
+    put(&catalog, "a");
+    let raw = Connection::open(&place.path).unwrap();
+    for (column, value) in [("key", &key("b").as_bytes()[..]), ("project", b"lab")] {
+        let sql = format!("UPDATE entry SET {column} = CAST(?1 AS {})", {
+            if column == "key" { "BLOB" } else { "TEXT" }
+        });
+        raw.execute(&sql, [value]).unwrap();
+    }
+    assert_eq!(why(&catalog, "b"), Some(Why::Corrupt));
+}
+
+#[test]
+fn a_broken_entry_does_not_keep_its_place() {
+    let place = place();
+    let catalog = open(&place.path);
+    put(&catalog, "a");
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE entry SET output = x'00'", []).unwrap();
+    let committed = catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default());
+    assert!(matches!(committed.unwrap(), Committed::Stored(_)));
+    assert_eq!(why(&catalog, "a"), None);
+}
+
+#[test]
+fn damage_outside_the_entry_is_found_by_the_check() {
+    for damage in [
+        "UPDATE ingredients SET body = x'80'",
+        "DELETE FROM ingredients",
+        "DELETE FROM usage",
+        "UPDATE blob SET length = 5",
+        "UPDATE blob SET state = 1",
+        "DELETE FROM reference",
+        "UPDATE meta SET last_entry = 0",
+        "INSERT INTO slot VALUES (x'', '', '', 99, 0, NULL, NULL)",
+    ] {
+        let place = place();
+        let catalog = open(&place.path);
+        put(&catalog, "a");
+        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        let raw = Connection::open(&place.path).unwrap();
+        raw.execute(damage, []).unwrap();
+        assert_ne!(catalog.check().unwrap(), Vec::<String>::new(), "{damage}");
+    }
+}
+
+#[test]
+fn what_is_no_catalog_is_refused_and_left_alone() {
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Make<'_>); 4] = [
+        ("text", &|path| {
+            fs::write(path, "a letter ".repeat(1000)).unwrap()
+        }),
+        ("foreign", &|path| {
+            let other = Connection::open(path).unwrap();
+            other.execute_batch("CREATE TABLE theirs (a)").unwrap();
+        }),
+        ("older", &|path| {
+            drop(open(path));
+            let raw = Connection::open(path).unwrap();
+            raw.pragma_update(None, "user_version", 0).unwrap();
+        }),
+        ("truncated", &|path| {
+            put(&open(path), "a");
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2 + 100]).unwrap();
+        }),
+    ];
+    for (what, make) in cases {
+        for mode in [Mode::ReadWrite, Mode::ReadOnly] {
+            let place = place();
+            make(&place.path);
+            let before = fs::read(&place.path).unwrap();
+            let opened = Sqlite::open(&place.path, mode);
+            let damaged = match opened {
+                Err(CatalogError::Damaged { .. }) => true,
+                // Half a file may only show where it is read.
+                Ok(catalog) => catalog.check().is_err() || catalog.check().unwrap() != [""; 0],
+                Err(other) => panic!("{what}: {other}"),
+            };
+            assert!(damaged, "{what}");
+            assert_eq!(fs::read(&place.path).unwrap(), before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let place = place();
+    drop(open(&place.path));
+    let raw = Connection::open(&place.path).unwrap();
+    raw.pragma_update(None, "user_version", 7).unwrap();
+    for mode in [Mode::ReadWrite, Mode::ReadOnly] {
+        let refused = Sqlite::open(&place.path, mode).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                CatalogError::Newer {
+                    found: 7,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_place_without_a_catalog_is_named() {
+    let place = place();
+    let directory = place.path.parent().unwrap();
+    let file = directory.join("file");
+    fs::write(&file, "").unwrap();
+    let cases = [
+        (directory.to_owned(), Mode::ReadWrite, "is a directory"),
+        (
+            directory.join("no/catalog.db"),
+            Mode::ReadWrite,
+            "No such file",
+        ),
+        (file.join("catalog.db"), Mode::ReadWrite, "not a directory"),
+        (directory.join("none.db"), Mode::ReadOnly, "No such file"),
+        (file, Mode::ReadOnly, "empty"),
+    ];
+    for (path, mode, reason) in cases {
+        let refused = Sqlite::open(&path, mode).unwrap_err();
+        assert!(matches!(refused, CatalogError::Unreadable { .. }));
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+    drop(open(&directory.join("file")));
+}
+
+#[test]
+fn reading_sees_what_others_write_and_writes_nothing() {
+    let place = place();
+    let writer = open(&place.path);
+    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+    put(&writer, "a");
+    assert_eq!(why(&reader, "a"), None);
+    let changes = reader.changes();
+    assert_eq!(changes, reader.changes());
+    writer.invalidate(None, &Selector::default()).unwrap();
+    assert_ne!(changes, reader.changes());
+    assert_eq!(why(&reader, "a"), Some(Why::Absent));
+    let refused = reader.commit(&scope("lab"), &entry("a", "a"), &Claim::default());
+    assert!(matches!(refused, Err(CatalogError::ReadOnly { .. })));
+    assert!(refused.unwrap_err().is_certain());
+}
+
+#[test]
+fn a_reader_that_cannot_watch_trusts_nothing() {
+    let place = place();
+    drop(open(&place.path));
+    fs::remove_file(place.path.with_extension("changes")).unwrap();
+    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+    assert_ne!(reader.changes(), reader.changes());
+}
+
+#[test]
+fn a_writer_that_died_while_committing_is_noticed() {
+    let place = place();
+    let (writer, reader) = (open(&place.path), open(&place.path));
+    put(&writer, "a");
+    let before = reader.changes();
+    // The word as a process leaves it that dies between announcing its commit and ending it.
+    let words = place.path.with_extension("changes");
+    let mut bytes = fs::read(&words).unwrap();
+    bytes[0] |= 1;
+    fs::write(&words, bytes).unwrap();
+    let during = [reader.changes(), reader.changes(), reader.changes()];
+    assert!(during[0] != during[1] && during[1] != during[2]);
+    put(&writer, "b");
+    let after = reader.changes();
+    assert_eq!(after, reader.changes(), "the next write settles it");
+    assert!(after != before && !during.contains(&after));
+}
+
+#[test]
+fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
+    let place = place();
+    let clock = Stopped::default();
+    clock.pass(1_000_000);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let open =
+        || Sqlite::open_with_clock(&place.path, Mode::ReadWrite, Arc::clone(&shared)).unwrap();
+    let catalog = open();
+    let mut new = entry("a", "a");
+    new.expires_in = Some(HOUR);
+    catalog
+        .commit(&scope("lab"), &new, &Claim::default())
+        .unwrap();
+    let lease = Duration::from_secs(60);
+    catalog.reserve(&scope("lab"), &key("b"), 1, lease).unwrap();
+
+    clock.pass(3_599_999);
+    assert_eq!(why(&catalog, "a"), None);
+    clock.pass(1);
+    assert_eq!(why(&catalog, "a"), Some(Why::Expired));
+    let expired = catalog.now().unwrap();
+    clock.wall.store(5, Ordering::SeqCst);
+    assert_eq!(why(&catalog, "a"), Some(Why::Expired));
+    assert_eq!(why(&open(), "a"), Some(Why::Expired), "nor elsewhere");
+    let taken = catalog.reserve(&scope("lab"), &key("b"), 2, lease).unwrap();
+    assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
+    clock.steady.fetch_add(59_999, Ordering::SeqCst);
+    let held = catalog.reserve(&scope("lab"), &key("b"), 3, lease).unwrap();
+    assert_eq!(held, Reserved::Held(Duration::from_millis(1)));
+    clock.steady.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(catalog.now().unwrap(), expired + 60_000, "time goes on");
+    let taken = catalog.reserve(&scope("lab"), &key("b"), 3, lease).unwrap();
+    assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
+
+    // A restart of the machine: the steady clock begins anew, the shared words may be gone.
+    drop(catalog);
+    clock.steady.store(0, Ordering::SeqCst);
+    fs::remove_file(place.path.with_extension("changes")).unwrap();
+    assert_eq!(open().now().unwrap(), expired + 60_000);
+}
+
+#[test]
+fn compacting_gives_space_back() {
+    let place = place();
+    let catalog = open(&place.path);
+    let mut large = entry("a", "a");
+    large.output = vec![1; 4_000_000];
+    catalog
+        .commit(&scope("lab"), &large, &Claim::default())
+        .unwrap();
+    catalog.compact().unwrap();
+    let full = fs::metadata(&place.path).unwrap().len();
+    catalog.invalidate(None, &Selector::default()).unwrap();
+    catalog.compact().unwrap();
+    let empty = fs::metadata(&place.path).unwrap().len();
+    assert!(full > 4_000_000 && empty < 1_000_000, "{full} {empty}");
+}
+
+#[test]
+fn many_invalidations_are_remembered_and_older_claims_refused() {
+    let catalog = Sqlite::in_memory().unwrap();
+    let elsewhere = Selector {
+        operation: Some("elsewhere".to_owned()),
+        ..Selector::default()
+    };
+    for _ in 0..1_000 {
+        catalog.invalidate(None, &elsewhere).unwrap();
+    }
+    let commit = |name: &str| {
+        let committed = catalog.commit(&scope("lab"), &entry(name, "x"), &Claim::default());
+        committed.unwrap()
+    };
+    assert!(matches!(commit("a"), Committed::Stored(_)));
+    catalog.invalidate(None, &elsewhere).unwrap();
+    assert_eq!(commit("b"), Committed::Fenced, "forgotten means refused");
+}
+
+/// Runs this test again in other processes, with `role` and the catalog's path in the environment.
+fn spawn(test: &str, path: &Path, role: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("CATALOG_PATH", path)
+        .env("CATALOG_ROLE", role.to_string())
+        .spawn()
+        .unwrap()
+}
+
+/// The path and the role, in a process that was spawned by its test.
+fn spawned() -> Option<(PathBuf, usize)> {
+    let path = std::env::var_os("CATALOG_PATH")?;
+    let role = std::env::var("CATALOG_ROLE").unwrap().parse().unwrap();
+    Some((path.into(), role))
+}
+
+#[test]
+fn processes_create_and_hammer_one_catalog() {
+    if let Some((path, role)) = spawned() {
+        return hammer(&path, role);
+    }
+    let place = place();
+    let children: Vec<_> = (0..16)
+        .map(|role| spawn("processes_create_and_hammer_one_catalog", &place.path, role))
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let catalog = open(&place.path);
+    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+    let counts = catalog.recall("hammer", b"15").unwrap().unwrap();
+    assert_eq!(counts, b"done");
+}
+
+/// Every key has one value, so whatever a process finds is right or a fault. Every answer of the
+/// catalog must be an answer: nobody is told that it is busy.
+fn hammer(path: &Path, role: usize) {
+    let catalog = open(path);
+    let scope = scope("lab");
+    for round in 0..60 {
+        let name = format!("k{}", (round * 7 + role) % 20);
+        let nonce = (role * 1000 + round + 1) as u128;
+        match look(&catalog, &name) {
+            Found::Hit(hit) => assert_eq!(hit.output, name.as_bytes()),
+            Found::Miss(..) => {
+                let reserved = catalog.reserve(&scope, &key(&name), nonce, HOUR).unwrap();
+                if let Reserved::Taken(claim) = reserved {
+                    let committed = catalog.commit(&scope, &entry(&name, &name), &claim);
+                    assert!(!matches!(committed.unwrap(), Committed::Different(_)));
+                }
+            }
+        }
+        if round % 10 == role % 10 {
+            let selector = Selector {
+                key_prefix: Some(key(&name).to_string()),
+                ..Selector::default()
+            };
+            catalog.invalidate(Some(&scope), &selector).unwrap();
+        }
+    }
+    let name = role.to_string();
+    catalog
+        .remember("hammer", &[(name.as_bytes(), b"done")])
+        .unwrap();
+}
+
+#[test]
+fn changes_reach_other_processes() {
+    if let Some((path, _)) = spawned() {
+        open(&path).invalidate(None, &Selector::default()).unwrap();
+        return;
+    }
+    let place = place();
+    let catalog = open(&place.path);
+    put(&catalog, "a");
+    let before = catalog.changes();
+    let mut child = spawn("changes_reach_other_processes", &place.path, 0);
+    assert!(child.wait().unwrap().success());
+    assert_ne!(catalog.changes(), before);
+    assert_eq!(why(&catalog, "a"), Some(Why::Absent));
+}
+
+/// Does `work` in a forked child and waits for it; `true` if the child did not panic.
+fn in_fork(work: impl FnOnce()) -> bool {
+    // SAFETY: the child only does `work` and exits at once, without running destructors.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // SAFETY: always sound.
+        unsafe { libc::_exit(i32::from(done.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is valid, the pid is our child's.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status == 0
+}
+
+#[test]
+fn a_fork_carries_no_connection_across() {
+    // Alone in its process: other tests' threads must not be in the middle of something.
+    if spawned().is_none() {
+        let place = place();
+        let mut child = spawn("a_fork_carries_no_connection_across", &place.path, 0);
+        assert!(child.wait().unwrap().success());
+        return;
+    }
+    let (path, _) = spawned().unwrap();
+    let catalog = open(&path);
+    let memory = Sqlite::in_memory().unwrap();
+    put(&memory, "a");
+    put(&catalog, "parent");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let _guard = scopeguard(&stop);
+        threads.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                look(&catalog, "parent");
+                catalog.remember("t", &[(b"n", b"v")]).unwrap();
+            }
+        });
+        for round in 0..20 {
+            let name = format!("child {round}");
+            let open_files = || {
+                let names = fs::read_dir("/proc/self/fd").unwrap();
+                let names = names.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+                names
+                    .filter(|name| name.starts_with(path.parent().unwrap()))
+                    .count()
+            };
+            assert!(in_fork(|| {
+                assert_eq!(open_files(), 0, "nothing of the catalog is open");
+                assert_eq!(why(&catalog, "parent"), None);
+                assert_eq!(why(&memory, "a"), None);
+                put(&catalog, &name);
+            }));
+            assert_eq!(
+                why(&catalog, &name),
+                None,
+                "the parent sees what the child did"
+            );
+        }
+    });
+    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+}
+
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Stops the other thread also when an assertion fails.
+fn scopeguard(stop: &std::sync::atomic::AtomicBool) -> Stop<'_> {
+    Stop(stop)
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_read() {
+    if let Some((path, _)) = spawned() {
+        let refused = Sqlite::open(&path, Mode::ReadWrite).unwrap_err();
+        assert!(
+            matches!(refused, CatalogError::ReadOnly { .. }),
+            "{refused}"
+        );
+        let catalog = Sqlite::open(&path, Mode::ReadOnly).unwrap();
+        assert_eq!(why(&catalog, "a"), None);
+        assert_eq!(why(&catalog, "b"), Some(Why::Absent));
+        return;
+    }
+    let place = place();
+    put(&open(&place.path), "a");
+    let directory = place.path.parent().unwrap();
+    let program = directory.join("test");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o555)).unwrap();
+    let mut child = Command::new(&program);
+    child
+        .args(["--exact", "a_directory_that_cannot_be_written_is_read"])
+        .env("CATALOG_PATH", &place.path)
+        .env("CATALOG_ROLE", "0")
+        .current_dir("/");
+    if rustix::process::geteuid().is_root() {
+        // Nothing is read-only to the superuser.
+        child.uid(65534).gid(65534);
+    }
+    let done = child.status().unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(done.success());
+}

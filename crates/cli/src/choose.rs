@@ -1,0 +1,77 @@
+//! Finds the run or node that the user means; says the closest names if there is none.
+
+use thrifty_engine::catalog::{Catalog, Node, Run, RunFilter, Scope};
+use thrifty_engine::did_you_mean;
+
+use crate::failure::Failure;
+use crate::show::short_name;
+
+/// The run with this id, or the only one whose id begins so; the newest of the scope for `last`.
+pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Run, Failure> {
+    if text == "last" {
+        return newest(catalog, scope);
+    }
+    match find_run(catalog, text)? {
+        Some(run) => Ok(run),
+        None => {
+            let known = known_runs(catalog, scope)?;
+            let hint = did_you_mean(text, known.iter().map(String::as_str));
+            Err(Failure::Usage(format!("there is no run `{text}`; {hint}")))
+        }
+    }
+}
+
+/// The newest run of the scope.
+pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failure> {
+    let filter = RunFilter {
+        limit: Some(1),
+        ..RunFilter::default()
+    };
+    let newest = catalog.runs(Some(scope), &filter)?.pop();
+    newest.ok_or_else(|| {
+        Failure::Usage(format!(
+            "there is no run in {scope} yet; `thrifty config` shows which cache and project this is"
+        ))
+    })
+}
+
+/// The run of any scope with this id, or the only one whose id begins so.
+pub(crate) fn find_run(catalog: &dyn Catalog, text: &str) -> Result<Option<Run>, Failure> {
+    let filter = RunFilter {
+        id_prefix: Some(text.to_owned()),
+        ..RunFilter::default()
+    };
+    let mut found = catalog.runs(None, &filter)?;
+    if let Some(exact) = found.iter().position(|run| run.id.0 == text) {
+        return Ok(Some(found.swap_remove(exact)));
+    }
+    if found.len() > 1 {
+        let ids: Vec<_> = found.iter().take(5).map(|run| run.id.0.as_str()).collect();
+        let ids = ids.join(", ");
+        return Err(Failure::Usage(format!(
+            "several runs begin with `{text}`: {ids}"
+        )));
+    }
+    Ok(found.pop())
+}
+
+/// Ids of recent runs, for hints.
+pub(crate) fn known_runs(catalog: &dyn Catalog, scope: &Scope) -> Result<Vec<String>, Failure> {
+    let runs = catalog.runs(Some(scope), &RunFilter::default())?;
+    Ok(runs.into_iter().map(|run| run.id.0).collect())
+}
+
+/// The nodes with this number or name: the whole name, or its part behind the last `.` or `:`.
+pub(crate) fn nodes<'a>(nodes: &'a [Node], text: &str) -> Vec<&'a Node> {
+    let number: Option<u32> = text.trim_start_matches('#').parse().ok();
+    let is_meant = |node: &&Node| {
+        Some(node.number) == number || node.operation == text || short_name(&node.operation) == text
+    };
+    nodes.iter().filter(is_meant).collect()
+}
+
+/// The error for a name that no node has.
+pub(crate) fn unknown_node(run: &Run, nodes: &[Node], text: &str) -> Failure {
+    let hint = did_you_mean(text, nodes.iter().map(|node| short_name(&node.operation)));
+    Failure::Usage(format!("run {} has no operation `{text}`; {hint}", run.id))
+}

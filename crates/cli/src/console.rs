@@ -1,0 +1,148 @@
+//! Where a verb reads and writes, and what it looks like there.
+
+use std::ffi::OsString;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use thrifty_engine::Cache;
+use thrifty_engine::catalog::Scope;
+use thrifty_engine::config::{Settings, Variables};
+
+use crate::failure::Failure;
+
+/// The surroundings of one command. A test gives its own.
+pub struct Console<'a> {
+    /// Where results go.
+    pub out: &'a mut dyn Write,
+    /// Where progress, hints and errors go.
+    pub err: &'a mut dyn Write,
+    /// Where answers to questions come from; `None` if nobody is there to answer.
+    pub input: Option<&'a mut dyn BufRead>,
+    /// The columns of the terminal that results go to; `None` if they go to no terminal.
+    pub width: Option<u16>,
+    /// Whether progress is shown live.
+    pub is_live: bool,
+    /// Whether results are coloured.
+    pub is_coloured: bool,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The environment.
+    pub variables: Variables<'a>,
+}
+
+/// How a piece of text stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+}
+
+impl Console<'_> {
+    /// The configuration here.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings::find(&self.directory, self.variables)?)
+    }
+
+    /// The cache that the configuration names.
+    pub(crate) fn cache(&self) -> Result<Arc<Cache>, Failure> {
+        let Settings {
+            home,
+            project,
+            domain,
+            ..
+        } = self.settings()?;
+        let scope = Scope {
+            project: project.value,
+            domain: domain.value,
+        };
+        Ok(Cache::open_scope(home.value, scope)?)
+    }
+
+    /// The text in this colour, if results are coloured.
+    pub(crate) fn paint(&self, paint: Paint, text: &str) -> String {
+        if !self.is_coloured || text.is_empty() {
+            return text.to_owned();
+        }
+        let code = match paint {
+            Paint::Bold => 1,
+            Paint::Dim => 2,
+            Paint::Red => 31,
+            Paint::Green => 32,
+            Paint::Yellow => 33,
+            Paint::Cyan => 36,
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// Writes one line of a result.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{}", text.trim_end())?)
+    }
+
+    /// Writes one line beside the result.
+    pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.err, "{text}")?)
+    }
+
+    /// Writes a result for programs.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer_pretty(&mut *self.out, value)?;
+        self.line("")
+    }
+
+    /// Writes a table in aligned lines, fitted to the terminal if there is one. Columns of which
+    /// the heading ends with a space hold numbers.
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        heading: [&str; N],
+        rows: impl IntoIterator<Item = [String; N]>,
+    ) -> Result<(), Failure> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(heading.map(|title| self.paint(Paint::Bold, title.trim_end())));
+        table.add_rows(rows);
+        if let Some(width) = self.width {
+            table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        for (column, title) in table.column_iter_mut().zip(heading) {
+            column.set_padding((0, 2));
+            if title.ends_with(' ') {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for line in table.lines() {
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Asks before something is lost.
+    pub(crate) fn confirm(&mut self, question: &str, yes: bool) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        let Some(input) = self.input.as_mut() else {
+            return Err(Failure::Usage(format!("{question}: add --yes to go on")));
+        };
+        write!(self.err, "{question}? [y/N] ")?;
+        self.err.flush()?;
+        let mut answer = String::new();
+        input.read_line(&mut answer)?;
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::Interrupted),
+        }
+    }
+}
+
+/// The environment of this process.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}

@@ -1,0 +1,132 @@
+//! What a run shows while it goes on.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use thrifty_engine::Outcome;
+use thrifty_engine::event::Event;
+use thrifty_engine::units::show_duration;
+
+use crate::show::{Counts, count, short_name};
+
+/// Shows the events of a run on standard error: a live line on a terminal, and in any case one
+/// plain line for each operation that was not a hit. Hits are counted.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    is_live: bool,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    operations: u64,
+    counts: Counts,
+    saved: Duration,
+    running: Vec<String>,
+}
+
+impl Progress {
+    /// Progress of a run that begins now.
+    pub(crate) fn new(is_live: bool) -> Self {
+        let target = if is_live {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Self {
+            bar,
+            is_live,
+            began: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes one event.
+    pub(crate) fn take(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Begun { operations, .. } | Event::Expanded { operations, .. } => {
+                state.operations += *operations as u64;
+                self.bar.set_length(state.operations);
+            }
+            Event::Started { operation, .. } => state.running.push(operation.clone()),
+            Event::Settled {
+                operation,
+                outcome,
+                spent,
+                saved,
+                ..
+            } => {
+                state.settle(operation, outcome, *saved);
+                self.bar.inc(1);
+                if let Some(line) = settled_line(operation, outcome, *spent) {
+                    self.say(&line);
+                }
+            }
+            Event::Reopened { reason, .. } => self.say(&format!("  again        {reason}")),
+            Event::Ended => self.bar.finish_and_clear(),
+        }
+        let running: Vec<_> = state.running.iter().map(|name| short_name(name)).collect();
+        self.bar.set_message(running.join(", "));
+    }
+
+    /// One line over the whole run.
+    pub(crate) fn summary(&self) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counts {
+            computed,
+            hits,
+            failed,
+            other,
+        } = state.counts;
+        let mut parts = vec![format!("{computed} computed"), count(hits, "hit")];
+        parts.extend((failed > 0).then(|| format!("{failed} failed")));
+        parts.extend((other > 0).then(|| format!("{other} not run")));
+        parts.extend(
+            (!state.saved.is_zero()).then(|| format!("saved {}", show_duration(state.saved))),
+        );
+        parts.push(format!("took {}", show_duration(self.began.elapsed())));
+        parts.join(", ")
+    }
+
+    /// Clears the live line, also when the run did not end by itself.
+    pub(crate) fn close(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&self, line: &str) {
+        if self.is_live {
+            self.bar.println(line);
+        } else {
+            eprintln!("{line}");
+        }
+    }
+}
+
+impl State {
+    fn settle(&mut self, operation: &str, outcome: &Outcome, saved: Duration) {
+        self.counts.add(outcome.word(), 1);
+        self.saved += saved;
+        if let Some(at) = self.running.iter().position(|name| name == operation) {
+            self.running.remove(at);
+        }
+    }
+}
+
+/// What is said of an operation; nothing of a hit.
+fn settled_line(operation: &str, outcome: &Outcome, spent: Duration) -> Option<String> {
+    let name = short_name(operation);
+    let line = match outcome {
+        outcome if outcome.is_hit() => return None,
+        Outcome::Computed(_) => format!("  computed     {name}  {}", show_duration(spent)),
+        Outcome::Failed(_) => format!("  failed       {name}  {}", show_duration(spent)),
+        other => format!("  {:<12} {name}  {}", other.word(), other.detail()),
+    };
+    Some(line.trim_end().to_owned())
+}

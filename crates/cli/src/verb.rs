@@ -1,0 +1,13 @@
+//! One file a verb.
+
+pub(crate) mod clear;
+pub(crate) mod completion;
+pub(crate) mod config;
+pub(crate) mod fsck;
+pub(crate) mod gc;
+pub(crate) mod invalidate;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod show;
+pub(crate) mod stats;
+pub(crate) mod why;

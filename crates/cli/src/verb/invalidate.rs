@@ -1,0 +1,149 @@
+//! `thrifty invalidate`: removes chosen entries.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use thrifty_engine::catalog::{Entry, Selector};
+use thrifty_engine::units::{parse_duration, show_size};
+use thrifty_engine::{Cache, did_you_mean};
+
+use crate::choose;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::show::{age, count};
+
+/// Remove entries, so that the next call computes; entries must match all that is given
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing that is being computed now from before the invalidation can come back afterwards.
+
+Examples:
+  thrifty invalidate --operation 'clean_*' --dry-run
+  thrifty invalidate --run k3f9 --yes
+  thrifty invalidate --operation train --older-than 7d")]
+#[group(id = "selection", required = true, multiple = true, args = ["key", "operation", "run", "older_than"])]
+pub(crate) struct Arguments {
+    /// Entries whose key begins so
+    #[arg(long, value_name = "HEX", value_parser = key_prefix)]
+    key: Option<String>,
+    /// Entries of operations that match this glob, whole or behind the last `.` or `:`
+    #[arg(long, value_name = "GLOB")]
+    operation: Option<String>,
+    /// Entries computed in this run
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Entries computed longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    older_than: Option<Duration>,
+    /// Only show what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was, or would be, removed, for programs.
+#[derive(Serialize)]
+struct Removed {
+    dry_run: bool,
+    entries: u64,
+    bytes: u64,
+    keys: Vec<String>,
+}
+
+pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
+    let Arguments {
+        key,
+        operation,
+        run,
+        older_than,
+        dry_run,
+        yes,
+        json,
+    } = arguments;
+    let cache = console.cache()?;
+    let catalog = cache.catalog().as_ref();
+    let run = match run {
+        Some(run) => Some(choose::run(catalog, cache.scope(), &run)?.id),
+        None => None,
+    };
+    let selector = Selector {
+        key_prefix: key,
+        operation,
+        run,
+        older_than,
+        ..Selector::default()
+    };
+    let entries = catalog.entries(Some(cache.scope()), &selector, usize::MAX >> 1)?;
+    if entries.is_empty() && !json {
+        return console.note(&nothing(&cache, &selector)?);
+    }
+    if !json {
+        list(&entries, catalog.now()?, console)?;
+    }
+    let size: u64 = entries.iter().map(|entry| entry.size).sum();
+    let mut removed = Removed {
+        dry_run,
+        entries: entries.len() as u64,
+        bytes: size,
+        keys: entries.iter().map(|entry| entry.key.to_string()).collect(),
+    };
+    if !dry_run {
+        let what = format!(
+            "remove {} ({})",
+            count(removed.entries, "entry"),
+            show_size(size)
+        );
+        console.confirm(&what, yes)?;
+        removed.entries = catalog.invalidate(Some(cache.scope()), &selector)?.entries;
+    }
+    if json {
+        return console.json(&removed);
+    }
+    let verb = if dry_run { "would remove" } else { "removed" };
+    console.note(&format!(
+        "{verb} {}; `thrifty gc` frees the bytes",
+        count(removed.entries, "entry")
+    ))
+}
+
+fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Failure> {
+    let rows = entries.iter().map(|entry| {
+        [
+            entry.key.short(),
+            entry.operation.clone(),
+            age(now, entry.created_at),
+            entry.hits.to_string(),
+            show_size(entry.size),
+        ]
+    });
+    console.table(["key", "operation", "computed", "hits ", "size "], rows)
+}
+
+/// What is said when nothing matches: the closest operations, if one was named.
+fn nothing(cache: &Cache, selector: &Selector) -> Result<String, Failure> {
+    let scope = cache.scope();
+    let Some(operation) = &selector.operation else {
+        return Ok(format!("no entry of {scope} matches"));
+    };
+    let totals = cache.catalog().totals(Some(scope))?;
+    let hint = did_you_mean(
+        operation,
+        totals.iter().map(|total| total.operation.as_str()),
+    );
+    Ok(format!("no entry of {scope} matches `{operation}`; {hint}"))
+}
+
+fn key_prefix(text: &str) -> Result<String, String> {
+    let is_prefix = (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+    if is_prefix {
+        Ok(text.to_lowercase())
+    } else {
+        Err("a key is up to 64 hexadecimal digits; `thrifty show --json` lists keys".to_owned())
+    }
+}

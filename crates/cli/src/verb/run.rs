@@ -1,0 +1,124 @@
+//! `thrifty run`: runs a workflow.
+
+use std::sync::Arc;
+
+use clap::Args;
+use thrifty_engine::Mode;
+use thrifty_engine::config::Executor;
+use thrifty_engine::event::Event;
+
+use crate::console::{Console, Paint};
+use crate::failure::Failure;
+use crate::host::{End, Host, RunReport, RunRequest};
+use crate::progress::Progress;
+
+/// Run a workflow; what is known already is not computed again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  thrifty run pipeline:experiment -p path=flights.csv -p lr=0.1
+  thrifty run pipeline:experiment --refresh train 'clean_*'
+  thrifty run pipeline:experiment --no-cache --workers 4")]
+pub(crate) struct Arguments {
+    /// The workflow, as module:name
+    #[arg(value_name = "MODULE:WORKFLOW", value_parser = target)]
+    target: String,
+    /// A parameter of the workflow; repeat for more
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// Neither look up nor store anything
+    #[arg(long, conflicts_with = "read_only")]
+    no_cache: bool,
+    /// Compute again and replace what is stored: these operations (names or globs), or all
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    refresh: Option<Vec<String>>,
+    /// Look up, and store nothing
+    #[arg(long)]
+    read_only: bool,
+    /// How many operations run at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    workers: Option<u16>,
+    /// Where operations run
+    #[arg(long, value_parser = Executor::ALL.map(Executor::word))]
+    executor: Option<String>,
+}
+
+pub(crate) fn run(
+    arguments: Arguments,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let request = request(arguments)?;
+    // What is wrong with the configuration is said before anything is loaded.
+    console.settings()?;
+    let progress = Arc::new(Progress::new(console.is_live));
+    let listener = {
+        let progress = Arc::clone(&progress);
+        Arc::new(move |event: &Event| progress.take(event))
+    };
+    let ended = host.run_workflow(&request, listener);
+    progress.close();
+    report(&ended?, &progress.summary(), console)
+}
+
+fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
+    let Arguments {
+        target,
+        parameters,
+        no_cache,
+        refresh,
+        read_only,
+        workers,
+        executor,
+    } = arguments;
+    let refresh_all = refresh.as_ref().is_some_and(Vec::is_empty);
+    let mode = match (no_cache, read_only, refresh_all) {
+        (true, _, true) | (_, true, true) => {
+            let message = "--refresh without names contradicts --no-cache and --read-only";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        (true, ..) => Some(Mode::Off),
+        (_, true, _) => Some(Mode::ReadOnly),
+        (.., true) => Some(Mode::Refresh),
+        (false, false, false) => None,
+    };
+    Ok(RunRequest {
+        target,
+        parameters,
+        mode,
+        refresh: refresh.unwrap_or_default(),
+        executor: executor.as_deref().and_then(Executor::from_word),
+        workers: workers.map(usize::from),
+    })
+}
+
+fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Result<(), Failure> {
+    for failed in &report.failures {
+        let heading = console.paint(Paint::Red, &format!("{} failed", failed.operation));
+        console.note(&format!("{heading}\n{}", failed.message.trim_end()))?;
+    }
+    let run = report.run.as_deref().unwrap_or("(not recorded)");
+    console.note(&format!("run {run}: {summary}"))?;
+    if let Some(result) = &report.result {
+        console.line(result)?;
+    }
+    match report.end {
+        End::Succeeded => Ok(()),
+        End::Failed => Err(Failure::Operation),
+        End::Interrupted => Err(Failure::Interrupted),
+    }
+}
+
+fn target(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((module, name)) if !module.is_empty() && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("write module:workflow, such as pipeline:experiment".to_owned()),
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write name=value, such as lr=0.1".to_owned()),
+    }
+}

@@ -1,0 +1,279 @@
+//! `thrifty show`: one run, or one entry.
+
+use clap::Args;
+use serde::Serialize;
+use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Selector, Time};
+use thrifty_engine::did_you_mean;
+use thrifty_engine::explain::HIDDEN;
+use thrifty_engine::key::{Kind, Preview};
+use thrifty_engine::units::{show_duration, show_size};
+
+use crate::choose;
+use crate::console::{Console, Paint};
+use crate::failure::Failure;
+use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero};
+use crate::verb::runs::colour;
+
+/// Show a run with its operations, or a cache entry
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  thrifty show                  the newest run
+  thrifty show k3f9             a run, by the beginning of its id
+  thrifty show 9c1e2ab04d17     an entry, by the beginning of its key")]
+pub(crate) struct Arguments {
+    /// The beginning of a run's id or of an entry's key; `last` is the newest run
+    #[arg(value_name = "RUN|KEY", default_value = "last")]
+    what: String,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A run with its nodes, for programs.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    run: RunJson,
+    nodes: Vec<NodeJson>,
+}
+
+pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
+    let Arguments { what, json } = arguments;
+    let cache = console.cache()?;
+    let catalog = cache.catalog().as_ref();
+    let found = match what.as_str() {
+        "last" => Some(choose::newest(catalog, cache.scope())?),
+        _ => choose::find_run(catalog, &what)?,
+    };
+    if let Some(run) = found {
+        let nodes = catalog.nodes(&run.id)?;
+        return show_run(&run, &nodes, catalog.now()?, json, console);
+    }
+    let entries = entries(catalog, &what)?;
+    if entries.is_empty() {
+        let known = choose::known_runs(catalog, cache.scope())?;
+        let hint = did_you_mean(&what, known.iter().map(String::as_str));
+        return Err(Failure::Usage(format!(
+            "no run and no entry begins with `{what}`; {hint}"
+        )));
+    }
+    if json {
+        return console.json(&entries.iter().map(EntryJson::of).collect::<Vec<_>>());
+    }
+    let now = catalog.now()?;
+    entries
+        .iter()
+        .try_for_each(|entry| show_entry(entry, now, console))
+}
+
+fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(Vec::new());
+    }
+    let key_prefix = Some(prefix.to_lowercase());
+    Ok(catalog.entries(
+        None,
+        &Selector {
+            key_prefix,
+            ..Selector::default()
+        },
+        20,
+    )?)
+}
+
+fn show_run(
+    run: &Run,
+    nodes: &[Node],
+    now: Time,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    if json {
+        let nodes = nodes.iter().map(NodeJson::of).collect();
+        return console.json(&Whole {
+            run: RunJson::of(run),
+            nodes,
+        });
+    }
+    let id = console.paint(Paint::Bold, &run.id.0);
+    let status = console.paint(colour(run.status), run.status.word());
+    let took = duration(run).map(|took| format!(", took {}", show_duration(took)));
+    let took = took.unwrap_or_default();
+    console.line(&format!(
+        "{id}  {}  {status}, {}{took}",
+        run.name,
+        age(now, run.started_at)
+    ))?;
+    if !run.arguments.is_empty() {
+        console.line(&format!("arguments: {}", run.arguments))?;
+    }
+    let heading = [
+        "# ",
+        "operation",
+        "outcome",
+        "time ",
+        "saved ",
+        "from",
+        "detail",
+    ];
+    let rows: Vec<_> = nodes.iter().map(|node| node_row(node, console)).collect();
+    console.table(heading, rows)
+}
+
+fn node_row(node: &Node, console: &Console<'_>) -> [String; 7] {
+    let paint = match node.outcome.as_str() {
+        "failed" => Paint::Red,
+        outcome if outcome.starts_with("hit") || outcome == "waited" => Paint::Green,
+        "computed" => Paint::Yellow,
+        _ => Paint::Dim,
+    };
+    let times = if node.count > 1 {
+        format!(" ×{}", node.count)
+    } else {
+        String::new()
+    };
+    [
+        node.number.to_string(),
+        format!("{}{times}", short_name(&node.operation)),
+        console.paint(paint, &node.outcome),
+        unless_zero(node.spent),
+        unless_zero(node.saved),
+        node.source
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        node.detail.lines().next().unwrap_or_default().to_owned(),
+    ]
+}
+
+fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(), Failure> {
+    let name = console.paint(Paint::Bold, &entry.operation);
+    console.line(&format!("{name}  {}", entry.key))?;
+    let run = entry
+        .origin
+        .run
+        .as_ref()
+        .map_or_else(String::new, |run| format!(" in run {run}"));
+    let by = format!("{}@{}", entry.origin.user, entry.origin.host);
+    let facts = [
+        ("scope", entry.scope.to_string()),
+        (
+            "computed",
+            format!("{}{run} by {by}", age(now, entry.created_at)),
+        ),
+        ("cost", show_duration(entry.cost)),
+        ("size", show_size(entry.size)),
+        ("output", entry.output_digest.to_string()),
+        (
+            "hits",
+            format!("{}, last used {}", entry.hits, age(now, entry.used_at)),
+        ),
+        (
+            "expires",
+            entry
+                .expires_at
+                .map_or_else(|| "never".to_owned(), timestamp),
+        ),
+    ];
+    for (fact, value) in facts {
+        console.line(&format!("  {fact:<10} {value}"))?;
+    }
+    if entry.nondeterministic {
+        let warning = "nondeterministic: a later computation gave another output";
+        let warning = console.paint(Paint::Yellow, warning);
+        console.line(&format!("  {warning}"))?;
+    }
+    let rows: Vec<_> = parts(entry)
+        .map(|part| {
+            [
+                part.kind.word().to_owned(),
+                part.name,
+                part.digest[..12].to_owned(),
+                part.shown,
+            ]
+        })
+        .collect();
+    console.table(["ingredient", "part", "digest", "value"], rows)
+}
+
+/// An entry for programs.
+#[derive(Serialize)]
+struct EntryJson {
+    key: String,
+    operation: String,
+    project: String,
+    domain: String,
+    created_at: String,
+    used_at: String,
+    expires_at: Option<String>,
+    hits: u64,
+    size_bytes: u64,
+    cost_seconds: f64,
+    nondeterministic: bool,
+    output: String,
+    blobs: Vec<String>,
+    run: Option<String>,
+    node: u32,
+    host: String,
+    user: String,
+    ingredients: Vec<PartJson>,
+}
+
+/// A part of an ingredient, for programs.
+#[derive(Serialize)]
+struct PartJson {
+    kind: Kind,
+    name: String,
+    digest: String,
+    shown: String,
+}
+
+impl EntryJson {
+    fn of(entry: &Entry) -> Self {
+        let blobs = entry.blobs.iter();
+        Self {
+            key: entry.key.to_string(),
+            operation: entry.operation.clone(),
+            project: entry.scope.project.clone(),
+            domain: entry.scope.domain.clone(),
+            created_at: timestamp(entry.created_at),
+            used_at: timestamp(entry.used_at),
+            expires_at: entry.expires_at.map(timestamp),
+            hits: entry.hits,
+            size_bytes: entry.size,
+            cost_seconds: entry.cost.as_secs_f64(),
+            nondeterministic: entry.nondeterministic,
+            output: entry.output_digest.to_string(),
+            blobs: blobs
+                .map(|blob| format!("{}.{}", blob.digest, blob.generation))
+                .collect(),
+            run: entry.origin.run.as_ref().map(ToString::to_string),
+            node: entry.origin.node,
+            host: entry.origin.host.clone(),
+            user: entry.origin.user.clone(),
+            ingredients: parts(entry).collect(),
+        }
+    }
+}
+
+fn parts(entry: &Entry) -> impl Iterator<Item = PartJson> {
+    let kinds = Kind::ALL.into_iter();
+    kinds
+        .flat_map(|kind| {
+            entry
+                .ingredients
+                .parts(kind)
+                .map(move |(name, part)| (kind, name, part))
+        })
+        .map(|(kind, name, part)| PartJson {
+            kind,
+            name: name.to_owned(),
+            digest: part.digest.to_string(),
+            shown: match &part.preview {
+                Preview::Text(text) => text.clone(),
+                Preview::Source(_) => "(source)".to_owned(),
+                Preview::Hidden => HIDDEN.to_owned(),
+            },
+        })
+}

@@ -1,0 +1,92 @@
+//! An answer: the output of an operation, known from an entry.
+
+use std::time::Duration;
+
+use thrifty_catalog::{EntryId, Hit, RunId, Time};
+use thrifty_key::{Digest, plain};
+
+use crate::record::{Record, RecordError, Step, contribution_of_part};
+
+/// The output of an operation as an entry keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The entry; `None` if the output is not stored under its key.
+    pub entry: Option<EntryId>,
+    /// The value.
+    pub record: Record,
+    /// What the value contributes to a container it stands in.
+    pub contribution: Vec<u8>,
+    /// How long the computation took.
+    pub cost: Duration,
+    /// When it was committed.
+    pub created_at: Time,
+    /// When it ceases to be valid.
+    pub expires_at: Option<Time>,
+    /// The run that computed it.
+    pub run: Option<RunId>,
+    /// About how many bytes this takes in memory.
+    pub(crate) size: usize,
+}
+
+impl Answer {
+    /// The answer that a catalog's hit holds.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if its record cannot be read.
+    pub(crate) fn from_hit(hit: Hit) -> Result<Self, RecordError> {
+        let record = Record::from_bytes(&hit.output)?;
+        let contribution = record.contribution()?;
+        Ok(Self {
+            entry: Some(hit.entry),
+            record,
+            contribution,
+            cost: hit.cost,
+            created_at: hit.created_at,
+            expires_at: hit.expires_at,
+            run: hit.run,
+            size: hit.output.len() + size_of::<Self>(),
+        })
+    }
+
+    /// An output that no entry keeps.
+    pub(crate) fn unstored(record: Record, cost: Duration) -> Result<Self, RecordError> {
+        let contribution = record.contribution()?;
+        let size = size_of::<Self>();
+        Ok(Self {
+            entry: None,
+            record,
+            contribution,
+            cost,
+            created_at: 0,
+            expires_at: None,
+            run: None,
+            size,
+        })
+    }
+
+    /// The value digest.
+    pub fn digest(&self) -> Digest {
+        plain::digest_of_contribution(&self.contribution)
+    }
+
+    /// What the part at the end of the steps contributes to a container it stands in.
+    pub fn contribution_at(&self, steps: &[Step]) -> Vec<u8> {
+        if steps.is_empty() {
+            return self.contribution.clone();
+        }
+        let part = self
+            .record
+            .select(steps)
+            .and_then(|part| part.contribution().ok());
+        part.unwrap_or_else(|| contribution_of_part(&self.contribution, steps))
+    }
+
+    pub(crate) fn is_valid(&self, now: Time, max_age: Option<Duration>) -> bool {
+        let young = max_age.is_none_or(|max_age| {
+            u128::try_from(now.saturating_sub(self.created_at))
+                .map_or(true, |age| age <= max_age.as_millis())
+        });
+        young && self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}

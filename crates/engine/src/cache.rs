@@ -1,0 +1,321 @@
+//! The cache: a catalog, a store, and the memory of this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
+use thrifty_key::{Part, Preview};
+use thrifty_key::{Plain, plain};
+use thrifty_store::Blobs;
+use thrifty_store::disk::{self, Disk};
+use thrifty_store::filesystem::{self, Filesystem};
+use thrifty_store::verified::Verified;
+
+use crate::answer::Answer;
+use crate::compute::{Computed, Task};
+use crate::flight::Flights;
+use crate::graph::{Failure, Made, Product, Value};
+use crate::health::Health;
+use crate::lookup::Looked;
+use crate::memory::Memory;
+use crate::operation::named;
+use crate::outcome::Miss;
+use crate::policy::Policy;
+use crate::record::{Draft, Record};
+use crate::recorder::Recorder;
+use crate::trust::CatalogTrust;
+
+/// A cache: never compute the same operation twice.
+///
+/// Clones of the `Arc` share everything; several processes may open one directory at once.
+pub struct Cache {
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) scope: Scope,
+    pub(crate) memory: Memory,
+    pub(crate) flights: Flights,
+    pub(crate) health: Health,
+    pub(crate) recorder: Recorder,
+    pub(crate) host: String,
+    pub(crate) user: String,
+}
+
+/// A cache that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] disk::OpenError),
+    /// The directory is on a network filesystem, where the catalog would be damaged.
+    #[error(
+        "{} is on a network filesystem ({kind}), where the catalog cannot be kept safely; \
+         set THRIFTY_HOME to a directory on a local disk", path.display()
+    )]
+    Network {
+        /// The directory.
+        path: PathBuf,
+        /// The filesystem.
+        kind: &'static str,
+    },
+    /// The directory cannot be made or looked at.
+    #[error("cannot use {} for the cache: {source}; set THRIFTY_HOME to another directory", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Cache {
+    /// Opens the cache in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which says what to do.
+    pub fn open(home: impl AsRef<Path>) -> Result<Arc<Self>, OpenError> {
+        let scope = Scope {
+            project: "default".to_owned(),
+            domain: "development".to_owned(),
+        };
+        Self::open_scope(home, scope)
+    }
+
+    /// As [`Cache::open`], for the entries of one project and domain.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::open`].
+    pub fn open_scope(home: impl AsRef<Path>, scope: Scope) -> Result<Arc<Self>, OpenError> {
+        let home = home.as_ref();
+        let directory = |source| OpenError::Directory {
+            path: home.to_owned(),
+            source,
+        };
+        let made = std::fs::create_dir_all(home);
+        // A read-only directory serves hits all the same.
+        if !home.is_dir() {
+            made.map_err(directory)?;
+        }
+        if let Filesystem::Network(kind) = filesystem::kind(home).map_err(directory)? {
+            return Err(OpenError::Network {
+                path: home.to_owned(),
+                kind,
+            });
+        }
+        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&home.join("catalog.sqlite"))?);
+        let trust = Arc::new(CatalogTrust::new(Arc::clone(&catalog)));
+        let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
+        Ok(Arc::new(Self::new(catalog, blobs, scope)))
+    }
+
+    /// A cache that lives and dies with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if SQLite cannot be had in memory.
+    pub fn in_memory() -> Result<Arc<Self>, OpenError> {
+        let scope = Scope {
+            project: "default".to_owned(),
+            domain: "development".to_owned(),
+        };
+        let blobs = Arc::new(thrifty_store::memory::Memory::new());
+        Ok(Arc::new(Self::new(
+            Arc::new(Sqlite::in_memory()?),
+            blobs,
+            scope,
+        )))
+    }
+
+    /// A cache over these backends.
+    pub fn new(catalog: Arc<dyn Catalog>, blobs: Arc<dyn Blobs>, scope: Scope) -> Self {
+        Self {
+            recorder: Recorder::new(Arc::clone(&catalog), scope.clone()),
+            catalog,
+            blobs,
+            scope,
+            memory: Memory::default(),
+            flights: Flights::default(),
+            health: Health::default(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            user: std::env::var("USER")
+                .or_else(|_| std::env::var("LOGNAME"))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
+    }
+
+    /// The store.
+    pub fn blobs(&self) -> &Arc<dyn Blobs> {
+        &self.blobs
+    }
+
+    /// Whose entries these are.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The history of runs.
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The first trouble with the cache since this was last asked, for one warning.
+    pub fn take_trouble(&self) -> Option<String> {
+        self.health.take_trouble()
+    }
+
+    /// The result of an operation: from the cache, or computed now and kept.
+    ///
+    /// The key is made of the name and the inputs. Change the name, or make a version one of the
+    /// inputs, whenever the code changes.
+    ///
+    /// # Errors
+    ///
+    /// What `compute` returns. Trouble with the cache is never an error here.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// use thrifty_engine::Cache;
+    ///
+    /// let cache = Cache::open(directory.path())?;
+    /// let cube = |n: i64| cache.get_or_compute("cube v1", &n, || Ok::<_, std::io::Error>(n * n * n));
+    /// assert_eq!(cube(3)?, 27);
+    /// assert_eq!(cube(3)?, 27); // a hit: nothing is computed
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_or_compute<T: Plain, I: Plain, E>(
+        self: &Arc<Self>,
+        name: &str,
+        inputs: &I,
+        compute: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = plain::Writer::new();
+        inputs.write(&mut writer);
+        let Ok(digest) = plain::digest(writer.as_bytes()) else {
+            return compute();
+        };
+        let operation = named(name);
+        let key = operation.key([("inputs", digest)].into_iter());
+        let miss = match self.look(&key, None) {
+            Looked::Hit(answer, _) => match read(&answer.record) {
+                Some(value) => return Ok(value),
+                None => return compute(),
+            },
+            Looked::Miss(miss, slot) => (miss, slot),
+        };
+        let task = Task {
+            operation: &operation,
+            key: Ok(key),
+            ingredients: &|| {
+                let part = Part {
+                    digest,
+                    preview: Preview::text(""),
+                };
+                operation.ingredients([("inputs".to_owned(), part)])
+            },
+            policy: Policy::default(),
+            run: (None, 0),
+            interrupted: &|| false,
+        };
+        self.compute_plain(&task, miss, compute)
+    }
+
+    fn compute_plain<T: Plain, E>(
+        self: &Arc<Self>,
+        task: &Task<'_>,
+        (miss, slot): (Miss, Option<thrifty_catalog::Slot>),
+        compute: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut compute = Some(compute);
+        let mut own: Option<Result<T, E>> = None;
+        let mut body = || {
+            let made = match compute.take().map(|compute| compute()) {
+                Some(Ok(value)) => {
+                    let mut writer = plain::Writer::new();
+                    value.write(&mut writer);
+                    own = Some(Ok(value));
+                    writer.into_bytes()
+                }
+                failed => {
+                    own = failed;
+                    let message = format!("{} failed", task.operation.name());
+                    return Err(Failure::Raised {
+                        message,
+                        cause: Arc::new(()),
+                    });
+                }
+            };
+            Ok(Product::Made(Made::new(Arc::new(()), Draft::Plain(made))))
+        };
+        let computed = self.compute(task, miss, slot, &mut body);
+        if let Some(own) = own {
+            return own;
+        }
+        let taken = match computed {
+            Computed::Settled(settled) => match settled.value {
+                Value::Known(answer) => read(&answer.record),
+                Value::Live { .. } => None,
+            },
+            Computed::Expanded(..) | Computed::Failed(..) => None,
+        };
+        match (taken, compute) {
+            (Some(value), _) => Ok(value),
+            (None, Some(compute)) => compute(),
+            (None, None) => unreachable!("a body that ran left its result"),
+        }
+    }
+
+    /// The wall clock, for answers in memory. Entries in the catalog are judged by its clock.
+    pub(crate) fn wall_clock(&self) -> Time {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
+    }
+
+    /// Removes the entry behind an answer whose bytes are gone or damaged, so that the next
+    /// lookup misses.
+    pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {
+        self.memory.forget(key);
+        if let Some(entry) = answer.entry {
+            let removed = thrifty_catalog::Selector {
+                ids: Some(vec![entry]),
+                ..Default::default()
+            };
+            self.health
+                .note(self.catalog.invalidate(Some(&self.scope), &removed));
+        }
+        self.memory.clear();
+    }
+}
+
+fn read<T: Plain>(record: &Record) -> Option<T> {
+    let Record::Plain(encoding) = record else {
+        return None;
+    };
+    let mut reader = plain::Reader::new(encoding);
+    let value = T::read(&mut reader).ok()?;
+    reader.is_at_end().then_some(value)
+}
+
+/// Opens for reading and writing, or for reading alone where the medium allows no more.
+fn open_catalog(path: &Path) -> Result<Sqlite, CatalogError> {
+    match Sqlite::open(path, Access::ReadWrite) {
+        Err(CatalogError::ReadOnly { .. }) if path.exists() => Sqlite::open(path, Access::ReadOnly),
+        opened => opened,
+    }
+}

@@ -1,0 +1,60 @@
+//! What a run tells while it goes on.
+//!
+//! Terminal, page, metrics and tests read the same events.
+
+use std::time::Duration;
+
+use thrifty_catalog::RunId;
+
+use crate::outcome::Outcome;
+
+/// One thing that happened in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A run began. More operations may follow while it goes on.
+    Begun {
+        /// Its id, if the catalog took it.
+        run: Option<RunId>,
+        /// How many operations it has at first.
+        operations: usize,
+    },
+    /// An operation added more of them.
+    Expanded {
+        /// Its number.
+        number: usize,
+        /// How many it added.
+        operations: usize,
+    },
+    /// A body began to run.
+    Started {
+        /// The number of its operation.
+        number: usize,
+        /// The name of its operation.
+        operation: String,
+    },
+    /// An operation has its outcome.
+    Settled {
+        /// Its number.
+        number: usize,
+        /// Its name.
+        operation: String,
+        /// What became of it.
+        outcome: Outcome,
+        /// Time spent on it.
+        spent: Duration,
+        /// Time a hit saved.
+        saved: Duration,
+    },
+    /// An operation that was settled is needed again: its value is gone from the cache.
+    Reopened {
+        /// Its number.
+        number: usize,
+        /// What was found.
+        reason: String,
+    },
+    /// The run ended.
+    Ended,
+}
+
+/// Takes events. Called from any thread, one at a time, and must be quick.
+pub type Listener = dyn Fn(&Event) + Send + Sync;

@@ -1,0 +1,148 @@
+//! One leader per key in this process.
+//!
+//! A leader holds a [`Lead`]; dropping it, on whatever path, wakes the followers. Followers that
+//! would wait for a computation that itself waits for them are told so instead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use thrifty_key::Key;
+
+use crate::answer::Answer;
+
+/// What a leader leaves behind.
+#[derive(Debug, Clone)]
+pub(crate) enum Landing {
+    /// It has a result.
+    Answer(Arc<Answer>),
+    /// It failed, and waiters share the failure.
+    Failure(String),
+    /// It ended without a result: somebody else may lead.
+    Nothing,
+}
+
+struct Flight {
+    key: Key,
+    leader: ThreadId,
+    landing: Mutex<Option<Landing>>,
+    landed: Condvar,
+}
+
+/// The computations under way in this process.
+#[derive(Default)]
+pub(crate) struct Flights(Mutex<Board>);
+
+#[derive(Default)]
+struct Board {
+    flights: HashMap<Key, Arc<Flight>>,
+    waiting: HashMap<ThreadId, Arc<Flight>>,
+}
+
+/// What became of the wish to compute a key.
+pub(crate) enum Claim<'a> {
+    /// Compute it.
+    Lead(Lead<'a>),
+    /// Somebody else computed it meanwhile.
+    Landed(Landing),
+    /// Waiting would never end: this thread is, through others, part of that computation.
+    Cycle,
+    /// The caller gave up waiting.
+    Interrupted,
+}
+
+impl Flights {
+    /// Claims a key, or waits for who has it. While waiting, `interrupted` is asked a few times
+    /// a second.
+    pub fn claim(&self, key: &Key, interrupted: &dyn Fn() -> bool) -> Claim<'_> {
+        let me = thread::current().id();
+        let flight = {
+            let mut board = self.0.lock();
+            let Some(flight) = board.flights.get(key).cloned() else {
+                let flight = Arc::new(Flight {
+                    key: *key,
+                    leader: me,
+                    landing: Mutex::new(None),
+                    landed: Condvar::new(),
+                });
+                board.flights.insert(*key, Arc::clone(&flight));
+                return Claim::Lead(Lead {
+                    flights: self,
+                    flight,
+                    landing: Landing::Nothing,
+                });
+            };
+            if board.leads_to(&flight, me) {
+                return Claim::Cycle;
+            }
+            board.waiting.insert(me, Arc::clone(&flight));
+            flight
+        };
+        let landing = flight.wait(interrupted);
+        self.0.lock().waiting.remove(&me);
+        landing.map_or(Claim::Interrupted, Claim::Landed)
+    }
+}
+
+impl Board {
+    /// Whether the flight cannot land before the thread goes on.
+    fn leads_to(&self, flight: &Arc<Flight>, thread: ThreadId) -> bool {
+        let mut leader = flight.leader;
+        // Each waiting thread waits for one flight, so this walk visits a thread at most once.
+        for _ in 0..=self.waiting.len() {
+            if leader == thread {
+                return true;
+            }
+            match self.waiting.get(&leader) {
+                Some(next) => leader = next.leader,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Flight {
+    fn wait(&self, interrupted: &dyn Fn() -> bool) -> Option<Landing> {
+        let mut landing = self.landing.lock();
+        loop {
+            if let Some(landing) = &*landing {
+                return Some(landing.clone());
+            }
+            let timeout = self
+                .landed
+                .wait_for(&mut landing, Duration::from_millis(50));
+            if timeout.timed_out() && landing.is_none() {
+                let stop = parking_lot::MutexGuard::unlocked(&mut landing, interrupted);
+                if stop {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// The right and duty to compute a key.
+pub(crate) struct Lead<'a> {
+    flights: &'a Flights,
+    flight: Arc<Flight>,
+    landing: Landing,
+}
+
+impl Lead<'_> {
+    /// Says what the followers are to get, and ends the flight.
+    pub fn land(mut self, landing: Landing) {
+        self.landing = landing;
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.flights.0.lock().flights.remove(&self.flight.key);
+        let landing = std::mem::replace(&mut self.landing, Landing::Nothing);
+        *self.flight.landing.lock() = Some(landing);
+        self.flight.landed.notify_all();
+    }
+}

@@ -1,0 +1,225 @@
+//! The graph of a run: operations, what they take from each other, and what they give.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
+
+use crate::answer::Answer;
+use crate::operation::Operation;
+use crate::policy::Policy;
+use crate::record::{Draft, Step};
+
+/// One call of an operation.
+pub struct Node {
+    /// What is called.
+    pub operation: Arc<Operation>,
+    /// How it uses the cache.
+    pub policy: Policy,
+    /// The arguments that enter the key, sorted by name.
+    pub inputs: Vec<Input>,
+    /// What it takes from other operations. An edge leaf in the encoding of an input stands for
+    /// the edge of that number.
+    pub edges: Vec<Edge>,
+    /// Why it has no key, if it has none.
+    pub unkeyed: Option<String>,
+    /// The code.
+    pub body: Arc<dyn Body>,
+}
+
+/// An argument that enters the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The name of the parameter.
+    pub name: String,
+    /// The canonical encoding of the value (`thrifty_key::plain`).
+    pub encoding: Vec<u8>,
+    /// What may be shown of it.
+    pub preview: Preview,
+}
+
+/// The output of an operation, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The operation.
+    pub from: From,
+    /// Subscripts that lead to the part.
+    pub steps: Vec<Step>,
+}
+
+/// Where an edge begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the node of this number, in the same graph.
+    Node(usize),
+    /// In an expansion: at the edge of this number of the node that expanded.
+    Argument(usize),
+}
+
+/// The code of an operation, in whatever language.
+pub trait Body: Send + Sync {
+    /// Runs it. The inputs are what its edges lead to, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: the operation failed, or an input could not be loaded.
+    fn run(&self, inputs: &[Taken]) -> Result<Product, Failure>;
+}
+
+/// What an edge leads to.
+#[derive(Clone)]
+pub struct Taken {
+    /// The output of the operation at its beginning.
+    pub value: Value,
+    /// Subscripts that lead to the part.
+    pub steps: Vec<Step>,
+}
+
+/// The output of an operation.
+#[derive(Clone)]
+pub enum Value {
+    /// It can be loaded from a record.
+    Known(Arc<Answer>),
+    /// It exists only in memory. Without a contribution it has no digest, and nothing that takes
+    /// it can be cached.
+    Live {
+        /// The value.
+        object: Arc<dyn Any + Send + Sync>,
+        /// What it contributes to keys.
+        contribution: Option<Vec<u8>>,
+    },
+}
+
+impl Value {
+    /// What the part at the end of the steps contributes to keys; `None` if it has no digest.
+    pub fn contribution_at(&self, steps: &[Step]) -> Option<Vec<u8>> {
+        match self {
+            Self::Known(answer) => Some(answer.contribution_at(steps)),
+            Self::Live { contribution, .. } => {
+                let whole = contribution.as_ref()?;
+                Some(if steps.is_empty() {
+                    whole.clone()
+                } else {
+                    crate::record::contribution_of_part(whole, steps)
+                })
+            }
+        }
+    }
+
+    /// The value digest, if it has one.
+    pub fn digest(&self) -> Option<Digest> {
+        Some(plain::digest_of_contribution(&self.contribution_at(&[])?))
+    }
+}
+
+/// What a body gives.
+pub enum Product {
+    /// A value.
+    Made(Made),
+    /// More operations, and a value made of their outputs.
+    Expanded(Expansion),
+}
+
+/// A value a body made.
+pub struct Made {
+    /// The value itself.
+    pub object: Arc<dyn Any + Send + Sync>,
+    /// What it contributes to keys, if it has a digest.
+    pub contribution: Option<Vec<u8>>,
+    /// How to store it, or why it cannot be stored.
+    pub draft: Result<Draft, String>,
+}
+
+impl Made {
+    /// A value with a draft, which says what it contributes.
+    pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
+        Self {
+            object,
+            contribution: draft.contribution().ok(),
+            draft: Ok(draft),
+        }
+    }
+}
+
+/// Operations that a body adds to the run.
+pub struct Expansion {
+    /// The operations; their numbers count from this list's beginning.
+    pub nodes: Vec<Node>,
+    /// What the body's value takes from them. An edge in the output stands for the edge of that
+    /// number.
+    pub edges: Vec<Edge>,
+    /// The body's value, with edges.
+    pub output: Draft,
+}
+
+/// Why a body gave nothing.
+#[derive(Clone)]
+pub enum Failure {
+    /// The operation failed.
+    Raised {
+        /// One line for records and logs.
+        message: String,
+        /// The error itself.
+        cause: Arc<dyn Any + Send + Sync>,
+    },
+    /// The input of this number is in the cache no longer, or damaged.
+    Lost {
+        /// The number of the edge.
+        edge: usize,
+        /// What was found.
+        reason: String,
+    },
+    /// The run was cancelled while it ran.
+    Cancelled,
+}
+
+impl Failure {
+    /// One line for records and logs.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Raised { message, .. } => message,
+            Self::Lost { reason, .. } => reason,
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Node {
+    /// The digests of its inputs, given what its edges contribute; `None` if one has no digest.
+    pub(crate) fn input_digests(
+        &self,
+        contributions: &[Option<Vec<u8>>],
+    ) -> Result<Vec<(&str, Digest)>, String> {
+        let of = |input: &Input| {
+            plain::fold(&input.encoding, &mut |number| {
+                let edge = usize::try_from(number)
+                    .ok()
+                    .and_then(|number| contributions.get(number));
+                edge.cloned()
+                    .flatten()
+                    .ok_or(plain::PlainError::Edge(number))
+            })
+        };
+        self.inputs
+            .iter()
+            .map(|input| match of(input) {
+                Ok(digest) => Ok((input.name.as_str(), digest)),
+                Err(error) => Err(format!("argument {}: {error}", input.name)),
+            })
+            .collect()
+    }
+
+    /// All its ingredients, given the digests of its inputs.
+    pub(crate) fn ingredients(&self, digests: &[Digest]) -> Ingredients {
+        self.operation
+            .ingredients(self.inputs.iter().zip(digests).map(|(input, digest)| {
+                (
+                    input.name.clone(),
+                    Part {
+                        digest: *digest,
+                        preview: input.preview.clone(),
+                    },
+                )
+            }))
+    }
+}

@@ -1,0 +1,66 @@
+//! A cache in trouble costs time, and only so much of it.
+//!
+//! After a few failures in a row the cache is left alone for a while: every call is a miss at
+//! once. Then one call tries again.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Failures in a row after which the cache is left alone.
+const PATIENCE: u32 = 5;
+/// How long it is left alone.
+const REST: Duration = Duration::from_secs(30);
+
+/// Counts failures of the cache and decides whether to ask it.
+#[derive(Default)]
+pub(crate) struct Health {
+    failures: AtomicU32,
+    resting_since: Mutex<Option<Instant>>,
+    first: Mutex<Option<String>>,
+}
+
+impl Health {
+    /// Whether the cache may be asked now.
+    pub fn may_ask(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) < PATIENCE {
+            return true;
+        }
+        let mut since = self.resting_since.lock();
+        match *since {
+            Some(begun) if begun.elapsed() < REST => false,
+            // This call tries; the others go on resting meanwhile.
+            _ => {
+                *since = Some(Instant::now());
+                true
+            }
+        }
+    }
+
+    /// Passes a result on, counting it; an error becomes `None`.
+    pub fn note<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.failures.store(0, Ordering::Relaxed);
+                Some(value)
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.first.lock().get_or_insert_with(|| error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Counts a trouble that was noticed elsewhere, and passes its text on.
+    pub fn trouble(&self, text: String) -> String {
+        _ = self.note::<(), _>(Err(&text));
+        text
+    }
+
+    /// The first trouble since this was last asked, for one warning.
+    pub fn take_trouble(&self) -> Option<String> {
+        self.first.lock().take()
+    }
+}

@@ -1,0 +1,84 @@
+//! What a run leaves in the catalog.
+
+use thrifty_catalog::{Node, RunStatus};
+
+use crate::outcome::Outcome;
+use crate::schedule::{Problem, Schedule};
+
+impl Schedule<'_> {
+    /// The settled operations, as the catalog keeps them. Operations nothing asked for are left
+    /// out.
+    pub fn history(&self) -> Vec<Node> {
+        (0..self.len())
+            .filter_map(|number| self.history_of(number))
+            .collect()
+    }
+
+    fn history_of(&self, number: usize) -> Option<Node> {
+        let settled = self.settled(number)?;
+        let node = self.node(number);
+        let outcome = match settled {
+            Ok(settled) => settled.outcome.clone(),
+            Err(problem) => self.outcome_of(problem),
+        };
+        let done = settled.as_ref().ok();
+        let entry = done.and_then(|settled| settled.entry);
+        let source = match done.map(|settled| &settled.value) {
+            Some(crate::graph::Value::Known(answer)) if outcome.is_hit() => answer.run.clone(),
+            _ => None,
+        };
+        let keeps_ingredients = entry.is_none() && self.key(number).is_some();
+        let mut upstream: Vec<_> = node
+            .edges
+            .iter()
+            .filter_map(|edge| u32::try_from(edge.node()?).ok())
+            .collect();
+        upstream.sort_unstable();
+        upstream.dedup();
+        Some(Node {
+            number: u32::try_from(number).ok()?,
+            operation: node.operation.name().to_owned(),
+            key: self.key(number),
+            ingredients: keeps_ingredients.then(|| node.ingredients(self.digests(number))),
+            outcome: outcome.word().to_owned(),
+            detail: outcome.detail(),
+            rule: node.policy.rule.word().to_owned(),
+            entry,
+            source,
+            output_digest: done.and_then(|settled| settled.value.digest()),
+            count: 1,
+            at: self.now(),
+            spent: done.map(|settled| settled.spent).unwrap_or_default(),
+            saved: done.map(crate::compute::Settled::saved).unwrap_or_default(),
+            upstream,
+        })
+    }
+
+    /// How the run ended.
+    pub fn status(&self) -> RunStatus {
+        let failed = |number| matches!(self.settled(number), Some(Err(_)));
+        if self.is_stopped() {
+            RunStatus::Cancelled
+        } else if (0..self.len()).any(failed) {
+            RunStatus::Failed
+        } else {
+            RunStatus::Succeeded
+        }
+    }
+
+    /// The first operation that failed by itself, and its failure.
+    pub fn failure(&self) -> Option<(usize, &crate::graph::Failure)> {
+        (0..self.len()).find_map(|number| match self.settled(number)? {
+            Err(Problem::Failed(failure)) => Some((number, failure)),
+            _ => None,
+        })
+    }
+
+    /// The outcome of an operation, if it has one.
+    pub fn outcome(&self, number: usize) -> Option<Outcome> {
+        Some(match self.settled(number)? {
+            Ok(settled) => settled.outcome.clone(),
+            Err(problem) => self.outcome_of(problem),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! What can become of an operation.
+
+use std::fmt;
+
+/// The outcome of one operation of a run. Its word is what the catalog keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The result was known, and in this process's memory.
+    HitMemory,
+    /// The result was known, in the catalog of this machine.
+    HitLocal,
+    /// Somebody else was computing it; their result was taken.
+    Waited,
+    /// It ran, and its result was stored.
+    Computed(Miss),
+    /// It ran, and another result was stored before: the stored one stays.
+    Nondeterministic,
+    /// It ran, and meanwhile the key was invalidated or taken over: not stored.
+    Fenced,
+    /// It ran, and its result could not be stored.
+    NotStored(Miss, String),
+    /// It ran, with the cache off or without a key.
+    Uncached(String),
+    /// It failed.
+    Failed(String),
+    /// It never ran, because an operation it needs failed.
+    UpstreamFailed(String),
+    /// It never ran, because the run was cancelled.
+    Cancelled,
+}
+
+/// Why the cache had no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// No entry has this key.
+    Absent,
+    /// The entry's expiry has passed.
+    Expired,
+    /// The entry is older than the reader accepts.
+    TooOld,
+    /// The entry is damaged, of an unknown format, or its bytes are gone; it was removed.
+    Unreadable,
+    /// The cache was not asked: the mode is `refresh`.
+    Refresh,
+    /// The cache did not answer.
+    Unavailable,
+}
+
+impl Miss {
+    /// What is recorded and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "no entry",
+            Self::Expired => "expired",
+            Self::TooOld => "too old",
+            Self::Unreadable => "unreadable entry",
+            Self::Refresh => "refresh",
+            Self::Unavailable => "cache unavailable",
+        }
+    }
+}
+
+impl Outcome {
+    /// The word the catalog keeps.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::HitMemory => "hit-memory",
+            Self::HitLocal => "hit-local",
+            Self::Waited => "waited",
+            Self::Computed(_) => "computed",
+            Self::Nondeterministic => "nondeterministic",
+            Self::Fenced => "fenced",
+            Self::NotStored(..) => "computed-not-stored",
+            Self::Uncached(_) => "uncached",
+            Self::Failed(_) => "failed",
+            Self::UpstreamFailed(_) => "upstream-failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// More about it, for people; may be empty.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::HitMemory | Self::HitLocal | Self::Waited | Self::Cancelled => String::new(),
+            Self::Computed(miss) => miss.word().to_owned(),
+            Self::Nondeterministic => "another result was stored before".to_owned(),
+            Self::Fenced => "invalidated while it ran".to_owned(),
+            Self::NotStored(_, why) | Self::Uncached(why) => why.clone(),
+            Self::Failed(error) => error.clone(),
+            Self::UpstreamFailed(name) => format!("{name} failed"),
+        }
+    }
+
+    /// Whether the result was taken and not computed.
+    pub const fn is_hit(&self) -> bool {
+        matches!(self, Self::HitMemory | Self::HitLocal | Self::Waited)
+    }
+
+    /// Whether the body ran to its end.
+    pub const fn ran(&self) -> bool {
+        matches!(
+            self,
+            Self::Computed(_)
+                | Self::Nondeterministic
+                | Self::Fenced
+                | Self::NotStored(..)
+                | Self::Uncached(_)
+        )
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.detail() {
+            detail if detail.is_empty() => f.write_str(self.word()),
+            detail => write!(f, "{} ({detail})", self.word()),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One leader per key across processes.
+//!
+//! A reservation saves work; it protects nothing. What protects the data is the fence that the
+//! commit checks. Heartbeats come from a thread of their own that needs nothing of the body.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thrifty_catalog::{Catalog, Claim, Reserved, Scope};
+use thrifty_key::Key;
+
+use crate::answer::Answer;
+use crate::cache::Cache;
+use crate::lookup::Looked;
+use crate::policy::Policy;
+
+/// How long a reservation outlives the last heartbeat of its holder.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often a holder says that it is alive; at most a third of the lease.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How often waiters look.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What became of waiting for one's turn.
+pub(crate) enum Turn {
+    /// Compute.
+    Mine(Reservation),
+    /// Another process computed it.
+    Answered(Arc<Answer>),
+    /// The catalog does not answer: compute without a reservation.
+    Unserialised,
+    /// The caller gave up.
+    Interrupted,
+}
+
+impl Cache {
+    /// Waits until this process may compute the key, or somebody else has.
+    pub(crate) fn take_turn(
+        &self,
+        key: &Key,
+        policy: &Policy,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Turn {
+        let nonce = rand_nonce();
+        loop {
+            let reserved = self.catalog.reserve(&self.scope, key, nonce, LEASE);
+            let taken = match self.health.note(reserved) {
+                Some(Reserved::Taken(claim)) => Some(claim),
+                Some(Reserved::Held(_)) => None,
+                None => return Turn::Unserialised,
+            };
+            // Whether taken or held: the answer may have come before.
+            let looked = policy
+                .mode
+                .reads()
+                .then(|| self.look_again(key, policy.max_age));
+            if let Some(Looked::Hit(answer, _)) = looked {
+                if let Some(claim) = taken {
+                    self.health
+                        .note(self.catalog.release(&self.scope, key, &claim));
+                }
+                return Turn::Answered(answer);
+            }
+            if let Some(claim) = taken {
+                return Turn::Mine(Reservation::hold(self, *key, claim));
+            }
+            if interrupted() {
+                return Turn::Interrupted;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// A reservation that is kept alive until it is dropped.
+pub(crate) struct Reservation {
+    catalog: Arc<dyn Catalog>,
+    scope: Scope,
+    key: Key,
+    claim: Claim,
+    owner: u32,
+    stop: Option<Sender<()>>,
+    heart: Option<JoinHandle<()>>,
+}
+
+impl Reservation {
+    fn hold(cache: &Cache, key: Key, claim: Claim) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let (catalog, scope) = (Arc::clone(&cache.catalog), cache.scope.clone());
+        let beat = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(HEARTBEAT) {
+                // A lost reservation is noticed by the commit; the computation goes on.
+                if matches!(catalog.heartbeat(&scope, &key, &claim, LEASE), Ok(false)) {
+                    return;
+                }
+            }
+        };
+        let heart = std::thread::Builder::new()
+            .name("thrifty-heartbeat".to_owned())
+            .spawn(beat)
+            .ok();
+        Self {
+            catalog: Arc::clone(&cache.catalog),
+            scope: cache.scope.clone(),
+            key,
+            claim,
+            owner: std::process::id(),
+            stop: Some(stop),
+            heart,
+        }
+    }
+
+    pub(crate) const fn claim(&self) -> Claim {
+        self.claim
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // A forked child holds a copy of what belongs to its parent.
+        if self.owner != std::process::id() {
+            std::mem::forget(self.heart.take());
+            return;
+        }
+        self.stop.take();
+        if let Some(heart) = self.heart.take() {
+            _ = heart.join();
+        }
+        // Best effort: the lease ends by itself.
+        _ = self.catalog.release(&self.scope, &self.key, &self.claim);
+    }
+}
+
+/// 128 random bits: the identity of a holder, which no other process or host can share.
+fn rand_nonce() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    let word = |salt: u64| u128::from(RandomState::new().hash_one(salt));
+    word(std::process::id().into()) << 64 | word(0)
+}

@@ -1,1 +1,0 @@
-//! Digests of serialisable Rust values.

@@ -1,0 +1,76 @@
+//! The answer: one definition, its fingerprint and what it can reach.
+
+use thrifty_key::Digest;
+
+/// One function, class, lambda or module-level assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition<'m> {
+    /// Digest of the normalised tree, as `docs/formats/code.md` says.
+    pub digest: Digest,
+    /// Names that are not the definition's own, sorted, each path once. Builtins are among them.
+    pub references: Vec<Reference>,
+    /// The source, from the first decorator on, for showing differences.
+    pub text: &'m str,
+    /// Line where `text` begins, from 1.
+    pub first_line: u32,
+    /// Imports inside the definition, sorted, each once.
+    pub imports: Vec<LocalImport>,
+    /// What cannot be followed by reading, in order of lines.
+    pub opaque: Vec<Opaque>,
+}
+
+/// A free name and the chain of attributes read from it: `np.linalg.norm(x)` gives
+/// `["np", "linalg", "norm"]`.
+///
+/// Names are mangled as the interpreter does: `__x` inside class `C` is `_C__x`. The consumer
+/// follows the path as far as its objects have a digest of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// The name, then the attributes; never empty.
+    pub path: Vec<String>,
+}
+
+/// An import statement inside a definition. References made through it are in
+/// [`Definition::references`] under the name it binds.
+///
+/// One name may be both imported here in one scope and free in another: then both hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalImport {
+    /// The module as written, without leading dots; none in `from . import x`.
+    pub module: Option<String>,
+    /// Number of leading dots; 0 is absolute.
+    pub level: u32,
+    /// The name taken out of the module by `from … import name`; `*` takes all.
+    pub name: Option<String>,
+    /// What the imported thing is reached by. `import a.b` without `as` binds `a`, but `a.b` is how
+    /// the module is reached, and so is given here: dotted.
+    pub bound_as: String,
+}
+
+/// One place that reading the source cannot follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Opaque {
+    /// Line, from 1.
+    pub line: u32,
+    /// What stands there.
+    pub kind: OpaqueKind,
+}
+
+/// Why a place cannot be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OpaqueKind {
+    /// `eval`.
+    Eval,
+    /// `exec`.
+    Exec,
+    /// `__import__`.
+    DunderImport,
+    /// `importlib.import_module`, under whatever name it was imported from `importlib`.
+    ImportlibImport,
+    /// `getattr` with a name that is not a literal.
+    GetattrDynamic,
+    /// `globals`.
+    GlobalsCall,
+    /// Local variables by name: `locals()`, `vars()` or `dir()` without argument, or a stack frame.
+    LocalsByName,
+}

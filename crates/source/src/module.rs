@@ -1,0 +1,212 @@
+//! One parsed source text and the questions it answers.
+
+use ruff_python_ast::visitor::Visitor;
+use ruff_python_ast::{PySourceType, Suite};
+use ruff_python_parser::parse_unchecked_source;
+use ruff_text_size::{Ranged, TextRange, TextSize};
+
+use crate::definition::Definition;
+use crate::depth::{self, MAX_DEPTH, with_stack};
+use crate::error::{LookupError, ParseError};
+use crate::find::{self, Found};
+use crate::lines::Lines;
+use crate::normalise::{self, Subject};
+use crate::scope::Builder;
+use crate::visible::IgnoreDecorator;
+
+/// The longest text accepted, in bytes: the parser counts in 32 bits.
+const MAX_BYTES: usize = 256 << 20;
+
+/// One source text: of a module, a script, a notebook cell.
+///
+/// Parsing costs about a millisecond for three thousand lines; a lookup reads only what can hold
+/// the answer. Nothing is remembered between lookups.
+pub struct Module {
+    text: String,
+    body: Suite,
+    lines: Lines,
+    /// Upper bound of the depth of the tree: what a walk of it needs as stack.
+    depth: usize,
+}
+
+impl Module {
+    /// Parses a text as the newest Python, whatever interpreter runs.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is no valid syntax, nests deeper than any interpreter accepts, or is
+    /// longer than 256 MiB.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        if text.len() > MAX_BYTES {
+            let message = format!("{} bytes of source are more than {MAX_BYTES}", text.len());
+            return Err(ParseError {
+                line: 1,
+                column: 1,
+                message,
+            });
+        }
+        let depth = depth::of(text);
+        if depth > MAX_DEPTH {
+            let message =
+                format!("nested about {depth} levels deep, more than {MAX_DEPTH}: split it");
+            return Err(ParseError {
+                line: 1,
+                column: 1,
+                message,
+            });
+        }
+        let lines = Lines::of(text);
+        with_stack(depth, || {
+            let parsed = parse_unchecked_source(text, PySourceType::Python);
+            if let Some(first) = parsed.errors().first() {
+                let message = first.error.to_string();
+                return Err(fault(text, &lines, first.location.start(), message));
+            }
+            let body = parsed.into_syntax().body;
+            Ok(Self {
+                text: text.to_owned(),
+                body,
+                lines,
+                depth,
+            })
+        })
+    }
+
+    /// The function, class or lambda that begins at this line (from 1): `co_firstlineno`, which is
+    /// the line of the first decorator. A lambda has the name `<lambda>`.
+    ///
+    /// `ignore_decorators` is given the dotted path of each decorator, called or not; the ones it
+    /// claims, with their arguments, are no part of the definition.
+    ///
+    /// # Errors
+    /// [`LookupError::NoDefinitionAt`] if none begins there under that name, and
+    /// [`LookupError::Ambiguous`] if several do that are not the same.
+    pub fn definition_at(
+        &self,
+        line: u32,
+        name: &str,
+        ignore_decorators: &dyn Fn(&[String]) -> bool,
+    ) -> Result<Definition<'_>, LookupError> {
+        with_stack(self.depth, || {
+            let found = find::at_line(&self.body, &self.lines, line, name);
+            self.single(found, name, ignore_decorators)?.ok_or_else(|| {
+                LookupError::NoDefinitionAt {
+                    line,
+                    name: name.to_owned(),
+                }
+            })
+        })
+    }
+
+    /// The class of this `__qualname__`: `Outer.Inner`, `function.<locals>.Inner`.
+    ///
+    /// # Errors
+    /// [`LookupError::NoClass`] if there is none, and [`LookupError::Ambiguous`] if several
+    /// different ones have that name, as in the branches of an `if`.
+    pub fn class_named(
+        &self,
+        qualified_name: &str,
+        ignore_decorators: &dyn Fn(&[String]) -> bool,
+    ) -> Result<Definition<'_>, LookupError> {
+        with_stack(self.depth, || {
+            let found = find::classes(&self.body, qualified_name);
+            self.single(found, qualified_name, ignore_decorators)?
+                .ok_or_else(|| LookupError::NoClass {
+                    name: qualified_name.to_owned(),
+                })
+        })
+    }
+
+    /// What the module assigns to a name at its top level.
+    ///
+    /// The digest is over all such assignments in their order, for which of them ran cannot be
+    /// read; the text is the expression of the last. None if no assignment binds the name.
+    pub fn assignment(&self, name: &str) -> Option<Definition<'_>> {
+        with_stack(self.depth, || {
+            let found = find::assignments(&self.body, name);
+            let last = found.last().copied().and_then(find::assigned)?.range();
+            let start = last.start();
+            let found = Found {
+                subject: Subject::Assignments(found),
+                class: None,
+                start,
+            };
+            let mut definition = self.describe(&found, &|_| false);
+            definition.text = &self.text[last];
+            Some(definition)
+        })
+    }
+
+    /// The one definition among the candidates, if there are any.
+    fn single(
+        &self,
+        found: Vec<Found<'_>>,
+        name: &str,
+        ignore: IgnoreDecorator<'_>,
+    ) -> Result<Option<Definition<'_>>, LookupError> {
+        let mut candidates: Vec<_> = found.iter().map(|one| self.describe(one, ignore)).collect();
+        if candidates
+            .windows(2)
+            .any(|pair| pair[0].digest != pair[1].digest)
+        {
+            let lines = candidates.iter().map(|one| one.first_line).collect();
+            return Err(LookupError::Ambiguous {
+                name: name.to_owned(),
+                lines,
+            });
+        }
+        Ok(if candidates.is_empty() {
+            None
+        } else {
+            Some(candidates.swap_remove(0))
+        })
+    }
+
+    fn describe(&self, found: &Found<'_>, ignore: IgnoreDecorator<'_>) -> Definition<'_> {
+        let mut builder = Builder::new(found.class, ignore);
+        let end = match &found.subject {
+            Subject::Statement(statement) => {
+                builder.visit_stmt(statement);
+                statement.end()
+            }
+            Subject::Expression(expression) => {
+                builder.visit_expr(expression);
+                expression.end()
+            }
+            Subject::Assignments(statements) => {
+                statements
+                    .iter()
+                    .for_each(|statement| builder.visit_stmt(statement));
+                found.start
+            }
+        };
+        let mut scopes = builder.finish();
+        Definition {
+            digest: normalise::digest(&found.subject, &scopes, ignore, &self.text),
+            references: scopes.references(),
+            text: &self.text[TextRange::new(found.start, end)],
+            first_line: self.lines.line(found.start),
+            opaque: scopes.opaque(|offset| self.lines.line(offset)),
+            imports: std::mem::take(&mut scopes.imports),
+        }
+    }
+}
+
+impl Drop for Module {
+    /// A deep tree needs its stack to be dropped, too.
+    fn drop(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        with_stack(self.depth, move || drop(body));
+    }
+}
+
+fn fault(text: &str, lines: &Lines, offset: TextSize, message: String) -> ParseError {
+    let before = text
+        .get(lines.start(offset)..offset.to_usize())
+        .unwrap_or_default();
+    let column = u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX);
+    ParseError {
+        line: lines.line(offset),
+        column,
+        message,
+    }
+}

@@ -1,0 +1,140 @@
+//! The normalised tree, written into a digest.
+//!
+//! Every node is a [`Tag`] and then its fields in a fixed order; lists carry their count, optional
+//! fields a presence byte, texts their length. Two trees with the same bytes are the same program but
+//! for what nobody can see. `docs/formats/code.md` is the specification.
+
+mod expression;
+mod function;
+mod literal;
+mod pattern;
+mod statement;
+mod tag;
+
+use ruff_python_ast::{Expr, Stmt};
+use thrifty_key::{Context, Digest, Hasher};
+
+use crate::FORMAT;
+use crate::scope::{OUTSIDE, ScopeId, Scopes, Spelling};
+use crate::visible::IgnoreDecorator;
+use tag::Tag;
+
+/// What is fingerprinted.
+#[derive(Clone)]
+pub(crate) enum Subject<'a> {
+    /// A function or class.
+    Statement(&'a Stmt),
+    /// A lambda.
+    Expression(&'a Expr),
+    /// All assignments of the module to one name.
+    Assignments(Vec<&'a Stmt>),
+}
+
+/// The digest of a subject whose names are known.
+pub(crate) fn digest(
+    subject: &Subject<'_>,
+    scopes: &Scopes,
+    ignore: IgnoreDecorator<'_>,
+    source: &str,
+) -> Digest {
+    let hasher = Hasher::new(Context::Code);
+    let mut encoder = Encoder {
+        hasher,
+        scopes,
+        ignore,
+        source,
+        scope: OUTSIDE,
+    };
+    encoder.hasher.count(FORMAT as usize);
+    match subject {
+        Subject::Statement(statement) => encoder.statement(statement),
+        Subject::Expression(expression) => encoder.expression(expression),
+        Subject::Assignments(statements) => {
+            encoder.tag(Tag::Assignments);
+            encoder.list(statements, |encoder, statement| {
+                encoder.statement(statement)
+            });
+        }
+    }
+    encoder.hasher.finish()
+}
+
+/// Writes nodes; knows where it stands.
+struct Encoder<'e> {
+    hasher: Hasher,
+    scopes: &'e Scopes,
+    ignore: IgnoreDecorator<'e>,
+    source: &'e str,
+    scope: ScopeId,
+}
+
+impl Encoder<'_> {
+    fn tag(&mut self, tag: Tag) {
+        self.hasher.tag(tag as u8);
+    }
+
+    fn flag(&mut self, flag: bool) {
+        self.hasher.tag(u8::from(flag));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.hasher.framed(text.as_bytes());
+    }
+
+    /// A name that is no variable: of an attribute, a keyword, a function.
+    fn member(&mut self, name: &str) {
+        let name = self.scopes.mangle(self.scope, name);
+        self.text(&name);
+    }
+
+    /// A variable.
+    fn name(&mut self, name: &str) {
+        match self.scopes.spelling(self.scope, name) {
+            Spelling::Free(name) => {
+                self.tag(Tag::Free);
+                self.text(&name);
+            }
+            Spelling::Named(scope, name) => {
+                self.tag(Tag::Named);
+                self.hasher.count(scope);
+                self.text(&name);
+            }
+            Spelling::Numbered(scope, index) => {
+                self.tag(Tag::Numbered);
+                self.hasher.count(scope).count(index);
+            }
+        }
+    }
+
+    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.hasher.count(items.len());
+        items.iter().for_each(|item| write(self, item));
+    }
+
+    fn optional<T>(&mut self, item: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.flag(item.is_some());
+        if let Some(item) = item {
+            write(self, item);
+        }
+    }
+
+    fn expressions(&mut self, items: &[Expr]) {
+        self.list(items, Self::expression);
+    }
+
+    fn optional_expression(&mut self, item: Option<&Expr>) {
+        self.optional(item, Self::expression);
+    }
+
+    /// Writes inside the scope that the node opened.
+    fn inside<T>(&mut self, node: &T, write: impl FnOnce(&mut Self)) {
+        let scope = self.scopes.opened_by(node, self.scope);
+        self.at(scope, write);
+    }
+
+    fn at(&mut self, scope: ScopeId, write: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.scope, scope);
+        write(self);
+        self.scope = outer;
+    }
+}

@@ -1,0 +1,366 @@
+//! One reading of a definition: scopes, bindings and uses.
+
+mod calls;
+mod definitions;
+mod imports;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ruff_python_ast::visitor::{self, Visitor};
+use ruff_python_ast::{self as ast, Expr, ExprContext, Stmt};
+use ruff_text_size::{Ranged, TextSize};
+
+use super::uses::{PositionalLambda, Role, Use};
+use super::{Binding, Held, OUTSIDE, Scope, ScopeId, ScopeKind, Scopes, address};
+use crate::visible::{self, IgnoreDecorator, mangle};
+
+/// What is bound besides the name itself.
+#[derive(Clone, Copy, Default)]
+struct Traits {
+    kept: bool,
+    parameter: bool,
+    imported: bool,
+    callee: Option<ScopeId>,
+}
+
+/// Reads one definition into [`Scopes`].
+///
+/// It visits exactly what the encoding writes: an annotation or decorator that is left out of one is
+/// left out of the other.
+pub(crate) struct Builder<'p> {
+    scopes: Scopes,
+    current: ScopeId,
+    ignore: IgnoreDecorator<'p>,
+    lambdas: Vec<PositionalLambda>,
+    /// Statements around this one that may not run to their end.
+    blocks: usize,
+    /// Calls around this expression whose arguments may be looked at for names.
+    arguments: usize,
+}
+
+impl<'p> Builder<'p> {
+    /// Begins outside everything, inside the class that mangles private names, if any.
+    pub(crate) fn new(class: Option<&str>, ignore: IgnoreDecorator<'p>) -> Self {
+        let scopes = Scopes {
+            scopes: Vec::new(),
+            by_node: HashMap::new(),
+            uses: Vec::new(),
+            imports: Vec::new(),
+            opaque: Vec::new(),
+            reads_locals: false,
+            reads_docstrings: false,
+            words: HashSet::new(),
+        };
+        let (lambdas, current) = (Vec::new(), OUTSIDE);
+        let mut builder = Self {
+            scopes,
+            current,
+            ignore,
+            lambdas,
+            blocks: 0,
+            arguments: 0,
+        };
+        builder.push(ScopeKind::Outside, class.map(str::to_owned));
+        builder
+    }
+
+    /// Resolves what was read.
+    pub(crate) fn finish(mut self) -> Scopes {
+        self.scopes.settle(&self.lambdas);
+        self.scopes.imports.sort();
+        self.scopes.imports.dedup();
+        self.scopes
+    }
+
+    fn push(&mut self, kind: ScopeKind, class: Option<String>) -> ScopeId {
+        let (parent, names, positional) = (self.current, BTreeMap::new(), false);
+        self.scopes.scopes.push(Scope {
+            kind,
+            parent,
+            class,
+            names,
+            positional,
+        });
+        self.scopes.scopes.len() - 1
+    }
+
+    /// Reads inside a new scope that the node opens.
+    fn inside<T>(&mut self, node: &T, kind: ScopeKind, read: impl FnOnce(&mut Self)) -> ScopeId {
+        let class = self.scopes.scopes[self.current].class.clone();
+        self.inside_class(node, kind, class, read)
+    }
+
+    fn inside_class<T>(
+        &mut self,
+        node: &T,
+        kind: ScopeKind,
+        class: Option<String>,
+        read: impl FnOnce(&mut Self),
+    ) -> ScopeId {
+        let scope = self.push(kind, class);
+        self.scopes.by_node.insert(address(node), scope);
+        let outer = std::mem::replace(&mut self.current, scope);
+        let blocks = std::mem::take(&mut self.blocks);
+        read(self);
+        self.blocks = blocks;
+        self.current = outer;
+        scope
+    }
+
+    fn mangled(&self, name: &str) -> String {
+        mangle(name, self.scopes.scopes[self.current].class.as_deref())
+    }
+
+    fn bind(&mut self, name: &str, at: TextSize, traits: Traits) {
+        self.bind_in(self.current, name, at, traits);
+    }
+
+    fn bind_in(&mut self, scope: ScopeId, name: &str, at: TextSize, traits: Traits) {
+        let name = self.mangled(name);
+        self.record(vec![name.clone()], Role::Store, at);
+        let certain = self.blocks == 0;
+        let binding = self.hold(scope, name, Held::Local);
+        binding.kept |= traits.kept;
+        binding.parameter |= traits.parameter;
+        binding.imported |= traits.imported;
+        binding.certain |= certain;
+        binding.callee = binding.callee.or(traits.callee);
+    }
+
+    /// Notes a mangled name in a scope. A declaration outweighs an assignment.
+    fn hold(&mut self, scope: ScopeId, name: String, held: Held) -> &mut Binding {
+        let names = &mut self.scopes.scopes[scope].names;
+        let index = names.len();
+        let binding = names.entry(name).or_insert(Binding {
+            held,
+            index,
+            kept: false,
+            parameter: false,
+            imported: false,
+            certain: false,
+            callee: None,
+            stores: 0,
+            escapes: false,
+        });
+        if held != Held::Local {
+            binding.held = held;
+        }
+        binding
+    }
+
+    fn declare(&mut self, names: &[ast::Identifier], held: Held) {
+        for name in names {
+            let mangled = self.mangled(name);
+            self.hold(self.current, mangled.clone(), held);
+            self.record(vec![mangled], Role::Store, name.start());
+        }
+    }
+
+    fn record(&mut self, path: Vec<String>, role: Role, at: TextSize) {
+        let scope = self.current;
+        let bound = self.scopes.scopes[scope].names.get(&path[0]);
+        let bound_before = bound.is_some_and(|binding| binding.certain);
+        self.scopes.uses.push(Use {
+            scope,
+            path,
+            role,
+            at,
+            bound_before,
+        });
+    }
+
+    /// A name met as an expression.
+    fn name(&mut self, name: &ast::ExprName, role: Role) {
+        if name.ctx != ExprContext::Load {
+            self.bind(&name.id, name.start(), Traits::default());
+            if name.ctx == ExprContext::Del {
+                let mangled = self.mangled(&name.id);
+                self.hold(self.current, mangled, Held::Local).certain = false;
+            }
+            return;
+        }
+        self.notice(&name.id);
+        let path = vec![self.mangled(&name.id)];
+        self.record(path, role, name.start());
+    }
+
+    /// Notices names that look at what is usually hidden.
+    fn notice(&mut self, name: &str) {
+        self.scopes.reads_locals |= visible::reads_locals_by_name(name);
+        self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
+    }
+
+    fn annotated(&mut self, statement: &ast::StmtAnnAssign) {
+        if let Some(value) = &statement.value {
+            self.visit_expr(value);
+        }
+        if self.scopes.kind(self.current) == ScopeKind::Class {
+            self.visit_expr(&statement.annotation);
+        }
+        if statement.value.is_some() || !statement.target.is_name_expr() {
+            return self.visit_expr(&statement.target);
+        }
+        // It makes the name local and binds nothing, so a load may still fall through.
+        self.blocks += 1;
+        self.visit_expr(&statement.target);
+        self.blocks -= 1;
+    }
+
+    /// The first iterable belongs to the scope around; everything else is inside.
+    fn comprehension<'a, T>(
+        &mut self,
+        node: &T,
+        generators: &'a [ast::Comprehension],
+        results: &[Option<&'a Expr>],
+    ) {
+        if let Some(first) = generators.first() {
+            self.visit_expr(&first.iter);
+        }
+        self.inside(node, ScopeKind::Comprehension, |inner| {
+            for (position, generator) in generators.iter().enumerate() {
+                if position > 0 {
+                    inner.visit_expr(&generator.iter);
+                }
+                inner.visit_expr(&generator.target);
+                generator
+                    .ifs
+                    .iter()
+                    .for_each(|condition| inner.visit_expr(condition));
+            }
+            results
+                .iter()
+                .flatten()
+                .for_each(|result| inner.visit_expr(result));
+        });
+    }
+
+    /// `name := value` binds in the nearest scope that is no comprehension.
+    fn walrus(&mut self, named: &ast::ExprNamed) {
+        self.visit_expr(&named.value);
+        let Expr::Name(name) = &*named.target else {
+            return self.visit_expr(&named.target);
+        };
+        let mut scope = self.current;
+        while self.scopes.kind(scope) == ScopeKind::Comprehension {
+            scope = self.scopes.scopes[scope].parent;
+        }
+        self.blocks += 1;
+        self.bind_in(scope, &name.id, name.start(), Traits::default());
+        self.blocks -= 1;
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.arguments > 0 {
+            let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let words = words.filter(|word| !word.is_empty()).map(str::to_owned);
+            self.scopes.words.extend(words);
+        }
+    }
+
+    fn capture(&mut self, name: Option<&ast::Identifier>) {
+        if let Some(name) = name {
+            self.bind(name, name.start(), Traits::default());
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Builder<'_> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::FunctionDef(function) => self.function(function),
+            Stmt::ClassDef(class) => self.class(class),
+            Stmt::AnnAssign(annotated) => self.annotated(annotated),
+            Stmt::Assign(assign) => {
+                visitor::walk_stmt(self, statement);
+                self.assigned_lambda(assign);
+            }
+            Stmt::AugAssign(augmented) => {
+                visitor::walk_stmt(self, statement);
+                if let Expr::Name(name) = &*augmented.target {
+                    let path = vec![self.mangled(&name.id)];
+                    self.record(path, Role::Load, name.start());
+                }
+            }
+            Stmt::Global(global) => self.declare(&global.names, Held::Global),
+            Stmt::Nonlocal(nonlocal) => self.declare(&nonlocal.names, Held::Nonlocal),
+            Stmt::Import(import) => self.import(import),
+            Stmt::ImportFrom(import) => self.import_from(import),
+            Stmt::TypeAlias(alias) => {
+                if let Expr::Name(name) = &*alias.name {
+                    let traits = Traits {
+                        kept: true,
+                        ..Traits::default()
+                    };
+                    self.bind(&name.id, name.start(), traits);
+                }
+                self.with_type_parameters(alias.type_params.as_deref(), |inner| {
+                    inner.visit_expr(&alias.value);
+                });
+            }
+            Stmt::For(_)
+            | Stmt::While(_)
+            | Stmt::If(_)
+            | Stmt::With(_)
+            | Stmt::Match(_)
+            | Stmt::Try(_) => {
+                self.blocks += 1;
+                visitor::walk_stmt(self, statement);
+                self.blocks -= 1;
+            }
+            _ => visitor::walk_stmt(self, statement),
+        }
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Name(name) => self.name(name, Role::Load),
+            Expr::Attribute(attribute) => self.attribute(attribute, expression),
+            Expr::Call(call) => self.call(call),
+            Expr::Lambda(lambda) => self.lambda(lambda),
+            Expr::Named(named) => self.walrus(named),
+            Expr::ListComp(one) => self.comprehension(one, &one.generators, &[Some(&one.elt)]),
+            Expr::SetComp(one) => self.comprehension(one, &one.generators, &[Some(&one.elt)]),
+            Expr::Generator(one) => self.comprehension(one, &one.generators, &[Some(&one.elt)]),
+            Expr::DictComp(one) => {
+                self.comprehension(
+                    one,
+                    &one.generators,
+                    &[one.key.as_deref(), Some(&one.value)],
+                );
+            }
+            _ => visitor::walk_expr(self, expression),
+        }
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ast::ExceptHandler) {
+        let ast::ExceptHandler::ExceptHandler(handler) = handler;
+        if let Some(kind) = &handler.type_ {
+            self.visit_expr(kind);
+        }
+        self.capture(handler.name.as_ref());
+        self.visit_body(&handler.body);
+    }
+
+    fn visit_pattern(&mut self, pattern: &'a ast::Pattern) {
+        visitor::walk_pattern(self, pattern);
+        match pattern {
+            ast::Pattern::MatchAs(one) => self.capture(one.name.as_ref()),
+            ast::Pattern::MatchStar(one) => self.capture(one.name.as_ref()),
+            ast::Pattern::MatchMapping(one) => self.capture(one.rest.as_ref()),
+            _ => {}
+        }
+    }
+
+    fn visit_string_literal(&mut self, literal: &'a ast::StringLiteral) {
+        self.text(&literal.value);
+    }
+
+    fn visit_interpolated_string_element(&mut self, element: &'a ast::InterpolatedStringElement) {
+        match element {
+            ast::InterpolatedStringElement::Literal(literal) => self.text(&literal.value),
+            ast::InterpolatedStringElement::Interpolation(_) => {
+                visitor::walk_interpolated_string_element(self, element);
+            }
+        }
+    }
+}

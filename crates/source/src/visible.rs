@@ -1,0 +1,174 @@
+//! Who may look at what usually cannot be seen: docstrings, annotations, names of locals.
+//!
+//! The lists err on the side of seeing. A name that is missing from [`is_transparent`] costs a
+//! rerun after an annotation was edited; a wrong name in it could serve a stale value.
+
+use ruff_python_ast::{self as ast, Expr, Stmt};
+
+/// Tells the caller's own decorators, by the dotted path they are written with.
+pub(crate) type IgnoreDecorator<'p> = &'p dyn Fn(&[String]) -> bool;
+
+/// Name and attributes of a plain dotted expression.
+pub(crate) fn dotted_path(expression: &Expr) -> Option<Vec<String>> {
+    let mut path = Vec::new();
+    let mut rest = expression;
+    while let Expr::Attribute(attribute) = rest {
+        path.push(attribute.attr.to_string());
+        rest = &attribute.value;
+    }
+    let Expr::Name(name) = rest else { return None };
+    path.push(name.id.to_string());
+    path.reverse();
+    Some(path)
+}
+
+/// The dotted path of a decorator, called or not.
+fn decorator_path(decorator: &ast::Decorator) -> Option<Vec<String>> {
+    match &decorator.expression {
+        Expr::Call(call) => dotted_path(&call.func),
+        other => dotted_path(other),
+    }
+}
+
+/// The decorators that are part of what the code does.
+pub(crate) fn decorators<'a>(
+    all: &'a [ast::Decorator],
+    ignore: IgnoreDecorator<'_>,
+) -> Vec<&'a ast::Decorator> {
+    let ignored = |one: &ast::Decorator| decorator_path(one).is_some_and(|path| ignore(&path));
+    all.iter().filter(|one| !ignored(one)).collect()
+}
+
+/// Whether a decorator may read the signature and the docstring of what it decorates. Those that
+/// only change how a call is made are known by the last part of their name.
+pub(crate) fn has_reader(decorators: &[&ast::Decorator]) -> bool {
+    let transparent =
+        |one: &&ast::Decorator| decorator_path(one).is_some_and(|path| is_transparent(&path));
+    !decorators.iter().all(transparent)
+}
+
+fn is_transparent(path: &[String]) -> bool {
+    const TRANSPARENT: [&str; 24] = [
+        "abstractmethod",
+        "asynccontextmanager",
+        "cache",
+        "cached_property",
+        "classmethod",
+        "contextmanager",
+        "deleter",
+        "enable_grad",
+        "final",
+        "getter",
+        "inference_mode",
+        "jit",
+        "lru_cache",
+        "njit",
+        "no_grad",
+        "overload",
+        "override",
+        "property",
+        "setter",
+        "staticmethod",
+        "total_ordering",
+        "unique",
+        "vectorize",
+        "wraps",
+    ];
+    path.last()
+        .is_some_and(|name| TRANSPARENT.binary_search(&name.as_str()).is_ok())
+}
+
+/// Whether a class hands its docstring to a model or a schema: by a base or decorator known to.
+pub(crate) fn class_shows_docstring(class: &ast::StmtClassDef) -> bool {
+    const READERS: [&str; 5] = ["BaseModel", "RootModel", "SQLModel", "Signature", "tool"];
+    let bases = class.bases().iter().filter_map(dotted_path);
+    let decorators = class.decorator_list.iter().filter_map(decorator_path);
+    bases
+        .chain(decorators)
+        .any(|path| path.last().is_some_and(|name| READERS.contains(&&**name)))
+}
+
+/// Whether an annotation does more than denote a type: binds a name, suspends.
+pub(crate) fn annotation_acts(annotation: &Expr) -> bool {
+    ast::helpers::any_over_expr(annotation, |part| {
+        matches!(
+            part,
+            Expr::Named(_) | Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_)
+        )
+    })
+}
+
+/// The docstring of a body.
+pub(crate) fn docstring(body: &[Stmt]) -> Option<&ast::ExprStringLiteral> {
+    let Stmt::Expr(first) = body.first()? else {
+        return None;
+    };
+    first.value.as_string_literal_expr()
+}
+
+/// Names that, as a function or method, read variables of their caller by name. `query`, `sql` and the
+/// like are those of pandas, duckdb, polars and numexpr; a formula looks names up in its caller.
+pub(crate) fn reads_locals_by_name(name: &str) -> bool {
+    const READERS: [&str; 21] = [
+        "_getframe",
+        "currentframe",
+        "dmatrices",
+        "dmatrix",
+        "eval",
+        "evaluate",
+        "exec",
+        "execute",
+        "extract_stack",
+        "f_back",
+        "f_locals",
+        "from_formula",
+        "getinnerframes",
+        "getouterframes",
+        "locals",
+        "query",
+        "run_line_magic",
+        "sql",
+        "stack",
+        "trace",
+        "walk_stack",
+    ];
+    READERS.binary_search(&name).is_ok()
+}
+
+/// Whether the function only shows its arguments to people: text in them names no variable.
+pub(crate) fn only_tells(function: &Expr) -> bool {
+    const TELLERS: [&str; 9] = [
+        "critical",
+        "debug",
+        "error",
+        "exception",
+        "info",
+        "log",
+        "print",
+        "warn",
+        "warning",
+    ];
+    let Some(path) = dotted_path(function) else {
+        return false;
+    };
+    let Some(name) = path.last() else {
+        return false;
+    };
+    let raised = ["Error", "Exception", "Warning"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    raised || TELLERS.contains(&name.as_str())
+}
+
+/// The name as the interpreter stores it: `__x` inside class `_C` is `_C__x`.
+pub(crate) fn mangle(name: &str, class: Option<&str>) -> String {
+    let private = name.starts_with("__") && !name.ends_with("__") && !name.contains('.');
+    let class = class
+        .map(|class| class.trim_start_matches('_'))
+        .unwrap_or_default();
+    if private && !class.is_empty() {
+        format!("_{class}{name}")
+    } else {
+        name.to_owned()
+    }
+}

@@ -1,0 +1,262 @@
+"""The demo: one real pipeline run cold, warm and after edits, and what each run computed.
+
+Run by ``make demo`` with the interpreter of an environment in which thrifty and the example's
+requirements are installed. Works on a copy of ``examples/flights`` with a cache of its own, so
+it changes nothing outside a temporary directory. Exits with 1 and says what differed if a run
+computes anything else than it should.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "flights"
+THRIFTY = Path(sys.executable).parent / "thrifty"
+TARGET = "pipeline:experiment"
+
+CANDIDATES = 6
+WARM_LIMIT_SECONDS = 2.0
+WORKFLOWS = {"experiment", "tournament"}
+
+LOADS = Counter(["load_flights", "load_weather", "load_planes"])
+CLEANS = Counter(["clean_flights", "clean_weather", "clean_planes"])
+FEATURES = Counter({"join": 1, "describe": 1, "split": 2})
+MODELS = Counter({"train": CANDIDATES, "evaluate": CANDIDATES})
+CLOSING = Counter(["choose_best", "weigh_columns", "report"])
+EVERYTHING = LOADS + CLEANS + FEATURES + MODELS + CLOSING
+NOTHING: Counter[str] = Counter()
+
+
+class Failure(Exception):
+    """The demo did not do what it promises; the text says where."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of one file of the example: a text that occurs once, and what replaces it."""
+
+    file: str
+    before: str
+    after: str
+
+    def apply(self, folder: Path) -> None:
+        """Makes the change in a copy of the example."""
+        path = folder / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.before) != 1:
+            raise Failure(f"{self.file} should hold {self.before!r} exactly once")
+        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of the demo, the edits before it, and what it must compute."""
+
+    title: str
+    computes: Counter[str]
+    edits: tuple[Edit, ...] = ()
+    ask: tuple[str, str] | None = None
+    """An operation to ask ``thrifty why`` about, and the name the answer must hold."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did."""
+
+    step: Step
+    computed: Counter[str]
+    hits: int
+    seconds: float
+    saved: float
+    why: str
+
+
+STEPS = [
+    Step("first run", EVERYTHING),
+    Step("again", NOTHING),
+    Step(
+        "comments edited",
+        NOTHING,
+        (
+            Edit(
+                "pipeline.py", "    return models.judged", "    # unseen\n    return models.judged"
+            ),
+            Edit("cleaning.py", "    hourly = ", "    # one of each\n\n    hourly = "),
+            Edit("models.py", "def classifier(", "# untrained\ndef classifier("),
+        ),
+    ),
+    Step(
+        "LONGEST_DELAY_MINUTES 1440 -> 1400",
+        Counter(["clean_flights"]),
+        (Edit("cleaning.py", "LONGEST_DELAY_MINUTES = 1440", "LONGEST_DELAY_MINUTES = 1400"),),
+        ask=("clean_flights", "LONGEST_DELAY_MINUTES"),
+    ),
+    Step(
+        "FOREST_TREES 40 -> 30",
+        Counter({"train": CANDIDATES, "evaluate": 2}) + CLOSING,
+        (Edit("models.py", "FOREST_TREES = 40", "FOREST_TREES = 30"),),
+        ask=("train", "FOREST_TREES"),
+    ),
+]
+
+
+class Demo:
+    """A copy of the example, a cache of its own, and the command run in them."""
+
+    def __init__(self, room: Path) -> None:
+        """Copies the example into the room, where the cache will be too."""
+        self.folder = room / "flights"
+        shutil.copytree(EXAMPLE, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
+        # Bytecode files are matched by size and whole second of change; two edits within one
+        # second could leave the interpreter running the code of the first.
+        self.environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith("THRIFTY_")},
+            "THRIFTY_HOME": str(room / "cache"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(room),
+        }
+
+    def take(self, step: Step) -> Outcome:
+        """Makes the step's edits, runs the pipeline and reads what it did."""
+        print(f"\n== {step.title}", flush=True)
+        for edit in step.edits:
+            edit.apply(self.folder)
+        began = time.perf_counter()
+        self.thrifty("run", TARGET, show=True)
+        seconds = time.perf_counter() - began
+        return outcome(step, self.latest_nodes(), seconds, self.explanation(step))
+
+    def explanation(self, step: Step) -> str:
+        """What ``thrifty why`` says of the step's operation; it must name the constant."""
+        if step.ask is None:
+            return ""
+        operation, constant = step.ask
+        answer = self.thrifty("why", operation)
+        if constant not in answer:
+            raise Failure(f"`thrifty why {operation}` does not name {constant}:\n{answer}")
+        return f"$ thrifty why {operation}\n{answer}"
+
+    def latest_nodes(self) -> list[dict[str, Any]]:
+        """The operations of the newest run, as ``thrifty show`` lists them."""
+        newest = json.loads(self.thrifty("runs", "--json"))[0]
+        return json.loads(self.thrifty("show", newest["id"], "--json"))["nodes"]
+
+    def thrifty(self, *arguments: str, show: bool = False) -> str:
+        """Runs the command in the copy; returns what it printed unless that is shown."""
+        return self.process([str(THRIFTY), *arguments], show=show)
+
+    def process(self, command: list[str], *, show: bool = False) -> str:
+        """Runs any command in the copy, with its cache."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=None if show else subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise Failure(f"`{' '.join(command)}` ended with {done.returncode}")
+        return done.stdout or ""
+
+    def interpreter_seconds(self) -> float:
+        """How long the interpreter takes to start and do nothing, the best of five."""
+        times: list[float] = []
+        for _ in range(5):
+            began = time.perf_counter()
+            self.process([sys.executable, "-c", ""])
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+
+def outcome(step: Step, nodes: list[dict[str, Any]], seconds: float, why: str) -> Outcome:
+    """What a run did, from the list of its operations."""
+    hits = [node for node in nodes if node["outcome"].startswith("hit")]
+    computed = [node["name"] for node in nodes if node["outcome"] == "computed"]
+    return Outcome(
+        step=step,
+        computed=Counter(name for name in computed if name not in WORKFLOWS),
+        hits=len(hits),
+        seconds=seconds,
+        saved=sum(node["saved_seconds"] for node in hits),
+        why=why,
+    )
+
+
+def check(done: Outcome) -> None:
+    """Raises if the run computed something else than it should."""
+    if done.computed != done.step.computes:
+        raise Failure(
+            f"{done.step.title}: should have computed {listed(done.step.computes)}; "
+            f"computed {listed(done.computed)}"
+        )
+
+
+def check_warm(done: Outcome, interpreter: float) -> None:
+    """Raises if a run that computed nothing took long."""
+    beyond = done.seconds - interpreter
+    if beyond >= WARM_LIMIT_SECONDS:
+        raise Failure(
+            f"{done.step.title}: {beyond:.2f} s beyond interpreter start, "
+            f"the limit is {WARM_LIMIT_SECONDS:g} s"
+        )
+
+
+def listed(names: Counter[str]) -> str:
+    """Operations as a reader wants them: ``train x6, report``."""
+    many = (f"{name} x{count}" if count > 1 else name for name, count in names.items())
+    return ", ".join(many) or "nothing"
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """One line a run."""
+    lines = [("run", "computed", "hits", "seconds", "saved", "what ran"), *map(line, outcomes)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(laid_out(line, widths) for line in lines)
+
+
+def line(done: Outcome) -> tuple[str, ...]:
+    """The cells of one run."""
+    what = "everything" if done.computed == EVERYTHING else listed(done.computed)
+    spent, saved = f"{done.seconds:.2f} s", f"{done.saved:.1f} s"
+    return (done.step.title, str(done.computed.total()), str(done.hits), spent, saved, what)
+
+
+def laid_out(line: tuple[str, ...], widths: list[int]) -> str:
+    """Text to the left, numbers to the right."""
+    first, *numbers, last = line
+    middle = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False))
+    return "  ".join([first.ljust(widths[0]), *middle, last])
+
+
+def main() -> None:
+    """Takes every step and prints the table; what differs ends it at once."""
+    with tempfile.TemporaryDirectory(prefix="thrifty-demo-") as room:
+        demo = Demo(Path(room))
+        interpreter = demo.interpreter_seconds()
+        outcomes: list[Outcome] = []
+        for step in STEPS:
+            outcomes.append(demo.take(step))
+            check(outcomes[-1])
+            if not step.computes:
+                check_warm(outcomes[-1], interpreter)
+    for done in outcomes:
+        print(f"\n{done.why}" if done.why else "", end="")
+    print(f"\n{table(outcomes)}\n")
+    print(f"seconds: the whole process, of which the bare interpreter takes {interpreter:.2f} s")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(f"demo failed: {failure}")
