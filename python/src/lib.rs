@@ -1,11 +1,16 @@
-//! The Python skin of Thrifty.
+//! The Python skin of Thrifty: convert, release the interpreter lock, map errors.
 
-pub mod value;
+mod call;
+mod code;
+mod value;
 
 use pyo3::prelude::*;
 
 /// The native half of `thrifty`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    value::digest::register(module)
+    value::digest::register(module)?;
+    value::codec::register(module)?;
+    code::register(module)?;
+    call::register(module)
 }
