@@ -6,10 +6,10 @@ use thrifty_key::{Digest, Key};
 
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    Scope, Selector, Time, Usage,
+    RunId, Scope, Selector, Time, Usage,
 };
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What is known about operations, and the only clock.
 ///

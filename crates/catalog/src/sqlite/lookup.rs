@@ -8,9 +8,8 @@ use thrifty_key::Key;
 
 use super::Sqlite;
 use super::seal::{COLUMNS, Sealed, WIDTH};
-use crate::entry::{EntryId, Found, Hit, Request, Scope, Slot, Time, Why};
+use crate::entry::{EntryId, Found, Hit, Request, RunId, Scope, Slot, Time, Why};
 use crate::error::CatalogError;
-use crate::run::RunId;
 
 /// The query for one key: sealed columns first, then the number.
 pub(super) fn by_key() -> &'static str {

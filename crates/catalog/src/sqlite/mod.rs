@@ -39,10 +39,10 @@ use self::signal::Signal;
 use crate::contract::Catalog;
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    Scope, Selector, Time, Usage,
+    RunId, Scope, Selector, Time, Usage,
 };
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What a catalog is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
