@@ -11,6 +11,8 @@ mod pattern;
 mod statement;
 mod tag;
 
+use std::collections::BTreeMap;
+
 use ruff_python_ast::{Expr, Stmt};
 use thrifty_key::{Context, Digest, Hasher};
 
@@ -44,6 +46,7 @@ pub(crate) fn digest(
         ignore,
         source,
         scope: OUTSIDE,
+        mentioned: BTreeMap::new(),
     };
     encoder.hasher.count(FORMAT as usize);
     match subject {
@@ -66,6 +69,15 @@ struct Encoder<'e> {
     ignore: IgnoreDecorator<'e>,
     source: &'e str,
     scope: ScopeId,
+    mentioned: BTreeMap<ScopeId, Mentioned>,
+}
+
+/// A scope of which a variable was written: numbers are given by first mention, so that they follow from
+/// the encoding alone.
+struct Mentioned {
+    number: usize,
+    /// The number of each renamed local, by its place in [`Scopes`].
+    locals: BTreeMap<usize, usize>,
 }
 
 impl Encoder<'_> {
@@ -96,14 +108,26 @@ impl Encoder<'_> {
             }
             Spelling::Named(scope, name) => {
                 self.tag(Tag::Named);
+                let scope = self.mention(scope).number;
                 self.hasher.count(scope);
                 self.text(&name);
             }
             Spelling::Numbered(scope, index) => {
                 self.tag(Tag::Numbered);
-                self.hasher.count(scope).count(index);
+                let scope = self.mention(scope);
+                let next = scope.locals.len();
+                let (scope, local) = (scope.number, *scope.locals.entry(index).or_insert(next));
+                self.hasher.count(scope).count(local);
             }
         }
+    }
+
+    fn mention(&mut self, scope: ScopeId) -> &mut Mentioned {
+        let number = self.mentioned.len();
+        self.mentioned.entry(scope).or_insert(Mentioned {
+            number,
+            locals: BTreeMap::new(),
+        })
     }
 
     fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {

@@ -135,7 +135,7 @@ impl Scopes {
     }
 
     /// Finds the binding of a mangled name, by the rules of the language: class bodies enclose
-    /// nothing but themselves and the type parameters directly in them.
+    /// nothing but themselves and, directly in them, expressions among type parameters.
     pub(crate) fn resolve(&self, from: ScopeId, name: &str) -> Resolved {
         let mut at = from;
         let mut sees_class = true;
@@ -153,7 +153,7 @@ impl Scopes {
                 // A class body that declares `nonlocal` and a function alike look further out.
                 Some(Held::Nonlocal) | None => {}
             }
-            sees_class = scope.kind == ScopeKind::TypeParameters;
+            sees_class = at == from && scope.kind == ScopeKind::TypeParameters;
             at = scope.parent;
         }
         Resolved::Free

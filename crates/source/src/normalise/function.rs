@@ -52,7 +52,11 @@ impl Encoder<'_> {
         });
         let read = visible::class_shows_docstring(class);
         self.with_type_parameters(class.type_params.as_deref(), |encoder| {
-            encoder.optional(class.arguments.as_deref(), Self::arguments);
+            let written = class
+                .arguments
+                .as_deref()
+                .filter(|arguments| !arguments.is_empty());
+            encoder.optional(written, Self::arguments);
             encoder.inside(class, |encoder| {
                 encoder.docstring(&class.body, read);
                 encoder.body(&class.body);

@@ -197,13 +197,16 @@ impl<'p> Builder<'p> {
         if self.scopes.kind(self.current) == ScopeKind::Class {
             self.visit_expr(&statement.annotation);
         }
-        if statement.value.is_some() || !statement.target.is_name_expr() {
+        let bare_name = statement.value.is_none() && statement.target.is_name_expr();
+        if !bare_name {
             return self.visit_expr(&statement.target);
         }
-        // It makes the name local and binds nothing, so a load may still fall through.
-        self.blocks += 1;
-        self.visit_expr(&statement.target);
-        self.blocks -= 1;
+        if statement.simple {
+            // It makes the name local and binds nothing, so a load may still fall through.
+            self.blocks += 1;
+            self.visit_expr(&statement.target);
+            self.blocks -= 1;
+        }
     }
 
     /// The first iterable belongs to the scope around; everything else is inside.
