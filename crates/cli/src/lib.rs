@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,7 @@ mod verb;
 pub use console::Console;
 use failure::{EXIT_CODES, Failure};
 pub use host::{End, Failed, Host, HostError, RunReport, RunRequest};
+use thrifty_engine::Cache;
 
 /// Never computes the same pipeline step twice.
 #[derive(Debug, Parser)]
@@ -80,6 +82,34 @@ pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<
         _ = console.note(&format!("thrifty: {message}"));
     }
     failure.code()
+}
+
+/// What `thrifty why RUN NODE` writes, without colours.
+///
+/// # Errors
+///
+/// What the command would say.
+pub fn why(cache: &Cache, run: &str, node: Option<&str>) -> Result<String, String> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        input: None,
+        width: None,
+        is_live: false,
+        is_coloured: false,
+        directory: PathBuf::new(),
+        variables: &|_| None,
+    };
+    let written = verb::why::write(
+        cache.catalog().as_ref(),
+        cache.scope(),
+        Some(run),
+        node,
+        &mut console,
+    );
+    written.map_err(|failure| failure.message().unwrap_or_default())?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<(), Failure> {

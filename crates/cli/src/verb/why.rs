@@ -33,11 +33,29 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let Arguments { run, node, json } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
-    let (run, nodes, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
-    let explanation = explain(catalog, &run, wanted.as_deref())?;
     if json {
-        return console.json(&Answer::of(&explanation));
+        let (run, _, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
+        return console.json(&Answer::of(&explain(catalog, &run, wanted.as_deref())?));
     }
+    write(
+        catalog,
+        cache.scope(),
+        run.as_deref(),
+        node.as_deref(),
+        console,
+    )
+}
+
+/// Writes the explanation for people.
+pub(crate) fn write(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    run: Option<&str>,
+    node: Option<&str>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let (run, nodes, wanted) = chosen(catalog, scope, run, node)?;
+    let explanation = explain(catalog, &run, wanted.as_deref())?;
     let id = console.paint(Paint::Bold, &run.id.0);
     console.line(&format!(
         "{id}  {}  {}",
