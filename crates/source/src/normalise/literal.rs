@@ -9,6 +9,7 @@ use super::{Encoder, Tag};
 const MAX_DECIMAL_DIGITS: usize = 4_300;
 
 impl Encoder<'_> {
+    /// One constant, or text with fields.
     pub(super) fn literal(&mut self, expression: &Expr) {
         match expression {
             Expr::StringLiteral(one) => self.string(one),
@@ -53,6 +54,7 @@ impl Encoder<'_> {
         self.text(text);
     }
 
+    /// A number by type and value.
     fn number(&mut self, number: &Number) {
         match number {
             Number::Int(value) => match value.as_u64() {
