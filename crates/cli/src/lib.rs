@@ -26,7 +26,7 @@ use thrifty_engine::Cache;
 
 /// Never computes the same pipeline step twice.
 #[derive(Debug, Parser)]
-#[command(name = "thrifty", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "thrifty", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -148,7 +148,9 @@ fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     code
 }
 
-/// The columns of the terminal, as the table library finds them.
+/// The columns of the terminal, as the table library finds them. Some terminals say 0, and in
+/// a very narrow one whole cells that run over are easier to read than columns of letters.
 fn terminal_width() -> u16 {
-    comfy_table::Table::new().width().unwrap_or(100)
+    let columns = comfy_table::Table::new().width();
+    columns.filter(|columns| *columns > 0).unwrap_or(100).max(60)
 }

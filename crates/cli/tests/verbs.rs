@@ -1,5 +1,7 @@
 //! Whole commands: arguments in; output, errors and exit code out.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! Where a value comes from, and what is said of a wrong one.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;

@@ -1,5 +1,7 @@
 //! What goes, what stays, and in which order it is safe.
 
+#![allow(clippy::unwrap_used)]
+
 mod past;
 
 use std::sync::Arc;

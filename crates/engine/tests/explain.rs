@@ -1,5 +1,7 @@
 //! Every reason a node can have, told from a past made by hand.
 
+#![allow(clippy::unwrap_used)]
+
 mod past;
 
 use past::{Past, digest, made_of, scope};

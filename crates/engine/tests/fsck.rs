@@ -1,5 +1,7 @@
 //! What a check finds, and what a repair leaves.
 
+#![allow(clippy::unwrap_used)]
+
 mod past;
 
 use std::fs;

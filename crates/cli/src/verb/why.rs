@@ -72,13 +72,15 @@ pub(crate) fn write(
         .try_for_each(|explained| show(explained, &run, console))
 }
 
-/// The run and the numbers of the nodes that are meant; `None` for all that ran.
+/// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
+type Chosen = (Run, Vec<Node>, Option<Vec<u32>>);
+
 fn chosen(
     catalog: &dyn Catalog,
     scope: &Scope,
     first: Option<&str>,
     second: Option<&str>,
-) -> Result<(Run, Vec<Node>, Option<Vec<u32>>), Failure> {
+) -> Result<Chosen, Failure> {
     let (run, node) = match (first, second) {
         (Some(run), Some(node)) => (choose::run(catalog, scope, run)?, Some(node)),
         (None | Some("last"), _) => (choose::newest(catalog, scope)?, None),
