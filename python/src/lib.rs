@@ -2,6 +2,7 @@
 
 mod call;
 mod code;
+mod command;
 mod value;
 
 use pyo3::prelude::*;
@@ -12,5 +13,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     value::digest::register(module)?;
     value::codec::register(module)?;
     code::register(module)?;
+    command::register(module)?;
     call::register(module)
 }

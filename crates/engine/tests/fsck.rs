@@ -5,14 +5,17 @@
 mod past;
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use past::{commit, new_entry};
 use thrifty_engine::catalog::{BlobRef, Catalog, EntryId, NewEntry, Selector, Sqlite};
 use thrifty_engine::fsck::{Finding, Level, Report, check};
+use thrifty_engine::key::Digest;
 use thrifty_engine::store::disk::Disk;
-use thrifty_engine::store::{BlobName, Blobs};
+use thrifty_engine::store::{Blob, BlobName, Blobs, GetError, Listing, PutError, RemoveError};
 
 struct World {
     home: tempfile::TempDir,
@@ -222,19 +225,68 @@ fn a_record_that_cannot_be_read_is_found_and_removed() {
     assert_eq!(world.entries(), []);
 }
 
+/// A store whose disk fails for now: blobs are listed by nobody and cannot be opened.
+struct Failing(Disk);
+
+impl Failing {
+    fn fault(&self) -> GetError {
+        GetError::Transient {
+            path: self.0.root().to_owned(),
+            source: io::Error::other("i/o error"),
+        }
+    }
+}
+
+impl Blobs for Failing {
+    fn put(&self, parts: &[&[u8]]) -> Result<BlobName, PutError> {
+        self.0.put(parts)
+    }
+
+    fn put_file(&self, path: &Path) -> Result<BlobName, PutError> {
+        self.0.put_file(path)
+    }
+
+    fn open(&self, _: &BlobName) -> Result<Blob, GetError> {
+        Err(self.fault())
+    }
+
+    fn contains(&self, _: &Digest) -> Result<Option<BlobName>, GetError> {
+        Err(self.fault())
+    }
+
+    fn delete(&self, _: &BlobName) -> Result<(), RemoveError> {
+        panic!("nothing may be deleted because it could not be read")
+    }
+
+    fn quarantine(&self, _: &BlobName) -> Result<(), RemoveError> {
+        panic!("nothing may be set aside because it could not be read")
+    }
+
+    fn list(&self) -> Result<Listing<'_>, GetError> {
+        Ok(Box::new(std::iter::once(Err(self.fault()))))
+    }
+
+    fn leftovers(&self, _: Duration) -> Result<Vec<PathBuf>, GetError> {
+        Err(self.fault())
+    }
+
+    fn remove_leftover(&self, _: &Path) -> Result<(), RemoveError> {
+        panic!("nothing may be removed because it could not be read")
+    }
+}
+
 #[test]
 fn what_cannot_be_read_now_is_reported_and_never_touched() {
-    if rustix::process::geteuid().is_root() {
-        // Root reads everything; a directory in place of the file is as unreadable, and corrupt.
-        return;
-    }
     let world = World::new();
-    let (id, blob) = world.entry("secret");
-    fs::set_permissions(world.path(&blob), fs::Permissions::from_mode(0o000)).unwrap();
-    let found = world.check(Level::Full, true);
-    assert!(matches!(
-        found.findings.as_slice(),
-        [Finding::Unreadable { .. }]
-    ));
-    assert_eq!((found.removed, world.entries()), (0, vec![id]));
+    let (id, blob) = world.entry("sound");
+    let failing = Failing(Disk::open(world.home.path()).unwrap());
+    for level in [Level::Quick, Level::Full] {
+        let found = check(&world.catalog, &failing, level, true).unwrap();
+        assert!(
+            matches!(found.findings.as_slice(), [Finding::Unreadable { .. }]),
+            "{found:?}"
+        );
+        assert_eq!((found.removed, world.entries()), (0, vec![id]));
+    }
+    assert!(world.path(&blob).exists());
 }

@@ -9,7 +9,6 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use thrifty_engine::Cache;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
 use thrifty_engine::record::Draft;
@@ -23,6 +22,7 @@ use super::ingredients::Around;
 use super::load;
 use super::parameters::Arguments;
 use super::processes;
+use super::session::Session;
 use super::task::Task;
 use crate::value::codec::{self, NotStorable};
 
@@ -31,7 +31,7 @@ static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
 /// A call of a graph, ready to run.
 pub struct CallBody {
     pub call: Arc<Call>,
-    pub cache: Arc<Cache>,
+    pub session: Arc<Session>,
     pub running: Arc<Running>,
 }
 
@@ -83,7 +83,7 @@ impl CallBody {
             return self.expand(slf, inputs).map_err(raised);
         }
         if self.call.run.executor == Some(Executor::Processes) {
-            return processes::run(py, &self.cache, &self.call, inputs).map(Product::Made);
+            return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
         }
         let arguments = self.arguments(py, inputs)?;
         let before = handle::calls();
@@ -91,7 +91,7 @@ impl CallBody {
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
             let expansion =
-                graph::expand(&value, &self.cache, &self.running, 0).map_err(raised)?;
+                graph::expand(&value, &self.session, &self.running, 0).map_err(raised)?;
             return Ok(Product::Expanded(expansion));
         }
         made(slf, &value).map(Product::Made).map_err(raised)
@@ -105,7 +105,7 @@ impl CallBody {
             let number = self.number_of(handle.get());
             edge = number;
             match number.and_then(|number| inputs.get(number)) {
-                Some(taken) => load::taken(py, &self.cache, taken),
+                Some(taken) => load::taken(py, &self.session, taken),
                 None => Err(PyRuntimeError::new_err("an argument is the output of no operation")),
             }
         };
@@ -171,7 +171,7 @@ impl CallBody {
             let _guard = context::enter(Frame::Building { options, mode });
             task.function.bind(py).call(args, Some(&kwargs))?
         };
-        graph::expand(&value, &self.cache, &self.running, expansion).map(Product::Expanded)
+        graph::expand(&value, &self.session, &self.running, expansion).map(Product::Expanded)
     }
 }
 

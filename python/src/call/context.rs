@@ -21,13 +21,17 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// What was chosen at run time for the operation of this name. A pattern matches the whole
-    /// name, or what stands behind its last dot.
+    /// What was chosen at run time for the operation of this name.
     pub fn of_operation(&self, name: &str) -> Option<Mode> {
-        let last = name.rsplit('.').next().unwrap_or(name);
-        let chosen = self.refresh.iter().any(|glob| glob.matches(name) || glob.matches(last));
+        let chosen = self.refresh.iter().any(|pattern| matches(pattern, name));
         chosen.then_some(Mode::Refresh)
     }
+}
+
+/// Whether a pattern means an operation: its whole name, or what stands behind the last dot.
+pub fn matches(pattern: &Pattern, operation: &str) -> bool {
+    let last = operation.rsplit('.').next().unwrap_or(operation);
+    pattern.matches(operation) || pattern.matches(last)
 }
 
 /// What the calls of a thread are part of.

@@ -7,7 +7,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use serde_bytes::ByteBuf;
-use thrifty_engine::Cache;
 use thrifty_engine::graph::{Edge, Expansion, From, Node};
 use thrifty_engine::record::{Draft, Shape};
 use thrifty_key::plain;
@@ -16,6 +15,7 @@ use super::body::{CallBody, Running};
 use super::error::HandleError;
 use super::handle::{self, Call, Handle, Origin};
 use super::ingredients::Around;
+use super::session::Session;
 use super::task::policy;
 use crate::value::codec;
 
@@ -36,7 +36,7 @@ impl Graph {
     pub fn of<'a>(
         py: Python<'_>,
         handles: impl IntoIterator<Item = &'a Handle>,
-        cache: &Arc<Cache>,
+        session: &Arc<Session>,
         running: &Arc<Running>,
         expansion: u64,
     ) -> PyResult<Self> {
@@ -57,7 +57,7 @@ impl Graph {
         let numbers = ordered.iter().enumerate().map(|(n, call)| (Arc::as_ptr(call), n)).collect();
         let mut graph = Self { nodes: Vec::with_capacity(ordered.len()), numbers, expansion };
         for call in ordered {
-            let node = graph.node(py, call, cache, running)?;
+            let node = graph.node(py, call, session, running)?;
             graph.nodes.push(node);
         }
         Ok(graph)
@@ -67,7 +67,7 @@ impl Graph {
         &self,
         py: Python<'_>,
         call: Arc<Call>,
-        cache: &Arc<Cache>,
+        session: &Arc<Session>,
         running: &Arc<Running>,
     ) -> PyResult<Node> {
         let edges: PyResult<Vec<_>> =
@@ -80,7 +80,7 @@ impl Graph {
             unkeyed: None,
             body: Arc::new(CallBody {
                 call,
-                cache: Arc::clone(cache),
+                session: Arc::clone(session),
                 running: Arc::clone(running),
             }),
         })
@@ -122,14 +122,14 @@ pub fn has_handles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// As [`Graph::of`]; what has no digest.
 pub fn expand(
     value: &Bound<'_, PyAny>,
-    cache: &Arc<Cache>,
+    session: &Arc<Session>,
     running: &Arc<Running>,
     expansion: u64,
 ) -> PyResult<Expansion> {
     let py = value.py();
     let mut handles: Vec<Py<Handle>> = Vec::new();
     handle::visit(value, &mut |handle| handles.push(handle.clone().unbind()))?;
-    let graph = Graph::of(py, handles.iter().map(Py::get), cache, running, expansion)?;
+    let graph = Graph::of(py, handles.iter().map(Py::get), session, running, expansion)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
     let output = output(value, &mut next)?;

@@ -7,21 +7,28 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use thrifty_engine::graph::{Failure, Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
-use thrifty_engine::{Cache, Gathered};
+use thrifty_engine::Gathered;
 
 use super::error::Lost;
-use crate::value::codec::{self, Unreadable};
+use super::session::Session;
+use crate::value::codec::{self, Shelf, Unreadable};
 
 /// The value of a record, nobody else's.
 ///
 /// # Errors
 ///
 /// [`Lost`] if its bytes are in the cache no longer or damaged, or make no sense here.
-pub fn record<'py>(py: Python<'py>, cache: &Cache, record: &Record) -> PyResult<Bound<'py, PyAny>> {
+pub fn record<'py>(
+    py: Python<'py>,
+    session: &Session,
+    record: &Record,
+) -> PyResult<Bound<'py, PyAny>> {
+    let cache = &session.cache;
     let open = |name: &_| {
         py.detach(|| cache.blobs().open(name)).map_err(|error| Lost::new_err(error.to_string()))
     };
-    codec::load(py, record, &open).map_err(|error| {
+    let shelf = Shelf { blobs: cache.blobs().as_ref(), files: &session.files };
+    codec::load(py, record, &open, &shelf).map_err(|error| {
         if error.is_instance_of::<Unreadable>(py) { Lost::new_err(error.to_string()) } else { error }
     })
 }
@@ -31,17 +38,17 @@ pub fn record<'py>(py: Python<'py>, cache: &Cache, record: &Record) -> PyResult<
 /// # Errors
 ///
 /// [`Lost`], as [`record`]; what the subscripts raise.
-pub fn taken<'py>(py: Python<'py>, cache: &Cache, taken: &Taken) -> PyResult<Bound<'py, PyAny>> {
+pub fn taken<'py>(py: Python<'py>, session: &Session, taken: &Taken) -> PyResult<Bound<'py, PyAny>> {
     match &taken.value {
         Value::Known(answer) => match answer.record.select(&taken.steps) {
-            Some(part) => record(py, cache, &part),
-            None => subscript(record(py, cache, &answer.record)?, &taken.steps),
+            Some(part) => record(py, session, &part),
+            None => subscript(session, record(py, session, &answer.record)?, &taken.steps),
         },
         Value::Live { object, .. } => {
             if let Some(object) = object.downcast_ref::<Py<PyAny>>() {
-                subscript(own(object.bind(py))?, &taken.steps)
+                subscript(session, own(object.bind(py))?, &taken.steps)
             } else if let Some(gathered) = object.downcast_ref::<Gathered>() {
-                subscript(draft(py, cache, &gathered.output, &gathered.taken)?, &taken.steps)
+                subscript(session, draft(py, session, &gathered.output, &gathered.taken)?, &taken.steps)
             } else {
                 Err(Lost::new_err("the value is not one of Python"))
             }
@@ -60,27 +67,30 @@ fn own<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-fn subscript<'py>(mut value: Bound<'py, PyAny>, steps: &[Step]) -> PyResult<Bound<'py, PyAny>> {
+fn subscript<'py>(
+    session: &Session,
+    mut value: Bound<'py, PyAny>,
+    steps: &[Step],
+) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
     for step in steps {
-        let key = codec::load(py, &Record::Plain(step.0.clone()), &|_| Err(Lost::new_err("no blob")))?;
-        value = value.get_item(key)?;
+        value = value.get_item(record(py, session, &Record::Plain(step.0.clone()))?)?;
     }
     Ok(value)
 }
 
 fn draft<'py>(
     py: Python<'py>,
-    cache: &Cache,
+    session: &Session,
     output: &Draft,
     edges: &[Taken],
 ) -> PyResult<Bound<'py, PyAny>> {
     match output {
-        Draft::Plain(encoding) => record(py, cache, &Record::Plain(encoding.clone())),
-        Draft::Stored(stored) => record(py, cache, stored),
-        Draft::Hashed { value, .. } => draft(py, cache, value, edges),
+        Draft::Plain(encoding) => record(py, session, &Record::Plain(encoding.clone())),
+        Draft::Stored(stored) => record(py, session, stored),
+        Draft::Hashed { value, .. } => draft(py, session, value, edges),
         Draft::Edge(number) => match usize::try_from(*number).ok().and_then(|n| edges.get(n)) {
-            Some(edge) => taken(py, cache, edge),
+            Some(edge) => taken(py, session, edge),
             None => Err(Lost::new_err("an edge of the value leads to nothing")),
         },
         Draft::Object { codec, digest, header, buffers } => {
@@ -91,12 +101,12 @@ fn draft<'py>(
                 header: header.clone(),
                 buffers: buffers?,
             };
-            record(py, cache, &Record::Object(object))
+            record(py, session, &Record::Object(object))
         }
         Draft::Composite { container, parts } => {
             let parts: PyResult<Vec<_>> =
-                parts.iter().map(|part| draft(py, cache, part, edges)).collect();
-            composite(py, cache, container, parts?)
+                parts.iter().map(|part| draft(py, session, part, edges)).collect();
+            composite(py, session, container, parts?)
         }
     }
 }
@@ -110,7 +120,7 @@ fn inline(source: &Source) -> PyResult<Buffer> {
 
 fn composite<'py>(
     py: Python<'py>,
-    cache: &Cache,
+    session: &Session,
     container: &Shape,
     parts: Vec<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -120,7 +130,7 @@ fn composite<'py>(
         Shape::Dict(keys) => {
             let dict = PyDict::new(py);
             for (key, part) in keys.iter().zip(parts) {
-                dict.set_item(record(py, cache, &Record::Plain(key.to_vec()))?, part)?;
+                dict.set_item(record(py, session, &Record::Plain(key.to_vec()))?, part)?;
             }
             dict.into_any()
         }
@@ -138,3 +148,6 @@ pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     let message = if line.is_empty() { class } else { format!("{class}: {line}") };
     Failure::Raised { message, cause: Arc::new(error) }
 }
+
+/// Stands for a value that another process made: it is loaded from its record.
+pub struct Elsewhere;

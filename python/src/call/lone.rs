@@ -85,7 +85,7 @@ impl<'py> Lone<'_, 'py> {
     /// The value of a hit; `None` if its bytes are gone, and its entry with them.
     fn load(&self, answer: &Arc<Answer>, outcome: &Outcome) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
-        match load::record(py, &self.session.cache, &answer.record) {
+        match load::record(py, self.session, &answer.record) {
             Ok(value) => {
                 if let Some(entry) = answer.entry {
                     let node = || Node { entry: Some(entry), source: answer.run.clone(), ..self.node(outcome) };
@@ -94,7 +94,8 @@ impl<'py> Lone<'_, 'py> {
                 Ok(Some(value))
             }
             Err(error) if error.is_instance_of::<Lost>(py) => {
-                py.detach(|| self.session.cache.discard(&self.key, answer));
+                let (cache, key) = (&self.session.cache, &self.key);
+                py.detach(|| cache.discard(key, answer));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -111,7 +112,7 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         let cache = &self.session.cache;
         let numbered = cache.recorder().lone();
-        let raised = parking_lot::Mutex::new(None);
+        let raised: parking_lot::Mutex<Option<PyErr>> = parking_lot::Mutex::new(None);
         let interrupted = || {
             Python::attach(|py| match py.check_signals() {
                 Ok(()) => false,
@@ -134,12 +135,14 @@ impl<'py> Lone<'_, 'py> {
                     .map_err(|error| load::failure(py, error, None))
             })
         };
+        let (operation, key, policy) = (&self.prepared.operation, self.key, self.policy);
+        let parts: Vec<_> = self.parts().collect();
         let computed = py.detach(|| {
             let engine = EngineTask {
-                operation: &self.prepared.operation,
-                key: Ok(self.key),
-                ingredients: &|| self.prepared.operation.ingredients(self.parts()),
-                policy: self.policy,
+                operation,
+                key: Ok(key),
+                ingredients: &|| operation.ingredients(parts.iter().cloned()),
+                policy,
                 run: numbered.clone(),
                 interrupted: &interrupted,
             };
@@ -174,7 +177,7 @@ impl<'py> Lone<'_, 'py> {
             return Ok(object.bind(py).clone());
         }
         let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
-        match load::taken(py, &self.session.cache, &taken) {
+        match load::taken(py, self.session, &taken) {
             Err(error) if error.is_instance_of::<Lost>(py) => {
                 // Gone between the leader's commit and here: the next call computes it.
                 if let Value::Known(answer) = &settled.value {

@@ -22,8 +22,8 @@ mod task;
 
 use pyo3::prelude::*;
 
-pub use run::{Demand, Finished, execute};
-pub use session::Session;
+pub use context::{RunOptions, matches};
+pub use run::{Run, run};
 pub use task::Task;
 
 /// Adds the classes and functions of this module.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use thrifty_engine::Cache;
 use thrifty_engine::graph::{Failure, Made, Taken, Value};
 use thrifty_engine::record::{Draft, Record};
 
@@ -22,12 +21,12 @@ use super::task::Task;
 /// Runs a call in a worker process.
 pub fn run(
     py: Python<'_>,
-    cache: &Arc<Cache>,
+    session: &Arc<Session>,
     call: &Arc<Call>,
     inputs: &[Taken],
 ) -> Result<Made, Failure> {
     let mut edge = None;
-    let sent = send(py, cache, call, inputs, &mut edge);
+    let sent = send(py, session, call, inputs, &mut edge);
     let record = sent.map_err(|error| load::failure(py, error, edge))?;
     let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(load::Elsewhere);
     Ok(Made::new(object, Draft::Stored(record)))
@@ -35,7 +34,7 @@ pub fn run(
 
 fn send(
     py: Python<'_>,
-    cache: &Arc<Cache>,
+    session: &Arc<Session>,
     call: &Arc<Call>,
     inputs: &[Taken],
     edge: &mut Option<usize>,
@@ -48,9 +47,9 @@ fn send(
         match &taken.value {
             Value::Known(answer) => match answer.record.select(&taken.steps) {
                 Some(part) => by_reference.call1((PyBytes::new(py, &part.to_bytes()),)),
-                None => load::taken(py, cache, taken),
+                None => load::taken(py, session, taken),
             },
-            Value::Live { .. } => load::taken(py, cache, taken),
+            Value::Live { .. } => load::taken(py, session, taken),
         }
     };
     let arguments: PyResult<Vec<_>> = call
@@ -61,7 +60,7 @@ fn send(
     let slf = call.task.bind(py);
     let (args, kwargs) = slf.get().parameters(py)?.unbind(py, &arguments?)?;
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
-    let workers = Session::current(py)?.workers(&call.run);
+    let workers = session.workers(&call.run);
     let bytes = submit.call1((slf, args, kwargs, workers))?;
     Record::from_bytes(bytes.extract()?)
         .map_err(|error| super::error::Lost::new_err(error.to_string()))
@@ -73,7 +72,7 @@ fn dereference(py: Python<'_>, record: &[u8]) -> PyResult<Py<PyAny>> {
     let session = Session::current(py)?;
     let record = Record::from_bytes(record)
         .map_err(|error| super::error::Lost::new_err(error.to_string()))?;
-    load::record(py, &session.cache, &record).map(Bound::unbind)
+    load::record(py, &session, &record).map(Bound::unbind)
 }
 
 /// In a worker: calls the function of a task and keeps its result in the store.

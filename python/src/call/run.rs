@@ -67,7 +67,7 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let running = Arc::new(Running::default());
     let mut handles: Vec<Py<Handle>> = Vec::new();
     handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
-    let graph = Graph::of(py, handles.iter().map(Py::get), &session.cache, &running, 0)?;
+    let graph = Graph::of(py, handles.iter().map(Py::get), &session, &running, 0)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
     let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
@@ -133,7 +133,7 @@ fn settle(
             let edge = &edges[next];
             next += 1;
             let taken = schedule.take(edge).ok_or_else(|| Lost::new_err("the value is not there"))?;
-            load::taken(py, &session.cache, &taken).inspect_err(|_| lost = edge.node())
+            load::taken(py, session, &taken).inspect_err(|_| lost = edge.node())
         });
         match (loaded, lost) {
             (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
@@ -261,6 +261,29 @@ impl Run {
         Self { id: run, value: Mutex::new(Some(value)), nodes, status, failures }
     }
 
+    /// The id of the run.
+    pub fn identity(&self) -> Option<String> {
+        self.id.clone()
+    }
+
+    /// How it ended.
+    pub const fn ended(&self) -> RunStatus {
+        self.status
+    }
+
+    /// What each failed operation raised.
+    pub fn failed(&self) -> &[(String, PyErr)] {
+        &self.failures
+    }
+
+    /// The value as text, if there is one.
+    pub fn shown(&self, py: Python<'_>, show: &dyn Fn(&Bound<'_, PyAny>) -> String) -> Option<String> {
+        match &*self.value.lock() {
+            Some(Ok(value)) if !value.is_none(py) => Some(show(value.bind(py))),
+            _ => None,
+        }
+    }
+
     /// The value, which nobody else is given.
     ///
     /// # Errors
@@ -316,9 +339,9 @@ impl Run {
         let session = Session::current(py)?;
         py.detach(|| {
             session.cache.recorder().flush();
-            thrifty_cli::why(session.cache.catalog().as_ref(), session.cache.scope(), id, operation.as_deref())
+            thrifty_cli::why(&session.cache, id, operation.as_deref())
         })
-        .map_err(|error| PyValueError::new_err(error.to_string()))
+        .map_err(PyValueError::new_err)
     }
 
     fn __repr__(&self) -> String {

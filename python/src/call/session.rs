@@ -1,13 +1,17 @@
 //! The cache of this process, opened at the first call.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
-use thrifty_engine::catalog::Scope;
+use thrifty_engine::catalog::{NewRun, Scope};
 use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::{Cache, Mode};
+
+use super::context::RunOptions;
 
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 
@@ -17,10 +21,13 @@ pub struct Session {
     pub cache: Arc<Cache>,
     /// The configuration.
     pub settings: Settings,
+    /// Where files that come out of the cache are placed.
+    pub files: PathBuf,
     /// The mode chosen by the environment, for every run.
     pub run_mode: Option<Mode>,
     /// The mode chosen by the project's configuration.
     pub project_mode: Option<Mode>,
+    secret: OnceLock<Vec<u8>>,
 }
 
 impl Session {
@@ -57,6 +64,7 @@ impl Session {
                 Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?
             }
         };
+        crate::value::codec::keep_digests(cache.file_memo());
         Ok(Self::new(cache, settings))
     }
 
@@ -64,7 +72,36 @@ impl Session {
         let from_environment = matches!(settings.cache.source, Source::Variable(_));
         let (run_mode, project_mode) =
             if from_environment { (settings.cache.value, None) } else { (None, settings.cache.value) };
-        Self { cache, settings, run_mode, project_mode }
+        let files = settings.home.value.join("files");
+        Self { cache, settings, files, run_mode, project_mode, secret: OnceLock::new() }
+    }
+
+    /// How many bodies run at once.
+    pub fn workers(&self, options: &RunOptions) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        options.workers.or(self.settings.workers.value).unwrap_or_else(cores)
+    }
+
+    /// A run by this user on this host.
+    pub fn who(&self) -> NewRun {
+        let (host, user) = self.cache.who();
+        NewRun { host: host.to_owned(), user: user.to_owned(), ..NewRun::default() }
+    }
+
+    /// The key under which digests of secrets are made, so that nobody without it can guess one.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` if it can neither be read nor made.
+    pub fn secret_key(&self) -> PyResult<&[u8]> {
+        if let Some(key) = self.secret.get() {
+            return Ok(key);
+        }
+        let key = self
+            .cache
+            .secret_key(&self.settings.home.value)
+            .map_err(|error| PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}")))?;
+        Ok(self.secret.get_or_init(|| key))
     }
 
     /// Warns of trouble with the cache, once for each time that it begins.

@@ -338,6 +338,10 @@ impl Task {
         Ok(self.hooks.get_or_init(|| hooks))
     }
 
+    pub(super) fn is_secret(&self, py: Python<'_>, index: usize) -> PyResult<bool> {
+        Ok(self.hooks(py)?.parameters[index].secret)
+    }
+
     pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {
         Choices {
             operation_at_run_time: run.of_operation(&self.name),

@@ -149,7 +149,7 @@ fn is_too_old(hit: &Hit, max_age: Option<Duration>, now: Time) -> bool {
 }
 
 /// The number of the last invalidation or replacement anywhere.
-fn epoch(conn: &Connection) -> Result<i64> {
+pub(super) fn epoch(conn: &Connection) -> Result<i64> {
     conn.prepare_cached("SELECT epoch FROM meta")?
         .query_row([], |row| row.get(0))
 }

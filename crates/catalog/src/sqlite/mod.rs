@@ -39,7 +39,7 @@ use self::signal::Signal;
 use crate::contract::Catalog;
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    RunId, Scope, Selector, Time, Usage,
+    RunId, Scope, Selector, Slot, Time, Usage,
 };
 use crate::error::CatalogError;
 use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
@@ -171,6 +171,11 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Catalog for Sqlite {
+    fn slot(&self, _: &Scope, _: &Key) -> Result<Slot, CatalogError> {
+        // The epoch is one for the whole catalog.
+        self.read(lookup::epoch).map(|epoch| Slot { epoch })
+    }
+
     fn now(&self) -> Result<Time, CatalogError> {
         Ok(self.ratchet.now())
     }
