@@ -104,7 +104,7 @@ fn list(victims: &[Victim], now: i64, console: &mut Console<'_>) -> Result<(), F
             show_size(victim.size),
         ]
     });
-    console.table(
+    console.excerpt(
         ["operation", "project", "last used", "cost ", "size "],
         rows,
     )
