@@ -293,23 +293,23 @@ def python_uses(tree: Tree) -> dict[str, set[str]]:
         for path, node in tree.python()
         if package in path.parents
     }
+    known = {*modules, "thrifty._native"}
     return {
-        name: {other for other in imported(node) if other in modules} - {name}
-        for name, node in modules.items()
+        name: {*imported(node, known)} & modules.keys() - {name} for name, node in modules.items()
     }
 
 
-def imported(module: ast.Module) -> Iterator[str]:
-    """The full names that a module's own lines import, and what they might be modules of."""
+def imported(module: ast.Module, known: set[str]) -> Iterator[str]:
+    """The modules that a module's own lines import: a submodule, or where a name comes from."""
     for node in module.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            whole = f"thrifty.{node.module or ''}".rstrip(".") if node.level else node.module or ""
-            submodules = [f"{whole}.{alias.name}" for alias in node.names]
-            yield from submodules
-            if node.level == 0 or node.module:
-                yield whole
+            package = "thrifty." if node.level else ""
+            whole = f"{package}{node.module or ''}".rstrip(".")
+            for alias in node.names:
+                submodule = f"{whole}.{alias.name}"
+                yield submodule if submodule in known else whole
 
 
 def in_circles(uses: dict[str, set[str]]) -> list[str]:
