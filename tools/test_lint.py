@@ -157,10 +157,19 @@ def test_panics_state_an_invariant(checkout: Checkout, call: str, kept: bool) ->
     assert bool(checkout.breaches()) is not kept
 
 
-def test_limits_are_not_excused(checkout: Checkout) -> None:
-    excused = "#[allow(clippy::too_many_lines)]\nfn f() {}\n"
-    checkout.write("crates/key/src/plain.rs", excused)
-    assert checkout.only_breach().startswith("crates/key/src/plain.rs:1: a limit is kept")
+@pytest.mark.parametrize(
+    ("attribute", "kept"),
+    [
+        ("#[allow(clippy::too_many_lines)]", False),
+        ('#[expect(clippy::unwrap_used, reason = "short")]', False),
+        ("#![allow(unused, dead_code)]", False),
+        ('#[expect(dead_code, reason = "kept alive by being held")]', True),
+        ("#[allow(clippy::too_many_arguments)]", True),
+    ],
+)
+def test_limits_are_not_excused(checkout: Checkout, attribute: str, kept: bool) -> None:
+    checkout.write("crates/key/src/plain.rs", f"{attribute}\nfn f() {{}}\n")
+    assert bool(checkout.breaches()) is not kept
 
 
 @pytest.mark.parametrize(
