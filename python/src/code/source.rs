@@ -28,7 +28,7 @@ pub(super) fn of(py: Python<'_>, filename: &str) -> Option<Arc<Text>> {
 
 /// Names of all texts that `linecache` was given and that are no files, the newest first.
 pub(super) fn cells(py: Python<'_>) -> Vec<String> {
-    let Some(cache) = linecache(py) else {
+    let Some(cache) = linecache(py).and_then(|it| it.getattr(intern!(py, "cache")).ok()) else {
         return Vec::new();
     };
     let names = cache.try_iter().into_iter().flatten();
@@ -44,24 +44,22 @@ fn linecache(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
         .ok()?
         .getattr(intern!(py, "modules"))
         .ok()?;
-    modules
-        .get_item(intern!(py, "linecache"))
-        .ok()?
-        .getattr(intern!(py, "cache"))
-        .ok()
+    modules.get_item(intern!(py, "linecache")).ok()
 }
 
 fn cached_lines(py: Python<'_>, filename: &str) -> Option<String> {
     if !filename.starts_with('<') && !filename.contains("ipykernel") {
         return None;
     }
+    // The function and not its table: `doctest` and newer consoles put their own in its place.
     let lines = linecache(py)?
-        .get_item(filename)
-        .ok()?
-        .get_item(2)
+        .call_method1(intern!(py, "getlines"), (filename,))
         .ok()?
         .cast_into::<PyList>()
         .ok()?;
+    if lines.is_empty() {
+        return None;
+    }
     lines
         .iter()
         .map(|line| line.extract::<String>().ok())
