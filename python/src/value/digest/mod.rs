@@ -108,22 +108,8 @@ pub fn encode(
 #[pyo3(name = "digest")]
 fn digest_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut writer = plain::Writer::new();
-    encode(value, "value", &mut writer, &mut Alone).map_err(|unhashable| {
-        let mut unhashable = unhashable;
-        if unhashable.is_interrupt(value.py())
-            && let Reason::Raised(error) = unhashable.reason
-        {
-            return *error;
-        }
-        let message = unhashable.message();
-        let error = pyo3::exceptions::PyTypeError::new_err(message);
-        if let Reason::Raised(cause) =
-            std::mem::replace(&mut unhashable.reason, Reason::Changed)
-        {
-            error.set_cause(value.py(), Some(*cause));
-        }
-        error
-    })?;
+    encode(value, "value", &mut writer, &mut Alone)
+        .map_err(|unhashable| unhashable.into_error(value.py()))?;
     plain::digest(writer.as_bytes())
         .map(|digest| digest.to_string())
         .map_err(|error| pyo3::exceptions::PyTypeError::new_err(error.to_string()))
@@ -135,7 +121,7 @@ fn digest_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn encoding_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let mut writer = plain::Writer::new();
     encode(value, "value", &mut writer, &mut Alone)
-        .map_err(|error| pyo3::exceptions::PyTypeError::new_err(error.message()))?;
+        .map_err(|unhashable| unhashable.into_error(value.py()))?;
     Ok(writer.into_bytes())
 }
 

@@ -1,5 +1,6 @@
 //! What is said of a value that has no digest.
 
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 
 /// The result of encoding a part of a value.
@@ -68,15 +69,17 @@ impl Unhashable {
         self
     }
 
-    /// Whether the user's program is being ended (Ctrl-C, `sys.exit`), which must not be
-    /// reported as a fault of the value.
-    pub fn is_interrupt(&self, py: Python<'_>) -> bool {
-        match &self.reason {
-            Reason::Raised(error) => {
-                !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+    /// A `TypeError` with [`Unhashable::message`], caused by what the value raised; or what ends
+    /// the user's program (Ctrl-C, `sys.exit`) as it is.
+    pub fn into_error(self, py: Python<'_>) -> PyErr {
+        let error = PyTypeError::new_err(self.message());
+        if let Reason::Raised(cause) = self.reason {
+            if !cause.is_instance_of::<PyException>(py) {
+                return *cause;
             }
-            _ => false,
+            error.set_cause(py, Some(*cause));
         }
+        error
     }
 
     /// One sentence: the thing, the place, and the three ways out.
