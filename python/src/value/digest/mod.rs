@@ -29,8 +29,9 @@ pub use encoder::Encoder;
 pub use preview::preview;
 pub use unhashable::{Reason, Unhashable};
 
-/// The deepest nesting of objects in a value. The encoding of one takes at most two levels, so
-/// that this stays below [`plain::DEPTH`].
+/// The deepest nesting of a value: containers, objects, and the dicts of their attributes. The
+/// encoding of each takes at most two levels, so that this stays below [`plain::DEPTH`]; the walk
+/// fits the half megabyte of stack that a thread has on some systems.
 pub const DEPTH: usize = 200;
 
 /// The largest number of parts of a value; an array or a column is one part unless it holds

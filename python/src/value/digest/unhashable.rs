@@ -92,11 +92,23 @@ impl Unhashable {
         format!(
             "cannot hash {}: {}: {}; pass a plain value instead, say how to hash it with \
              Annotated[T, HashMethod(f)], or leave it out of the key with ignore=(\"{parameter}\",)",
-            self.path,
+            elided(&self.path),
             self.type_name,
             self.reason.text(),
         )
     }
+}
+
+/// A path with its middle left out if it is too long to read.
+fn elided(path: &str) -> String {
+    const END: usize = 60;
+    let letters: Vec<char> = path.chars().collect();
+    if letters.len() <= 2 * END {
+        return path.to_owned();
+    }
+    let start: String = letters[..END].iter().collect();
+    let end: String = letters[letters.len() - END..].iter().collect();
+    format!("{start}…{end}")
 }
 
 impl Reason {
