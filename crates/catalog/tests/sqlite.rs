@@ -1,5 +1,7 @@
 //! What only the SQLite backend can get wrong: its file, its place, its processes, its clock.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -206,7 +208,8 @@ fn damage_outside_the_entry_is_found_by_the_check() {
 
 #[test]
 fn what_is_no_catalog_is_refused_and_left_alone() {
-    let cases: [(&str, &dyn Fn(&Path)); 4] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Make<'_>); 4] = [
         ("text", &|path| {
             fs::write(path, "a letter ".repeat(1000)).unwrap()
         }),

@@ -1,0 +1,72 @@
+//! Blobs: protected while needed, never named once deleted.
+
+use std::time::Duration;
+
+use super::{HOUR, Make, WORKS, blob, by_id, entry, miss, put, scope};
+use crate::entry::{Committed, NewEntry, Why};
+
+/// Neither a referenced nor a pinned nor a recently used blob is condemned.
+pub fn protects_blobs(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let shared = blob("shared", 1);
+    let condemn = |grace| catalog.condemn(grace, false).expect(WORKS);
+    let missing = catalog.find_blob(&shared.digest, HOUR).expect(WORKS);
+    assert_eq!(missing, None);
+
+    let ids = ["a", "b"].map(|name| {
+        let mut new = entry(name, name);
+        new.blobs = vec![shared];
+        put(&*catalog, &scope, &new)
+    });
+    assert_eq!(catalog.blobs().expect(WORKS), [shared]);
+    assert_eq!(condemn(Duration::ZERO), []);
+    catalog.invalidate(None, &by_id(ids[0])).expect(WORKS);
+    assert_eq!(condemn(Duration::ZERO), [], "the other entry needs it");
+    catalog.invalidate(None, &by_id(ids[1])).expect(WORKS);
+    assert_eq!(condemn(HOUR), [], "it was used less than an hour ago");
+
+    let found = catalog.find_blob(&shared.digest, HOUR).expect(WORKS);
+    assert_eq!(found, Some(shared));
+    let found = catalog.find_blob(&shared.digest, Duration::ZERO);
+    assert_eq!(found.expect(WORKS), Some(shared));
+    assert_eq!(condemn(Duration::ZERO), [], "the longest pin counts");
+}
+
+/// What is condemned stays so, and what was deleted cannot be named again.
+pub fn buries_collected_blobs(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let (old, new) = (blob("x", u64::MAX), blob("x", 2));
+    let mut first = entry("a", "x");
+    first.blobs = vec![old];
+    let id = put(&*catalog, &scope, &first);
+    catalog.invalidate(None, &by_id(id)).expect(WORKS);
+    let dry = catalog.condemn(Duration::ZERO, true).expect(WORKS);
+    assert_eq!(dry, [old]);
+    let found = catalog.find_blob(&old.digest, Duration::ZERO);
+    assert_eq!(found.expect(WORKS), Some(old), "a dry run marks nothing");
+
+    let condemn = |grace| catalog.condemn(grace, false).expect(WORKS);
+    assert_eq!(condemn(Duration::ZERO), [old]);
+    assert_eq!(condemn(HOUR), [old], "until it is forgotten");
+    let found = catalog.find_blob(&old.digest, HOUR).expect(WORKS);
+    assert_eq!(found, None, "a condemned blob is not offered");
+    let (claim, _) = miss(&*catalog, &scope, "a");
+    let commit = |entry: &NewEntry| catalog.commit(&scope, entry, &claim).expect(WORKS);
+    assert_eq!(commit(&first), Committed::BlobGone(old));
+    assert_eq!(catalog.blobs().expect(WORKS), [old]);
+    catalog.forget(&[old]).expect(WORKS);
+    assert_eq!(catalog.blobs().expect(WORKS), []);
+    assert_eq!(commit(&first), Committed::BlobGone(old));
+    assert_eq!(miss(&*catalog, &scope, "a").1, Why::Absent);
+
+    first.blobs = vec![new];
+    assert!(matches!(commit(&first), Committed::Stored(_)));
+    catalog.forget(&[new]).expect(WORKS);
+    assert_eq!(
+        catalog.blobs().expect(WORKS),
+        [new],
+        "only what is condemned is forgotten"
+    );
+}

@@ -1,0 +1,191 @@
+//! Entries: found as committed, for those and as long as they should be.
+
+use std::time::Duration;
+
+use super::{
+    HOUR, Make, WORKS, blob, by_id, by_operation, entry, find, hit, key, let_time_pass, miss, only,
+    put, scope, take,
+};
+use crate::entry::{Claim, Committed, Found, Origin, Request, RunId, Scope, Selector, Why};
+
+/// A committed entry is found, alone and among others, with all that was given.
+pub fn finds_what_was_committed(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    assert_eq!(catalog.lookup(&scope, &[]).expect(WORKS), []);
+    assert_eq!(miss(&*catalog, &scope, "a").1, Why::Absent);
+
+    let before = catalog.now().expect(WORKS);
+    let mut new = entry("a", "forty-two");
+    new.blobs = vec![blob("x", 2), blob("x", 1), blob("w", 9)];
+    new.expires_in = Some(HOUR);
+    new.origin = Origin {
+        run: Some(RunId("run".to_owned())),
+        node: 3,
+        host: "host".to_owned(),
+        user: "user".to_owned(),
+    };
+    let id = put(&*catalog, &scope, &new);
+
+    let found = hit(&*catalog, &scope, "a");
+    let after = catalog.now().expect(WORKS);
+    assert!((before..=after).contains(&found.created_at));
+    assert_eq!(found.entry, id);
+    assert_eq!(found.output, new.output);
+    assert_eq!(found.output_digest, new.output_digest);
+    assert_eq!(found.cost, new.cost);
+    assert_eq!(found.expires_at, Some(found.created_at + 3_600_000));
+    assert_eq!(found.run, new.origin.run);
+
+    let whole = only(&*catalog, &by_id(id));
+    let mut blobs = new.blobs.clone();
+    blobs.sort_unstable();
+    assert_eq!((whole.id, &whole.scope), (id, &scope));
+    assert_eq!((whole.key, whole.ingredients), (new.key, new.ingredients));
+    assert_eq!((whole.operation, whole.output), (new.operation, new.output));
+    assert_eq!((whole.blobs, whole.size), (blobs, 9 + 3));
+    assert_eq!((whole.origin, whole.cost), (new.origin, new.cost));
+    assert_eq!(whole.created_at, found.created_at);
+    assert_eq!(whole.expires_at, found.expires_at);
+    assert_eq!((whole.used_at, whole.hits), (found.created_at, 0));
+    assert!(!whole.nondeterministic);
+
+    let requests = ["b", "a", "c", "a"].map(|name| Request {
+        key: key(name),
+        max_age: None,
+    });
+    let found = catalog.lookup(&scope, &requests).expect(WORKS);
+    let hits: Vec<_> = found.iter().map(|f| matches!(f, Found::Hit(_))).collect();
+    assert_eq!(hits, [false, true, false, true], "answers keep the order");
+}
+
+/// What one project or domain knows, no other sees, holds up, or removes.
+pub fn keeps_scopes_apart(make: Make<'_>) {
+    let catalog = make();
+    let (lab, shop) = (scope("lab"), scope("shop"));
+    let production = Scope {
+        domain: "production".to_owned(),
+        ..lab.clone()
+    };
+    put(&*catalog, &lab, &entry("a", "lab"));
+    for other in [&shop, &production] {
+        assert_eq!(miss(&*catalog, other, "a").1, Why::Absent);
+    }
+    put(&*catalog, &shop, &entry("a", "shop"));
+    take(&*catalog, &lab, "b", 1, HOUR);
+    take(&*catalog, &shop, "b", 2, HOUR);
+
+    let all = Selector::default();
+    let removed = catalog.invalidate(Some(&lab), &all).expect(WORKS);
+    assert_eq!((removed.entries, removed.bytes), (1, 3));
+    assert_eq!(hit(&*catalog, &shop, "a").output, b"shop");
+    assert_eq!(catalog.entries(Some(&lab), &all, 10).expect(WORKS), []);
+    assert_eq!(
+        catalog.invalidate(None, &all).expect(WORKS).entries,
+        1,
+        "no scope means every scope"
+    );
+}
+
+/// Expiry is the writer's, age the reader's, and the clock the catalog's.
+pub fn judges_age_by_its_clock(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let mut short = entry("short", "x");
+    short.expires_in = Some(Duration::ZERO);
+    put(&*catalog, &scope, &short);
+    let (claim, why) = miss(&*catalog, &scope, "short");
+    assert_eq!(why, Why::Expired);
+    short.expires_in = Some(HOUR);
+    let again = catalog.commit(&scope, &short, &claim).expect(WORKS);
+    assert!(
+        matches!(again, Committed::Stored(_)),
+        "an expired entry gives way: {again:?}"
+    );
+    hit(&*catalog, &scope, "short");
+
+    put(&*catalog, &scope, &entry("old", "x"));
+    let_time_pass(&*catalog);
+    let found = find(&*catalog, &scope, "old", Some(Duration::from_millis(1)));
+    assert!(
+        matches!(found, Found::Miss(_, Why::TooOld)),
+        "older than the reader accepts: {found:?}"
+    );
+    let found = find(&*catalog, &scope, "old", Some(HOUR));
+    assert!(matches!(found, Found::Hit(_)), "young enough: {found:?}");
+}
+
+/// Two results of one key: the first stays, and the difference is noted.
+pub fn keeps_the_first_of_two_results(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let (late, _) = miss(&*catalog, &scope, "a");
+    let id = put(&*catalog, &scope, &entry("a", "one"));
+    let commit = |output| {
+        let entry = entry("a", output);
+        catalog.commit(&scope, &entry, &late).expect(WORKS)
+    };
+    assert_eq!(commit("one"), Committed::Same(id));
+    assert!(!only(&*catalog, &by_id(id)).nondeterministic);
+    assert_eq!(commit("two"), Committed::Different(id));
+    assert!(only(&*catalog, &by_id(id)).nondeterministic);
+    assert_eq!(hit(&*catalog, &scope, "a").output, b"one");
+}
+
+/// A commit that replaces is a new entry, and refuses what was begun before it.
+pub fn replaces_when_told_to(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let (before, _) = miss(&*catalog, &scope, "a");
+    let first = put(&*catalog, &scope, &entry("a", "one"));
+    let replacing = Claim {
+        replace: true,
+        ..before
+    };
+    let committed = catalog
+        .commit(&scope, &entry("a", "two"), &replacing)
+        .expect(WORKS);
+    let Committed::Stored(second) = committed else {
+        panic!("not replaced: {committed:?}");
+    };
+    assert_ne!(first, second, "a number is never used twice");
+    assert_eq!(hit(&*catalog, &scope, "a").output, b"two");
+    for stale in [before, replacing] {
+        let late = catalog.commit(&scope, &entry("a", "one"), &stale);
+        assert_eq!(late.expect(WORKS), Committed::Fenced);
+    }
+    assert_eq!(hit(&*catalog, &scope, "a").entry, second);
+}
+
+/// Names and outputs of any content come back as they were, and harm nothing.
+pub fn takes_any_text_and_size(make: Make<'_>) {
+    let catalog = make();
+    for (n, name) in ["", "'; DROP TABLE entry; --", "π\u{0}\n\"%_*[", "x/y\\z"]
+        .iter()
+        .enumerate()
+    {
+        let odd = Scope {
+            project: (*name).to_owned(),
+            domain: format!("{name}{name}"),
+        };
+        let mut new = entry(name, "");
+        new.operation = (*name).to_owned();
+        new.output = vec![7; n * 700_000];
+        new.origin.host = (*name).to_owned();
+        put(&*catalog, &odd, &new);
+        let request = Request {
+            key: new.key,
+            max_age: None,
+        };
+        let found = catalog.lookup(&odd, &[request]).expect(WORKS);
+        assert!(matches!(&found[0], Found::Hit(hit) if hit.output == new.output));
+        let selected = catalog.entries(Some(&odd), &by_operation("no such*'"), 9);
+        assert_eq!(selected.expect(WORKS), []);
+        let selected = catalog.entries(Some(&odd), &Selector::default(), 9);
+        assert_eq!(selected.expect(WORKS)[0].operation, *name);
+    }
+    assert_eq!(catalog.check().expect(WORKS), Vec::<String>::new());
+    catalog.invalidate(None, &Selector::default()).expect(WORKS);
+    catalog.compact().expect(WORKS);
+    assert_eq!(catalog.check().expect(WORKS), Vec::<String>::new());
+}

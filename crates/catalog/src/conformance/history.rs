@@ -1,0 +1,123 @@
+//! Runs, texts and memos.
+
+use std::time::Duration;
+
+use super::{Make, WORKS, entry, key, scope};
+use crate::entry::EntryId;
+use crate::entry::RunId;
+use crate::run::{NewRun, Node, RunFilter, RunStatus};
+
+/// Runs are listed with what became of their nodes.
+pub fn keeps_runs(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let new = NewRun {
+        name: "nightly".to_owned(),
+        arguments: "lr=0.1".to_owned(),
+        host: "host".to_owned(),
+        user: "user".to_owned(),
+    };
+    let older = catalog.begin_run(&scope, &NewRun::default()).expect(WORKS);
+    let run = catalog.begin_run(&scope, &new).expect(WORKS);
+    assert_ne!(older, run);
+    assert_eq!(run.0.len(), 8, "{run}");
+
+    let nodes = [node(0, "hit", 1), node(1, "computed", 1), node(2, "hit", 5)];
+    catalog.record(&run, &nodes[1..]).expect(WORKS);
+    let first = Node {
+        outcome: "computed".to_owned(),
+        ..nodes[0].clone()
+    };
+    catalog.record(&run, &[first]).expect(WORKS);
+    catalog.record(&run, &nodes[..1]).expect(WORKS);
+    assert_eq!(catalog.nodes(&run).expect(WORKS), nodes);
+    catalog.finish_run(&run, RunStatus::Failed).expect(WORKS);
+
+    let unknown = RunId("nobody".to_owned());
+    assert!(catalog.record(&unknown, &nodes).is_err());
+    assert!(catalog.finish_run(&unknown, RunStatus::Failed).is_err());
+    assert_eq!(catalog.nodes(&unknown).expect(WORKS), []);
+
+    let list = |filter: RunFilter| catalog.runs(Some(&scope), &filter).expect(WORKS);
+    let all = list(RunFilter::default());
+    assert_eq!(all.len(), 2);
+    assert_eq!((&all[0].id, &all[1].id), (&run, &older));
+    assert_eq!(all[0].name, new.name);
+    assert_eq!(all[0].status, RunStatus::Failed);
+    assert!(all[0].finished_at >= Some(all[0].started_at));
+    let outcomes = [("computed".to_owned(), 1), ("hit".to_owned(), 6)];
+    assert_eq!(all[0].outcomes, outcomes);
+    assert_eq!(all[0].saved, Duration::from_secs(3));
+    assert_eq!(all[1].status, RunStatus::Running);
+    assert_eq!((all[1].finished_at, all[1].outcomes.len()), (None, 0));
+    let named = RunFilter {
+        name: Some(new.name),
+        ..RunFilter::default()
+    };
+    assert_eq!(list(named), all[..1]);
+    let prefixed = RunFilter {
+        id_prefix: Some(older.0[..7].to_owned()),
+        ..RunFilter::default()
+    };
+    assert_eq!(list(prefixed), all[1..]);
+    let limited = RunFilter {
+        limit: Some(1),
+        ..RunFilter::default()
+    };
+    assert_eq!(list(limited), all[..1]);
+
+    let totals = catalog.totals(Some(&scope)).expect(WORKS);
+    let counts: Vec<_> = totals
+        .iter()
+        .map(|t| (t.outcome.as_str(), t.count))
+        .collect();
+    assert_eq!(counts, [("computed", 1), ("hit", 6)]);
+    assert_eq!(totals[1].saved, Duration::from_secs(2));
+    assert_eq!(totals[1].spent, Duration::from_millis(4));
+    let elsewhere = self::scope("shop");
+    assert_eq!(catalog.totals(Some(&elsewhere)).expect(WORKS), []);
+    let runs = catalog.runs(Some(&elsewhere), &RunFilter::default());
+    assert_eq!(runs.expect(WORKS), []);
+}
+
+fn node(number: u32, outcome: &str, count: u64) -> Node {
+    Node {
+        number,
+        operation: "lab.train".to_owned(),
+        key: Some(key("a")),
+        ingredients: (number == 1).then(|| entry("a", "x").ingredients),
+        outcome: outcome.to_owned(),
+        detail: "because".to_owned(),
+        rule: "default".to_owned(),
+        entry: Some(EntryId(5)),
+        source: Some(RunId("source".to_owned())),
+        output_digest: Some(key("x")),
+        count,
+        at: 17,
+        spent: Duration::from_millis(2),
+        saved: Duration::from_secs(1),
+        upstream: (0..number).collect(),
+    }
+}
+
+/// Texts are kept by digest, memos by topic and name.
+pub fn keeps_texts_and_memos(make: Make<'_>) {
+    let catalog = make();
+    let text = |name: &str| catalog.text(&key(name)).expect(WORKS);
+    assert_eq!(text("a"), None);
+    let texts = [(key("a"), "def f():\n    π\0"), (key("b"), "")];
+    catalog.put_texts(&texts).expect(WORKS);
+    catalog.put_texts(&texts).expect(WORKS);
+    assert_eq!(text("a").as_deref(), Some(texts[0].1));
+    assert_eq!(text("b").as_deref(), Some(""));
+
+    let recall = |topic: &str| catalog.recall(topic, b"\0n").expect(WORKS);
+    assert_eq!(recall("t"), None);
+    for body in [&b"one"[..], b"two"] {
+        catalog
+            .remember("t", &[(b"\0n", body), (b"m", b"")])
+            .expect(WORKS);
+        assert_eq!(recall("t").as_deref(), Some(body));
+    }
+    assert_eq!(recall("other"), None);
+}

@@ -1,0 +1,196 @@
+//! The suite every backend passes.
+//!
+//! [`all`] takes a function that makes a fresh, empty catalog with the real clock. A rule of the
+//! contract that no function here checks is not a rule.
+//!
+//! ```
+//! use thrifty_catalog::{Sqlite, conformance};
+//!
+//! conformance::all(&|| Box::new(Sqlite::in_memory().expect("there is memory")));
+//! ```
+
+mod blobs;
+mod entries;
+mod history;
+mod select;
+mod slots;
+
+use std::thread;
+use std::time::Duration;
+
+use thrifty_key::{Digest, Ingredients, Key, Kind, Preview, plain};
+
+pub use self::blobs::{buries_collected_blobs, protects_blobs};
+pub use self::entries::{
+    finds_what_was_committed, judges_age_by_its_clock, keeps_scopes_apart,
+    keeps_the_first_of_two_results, replaces_when_told_to, takes_any_text_and_size,
+};
+pub use self::history::{keeps_runs, keeps_texts_and_memos};
+pub use self::select::{counts_uses, selects_by_time, selects_entries};
+pub use self::slots::{
+    brings_nothing_invalidated_back, gives_a_slot_to_one_at_a_time, gives_each_fence_once,
+    refuses_who_was_taken_over, tells_of_changes,
+};
+use crate::contract::Catalog;
+use crate::entry::{
+    BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, NewEntry, Origin, Request, Reserved,
+    Scope, Selector, Why,
+};
+
+const WORKS: &str = "the catalog under test answers";
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Makes a fresh, empty catalog.
+pub type Make<'a> = &'a dyn Fn() -> Box<dyn Catalog>;
+
+/// Checks every rule.
+///
+/// # Panics
+///
+/// If the catalog breaks one.
+pub fn all(make: Make<'_>) {
+    finds_what_was_committed(make);
+    keeps_scopes_apart(make);
+    judges_age_by_its_clock(make);
+    keeps_the_first_of_two_results(make);
+    replaces_when_told_to(make);
+    brings_nothing_invalidated_back(make);
+    gives_a_slot_to_one_at_a_time(make);
+    refuses_who_was_taken_over(make);
+    selects_entries(make);
+    selects_by_time(make);
+    counts_uses(make);
+    protects_blobs(make);
+    buries_collected_blobs(make);
+    tells_of_changes(make);
+    keeps_runs(make);
+    keeps_texts_and_memos(make);
+    takes_any_text_and_size(make);
+    gives_each_fence_once(make);
+}
+
+/// A scope for tests.
+pub fn scope(project: &str) -> Scope {
+    Scope {
+        project: project.to_owned(),
+        domain: "development".to_owned(),
+    }
+}
+
+/// A key for tests.
+pub fn key(name: &str) -> Key {
+    Digest::of_blob(name.as_bytes())
+}
+
+/// An entry for tests: `output` under the key of `name`, by the operation `lab.train`.
+pub fn entry(name: &str, output: &str) -> NewEntry {
+    let mut ingredients = Ingredients::new();
+    let digest = plain::digest_text(name);
+    ingredients
+        .add(Kind::Operation, "name", digest, Preview::text(name))
+        .expect("the first part cannot be a second one");
+    NewEntry {
+        key: key(name),
+        operation: "lab.train".to_owned(),
+        ingredients,
+        output: output.as_bytes().to_vec(),
+        output_digest: Digest::of_blob(output.as_bytes()),
+        blobs: Vec::new(),
+        cost: Duration::from_secs(7),
+        expires_in: None,
+        origin: Origin::default(),
+    }
+}
+
+/// A blob for tests.
+pub fn blob(content: &str, generation: u64) -> BlobRef {
+    BlobRef {
+        digest: Digest::of_blob(content.as_bytes()),
+        generation,
+        length: content.len() as u64,
+    }
+}
+
+fn find(catalog: &dyn Catalog, scope: &Scope, name: &str, max_age: Option<Duration>) -> Found {
+    let key = key(name);
+    let mut found = catalog
+        .lookup(scope, &[Request { key, max_age }])
+        .expect(WORKS);
+    assert_eq!(found.len(), 1, "one answer for one request");
+    found.remove(0)
+}
+
+fn hit(catalog: &dyn Catalog, scope: &Scope, name: &str) -> Hit {
+    match find(catalog, scope, name, None) {
+        Found::Hit(hit) => hit,
+        Found::Miss(_, why) => panic!("{name} is missed: {why:?}"),
+    }
+}
+
+/// The claim of a computation that begins now, and why there is a miss.
+fn miss(catalog: &dyn Catalog, scope: &Scope, name: &str) -> (Claim, Why) {
+    match find(catalog, scope, name, None) {
+        Found::Hit(hit) => panic!("{name} is a hit: {hit:?}"),
+        Found::Miss(slot, why) => (claim(slot.epoch), why),
+    }
+}
+
+fn claim(epoch: i64) -> Claim {
+    Claim {
+        epoch,
+        ..Claim::default()
+    }
+}
+
+/// Commits as a computation does that begins now.
+fn put(catalog: &dyn Catalog, scope: &Scope, entry: &NewEntry) -> EntryId {
+    let request = Request {
+        key: entry.key,
+        max_age: None,
+    };
+    let found = catalog.lookup(scope, &[request]).expect(WORKS);
+    let Found::Miss(slot, _) = &found[0] else {
+        panic!("there is an entry already: {found:?}");
+    };
+    let committed = catalog.commit(scope, entry, &claim(slot.epoch));
+    match committed.expect(WORKS) {
+        Committed::Stored(id) => id,
+        other => panic!("not stored: {other:?}"),
+    }
+}
+
+fn take(catalog: &dyn Catalog, scope: &Scope, name: &str, nonce: u128, lease: Duration) -> Claim {
+    let reserved = catalog.reserve(scope, &key(name), nonce, lease);
+    match reserved.expect(WORKS) {
+        Reserved::Taken(claim) => claim,
+        Reserved::Held(wait) => panic!("{name} is held for {wait:?}"),
+    }
+}
+
+fn by_operation(pattern: &str) -> Selector {
+    Selector {
+        operation: Some(pattern.to_owned()),
+        ..Selector::default()
+    }
+}
+
+fn by_id(id: EntryId) -> Selector {
+    Selector {
+        ids: Some(vec![id]),
+        ..Selector::default()
+    }
+}
+
+fn only(catalog: &dyn Catalog, selector: &Selector) -> Entry {
+    let mut found = catalog.entries(None, selector, 10).expect(WORKS);
+    assert_eq!(found.len(), 1, "one entry is selected: {found:?}");
+    found.remove(0)
+}
+
+/// Waits until the catalog's clock has moved.
+fn let_time_pass(catalog: &dyn Catalog) {
+    let began = catalog.now().expect(WORKS);
+    while catalog.now().expect(WORKS) < began + 3 {
+        thread::yield_now();
+    }
+}
