@@ -69,15 +69,21 @@ impl Unhashable {
         self
     }
 
+    /// Whether the user's program is being ended (Ctrl-C, `sys.exit`), which must not be
+    /// reported as a fault of the value.
+    pub fn is_interrupt(&self, py: Python<'_>) -> bool {
+        matches!(&self.reason, Reason::Raised(error) if !error.is_instance_of::<PyException>(py))
+    }
+
     /// A `TypeError` with [`Unhashable::message`], caused by what the value raised; or what ends
     /// the user's program (Ctrl-C, `sys.exit`) as it is.
     pub fn into_error(self, py: Python<'_>) -> PyErr {
+        let interrupt = self.is_interrupt(py);
         let error = PyTypeError::new_err(self.message());
-        if let Reason::Raised(cause) = self.reason {
-            if !cause.is_instance_of::<PyException>(py) {
-                return *cause;
-            }
-            error.set_cause(py, Some(*cause));
+        match self.reason {
+            Reason::Raised(cause) if interrupt => return *cause,
+            Reason::Raised(cause) => error.set_cause(py, Some(*cause)),
+            _ => {}
         }
         error
     }
