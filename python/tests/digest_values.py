@@ -20,6 +20,7 @@ import re
 import sys
 import types
 import uuid
+import warnings
 import zoneinfo
 
 
@@ -468,7 +469,9 @@ def numpy_groups():
     yield "structured subarray", [np.zeros(2, dtype=[("d", "f4", (2,))])]
     yield "structured subarray 2", [np.zeros(2, dtype=[("d", "f4", (2, 1))])]
     yield "np.void", [zeros[0], ones[0]]
-    yield "matrix", [np.matrix([[1.0, 2.0]])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        yield "matrix", [np.matrix([[1.0, 2.0]])]
     yield "2-d", [np.array([[1.0, 2.0]])]
     yield "recarray", [zeros.view(np.recarray)]
     yield "masked", [

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import datetime
+import decimal
+import fractions
 import functools
 import itertools
 import json
 import os
 import pathlib
 import pickle
+import re
 import socket
 import subprocess
 import sys
 import threading
 import types
+import uuid
 
-import digest_values
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,8 +29,13 @@ from hypothesis import strategies as st
 
 from thrifty import _native
 
-digest = _native.digest
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import digest_values  # noqa: E402 - beside this file, which pytest does not put on the path
+
+digest = _native.digest
+VECTOR_MODULES = [collections, datetime, decimal, fractions, np, pathlib, pd, re, types, uuid]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +65,23 @@ def test_other_processes_agree(table, seed):
     assert json.loads(ran.stdout) == table
 
 
-def test_a_forked_child_agrees(table):
+def vectors():
+    text = (HERE.parents[1] / "docs/formats/vectors/key.txt").read_text()
+    fields = [line.split(" | ") for line in text.splitlines()]
+    return [field[1:] for field in fields if field[0] == "value"]
+
+
+@pytest.mark.parametrize(("expression", "encoding", "expected"), vectors(), ids=lambda text: text[:40])
+def test_golden_vectors(expression, encoding, expected):
+    cycle = []
+    cycle.append(cycle)
+    names = {module.__name__: module for module in VECTOR_MODULES}
+    value = eval(expression, {**names, "cycle": cycle})
+    assert bytes(_native.encoding(value)).hex() == encoding
+    assert digest(value) == expected
+
+
+def test_a_forked_child_agrees():
     array = np.arange(1_000_000.0)
     expected = digest(array)
     reading, writing = os.pipe()
@@ -234,17 +260,17 @@ lock = threading.Lock()
         ({lock}, "value{…}: _thread.lock"),
         (map(str, []), "value: map"),
         (itertools.count(), "value: itertools.count"),
-        (lambda: lock, "value: function test_digest.<lambda>"),
+        (lambda: lock, f"value: function {__name__}.<lambda>"),
         (functools.partial(lambda: 1), "value.func: function"),
         (digest_values.Plain, "value: type digest_values.Plain"),
         (digest_values.Plain().__init__, "value.__func__: function"),
         (digest_values, "value: module"),
-        (local_class()(), "value: type test_digest.local_class.<locals>.Local"),
+        (local_class()(), f"value: type {__name__}.local_class.<locals>.Local"),
         (nested(300), "value[0][0]"),
         (nested(100_000), "value[0][0]"),
         (Endless(), "value.args[0]"),
         (Raises(), "KeyError: 'no state'"),
-        (Torn(), "value: test_digest.Torn"),
+        (Torn(), f"value: {__name__}.Torn"),
         (grown(), "it changed while it was read"),
         (entangled(12), "too many cycles"),
         (np.array([None, lock], dtype=object), "value[1]: _thread.lock"),

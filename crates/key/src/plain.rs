@@ -434,6 +434,7 @@ pub fn contribution_of_digest(digest: &Digest) -> Vec<u8> {
     writer.into_bytes()
 }
 
+#[inline(never)]
 fn leaf(encoding: &[u8]) -> Digest {
     Hasher::new(Context::Value).raw(encoding).finish()
 }
@@ -452,11 +453,7 @@ impl Fold<'_> {
             Token::Open(container, count) => self.container(reader, container, count, depth)?,
             Token::Typed(name) => {
                 let child = self.child(reader, depth + 1)?;
-                Hasher::new(Context::Value)
-                    .tag(tag::TYPED)
-                    .framed(name)
-                    .raw(&child)
-                    .finish()
+                digest_of_typed(name, &child)
             }
             Token::Edge(number) => return (self.outputs)(number),
             Token::Digest(digest) => digest,
@@ -478,12 +475,11 @@ impl Fold<'_> {
         count: usize,
         depth: usize,
     ) -> Result<Digest, PlainError> {
-        let mut hasher = Hasher::new(Context::Value);
-        hasher.tag(container as u8).count(count);
+        let mut contributions = Vec::new();
         match container {
             Container::Tuple | Container::List => {
                 for _ in 0..count {
-                    hasher.raw(&self.child(reader, depth + 1)?);
+                    contributions.extend(self.child(reader, depth + 1)?);
                 }
             }
             Container::Set | Container::FrozenSet => {
@@ -492,7 +488,9 @@ impl Fold<'_> {
                     children.push(self.child(reader, depth + 1)?);
                 }
                 children.sort_unstable();
-                children.iter().for_each(|child| _ = hasher.raw(child));
+                children
+                    .into_iter()
+                    .for_each(|child| contributions.extend(child));
             }
             Container::Dict => {
                 let mut pairs = Vec::with_capacity(count);
@@ -501,13 +499,34 @@ impl Fold<'_> {
                     pairs.push((key, self.child(reader, depth + 1)?));
                 }
                 pairs.sort_unstable();
-                pairs
-                    .iter()
-                    .for_each(|(key, value)| _ = hasher.raw(key).raw(value));
+                for (key, value) in pairs {
+                    contributions.extend(key);
+                    contributions.extend(value);
+                }
             }
         }
-        Ok(hasher.finish())
+        Ok(digest_of_container(container, count, &contributions))
     }
+}
+
+// A hasher takes two kilobytes: kept out of the frames of the recursion, so that the deepest
+// encoding fits the two megabytes of stack that a thread has.
+#[inline(never)]
+fn digest_of_container(container: Container, count: usize, contributions: &[u8]) -> Digest {
+    Hasher::new(Context::Value)
+        .tag(container as u8)
+        .count(count)
+        .raw(contributions)
+        .finish()
+}
+
+#[inline(never)]
+fn digest_of_typed(name: &[u8], contribution: &[u8]) -> Digest {
+    Hasher::new(Context::Value)
+        .tag(tag::TYPED)
+        .framed(name)
+        .raw(contribution)
+        .finish()
 }
 
 /// The encoding of one integer.

@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use thrifty_key::plain::{self, Container};
+use thrifty_key::plain::Container;
 
 use super::class::{Array, loaded};
 use super::encoder::{Encoder, bytes_leaf};
@@ -223,7 +223,6 @@ impl<'py> Encoder<'_, 'py> {
         let mut hasher = bytes_leaf(size);
         self.blocks(array, size, &mut hasher)?;
         self.writer.digest(&hasher.finish());
-        debug_assert!(size > plain::SHORT);
         Ok(())
     }
 
@@ -334,9 +333,7 @@ unsafe fn memory<'a>(array: &Bound<'_, PyAny>, size: usize) -> PyResult<&'a [u8]
         return Ok(&[]);
     }
     let interface = array.getattr(intern!(array.py(), "__array_interface__"))?;
-    let data: (usize, bool) = interface
-        .get_item(intern!(array.py(), "data"))?
-        .extract()?;
+    let data: (usize, bool) = interface.get_item(intern!(array.py(), "data"))?.extract()?;
     // SAFETY: as promised by the caller.
     Ok(unsafe { std::slice::from_raw_parts(std::ptr::without_provenance(data.0), size) })
 }

@@ -22,12 +22,14 @@ impl<'py> Encoder<'_, 'py> {
             self.int(value)?;
         } else if is(&raw mut ffi::PyFloat_Type) {
             // SAFETY: an exact float.
-            self.writer.float(unsafe { ffi::PyFloat_AsDouble(value.as_ptr()) });
+            self.writer
+                .float(unsafe { ffi::PyFloat_AsDouble(value.as_ptr()) });
         } else if value.is_none() {
             self.writer.none();
         } else if is(&raw mut ffi::PyBool_Type) {
             // SAFETY: the two truth values are the only ones, and immortal.
-            self.writer.bool(std::ptr::eq(value.as_ptr(), unsafe { ffi::Py_True() }));
+            self.writer
+                .bool(std::ptr::eq(value.as_ptr(), unsafe { ffi::Py_True() }));
         } else if is(&raw mut ffi::PyTuple_Type) {
             self.once(value, |encoder| encoder.sequence(value, Container::Tuple))?;
         } else if is(&raw mut ffi::PyList_Type) {
@@ -58,8 +60,7 @@ impl<'py> Encoder<'_, 'py> {
     fn int(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let mut overflow = 0;
         // SAFETY: an exact int; overflow is reported and raises nothing.
-        let small =
-            unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+        let small = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
         if overflow == 0 {
             self.writer.int(small);
             return Ok(());
@@ -92,7 +93,11 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn sequence(&mut self, value: &Bound<'py, PyAny>, container: Container) -> Outcome {
-        let length = || value.len().map_err(|error| Unhashable::raised(value, error));
+        let length = || {
+            value
+                .len()
+                .map_err(|error| Unhashable::raised(value, error))
+        };
         let count = length()?;
         self.writer.open(container, count);
         for index in 0..count {

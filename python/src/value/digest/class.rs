@@ -65,7 +65,7 @@ pub(super) enum Array {
 /// Types of pandas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    DataFrame,
+    Table,
     Series,
     RangeIndex,
     MultiIndex,
@@ -252,7 +252,11 @@ fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
         let builtin = sys
             .getattr(intern!(py, "builtin_module_names"))?
             .contains(module)?;
-        return Ok(if builtin { Origin::Installed } else { Origin::Project });
+        return Ok(if builtin {
+            Origin::Installed
+        } else {
+            Origin::Project
+        });
     };
     let package = ["site-packages", "dist-packages"]
         .iter()
@@ -263,7 +267,11 @@ fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
         .extract()?;
     let library = library.trim_end_matches("os.py").trim_end_matches("os.pyc");
     let installed = package || file.starts_with(library);
-    Ok(if installed { Origin::Installed } else { Origin::Project })
+    Ok(if installed {
+        Origin::Installed
+    } else {
+        Origin::Project
+    })
 }
 
 fn classify(class: &Bound<'_, PyType>) -> PyResult<Rule> {
@@ -351,7 +359,7 @@ fn array(module: &str, name: &str, exact: bool) -> Option<Array> {
 
 fn frame(name: &str) -> Option<Frame> {
     Some(match name {
-        "DataFrame" => Frame::DataFrame,
+        "DataFrame" => Frame::Table,
         "Series" => Frame::Series,
         "RangeIndex" => Frame::RangeIndex,
         "MultiIndex" => Frame::MultiIndex,

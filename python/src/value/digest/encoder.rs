@@ -21,9 +21,15 @@ const LARGE: usize = 128 << 10;
 /// An object that was taken apart before.
 enum Before<'py> {
     /// Its encoding stands in the writer, and its digest was not needed yet.
-    Written(std::ops::Range<usize>, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    Written(
+        std::ops::Range<usize>,
+        #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>,
+    ),
     /// Its digest.
-    Known(Digest, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    Known(
+        Digest,
+        #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>,
+    ),
     /// It is part of a cycle or holds an edge: its encoding depends on where it stands.
     Placed(#[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
 }
@@ -86,6 +92,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
                 Ok(())
             }
             Some(StandIn::Encoding(encoding)) => {
+                // It may hold edges.
+                self.edges += 1;
                 self.writer.encoded(&encoding);
                 Ok(())
             }

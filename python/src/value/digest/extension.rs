@@ -12,7 +12,6 @@ impl<'py> Encoder<'_, 'py> {
     /// Writes an extension array by what it means, not by how it is held.
     pub(super) fn extension(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
-        // Set up beside the numpy check: an extension array may wrap a plain array.
         if self.rule(value)? != Rule::Frame(super::class::Frame::Extension) {
             return self.encode(value);
         }
@@ -26,13 +25,17 @@ impl<'py> Encoder<'_, 'py> {
         }
         let class = value.get_type().name().map_err(raised)?;
         match class.to_str().map_err(raised)? {
-            "Categorical" => {
-                self.attributes_of(value, "pandas.Categorical", &["categories", "ordered", "codes"])
-            }
+            "Categorical" => self.attributes_of(
+                value,
+                "pandas.Categorical",
+                &["categories", "ordered", "codes"],
+            ),
             "DatetimeArray" => {
                 self.attributes_of(value, "pandas.DatetimeArray", &["unit", "tz", "asi8"])
             }
-            "TimedeltaArray" => self.attributes_of(value, "pandas.TimedeltaArray", &["unit", "asi8"]),
+            "TimedeltaArray" => {
+                self.attributes_of(value, "pandas.TimedeltaArray", &["unit", "asi8"])
+            }
             "PeriodArray" => self.attributes_of(value, "pandas.PeriodArray", &["freqstr", "asi8"]),
             "IntervalArray" => {
                 self.attributes_of(value, "pandas.IntervalArray", &["closed", "left", "right"])

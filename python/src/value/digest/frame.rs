@@ -13,7 +13,7 @@ impl<'py> Encoder<'_, 'py> {
     /// Writes a value of a type of pandas.
     pub(super) fn frame(&mut self, value: &Bound<'py, PyAny>, rule: Frame) -> Outcome {
         match rule {
-            Frame::DataFrame => self.once(value, |encoder| encoder.data_frame(value)),
+            Frame::Table => self.once(value, |encoder| encoder.data_frame(value)),
             Frame::Series => self.once(value, |encoder| encoder.series(value)),
             Frame::RangeIndex => self.once(value, |encoder| encoder.range_index(value)),
             Frame::MultiIndex => self.once(value, |encoder| encoder.multi_index(value)),
@@ -36,7 +36,9 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn moment(&mut self, value: &Bound<'py, PyAny>, name: &str, attributes: &[&str]) -> Outcome {
-        self.once(value, |encoder| encoder.attributes_of(value, name, attributes))
+        self.once(value, |encoder| {
+            encoder.attributes_of(value, name, attributes)
+        })
     }
 
     /// `pandas.<class>` for pandas' own classes, whose modules change between versions.
@@ -65,7 +67,8 @@ impl<'py> Encoder<'_, 'py> {
         for column in &columns {
             self.values(column).map_err(|unhashable| {
                 let name = column.getattr("name");
-                let step = name.map_or_else(|_| String::new(), |name| super::builtin::item_step(&name));
+                let step =
+                    name.map_or_else(|_| String::new(), |name| super::builtin::item_step(&name));
                 unhashable.below(&step)
             })?;
         }
@@ -110,7 +113,11 @@ impl<'py> Encoder<'_, 'py> {
 
     /// Start, stop and step: not the same value as an index that lists the same numbers.
     fn range_index(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
-        self.attributes_of(value, "pandas.RangeIndex", &["start", "stop", "step", "name"])
+        self.attributes_of(
+            value,
+            "pandas.RangeIndex",
+            &["start", "stop", "step", "name"],
+        )
     }
 
     fn index(&mut self, value: &Bound<'py, PyAny>) -> Outcome {

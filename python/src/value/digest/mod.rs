@@ -29,8 +29,9 @@ pub use encoder::Encoder;
 pub use preview::preview;
 pub use unhashable::{Reason, Unhashable};
 
-/// The deepest nesting of objects in a value. The encoding of one takes at most two levels, so
-/// that this stays below [`plain::DEPTH`].
+/// The deepest nesting of a value: containers, objects, and the dicts of their attributes. The
+/// encoding of each takes at most two levels, so that this stays below [`plain::DEPTH`]; the walk
+/// fits the half megabyte of stack that a thread has on some systems.
 pub const DEPTH: usize = 200;
 
 /// The largest number of parts of a value; an array or a column is one part unless it holds
@@ -108,22 +109,8 @@ pub fn encode(
 #[pyo3(name = "digest")]
 fn digest_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut writer = plain::Writer::new();
-    encode(value, "value", &mut writer, &mut Alone).map_err(|unhashable| {
-        let mut unhashable = unhashable;
-        if unhashable.is_interrupt(value.py())
-            && let Reason::Raised(error) = unhashable.reason
-        {
-            return *error;
-        }
-        let message = unhashable.message();
-        let error = pyo3::exceptions::PyTypeError::new_err(message);
-        if let Reason::Raised(cause) =
-            std::mem::replace(&mut unhashable.reason, Reason::Changed)
-        {
-            error.set_cause(value.py(), Some(*cause));
-        }
-        error
-    })?;
+    encode(value, "value", &mut writer, &mut Alone)
+        .map_err(|unhashable| unhashable.into_error(value.py()))?;
     plain::digest(writer.as_bytes())
         .map(|digest| digest.to_string())
         .map_err(|error| pyo3::exceptions::PyTypeError::new_err(error.to_string()))
@@ -135,7 +122,7 @@ fn digest_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn encoding_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let mut writer = plain::Writer::new();
     encode(value, "value", &mut writer, &mut Alone)
-        .map_err(|error| pyo3::exceptions::PyTypeError::new_err(error.message()))?;
+        .map_err(|unhashable| unhashable.into_error(value.py()))?;
     Ok(writer.into_bytes())
 }
 

@@ -158,7 +158,11 @@ impl<'py> Encoder<'_, 'py> {
         }
         let ordered = is_ordered(value).map_err(|error| Unhashable::raised(value, error))?;
         let pairs = self.collected(value, pairs)?;
-        let container = if ordered { Container::List } else { Container::Dict };
+        let container = if ordered {
+            Container::List
+        } else {
+            Container::Dict
+        };
         self.writer.open(container, pairs.len());
         for pair in &pairs {
             let raised = |error| Unhashable::raised(value, error);

@@ -50,7 +50,14 @@ impl<'py> Encoder<'_, 'py> {
             Standard::Datetime => (
                 "datetime.datetime",
                 &[
-                    "year", "month", "day", "hour", "minute", "second", "microsecond", "fold",
+                    "year",
+                    "month",
+                    "day",
+                    "hour",
+                    "minute",
+                    "second",
+                    "microsecond",
+                    "fold",
                     "tzinfo",
                 ],
             ),
@@ -58,7 +65,10 @@ impl<'py> Encoder<'_, 'py> {
             Standard::Fraction => ("fractions.Fraction", &["numerator", "denominator"]),
             Standard::Uuid => ("uuid.UUID", &["int"]),
             Standard::Pattern => ("re.Pattern", &["pattern", "flags"]),
-            Standard::Partial => ("functools.partial", &["func", "args", "keywords", "__dict__"]),
+            Standard::Partial => (
+                "functools.partial",
+                &["func", "args", "keywords", "__dict__"],
+            ),
             _ => return Err(Unhashable::new(value, Reason::Code)),
         };
         self.attributes_of(value, name, attributes)
@@ -159,10 +169,13 @@ impl<'py> Encoder<'_, 'py> {
         if owner.is_none() || owner.cast::<PyModule>().is_ok() {
             return self.code(value);
         }
-        debug_assert!(!std::ptr::eq(owner.as_ptr(), value.as_ptr()));
         // SAFETY: any object.
         let is_type = unsafe { ffi::PyType_Check(owner.as_ptr()) } == 1;
-        let name = if is_type { "builtins.classmethod" } else { "builtins.method" };
+        let name = if is_type {
+            "builtins.classmethod"
+        } else {
+            "builtins.method"
+        };
         self.once(value, |encoder| {
             encoder.attributes_of(value, name, &["__self__", "__name__"])
         })

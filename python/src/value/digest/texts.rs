@@ -54,7 +54,11 @@ impl<'py> Encoder<'_, 'py> {
         self.column(&texts, &[])
     }
 
-    pub(super) fn column(&mut self, texts: &Texts, others: &[(usize, Bound<'py, PyAny>)]) -> Outcome {
+    pub(super) fn column(
+        &mut self,
+        texts: &Texts,
+        others: &[(usize, Bound<'py, PyAny>)],
+    ) -> Outcome {
         self.writer.open(Container::Tuple, 3);
         self.leaf(&texts.lengths);
         self.leaf(&texts.bytes);

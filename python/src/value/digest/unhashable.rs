@@ -1,5 +1,6 @@
 //! What is said of a value that has no digest.
 
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 
 /// The result of encoding a part of a value.
@@ -71,12 +72,20 @@ impl Unhashable {
     /// Whether the user's program is being ended (Ctrl-C, `sys.exit`), which must not be
     /// reported as a fault of the value.
     pub fn is_interrupt(&self, py: Python<'_>) -> bool {
-        match &self.reason {
-            Reason::Raised(error) => {
-                !error.is_instance_of::<pyo3::exceptions::PyException>(py)
-            }
-            _ => false,
+        matches!(&self.reason, Reason::Raised(error) if !error.is_instance_of::<PyException>(py))
+    }
+
+    /// A `TypeError` with [`Unhashable::message`], caused by what the value raised; or what ends
+    /// the user's program (Ctrl-C, `sys.exit`) as it is.
+    pub fn into_error(self, py: Python<'_>) -> PyErr {
+        let interrupt = self.is_interrupt(py);
+        let error = PyTypeError::new_err(self.message());
+        match self.reason {
+            Reason::Raised(cause) if interrupt => return *cause,
+            Reason::Raised(cause) => error.set_cause(py, Some(*cause)),
+            _ => {}
         }
+        error
     }
 
     /// One sentence: the thing, the place, and the three ways out.
@@ -89,11 +98,23 @@ impl Unhashable {
         format!(
             "cannot hash {}: {}: {}; pass a plain value instead, say how to hash it with \
              Annotated[T, HashMethod(f)], or leave it out of the key with ignore=(\"{parameter}\",)",
-            self.path,
+            elided(&self.path),
             self.type_name,
             self.reason.text(),
         )
     }
+}
+
+/// A path with its middle left out if it is too long to read.
+fn elided(path: &str) -> String {
+    const END: usize = 60;
+    let letters: Vec<char> = path.chars().collect();
+    if letters.len() <= 2 * END {
+        return path.to_owned();
+    }
+    let start: String = letters[..END].iter().collect();
+    let end: String = letters[letters.len() - END..].iter().collect();
+    format!("{start}…{end}")
 }
 
 impl Reason {
