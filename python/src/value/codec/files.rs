@@ -15,6 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use thrifty_engine::record::{Buffer, Source};
 use thrifty_key::Digest;
+use thrifty_key::plain::{Container, Writer};
 use thrifty_key::tree::{self, Manifest};
 use thrifty_store::links::Access;
 use thrifty_store::scan::{self, Memo, ScanError};
@@ -113,20 +114,60 @@ fn os_error(error: ScanError) -> PyErr {
     }
 }
 
+/// What stands for a `thrifty.File` or `thrifty.Dir` in encodings: its content, not its path.
+/// `None` for any other value.
+///
+/// # Errors
+///
+/// As [`scan_file`].
+pub fn encoding(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    let mut writer = Writer::new();
+    match class_of(value)? {
+        None => return Ok(None),
+        Some(Class::File) => {
+            let file = scan_file(value.py(), &path_of(value)?)?;
+            writer.typed("thrifty.File");
+            writer.open(Container::Tuple, 2);
+            writer.bytes(file.digest.as_bytes());
+            writer.bool(file.executable);
+        }
+        Some(Class::Directory) => {
+            let manifest = scan_directory(value.py(), &path_of(value)?)?;
+            writer.typed("thrifty.Dir");
+            writer.bytes(manifest.digest().as_bytes());
+        }
+    }
+    Ok(Some(writer.into_bytes()))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    File,
+    Directory,
+}
+
+fn class_of(value: &Bound<'_, PyAny>) -> PyResult<Option<Class>> {
+    let py = value.py();
+    let classes =
+        [(intern!(py, "File"), Class::File), (intern!(py, "Dir"), Class::Directory)];
+    for (name, class) in classes {
+        match loaded_type(py, intern!(py, "thrifty.files"), name)? {
+            Some(found) if value.get_type().is(&found) => return Ok(Some(class)),
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 /// The bytes of a `thrifty.File` or `thrifty.Dir`.
 pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     let py = value.py();
-    let is = |name| -> PyResult<bool> {
-        let class = loaded_type(py, intern!(py, "thrifty.files"), name)?;
-        Ok(class.is_some_and(|class| value.get_type().is(&class)))
-    };
-    if is(intern!(py, "File"))? {
-        return draft_file(py, &path_of(value)?).map(Some);
+    match class_of(value)? {
+        None => Ok(None),
+        Some(Class::File) => draft_file(py, &path_of(value)?).map(Some),
+        Some(Class::Directory) => draft_directory(py, &path_of(value)?).map(Some),
     }
-    if is(intern!(py, "Dir"))? {
-        return draft_directory(py, &path_of(value)?).map(Some);
-    }
-    Ok(None)
 }
 
 fn path_of(value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {

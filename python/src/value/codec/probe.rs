@@ -14,7 +14,7 @@ use thrifty_store::verified::{MemoryTrust, Verified};
 use thrifty_store::{Blob, BlobName, Blobs};
 
 use super::error::unreadable;
-use super::{Encode, Shelf, draft, header, load};
+use super::{Encode, Shelf, draft, file_encoding, header, load};
 
 /// Buffers up to this length stand in the record.
 const INLINE: usize = 4096;
@@ -124,6 +124,9 @@ impl Probe {
 
 impl Probe {
     fn encoding(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        if let Some(encoding) = file_encoding(value)? {
+            return Ok(encoding);
+        }
         if let Some(encode) = &self.encode {
             return encode.bind(value.py()).call1((value,))?.extract();
         }
