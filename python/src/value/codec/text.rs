@@ -17,7 +17,10 @@ enum Kind {
 }
 
 /// Elements remembered, so that repeated texts become one object.
-const REMEMBERED: usize = 1024;
+const REMEMBERED: usize = 8192;
+/// After so many elements, a column of which less than a quarter was remembered is taken for one
+/// that does not repeat itself.
+const TRIED: usize = 2 * REMEMBERED;
 
 /// The elements of a one-dimensional, contiguous array of objects.
 ///
@@ -184,6 +187,8 @@ fn unpack(
         py,
         text,
         remembered: (0..REMEMBERED).map(|_| None).collect(),
+        asked: 0,
+        found: 0,
     };
     let mut starts = offsets.chunks_exact(8).map(offset);
     let mut start = starts.next().unwrap_or(0);
@@ -212,7 +217,10 @@ fn offset(bytes: &[u8]) -> usize {
 struct Texts<'a, 'py> {
     py: Python<'py>,
     text: &'a [u8],
+    /// Empty once it proved useless.
     remembered: Vec<Option<(&'a [u8], Bound<'py, PyAny>)>>,
+    asked: usize,
+    found: usize,
 }
 
 impl<'py> Texts<'_, 'py> {
@@ -221,14 +229,28 @@ impl<'py> Texts<'_, 'py> {
             .text
             .get(start..end)
             .ok_or_else(|| PyValueError::new_err("an offset outside the text"))?;
-        let place = &mut self.remembered[slot(piece)];
-        if let Some((known, object)) = place
+        if self.remembered.is_empty() {
+            return self.decode(piece);
+        }
+        self.asked += 1;
+        let place = slot(piece);
+        if let Some((known, object)) = &self.remembered[place]
             && *known == piece
         {
+            self.found += 1;
             return Ok(object.clone());
         }
+        let object = self.decode(piece)?;
+        self.remembered[place] = Some((piece, object.clone()));
+        if self.asked == TRIED && self.found < TRIED / 4 {
+            self.remembered.clear();
+        }
+        Ok(object)
+    }
+
+    fn decode(&self, piece: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: pointer and length are of one slice; a new reference or an error.
-        let object = unsafe {
+        unsafe {
             Bound::from_owned_ptr_or_err(
                 self.py,
                 ffi::PyUnicode_DecodeUTF8(
@@ -237,9 +259,7 @@ impl<'py> Texts<'_, 'py> {
                     std::ptr::null(),
                 ),
             )
-        }?;
-        *place = Some((piece, object.clone()));
-        Ok(object)
+        }
     }
 }
 
