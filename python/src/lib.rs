@@ -1,6 +1,9 @@
-//! The Python skin of Thrifty.
+//! The Python skin of Thrifty: convert, release the interpreter lock, map errors.
 
-pub mod value;
+mod call;
+mod code;
+mod command;
+mod value;
 
 use pyo3::prelude::*;
 
@@ -8,5 +11,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     value::digest::register(module)?;
-    value::codec::register(module)
+    value::codec::register(module)?;
+    code::register(module)?;
+    command::register(module)?;
+    call::register(module)
 }

@@ -507,8 +507,7 @@ def test_codecs_go_from_safe_to_general(probe):
     assert shape["composite: two objects"] == "pickle/1"
     assert shape["composite: long"] == "pickle/1"
     assert shape["composite: enum keys"] == "pickle/1"
-    assert shape["composite: frame
-    assert array"] == "(frame/1, ndarray/1, text/1)"
+    assert shape["composite: frame and array"] == "(frame/1, ndarray/1, text/1)"
     assert [shape[f"long: {name}"] for name in LONG] == [
         "text/1", "text/1", "plain/1", "bytes/1", "plain/1", "plain/1",
     ]  # fmt: skip

@@ -1,0 +1,185 @@
+//! WHAT can a Python function reach? Its code closure, as digests.
+//!
+//! [`Closure::of`] starts at a live function and resolves every name that its text mentions:
+//! through cells, globals, imports and attributes of modules, down to functions, classes and
+//! constants of the project, each a [`Unit`]. What lies outside of the project is a unit by
+//! distribution and version. The text decides wherever it can, so that a closure is the same
+//! whether a module was imported before or not; live objects decide the rest, and overrule the
+//! text where somebody changed them at run time. The rules are `docs/formats/code.md`, *What is
+//! followed*.
+//!
+//! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
+
+mod distribution;
+mod fresh;
+mod guard;
+mod literal;
+mod live;
+mod origin;
+mod outline;
+mod source;
+mod stub;
+mod text;
+mod walk;
+
+use pyo3::prelude::*;
+use thrifty_key::Digest;
+
+use guard::Guard;
+use stub::plain_values;
+use walk::Walk;
+
+pyo3::create_exception!(
+    thrifty,
+    Unfollowable,
+    pyo3::exceptions::PyTypeError,
+    "Code that cannot be followed, so that a change of it would go unnoticed."
+);
+
+/// Gives the digest of a value, or none if it has none.
+pub type Encoder<'a, 'py> = &'a dyn Fn(&Bound<'py, PyAny>) -> Option<Digest>;
+
+/// How far the code of a function is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything that can be reached.
+    Closure,
+    /// The function's own text.
+    Function,
+    /// Not at all.
+    None,
+}
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A function, method or lambda.
+    Function,
+    /// A class with all that its body defines.
+    Class,
+    /// A value that the code reads.
+    Constant,
+    /// An installed distribution.
+    Package,
+    /// A whole module, used as a value.
+    Module,
+    /// Something whose inside cannot be read.
+    Opaque,
+}
+
+impl Kind {
+    /// The word for it, in lowercase.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Function => "function",
+            Self::Class => "class",
+            Self::Constant => "constant",
+            Self::Package => "package",
+            Self::Module => "module",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// One thing that a function can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// `package.module:function`, `package.module:CONSTANT`, `numpy (distribution)`. One closure has no two
+    /// units of a name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Changes with whatever can change behaviour.
+    pub digest: Digest,
+    /// Source or value, for showing differences.
+    pub text: Option<String>,
+}
+
+/// Everything that a function can reach.
+pub struct Closure {
+    /// The units, by name.
+    pub units: Vec<Unit>,
+    /// What was not followed, and by which rule something was resolved; sentences for a person.
+    pub notes: Vec<String>,
+    guards: Vec<Guard>,
+}
+
+impl Closure {
+    /// Follows a function.
+    ///
+    /// # Errors
+    /// [`Unfollowable`] if a change of something that is reached could not be noticed; the
+    /// message names the thing, the place and the ways out.
+    pub fn of<'py>(
+        function: &Bound<'py, PyAny>,
+        depth: Depth,
+        encoder: Encoder<'_, 'py>,
+    ) -> PyResult<Self> {
+        let mut walk = Walk::new(function.py(), encoder, depth)?;
+        if depth != Depth::None {
+            walk.start(function)?;
+        }
+        Ok(walk.finish())
+    }
+
+    /// Whether following again would find the same: every name still is bound to the identical
+    /// object, and no value that can change in place did.
+    pub fn is_current<'py>(&self, py: Python<'py>, encoder: Encoder<'_, 'py>) -> bool {
+        self.guards
+            .iter()
+            .all(|guard| guard.holds(py, encoder).unwrap_or(false))
+    }
+}
+
+fn unfollowable(what: &str, place: &str, reason: &str) -> PyErr {
+    Unfollowable::new_err(format!(
+        "cannot follow {what} ({place}): {reason}. Put the code into a file of the project, or say what \
+         identifies it: `Cache(version=\"1\")`, or `Cache(code=\"function\")` to follow nothing that it calls, or \
+         `Cache(code=\"none\")`"
+    ))
+}
+
+/// Name, kind, digest and text of each unit, and the notes.
+type Listing = (
+    Vec<(String, &'static str, String, Option<String>)>,
+    Vec<String>,
+);
+
+/// Everything that a function reaches, for tests and inspection.
+#[pyfunction]
+fn closure(function: &Bound<'_, PyAny>) -> PyResult<Listing> {
+    let found = Closure::of(function, Depth::Closure, &plain_values)?;
+    let units = found.units.into_iter();
+    let units = units.map(|unit| {
+        (
+            unit.name,
+            unit.kind.word(),
+            unit.digest.to_string(),
+            unit.text,
+        )
+    });
+    Ok((units.collect(), found.notes))
+}
+
+/// A closure that is held, for tests of [`Closure::is_current`].
+#[pyclass(unsendable, frozen)]
+struct Held(Closure);
+
+#[pymethods]
+impl Held {
+    #[new]
+    fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Closure::of(function, Depth::Closure, &plain_values).map(Self)
+    }
+
+    fn is_current(&self, py: Python<'_>) -> bool {
+        self.0.is_current(py, &plain_values)
+    }
+}
+
+/// Adds the functions of this module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("Unfollowable", module.py().get_type::<Unfollowable>())?;
+    module.add_class::<Held>()?;
+    module.add_function(wrap_pyfunction!(closure, module)?)
+}

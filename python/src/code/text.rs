@@ -1,0 +1,204 @@
+//! Source texts, read once in a process, and the definitions in them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use pyo3::prelude::*;
+use thrifty_key::Digest;
+use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
+
+use super::outline::Outline;
+
+/// Stack for walking the deepest tree that [`Module::parse`] accepts. Only touched pages cost.
+const STACK: usize = 128 << 20;
+
+/// One definition, detached from its text.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) digest: Digest,
+    pub(super) references: Vec<Vec<String>>,
+    pub(super) imports: Vec<LocalImport>,
+    pub(super) text: String,
+    /// What reading cannot follow: line and kind.
+    pub(super) opaque: Vec<String>,
+}
+
+impl From<Definition<'_>> for Piece {
+    fn from(definition: Definition<'_>) -> Self {
+        let opaque =
+            |opaque: &thrifty_source::Opaque| format!("{:?} at line {}", opaque.kind, opaque.line);
+        Self {
+            digest: definition.digest,
+            references: definition
+                .references
+                .into_iter()
+                .map(|reference| reference.path)
+                .collect(),
+            opaque: definition.opaque.iter().map(opaque).collect(),
+            imports: definition.imports,
+            text: definition.text.to_owned(),
+        }
+    }
+}
+
+/// Which definition of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Which {
+    At(u32, String),
+    Class(String),
+    Assignment(String),
+}
+
+/// One parsed text.
+pub(super) struct Text {
+    module: Module,
+    source: String,
+    compiled: Mutex<Option<Py<PyAny>>>,
+    pub(super) outline: Outline,
+    pieces: Mutex<HashMap<Which, Arc<Piece>>>,
+    /// Size and time of the file when it was read.
+    stamp: Option<(u64, SystemTime)>,
+}
+
+impl Text {
+    /// Parses a text.
+    pub(super) fn parse(text: &str, stamp: Option<(u64, SystemTime)>) -> Result<Self, ParseError> {
+        let module = Module::parse(text)?;
+        let outline = stacker::grow(STACK, || {
+            ruff_python_parser::parse_module(text)
+                .map(|parsed| Outline::of(text, parsed.suite()))
+                .unwrap_or_default()
+        });
+        Ok(Self {
+            module,
+            outline,
+            pieces: Mutex::default(),
+            source: text.to_owned(),
+            compiled: Mutex::default(),
+            stamp,
+        })
+    }
+
+    fn piece(
+        &self,
+        which: Which,
+        find: impl FnOnce(&Module) -> Result<Piece, LookupError>,
+    ) -> Result<Arc<Piece>, LookupError> {
+        if let Some(piece) = locked(&self.pieces).get(&which) {
+            return Ok(piece.clone());
+        }
+        let piece = Arc::new(find(&self.module)?);
+        locked(&self.pieces).insert(which, piece.clone());
+        Ok(piece)
+    }
+
+    /// The function or lambda that begins at a line.
+    pub(super) fn at(
+        &self,
+        line: u32,
+        name: &str,
+        ignore: &dyn Fn(&[String]) -> bool,
+    ) -> Result<Arc<Piece>, LookupError> {
+        let which = Which::At(line, name.to_owned());
+        self.piece(which, |module| {
+            Ok(module.definition_at(line, name, ignore)?.into())
+        })
+    }
+
+    /// The class of a qualified name.
+    pub(super) fn class(&self, name: &str) -> Result<Arc<Piece>, LookupError> {
+        let which = Which::Class(name.to_owned());
+        self.piece(which, |module| {
+            Ok(module.class_named(name, &|_| false)?.into())
+        })
+    }
+
+    /// The expressions assigned to a name of the module.
+    pub(super) fn assignment(&self, name: &str) -> Option<Arc<Piece>> {
+        let none = || LookupError::NoClass {
+            name: name.to_owned(),
+        };
+        let which = Which::Assignment(name.to_owned());
+        self.piece(which, |module| {
+            Ok(module.assignment(name).ok_or_else(none)?.into())
+        })
+        .ok()
+    }
+
+    /// The code object of the whole text.
+    pub(super) fn compiled<'py>(
+        &self,
+        filename: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = filename.py();
+        if let Some(compiled) = locked(&self.compiled).as_ref() {
+            return Ok(compiled.bind(py).clone());
+        }
+        let compile = py.import("builtins")?.getattr("compile")?;
+        let compiled = compile.call1((self.source.as_str(), filename, "exec", 0, true))?;
+        *locked(&self.compiled) = Some(compiled.clone().unbind());
+        Ok(compiled)
+    }
+
+    /// When the file was last written, if it was one.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.stamp.map(|(_, time)| time)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a file gives no text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+    #[error("it is not UTF-8")]
+    Encoding,
+}
+
+static FILES: Mutex<Option<HashMap<PathBuf, Arc<Text>>>> = Mutex::new(None);
+
+/// The text of a file as first seen by this process, or as last remembered.
+pub(super) fn of_file(path: &Path) -> Result<Arc<Text>, ReadError> {
+    if let Some(text) = locked(&FILES).as_ref().and_then(|files| files.get(path)) {
+        return Ok(text.clone());
+    }
+    let text = read(path)?;
+    remember(path, &text);
+    Ok(text)
+}
+
+/// The text of a file as it is now.
+pub(super) fn read(path: &Path) -> Result<Arc<Text>, ReadError> {
+    let stamp = stamp(path)?;
+    let bytes = std::fs::read(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Encoding)?;
+    Ok(Arc::new(Text::parse(
+        text.trim_start_matches('\u{feff}'),
+        Some(stamp),
+    )?))
+}
+
+/// Makes a text the one of its file.
+pub(super) fn remember(path: &Path, text: &Arc<Text>) {
+    locked(&FILES)
+        .get_or_insert_default()
+        .insert(path.to_owned(), text.clone());
+}
+
+/// Whether a file still is what was read.
+pub(super) fn is_unchanged(path: &Path, text: &Text) -> bool {
+    stamp(path).ok() == text.stamp
+}
+
+fn stamp(path: &Path) -> std::io::Result<(u64, SystemTime)> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.len(), metadata.modified()?))
+}
