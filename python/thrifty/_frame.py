@@ -67,8 +67,10 @@ def structured_of(description: dict[str, Any]) -> np.dtype[Any]:
 
 
 def take_apart(value: Any) -> tuple[Any, list[Any], bool] | None:
-    """Description, buffers, and whether some of them are pickles; ``None`` for a type of which
-    this module knows nothing."""
+    """Description, buffers, and whether some of them are pickles.
+
+    ``None`` for a type of which this module knows nothing.
+    """
     import pandas as pd
 
     parts = _Parts()
@@ -143,8 +145,13 @@ class _Parts:
             codes = [self.raw(np.asarray(each)) for each in index.codes]
             names = [self.label(name) for name in index.names]
             return ("multi", levels, codes, names, index.sortorder)
-        if kind in (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex,
-                    pd.CategoricalIndex):
+        if kind in (
+            pd.Index,
+            pd.DatetimeIndex,
+            pd.TimedeltaIndex,
+            pd.PeriodIndex,
+            pd.CategoricalIndex,
+        ):
             frequency = self.frequency(index)
             if frequency is not _ODD:
                 label = self.label(index.name)
@@ -170,10 +177,15 @@ class _Parts:
         if isinstance(values, pd.arrays.PeriodArray):
             return ("period", self.dtype(dtype), self.raw(values._ndarray))
         if isinstance(values, pd.Categorical):
-            return ("category", self.index(dtype.categories), bool(dtype.ordered), self.raw(values.codes))
+            return (
+                "category",
+                self.index(dtype.categories),
+                bool(dtype.ordered),
+                self.raw(values.codes),
+            )
         if isinstance(values, BaseMaskedArray):
             return ("masked", self.dtype(dtype), self.raw(values._data), self.raw(values._mask))
-        if isinstance(dtype, pd.StringDtype) or isinstance(dtype, pd.ArrowDtype):
+        if isinstance(dtype, (pd.StringDtype, pd.ArrowDtype)):
             return self.strings_or_arrow(values)
         raise _Unsupported
 
@@ -315,8 +327,13 @@ class _Whole:
     def index(self, kind: str, values: Any, frequency: str | None, name: Any) -> Any:
         import pandas as pd
 
-        if kind not in ("Index", "DatetimeIndex", "TimedeltaIndex", "PeriodIndex",
-                        "CategoricalIndex"):
+        if kind not in (
+            "Index",
+            "DatetimeIndex",
+            "TimedeltaIndex",
+            "PeriodIndex",
+            "CategoricalIndex",
+        ):
             raise ValueError(f"no index {kind}")
         array = self.any(values)
         index = getattr(pd, kind)._simple_new(array, self.any(name))

@@ -36,6 +36,7 @@ class File:
     __slots__ = ("_path",)
 
     def __init__(self, path: StrPath) -> None:
+        """The value at ``path``, which is read when its content is asked for."""
         self._path = _absolute(path)
 
     @property
@@ -85,9 +86,11 @@ class File:
         return File(target)
 
     def __fspath__(self) -> str:
+        """The path, so that it can be given to ``open`` and the like."""
         return self._path
 
     def __eq__(self, other: object) -> bool:
+        """Whether both have the same content now."""
         if not isinstance(other, File):
             return NotImplemented
         return self._path == other._path or self._content() == other._content()
@@ -97,12 +100,15 @@ class File:
         return digest, executable
 
     def __hash__(self) -> int:
+        """Of the content as it is now."""
         return hash(("File", self._content()))
 
     def __repr__(self) -> str:
+        """The call that makes it."""
         return f"File({self._path!r})"
 
     def __reduce__(self) -> tuple[type[File], tuple[str]]:
+        """Pickled as a path: a reference, not the content."""
         return File, (self._path,)
 
 
@@ -116,6 +122,7 @@ class Dir:
     __slots__ = ("_path",)
 
     def __init__(self, path: StrPath) -> None:
+        """The value at ``path``, which is read when its content is asked for."""
         self._path = _absolute(path)
 
     @property
@@ -153,23 +160,29 @@ class Dir:
         return Dir(target)
 
     def __truediv__(self, name: str) -> str:
+        """The path of something in it."""
         return os.path.join(self._path, name)
 
     def __fspath__(self) -> str:
+        """The path, so that it can be given to ``open`` and the like."""
         return self._path
 
     def __eq__(self, other: object) -> bool:
+        """Whether both have the same content now."""
         if not isinstance(other, Dir):
             return NotImplemented
         return self._path == other._path or self.digest == other.digest
 
     def __hash__(self) -> int:
+        """Of the content as it is now."""
         return hash(("Dir", self.digest))
 
     def __repr__(self) -> str:
+        """The call that makes it."""
         return f"Dir({self._path!r})"
 
     def __reduce__(self) -> tuple[type[Dir], tuple[str]]:
+        """Pickled as a path: a reference, not the content."""
         return Dir, (self._path,)
 
 

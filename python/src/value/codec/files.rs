@@ -15,6 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use thrifty_engine::record::{Buffer, Source};
 use thrifty_key::Digest;
+use thrifty_key::plain::{Container, Writer};
 use thrifty_key::tree::{self, Manifest};
 use thrifty_store::links::Access;
 use thrifty_store::scan::{self, Memo, ScanError};
@@ -48,8 +49,10 @@ struct Digested {
 /// Files remembered in memory at most; then all are forgotten.
 const REMEMBERED: usize = 100_000;
 
-static DIGESTED: Digested =
-    Digested { here: Mutex::new(None), behind: RwLock::new(None) };
+static DIGESTED: Digested = Digested {
+    here: Mutex::new(None),
+    behind: RwLock::new(None),
+};
 
 /// Where digests of files are kept beyond this process.
 pub fn keep_digests(memo: Arc<dyn Memo>) {
@@ -69,7 +72,11 @@ impl Digested {
 
 impl Memo for Digested {
     fn recall(&self, path: &Path, identity: &StatIdentity) -> Option<Digest> {
-        let found = self.here.lock().as_ref().and_then(|digests| digests.get(path).copied());
+        let found = self
+            .here
+            .lock()
+            .as_ref()
+            .and_then(|digests| digests.get(path).copied());
         if let Some((known, digest)) = found
             && known == *identity
         {
@@ -103,7 +110,8 @@ pub fn scan_file(py: Python<'_>, path: &Path) -> PyResult<tree::File> {
 ///
 /// As [`scan_file`].
 pub fn scan_directory(py: Python<'_>, path: &Path) -> PyResult<Manifest> {
-    py.detach(|| scan::directory(path, &DIGESTED)).map_err(os_error)
+    py.detach(|| scan::directory(path, &DIGESTED))
+        .map_err(os_error)
 }
 
 fn os_error(error: ScanError) -> PyErr {
@@ -113,29 +121,75 @@ fn os_error(error: ScanError) -> PyErr {
     }
 }
 
-/// The bytes of a `thrifty.File` or `thrifty.Dir`.
-pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
-    let py = value.py();
-    let is = |name| -> PyResult<bool> {
-        let class = loaded_type(py, intern!(py, "thrifty.files"), name)?;
-        Ok(class.is_some_and(|class| value.get_type().is(&class)))
-    };
-    if is(intern!(py, "File"))? {
-        return draft_file(py, &path_of(value)?).map(Some);
+/// What stands for a `thrifty.File` or `thrifty.Dir` in encodings: its content, not its path.
+/// `None` for any other value.
+///
+/// # Errors
+///
+/// As [`scan_file`].
+pub fn encoding(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    let mut writer = Writer::new();
+    match class_of(value)? {
+        None => return Ok(None),
+        Some(Class::File) => {
+            let file = scan_file(value.py(), &path_of(value)?)?;
+            writer.typed("thrifty.File");
+            writer.open(Container::Tuple, 2);
+            writer.bytes(file.digest.as_bytes());
+            writer.bool(file.executable);
+        }
+        Some(Class::Directory) => {
+            let manifest = scan_directory(value.py(), &path_of(value)?)?;
+            writer.typed("thrifty.Dir");
+            writer.bytes(manifest.digest().as_bytes());
+        }
     }
-    if is(intern!(py, "Dir"))? {
-        return draft_directory(py, &path_of(value)?).map(Some);
+    Ok(Some(writer.into_bytes()))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    File,
+    Directory,
+}
+
+fn class_of(value: &Bound<'_, PyAny>) -> PyResult<Option<Class>> {
+    let py = value.py();
+    let classes = [
+        (intern!(py, "File"), Class::File),
+        (intern!(py, "Dir"), Class::Directory),
+    ];
+    for (name, class) in classes {
+        match loaded_type(py, intern!(py, "thrifty.files"), name)? {
+            Some(found) if value.get_type().is(&found) => return Ok(Some(class)),
+            Some(_) => {}
+            None => return Ok(None),
+        }
     }
     Ok(None)
 }
 
+/// The bytes of a `thrifty.File` or `thrifty.Dir`.
+pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
+    let py = value.py();
+    match class_of(value)? {
+        None => Ok(None),
+        Some(Class::File) => draft_file(py, &path_of(value)?).map(Some),
+        Some(Class::Directory) => draft_directory(py, &path_of(value)?).map(Some),
+    }
+}
+
 fn path_of(value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    value.call_method0(intern!(value.py(), "__fspath__"))?.extract()
+    value
+        .call_method0(intern!(value.py(), "__fspath__"))?
+        .extract()
 }
 
 /// The name that the placed file or directory gets.
 fn name_of(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "unnamed".to_owned())
 }
 
@@ -145,7 +199,10 @@ fn draft_file(py: Python<'_>, path: &Path) -> PyResult<Parts> {
     Ok(Parts {
         codec: FILE,
         header: header::write(header.as_any())?,
-        buffers: vec![Source::File { path: path.to_owned(), digest: file.digest }],
+        buffers: vec![Source::File {
+            path: path.to_owned(),
+            digest: file.digest,
+        }],
     })
 }
 
@@ -153,17 +210,28 @@ fn draft_directory(py: Python<'_>, path: &Path) -> PyResult<Parts> {
     let manifest = scan_directory(py, path)?;
     let header = (name_of(path),).into_pyobject(py)?;
     let mut buffers = vec![Source::Memory(Box::new(manifest.encode()))];
-    buffers.extend(contents(&manifest).into_iter().map(|(inside, file)| Source::File {
-        path: path.join(inside),
-        digest: file.digest,
-    }));
-    Ok(Parts { codec: DIRECTORY, header: header::write(header.as_any())?, buffers })
+    buffers.extend(
+        contents(&manifest)
+            .into_iter()
+            .map(|(inside, file)| Source::File {
+                path: path.join(inside),
+                digest: file.digest,
+            }),
+    );
+    Ok(Parts {
+        codec: DIRECTORY,
+        header: header::write(header.as_any())?,
+        buffers,
+    })
 }
 
 /// The contents of a manifest, each once, with the first path that has it.
 fn contents(manifest: &Manifest) -> Vec<(&str, &tree::File)> {
     let mut seen = std::collections::HashSet::new();
-    manifest.files().filter(|(_, file)| seen.insert(file.digest)).collect()
+    manifest
+        .files()
+        .filter(|(_, file)| seen.insert(file.digest))
+        .collect()
 }
 
 /// The file, placed to be read.
@@ -177,22 +245,29 @@ pub(super) fn load_file<'py>(
     let blob = blob(only(buffers)?)?;
     let target = place_for(shelf, "file", &blob.digest, &name)?;
     py.detach(|| place_file(shelf, &blob, &target, executable))?;
-    py.import(intern!(py, "thrifty.files"))?.getattr(intern!(py, "File"))?.call1((target,))
+    py.import(intern!(py, "thrifty.files"))?
+        .getattr(intern!(py, "File"))?
+        .call1((target,))
 }
 
-fn place_file(
-    shelf: &Shelf<'_>,
-    blob: &BlobName,
-    target: &Path,
-    executable: bool,
-) -> PyResult<()> {
+fn place_file(shelf: &Shelf<'_>, blob: &BlobName, target: &Path, executable: bool) -> PyResult<()> {
     // What is there is trusted as far as any other file: by its digest.
-    let wanted = tree::File { digest: blob.digest, length: blob.length, executable };
+    let wanted = tree::File {
+        digest: blob.digest,
+        length: blob.length,
+        executable,
+    };
     if scan::file(target, &DIGESTED).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    let access = Access { writable: false, executable };
-    shelf.blobs.place(blob, target, access).map_err(unreadable)?;
+    let access = Access {
+        writable: false,
+        executable,
+    };
+    shelf
+        .blobs
+        .place(blob, target, access)
+        .map_err(unreadable)?;
     Ok(())
 }
 
@@ -215,7 +290,9 @@ pub(super) fn load_directory<'py>(
     }
     let target = place_for(shelf, "dir", &manifest.digest(), &name)?;
     let placed = py.detach(|| place_directory(shelf, &manifest, &found, target))?;
-    py.import(intern!(py, "thrifty.files"))?.getattr(intern!(py, "Dir"))?.call1((placed,))
+    py.import(intern!(py, "thrifty.files"))?
+        .getattr(intern!(py, "Dir"))?
+        .call1((placed,))
 }
 
 fn manifest_of(buffer: &Buffer, shelf: &Shelf<'_>) -> PyResult<Manifest> {
@@ -248,7 +325,10 @@ fn place_directory(
             Err(error) => return Err(unreadable(error)),
         }
     }
-    Err(unreadable(format_args!("{} is full of changed copies; delete them", above.display())))
+    Err(unreadable(format_args!(
+        "{} is full of changed copies; delete them",
+        above.display()
+    )))
 }
 
 fn blob(buffer: &Buffer) -> PyResult<BlobName> {
@@ -259,12 +339,7 @@ fn blob(buffer: &Buffer) -> PyResult<BlobName> {
 }
 
 /// `files/<kind>/<digest>/<name>`. The name comes from a record: it must be one component.
-fn place_for(
-    shelf: &Shelf<'_>,
-    kind: &str,
-    digest: &Digest,
-    name: &str,
-) -> PyResult<PathBuf> {
+fn place_for(shelf: &Shelf<'_>, kind: &str, digest: &Digest, name: &str) -> PyResult<PathBuf> {
     let mut components = Path::new(name).components();
     let is_name = matches!(components.next(), Some(std::path::Component::Normal(only)) if only == name)
         && !name.contains('\0');

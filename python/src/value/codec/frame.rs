@@ -51,7 +51,11 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
 fn is_of_pandas(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let pandas = intern!(py, "pandas");
-    for name in [intern!(py, "DataFrame"), intern!(py, "Series"), intern!(py, "Index")] {
+    for name in [
+        intern!(py, "DataFrame"),
+        intern!(py, "Series"),
+        intern!(py, "Index"),
+    ] {
         match loaded_type(py, pandas, name)? {
             Some(kind) if value.is_instance(&kind)? => return Ok(true),
             Some(_) => {}

@@ -2,9 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple,
-};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use thrifty_key::plain::{Container, DEPTH, Writer};
 
 use super::plain;
@@ -25,7 +23,10 @@ pub(super) fn write_within(description: &Bound<'_, PyAny>, longest: usize) -> Op
 }
 
 fn written(description: &Bound<'_, PyAny>, longest: usize) -> PyResult<Vec<u8>> {
-    let mut description_writer = Description { writer: Writer::new(), longest };
+    let mut description_writer = Description {
+        writer: Writer::new(),
+        longest,
+    };
     description_writer.value(description, 0)?;
     Ok(description_writer.writer.into_bytes())
 }
@@ -88,6 +89,8 @@ impl Description {
             });
         }
         let name = item.get_type().fully_qualified_name()?;
-        Err(PyTypeError::new_err(format!("a description cannot hold a {name}")))
+        Err(PyTypeError::new_err(format!(
+            "a description cannot hold a {name}"
+        )))
     }
 }

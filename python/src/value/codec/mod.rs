@@ -26,7 +26,7 @@ use thrifty_engine::record::{Object, Record, Shape, Source};
 
 pub use self::drafting::{Encode, draft};
 pub use self::error::{NotStorable, Unreadable};
-pub use self::files::{Shelf, keep_digests};
+pub use self::files::{Shelf, encoding as file_encoding, keep_digests};
 pub use self::memory::Open;
 
 use self::error::{as_unreadable, unreadable};
@@ -68,7 +68,10 @@ fn composite<'py>(
     open: &Open<'_>,
     shelf: &Shelf<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values: PyResult<Vec<_>> = parts.iter().map(|part| load(py, part, open, shelf)).collect();
+    let values: PyResult<Vec<_>> = parts
+        .iter()
+        .map(|part| load(py, part, open, shelf))
+        .collect();
     let values = values?;
     Ok(match container {
         Shape::Tuple => PyTuple::new(py, values)?.into_any(),
@@ -105,9 +108,9 @@ fn object<'py>(
         drafting::TEXT => memory::read(only(buffers)?, open, |bytes| {
             Ok(PyString::new(py, std::str::from_utf8(bytes).map_err(unreadable)?).into_any())
         }),
-        drafting::BYTES => {
-            memory::read(only(buffers)?, open, |bytes| Ok(PyBytes::new(py, bytes).into_any()))
-        }
+        drafting::BYTES => memory::read(only(buffers)?, open, |bytes| {
+            Ok(PyBytes::new(py, bytes).into_any())
+        }),
         codec => Err(unreadable(format_args!(
             "codec {codec:?} is not known to this version of thrifty"
         ))),
@@ -127,8 +130,12 @@ fn loaded_type<'py>(
     module: &Bound<'py, PyString>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyType>>> {
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let Some(module) = modules.cast::<PyDict>()?.get_item(module)? else { return Ok(None) };
+    let modules = py
+        .import(intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
+    let Some(module) = modules.cast::<PyDict>()?.get_item(module)? else {
+        return Ok(None);
+    };
     // A module that is being imported lacks its types yet.
     match module.getattr_opt(name)? {
         Some(found) => Ok(found.cast_into::<PyType>().ok()),

@@ -1,11 +1,12 @@
 //! `ndarray/1`: one aligned buffer of raw elements.
 //!
 //! Header: the plain tuple `(kind, dtype, shape, order)`. `kind` is `array` or `scalar`, `dtype`
-//! what `numpy.dtype` takes, `order` the memory order `C` or `F`.
+//! what `numpy.dtype` takes, `order` the memory order `C` or `F`. Of a scalar of text, `dtype` is
+//! `U` or `S`, and the buffer its UTF-8 or its bytes.
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 use thrifty_engine::record::{Buffer, Source};
 
 use super::error::unreadable;
@@ -29,25 +30,62 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     if !value.is_instance(&numpy.getattr(intern!(py, "generic"))?)? {
         return Ok(None);
     }
+    for (kind, class) in TEXTS {
+        if value.get_type().is(&numpy.getattr(class)?) {
+            return text(kind, value);
+        }
+    }
     let array = numpy.call_method1(intern!(py, "asarray"), (value,))?;
-    // A subclass of a scalar type, and text of which numpy drops trailing zeros, do not return.
+    // An instance of a subclass of a scalar type does not return.
     let again = array.get_item(PyTuple::empty(py))?;
-    let flexible = "SU".contains(&kind_of(&array)?);
-    if flexible || !again.get_type().is(value.get_type()) {
+    if "SU".contains(&kind_of(&array)?) || !again.get_type().is(value.get_type()) {
         return Ok(None);
     }
     parts("scalar", &array)
 }
 
+/// Scalars that are text. In arrays, and in its own pickles, numpy drops their trailing zeros.
+const TEXTS: [(&str, &str); 2] = [("U", "str_"), ("S", "bytes_")];
+
+fn text(kind: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
+    let py = value.py();
+    let bytes = if kind == "U" {
+        value.call_method1(intern!(py, "encode"), ("utf-8", "surrogatepass"))?
+    } else {
+        py.get_type::<PyBytes>().call1((value,))?
+    };
+    let header = ("scalar", kind, PyTuple::empty(py), "C").into_pyobject(py)?;
+    Ok(Some(Parts {
+        codec: CODEC,
+        header: header::write(header.as_any())?,
+        buffers: vec![memory::pin(&bytes)?],
+    }))
+}
+
+fn load_text<'py>(class: &str, memory: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = memory.py();
+    let class = py.import(intern!(py, "numpy"))?.getattr(class)?;
+    let bytes = py.get_type::<PyBytes>().call1((memory,))?;
+    if class.getattr(intern!(py, "__name__"))?.eq("bytes_")? {
+        return class.call1((bytes,));
+    }
+    class.call1((bytes.call_method1(intern!(py, "decode"), ("utf-8", "surrogatepass"))?,))
+}
+
 fn kind_of(array: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = array.py();
-    array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()
+    array
+        .getattr(intern!(py, "dtype"))?
+        .getattr(intern!(py, "kind"))?
+        .extract()
 }
 
 fn parts(kind: &str, array: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     let py = array.py();
     let dtype = array.getattr(intern!(py, "dtype"))?;
-    let Some(description) = describe(&dtype)? else { return Ok(None) };
+    let Some(description) = describe(&dtype)? else {
+        return Ok(None);
+    };
     let (order, source) = raw(array)?;
     let shape = array.getattr(intern!(py, "shape"))?;
     let header = (kind, description, shape, order).into_pyobject(py)?;
@@ -86,7 +124,11 @@ pub(super) fn raw(array: &Bound<'_, PyAny>) -> PyResult<(&'static str, Source)> 
     if nbytes == 0 {
         return Ok((order, Source::Memory(Box::new([]))));
     }
-    let rows = if order == "F" { array.getattr(intern!(py, "T"))? } else { array.clone() };
+    let rows = if order == "F" {
+        array.getattr(intern!(py, "T"))?
+    } else {
+        array.clone()
+    };
     let numpy = py.import(intern!(py, "numpy"))?;
     let rows = numpy.call_method1(intern!(py, "ascontiguousarray"), (rows,))?;
     // Some element types have no buffer protocol of their own; bytes do.
@@ -107,8 +149,14 @@ pub(super) fn load<'py>(
     };
     let (kind, dtype, shape, order): (String, Bound<'_, PyAny>, Bound<'_, PyTuple>, String) =
         header::read(py, header)?.extract()?;
-    let dtype = dtype_of(&dtype)?;
     let memory = memory::lend(py, buffer, open)?;
+    if kind == "scalar"
+        && let Ok(kind) = dtype.extract::<String>()
+        && let Some((_, class)) = TEXTS.iter().find(|text| text.0 == kind)
+    {
+        return load_text(class, &memory);
+    }
+    let dtype = dtype_of(&dtype)?;
     let array = view(&dtype, shape.as_any(), &memory, &order)?;
     match kind.as_str() {
         // Small: an array that owns its memory is faster to work with. Copies of structures
@@ -125,7 +173,8 @@ pub(super) fn load<'py>(
 fn dtype_of<'py>(description: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = description.py();
     let dtype = if description.is_instance_of::<PyDict>() {
-        py.import("thrifty._frame")?.call_method1("structured_of", (description,))?
+        py.import("thrifty._frame")?
+            .call_method1("structured_of", (description,))?
     } else {
         let numpy = py.import(intern!(py, "numpy"))?;
         numpy.call_method1(intern!(py, "dtype"), (description,))?
@@ -162,5 +211,7 @@ fn view<'py>(
 
 fn numel(shape: &Bound<'_, PyAny>) -> PyResult<u128> {
     let extents: Vec<u64> = shape.extract()?;
-    Ok(extents.iter().fold(1, |product: u128, extent| product.saturating_mul(u128::from(*extent))))
+    Ok(extents.iter().fold(1, |product: u128, extent| {
+        product.saturating_mul(u128::from(*extent))
+    }))
 }

@@ -28,7 +28,11 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Parts> {
     for buffer in beside.iter() {
         buffers.push(contiguous(&buffer)?);
     }
-    Ok(Parts { codec: CODEC, header: Vec::new(), buffers })
+    Ok(Parts {
+        codec: CODEC,
+        header: Vec::new(),
+        buffers,
+    })
 }
 
 fn dumps<'py>(
@@ -39,7 +43,10 @@ fn dumps<'py>(
     let arguments = PyDict::new(py);
     arguments.set_item(intern!(py, "protocol"), 5)?;
     // `append` returns None, which tells pickle to leave the buffer out of the stream.
-    arguments.set_item(intern!(py, "buffer_callback"), beside.getattr(intern!(py, "append"))?)?;
+    arguments.set_item(
+        intern!(py, "buffer_callback"),
+        beside.getattr(intern!(py, "append"))?,
+    )?;
     let pickle = py.import(intern!(py, "pickle"))?;
     pickle.call_method(intern!(py, "dumps"), (value,), Some(&arguments))
 }
@@ -55,10 +62,10 @@ fn not_storable(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyException>(py) {
         return error;
     }
-    let name = value.get_type().fully_qualified_name().map_or_else(
-        |_| "value".to_owned(),
-        |name| name.to_string(),
-    );
+    let name = value
+        .get_type()
+        .fully_qualified_name()
+        .map_or_else(|_| "value".to_owned(), |name| name.to_string());
     let refusal = NotStorable::new_err(format!(
         "a result of type {name} cannot be stored: {error}; it is passed on, and computed again \
          next time. Return plain data, or give the class `__reduce__` or `__getstate__`"

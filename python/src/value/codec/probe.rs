@@ -14,7 +14,7 @@ use thrifty_store::verified::{MemoryTrust, Verified};
 use thrifty_store::{Blob, BlobName, Blobs};
 
 use super::error::unreadable;
-use super::{Encode, Shelf, draft, header, load};
+use super::{Encode, Shelf, draft, file_encoding, header, load};
 
 /// Buffers up to this length stand in the record.
 const INLINE: usize = 4096;
@@ -37,17 +37,31 @@ impl Probe {
             Draft::Plain(encoding) => Record::Plain(encoding),
             Draft::Stored(record) => record,
             Draft::Edge(_) => return Err(failure("an edge has no value")),
-            Draft::Hashed { digest, value } => {
-                Record::Hashed { digest, value: Box::new(self.store(*value)?) }
-            }
+            Draft::Hashed { digest, value } => Record::Hashed {
+                digest,
+                value: Box::new(self.store(*value)?),
+            },
             Draft::Composite { container, parts } => {
                 let parts = parts.into_iter().map(|part| self.store(part));
-                Record::Composite { container, parts: parts.collect::<PyResult<_>>()? }
+                Record::Composite {
+                    container,
+                    parts: parts.collect::<PyResult<_>>()?,
+                }
             }
-            Draft::Object { codec, digest, header, buffers } => {
+            Draft::Object {
+                codec,
+                digest,
+                header,
+                buffers,
+            } => {
                 let buffers = buffers.iter().map(|source| self.keep(source));
                 let buffers = buffers.collect::<PyResult<_>>()?;
-                Record::Object(Object { codec, digest, header, buffers })
+                Record::Object(Object {
+                    codec,
+                    digest,
+                    header,
+                    buffers,
+                })
             }
         })
     }
@@ -60,14 +74,15 @@ impl Probe {
             Source::Memory(memory) => {
                 Buffer::Blob(self.blobs.put(&[(**memory).as_ref()]).map_err(failure)?)
             }
-            Source::File { path, .. } => {
-                Buffer::Blob(self.blobs.put_file(path).map_err(failure)?)
-            }
+            Source::File { path, .. } => Buffer::Blob(self.blobs.put_file(path).map_err(failure)?),
         })
     }
 
     fn load<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {
-        let shelf = Shelf { blobs: &self.blobs, files: &self.files };
+        let shelf = Shelf {
+            blobs: &self.blobs,
+            files: &self.files,
+        };
         load(py, record, &|name| self.open(name), &shelf)
     }
 
@@ -85,7 +100,11 @@ impl Probe {
         let files = directory.join("files");
         let disk = Disk::open(directory).map_err(failure)?;
         let blobs = Verified::new(disk, Arc::new(MemoryTrust::default()));
-        Ok(Self { blobs, files, encode })
+        Ok(Self {
+            blobs,
+            files,
+            encode,
+        })
     }
 
     /// Stores a value and gives its record.
@@ -112,7 +131,12 @@ impl Probe {
     ) -> PyResult<Bound<'py, PyAny>> {
         let buffers = buffers.into_iter().map(Buffer::Inline).collect();
         let digest = Digest::of_blob(&[]);
-        let record = Record::Object(Object { codec, digest, header, buffers });
+        let record = Record::Object(Object {
+            codec,
+            digest,
+            header,
+            buffers,
+        });
         self.load(py, &record)
     }
 
@@ -124,6 +148,9 @@ impl Probe {
 
 impl Probe {
     fn encoding(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        if let Some(encoding) = file_encoding(value)? {
+            return Ok(encoding);
+        }
         if let Some(encode) = &self.encode {
             return encode.bind(value.py()).call1((value,))?.extract();
         }

@@ -17,7 +17,10 @@ enum Kind {
 }
 
 /// Elements remembered, so that repeated texts become one object.
-const REMEMBERED: usize = 1024;
+const REMEMBERED: usize = 8192;
+/// After so many elements, a column of which less than a quarter was remembered is taken for one
+/// that does not repeat itself.
+const TRIED: usize = 2 * REMEMBERED;
 
 /// The elements of a one-dimensional, contiguous array of objects.
 ///
@@ -37,9 +40,15 @@ impl Slots {
             && buffer.is_c_contiguous()
             && !(writable && buffer.readonly());
         if !fits {
-            return Err(PyTypeError::new_err("expected a contiguous array of objects"));
+            return Err(PyTypeError::new_err(
+                "expected a contiguous array of objects",
+            ));
         }
-        Ok(Self { start: buffer.buf_ptr().cast(), length: buffer.item_count(), _buffer: buffer })
+        Ok(Self {
+            start: buffer.buf_ptr().cast(),
+            length: buffer.item_count(),
+            _buffer: buffer,
+        })
     }
 
     fn get<'py>(&self, py: Python<'py>, number: usize) -> Bound<'py, PyAny> {
@@ -47,8 +56,7 @@ impl Slots {
         // SAFETY: in bounds; numpy stands a null pointer for None.
         unsafe {
             let object = *self.start.add(number);
-            Bound::from_borrowed_ptr_or_opt(py, object)
-                .unwrap_or_else(|| py.None().into_bound(py))
+            Bound::from_borrowed_ptr_or_opt(py, object).unwrap_or_else(|| py.None().into_bound(py))
         }
     }
 
@@ -71,9 +79,17 @@ fn pack<'py>(
     py: Python<'py>,
     array: &Bound<'py, PyAny>,
     na: &Bound<'py, PyAny>,
-) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>)>> {
+) -> PyResult<
+    Option<(
+        Bound<'py, PyBytes>,
+        Bound<'py, PyBytes>,
+        Option<Bound<'py, PyBytes>>,
+    )>,
+> {
     let slots = Slots::of(array, false)?;
-    let Some((offsets, kinds)) = measure(py, &slots, na) else { return Ok(None) };
+    let Some((offsets, kinds)) = measure(py, &slots, na) else {
+        return Ok(None);
+    };
     let total = offsets[slots.length] as usize;
     let text = PyBytes::new_with(py, total, |bytes| {
         let mut rest = bytes;
@@ -94,7 +110,11 @@ fn pack<'py>(
         Ok(())
     })?;
     let missing = kinds.iter().any(|kind| *kind != Kind::Text as u8);
-    Ok(Some((offsets, text, missing.then(|| PyBytes::new(py, &kinds)))))
+    Ok(Some((
+        offsets,
+        text,
+        missing.then(|| PyBytes::new(py, &kinds)),
+    )))
 }
 
 fn measure(py: Python<'_>, slots: &Slots, na: &Bound<'_, PyAny>) -> Option<(Vec<u64>, Vec<u8>)> {
@@ -122,7 +142,9 @@ fn kind_of(object: &Bound<'_, PyAny>, na: &Bound<'_, PyAny>) -> Option<Kind> {
     } else if object.is(na) {
         Some(Kind::NA)
     } else {
-        let is_nan = object.cast_exact::<PyFloat>().is_ok_and(|float| float.value().is_nan());
+        let is_nan = object
+            .cast_exact::<PyFloat>()
+            .is_ok_and(|float| float.value().is_nan());
         is_nan.then_some(Kind::NaN)
     }
 }
@@ -150,12 +172,24 @@ fn unpack(
     let kinds = kinds.map(Bytes::of).transpose()?;
     let (offsets, text) = (offsets.get(), text.get());
     let kinds = kinds.as_ref().map(Bytes::get);
-    if Some(offsets.len()) != slots.length.checked_add(1).and_then(|count| count.checked_mul(8))
+    if Some(offsets.len())
+        != slots
+            .length
+            .checked_add(1)
+            .and_then(|count| count.checked_mul(8))
         || kinds.is_some_and(|kinds| kinds.len() != slots.length)
     {
-        return Err(PyValueError::new_err("a column of text and its offsets differ in length"));
+        return Err(PyValueError::new_err(
+            "a column of text and its offsets differ in length",
+        ));
     }
-    let mut texts = Texts { py, text, remembered: (0..REMEMBERED).map(|_| None).collect() };
+    let mut texts = Texts {
+        py,
+        text,
+        remembered: (0..REMEMBERED).map(|_| None).collect(),
+        asked: 0,
+        found: 0,
+    };
     let mut starts = offsets.chunks_exact(8).map(offset);
     let mut start = starts.next().unwrap_or(0);
     for (number, end) in starts.enumerate() {
@@ -183,7 +217,10 @@ fn offset(bytes: &[u8]) -> usize {
 struct Texts<'a, 'py> {
     py: Python<'py>,
     text: &'a [u8],
+    /// Empty once it proved useless.
     remembered: Vec<Option<(&'a [u8], Bound<'py, PyAny>)>>,
+    asked: usize,
+    found: usize,
 }
 
 impl<'py> Texts<'_, 'py> {
@@ -192,14 +229,28 @@ impl<'py> Texts<'_, 'py> {
             .text
             .get(start..end)
             .ok_or_else(|| PyValueError::new_err("an offset outside the text"))?;
-        let place = &mut self.remembered[slot(piece)];
-        if let Some((known, object)) = place
+        if self.remembered.is_empty() {
+            return self.decode(piece);
+        }
+        self.asked += 1;
+        let place = slot(piece);
+        if let Some((known, object)) = &self.remembered[place]
             && *known == piece
         {
+            self.found += 1;
             return Ok(object.clone());
         }
+        let object = self.decode(piece)?;
+        self.remembered[place] = Some((piece, object.clone()));
+        if self.asked == TRIED && self.found < TRIED / 4 {
+            self.remembered.clear();
+        }
+        Ok(object)
+    }
+
+    fn decode(&self, piece: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: pointer and length are of one slice; a new reference or an error.
-        let object = unsafe {
+        unsafe {
             Bound::from_owned_ptr_or_err(
                 self.py,
                 ffi::PyUnicode_DecodeUTF8(
@@ -208,9 +259,7 @@ impl<'py> Texts<'_, 'py> {
                     std::ptr::null(),
                 ),
             )
-        }?;
-        *place = Some((piece, object.clone()));
-        Ok(object)
+        }
     }
 }
 
