@@ -10,11 +10,16 @@
 //!
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
+mod class;
+mod constant;
 mod distribution;
 mod fresh;
+mod function;
 mod guard;
+mod inspect;
 mod literal;
 mod live;
+mod name;
 mod origin;
 mod outline;
 mod source;
@@ -22,6 +27,7 @@ mod stub;
 mod text;
 mod walk;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use thrifty_key::Digest;
 
@@ -147,8 +153,19 @@ type Listing = (
 
 /// Everything that a function reaches, for tests and inspection.
 #[pyfunction]
-fn closure(function: &Bound<'_, PyAny>) -> PyResult<Listing> {
-    let found = Closure::of(function, Depth::Closure, &plain_values)?;
+#[pyo3(signature = (function, depth = "closure"))]
+fn closure(function: &Bound<'_, PyAny>, depth: &str) -> PyResult<Listing> {
+    let depth = match depth {
+        "closure" => Depth::Closure,
+        "function" => Depth::Function,
+        "none" => Depth::None,
+        _ => {
+            return Err(PyValueError::new_err(
+                "depth is `closure`, `function` or `none`",
+            ));
+        }
+    };
+    let found = Closure::of(function, depth, &plain_values)?;
     let units = found.units.into_iter();
     let units = units.map(|unit| {
         (

@@ -63,6 +63,14 @@ impl Scope {
         }
     }
 
+    /// Tells scopes apart: by name, and those that belong to no file by their namespace.
+    pub(super) fn identity(&self) -> String {
+        match (&self.file, self.globals.borrow().as_ref()) {
+            (None, Some(globals)) => format!("{}@{:p}", self.import_name, globals.as_ptr()),
+            _ => self.import_name.clone(),
+        }
+    }
+
     /// The live namespace, if the module is loaded.
     pub(super) fn globals<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
         self.globals
