@@ -197,6 +197,10 @@ fn find(py: Python<'_>, name: &str) -> PyResult<Option<Found>> {
             _ => return Ok(None),
         },
     };
+    let search: Option<Vec<String>> = search.map(|search| {
+        let texts = search.into_iter().map(|path| path.into_os_string().into_string());
+        texts.filter_map(Result::ok).collect()
+    });
     let finders = py
         .import(intern!(py, "sys"))?
         .getattr(intern!(py, "meta_path"))?;
