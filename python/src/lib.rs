@@ -1,11 +1,18 @@
-//! The Python skin of Thrifty.
+//! The Python skin of Thrifty: convert, release the interpreter lock, map errors.
 
+mod call;
 mod code;
+mod command;
+mod value;
 
 use pyo3::prelude::*;
 
 /// The native half of `thrifty`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    code::register(module)
+    value::digest::register(module)?;
+    value::codec::register(module)?;
+    code::register(module)?;
+    command::register(module)?;
+    call::register(module)
 }

@@ -6,10 +6,10 @@ use thrifty_key::{Digest, Key};
 
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    Scope, Selector, Time, Usage,
+    RunId, Scope, Selector, Slot, Time, Usage,
 };
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What is known about operations, and the only clock.
 ///
@@ -32,6 +32,9 @@ pub trait Catalog: Send + Sync {
 
     /// Looks up keys, in one request. Expiry and age are judged by the database's clock.
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError>;
+
+    /// The slot to commit to when a key is computed without being looked up.
+    fn slot(&self, scope: &Scope, key: &Key) -> Result<Slot, CatalogError>;
 
     /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
     /// claim has a reservation, in the transaction that inserts.

@@ -6,8 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thrifty_key::{Digest, Ingredients, Key};
 
-use crate::run::RunId;
-
 /// Milliseconds since 1970 by the database's clock.
 pub type Time = i64;
 
@@ -23,6 +21,16 @@ pub struct Scope {
 /// The number of an entry, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntryId(pub i64);
+
+/// The id of a run: short, random, typed by people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The physical name of a blob: content, and which upload of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -161,7 +169,8 @@ pub enum Why {
 /// The state of a key at the time of a lookup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slot {
-    /// Raised by every invalidation; a commit under an older epoch is refused.
+    /// How many invalidations and replacements the catalog has seen, of whatever key. A commit is
+    /// refused if its key was invalidated or replaced under a later one.
     pub epoch: i64,
 }
 
@@ -172,7 +181,9 @@ pub struct Claim {
     pub epoch: i64,
     /// Fence and nonce of the reservation, if there is one.
     pub reservation: Option<(i64, u128)>,
-    /// Replace an entry that is already there, and raise the epoch.
+    /// Replace an entry that is already there, and raise the epoch. To be set after
+    /// [`Why::TooOld`] as well: the catalog does not remember what age a reader accepts, and
+    /// would keep the entry; and after an output whose blobs are gone.
     pub replace: bool,
 }
 

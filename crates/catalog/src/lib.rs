@@ -17,8 +17,8 @@ mod sqlite;
 pub use contract::Catalog;
 pub use entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Invalidated, NewEntry, Origin, Request,
-    Reserved, Scope, Selector, Slot, Time, Usage, Why,
+    Reserved, RunId, Scope, Selector, Slot, Time, Usage, Why,
 };
 pub use error::CatalogError;
-pub use run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+pub use run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 pub use sqlite::{Clock, Mode, Sqlite, System};

@@ -1,22 +1,11 @@
 //! Runs, their nodes, and totals over them.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thrifty_key::{Digest, Ingredients, Key};
 
-use crate::entry::{EntryId, Scope, Time};
-
-/// The id of a run: short, random, typed by people.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RunId(pub String);
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::entry::{EntryId, RunId, Scope, Time};
 
 /// A run that begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

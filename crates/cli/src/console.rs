@@ -109,7 +109,9 @@ impl Console<'_> {
         table.set_header(heading.map(|title| self.paint(Paint::Bold, title.trim_end())));
         table.add_rows(rows);
         if let Some(width) = self.width {
-            table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+            table
+                .set_width(width)
+                .set_content_arrangement(ContentArrangement::Dynamic);
         }
         for (column, title) in table.column_iter_mut().zip(heading) {
             column.set_padding((0, 2));

@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -21,10 +22,11 @@ mod verb;
 pub use console::Console;
 use failure::{EXIT_CODES, Failure};
 pub use host::{End, Failed, Host, HostError, RunReport, RunRequest};
+use thrifty_engine::Cache;
 
 /// Never computes the same pipeline step twice.
 #[derive(Debug, Parser)]
-#[command(name = "thrifty", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "thrifty", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -82,6 +84,34 @@ pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<
     failure.code()
 }
 
+/// What `thrifty why RUN NODE` writes, without colours.
+///
+/// # Errors
+///
+/// What the command would say.
+pub fn why(cache: &Cache, run: &str, node: Option<&str>) -> Result<String, String> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        input: None,
+        width: None,
+        is_live: false,
+        is_coloured: false,
+        directory: PathBuf::new(),
+        variables: &|_| None,
+    };
+    let written = verb::why::write(
+        cache.catalog().as_ref(),
+        cache.scope(),
+        Some(run),
+        node,
+        &mut console,
+    );
+    written.map_err(|failure| failure.message().unwrap_or_default())?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
 fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<(), Failure> {
     match verb {
         Verb::Run(arguments) => verb::run::run(arguments, host, console),
@@ -118,7 +148,9 @@ fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     code
 }
 
-/// The columns of the terminal, as the table library finds them.
+/// The columns of the terminal, as the table library finds them. Some terminals say 0, and in
+/// a very narrow one whole cells that run over are easier to read than columns of letters.
 fn terminal_width() -> u16 {
-    comfy_table::Table::new().width().unwrap_or(100)
+    let columns = comfy_table::Table::new().width();
+    columns.filter(|columns| *columns > 0).unwrap_or(100).max(60)
 }

@@ -63,3 +63,57 @@ fn arguments(request: &RunRequest) -> Vec<String> {
 fn main() -> ExitCode {
     ExitCode::from(thrifty_cli::main(std::env::args_os().collect(), &Python))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use thrifty_engine::config::Executor;
+
+    use super::*;
+
+    /// Keeps what it was asked.
+    struct Asked(Mutex<Option<RunRequest>>);
+
+    impl Host for Asked {
+        fn run_workflow(
+            &self,
+            request: &RunRequest,
+            _listener: Arc<Listener>,
+        ) -> Result<RunReport, HostError> {
+            *self.0.lock().unwrap() = Some(request.clone());
+            Err(HostError::Unavailable("asked".to_owned()))
+        }
+    }
+
+    #[test]
+    fn the_arguments_handed_over_ask_for_the_same_request() {
+        let modes = [
+            None,
+            Some(Mode::Off),
+            Some(Mode::ReadOnly),
+            Some(Mode::Refresh),
+        ];
+        for (mode, refresh) in modes
+            .into_iter()
+            .flat_map(|mode| [(mode, vec![]), (mode, vec!["t*"])])
+        {
+            // To refresh everything leaves nothing to be named.
+            if mode == Some(Mode::Refresh) && !refresh.is_empty() {
+                continue;
+            }
+            let request = RunRequest {
+                target: "m:w".to_owned(),
+                parameters: vec![("note".to_owned(), "a=b --x".to_owned())],
+                mode,
+                refresh: refresh.into_iter().map(str::to_owned).collect(),
+                executor: Some(Executor::Processes),
+                workers: Some(3),
+            };
+            let asked = Asked(Mutex::default());
+            let command = std::iter::once("thrifty".to_owned()).chain(arguments(&request));
+            thrifty_cli::main(command.map(Into::into).collect(), &asked);
+            assert_eq!(asked.0.into_inner().unwrap(), Some(request));
+        }
+    }
+}

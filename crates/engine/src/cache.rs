@@ -24,7 +24,7 @@ use crate::outcome::Miss;
 use crate::policy::Policy;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
-use crate::trust::CatalogTrust;
+use crate::trust::CatalogMemos;
 
 /// A cache: never compute the same operation twice.
 ///
@@ -108,7 +108,7 @@ impl Cache {
             });
         }
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&home.join("catalog.sqlite"))?);
-        let trust = Arc::new(CatalogTrust::new(Arc::clone(&catalog)));
+        let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
         Ok(Arc::new(Self::new(catalog, blobs, scope)))
     }
@@ -169,6 +169,25 @@ impl Cache {
     /// The history of runs.
     pub const fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// The digests of files that this catalog remembers.
+    pub fn file_memo(&self) -> Arc<dyn thrifty_store::scan::Memo> {
+        Arc::new(CatalogMemos::new(Arc::clone(&self.catalog)))
+    }
+
+    /// The host and the user that entries and runs are marked with.
+    pub fn who(&self) -> (&str, &str) {
+        (&self.host, &self.user)
+    }
+
+    /// Turns a draft into a record without publishing it: for a process that publishes itself.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from being written, as text.
+    pub fn keep(&self, draft: Draft) -> Result<Record, String> {
+        self.write(draft).map_err(|error| error.to_string())
     }
 
     /// The first trouble with the cache since this was last asked, for one warning.
@@ -280,7 +299,7 @@ impl Cache {
     }
 
     /// The wall clock, for answers in memory. Entries in the catalog are judged by its clock.
-    pub(crate) fn wall_clock(&self) -> Time {
+    pub fn wall_clock(&self) -> Time {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

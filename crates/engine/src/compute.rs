@@ -119,7 +119,7 @@ impl Cache {
         let mut claim = slot.map(|slot| CatalogClaim {
             epoch: slot.epoch,
             reservation: None,
-            replace: miss == Miss::Refresh,
+            replace: matches!(miss, Miss::Refresh | Miss::TooOld | Miss::Unreadable),
         });
         let mut reservation = None;
         if task.policy.mode.reads() && miss != Miss::Unavailable {

@@ -229,8 +229,16 @@ impl Explainer<'_> {
                 explained.reason = Reason::Uncached;
                 explained.detail = uncached_detail(node);
             }
-            None => "what its key was made of is no longer known".clone_into(&mut explained.detail),
             Some(ingredients) => self.miss(node, ingredients, &mut explained)?,
+            None => match self.why_not_reused(node, None, &mut explained) {
+                Some(detail) => {
+                    explained.reason = Reason::NotReused;
+                    detail.clone_into(&mut explained.detail);
+                }
+                None => {
+                    "what its key was made of is no longer known".clone_into(&mut explained.detail)
+                }
+            },
         }
         Ok(explained)
     }
@@ -241,18 +249,21 @@ impl Explainer<'_> {
         ingredients: &Ingredients,
         explained: &mut Explained,
     ) -> Result<(), CatalogError> {
-        let stated = stated_reason(node);
-        let Some((earlier, differences)) = self.compared.0.get(&node.number) else {
-            explained.reason = stated.map_or(Reason::FirstTime, |_| Reason::NotReused);
-            explained.detail = stated.unwrap_or_default().to_owned();
-            return Ok(());
-        };
-        explained.against = Some(earlier.reference());
-        if stated.is_some() || differences.is_empty() {
+        let compared = self.compared.0.get(&node.number);
+        explained.against = compared.map(|(earlier, _)| earlier.reference());
+        if let Some(detail) = self.why_not_reused(node, compared, explained) {
             explained.reason = Reason::NotReused;
-            explained.detail = stated.unwrap_or_else(|| earlier.absence()).to_owned();
+            detail.clone_into(&mut explained.detail);
             return Ok(());
         }
+        let Some((earlier, differences)) = compared else {
+            explained.reason = Reason::FirstTime;
+            if self.history.has_seen(&node.operation) {
+                explained.reason = Reason::Unknown;
+                "nothing is left of its earlier calls".clone_into(&mut explained.detail);
+            }
+            return Ok(());
+        };
         explained.differences = self.shown(node, ingredients, differences)?;
         explained.reason = if earlier.run.as_ref() == Some(&self.run.id) {
             Reason::FirstTime
@@ -266,6 +277,24 @@ impl Explainer<'_> {
             Reason::Changed
         };
         Ok(())
+    }
+
+    /// Why the result of an earlier call with the same key was not taken, if there was one.
+    fn why_not_reused<'a>(
+        &'a self,
+        node: &'a Node,
+        compared: Option<&(&'a Earlier, Vec<Difference>)>,
+        explained: &mut Explained,
+    ) -> Option<&'a str> {
+        if let Some(stated) = stated_reason(node) {
+            return Some(stated);
+        }
+        if let Some((earlier, _)) = compared.filter(|(_, differences)| differences.is_empty()) {
+            return Some(earlier.absence());
+        }
+        let seen = self.history.seen(node)?;
+        explained.against = Some(seen.against.clone());
+        Some(seen.absence)
     }
 
     fn shown(

@@ -49,6 +49,7 @@ pub mod record;
 mod recorder;
 mod reserve;
 pub mod schedule;
+mod secret;
 mod trust;
 pub mod units;
 mod workers;

@@ -61,19 +61,13 @@ impl Cache {
             .unwrap_or(Looked::Miss(Miss::Unavailable, None))
     }
 
-    /// The state of a key's slot, where the cache is not to be read.
-    pub(crate) fn slot(&self, key: &Key) -> Option<Slot> {
-        let request = Request {
-            key: *key,
-            max_age: Some(Duration::ZERO),
-        };
-        let found = self
-            .health
-            .note(self.catalog.lookup(&self.scope, &[request]))?;
-        match found.first()? {
-            Found::Miss(slot, _) => Some(*slot),
-            Found::Hit(_) => None,
+    /// Where a key is committed that is computed without being looked up; `None` if the catalog
+    /// does not answer.
+    pub fn slot(&self, key: &Key) -> Option<Slot> {
+        if !self.health.may_ask() {
+            return None;
         }
+        self.health.note(self.catalog.slot(&self.scope, key))
     }
 
     fn remembered(&self, key: &Key, max_age: Option<Duration>) -> Option<Arc<Answer>> {

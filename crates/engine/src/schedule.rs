@@ -36,7 +36,7 @@ pub struct Options<'a> {
     /// The run, if the catalog took it.
     pub run: Option<RunId>,
     /// Asked on the calling thread, a few times a second: stop?
-    pub interrupted: &'a dyn Fn() -> bool,
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
     /// Told what happens.
     pub listener: Arc<Listener>,
 }

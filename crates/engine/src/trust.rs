@@ -1,41 +1,65 @@
-//! Which blobs were verified, kept in the catalog's memos so that every process knows.
+//! What was hashed before, kept in the catalog's memos so that every process knows.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thrifty_catalog::Catalog;
+use thrifty_key::Digest;
+use thrifty_store::scan::Memo;
 use thrifty_store::verified::Trust;
 use thrifty_store::{BlobName, StatIdentity};
 
-/// The memo table.
-const TABLE: &str = "verified";
+/// The memo table of blobs that were verified.
+const VERIFIED: &str = "verified";
+/// The memo table of files that were hashed.
+const HASHED: &str = "hashed";
 
-/// Trust in blobs, kept by a catalog.
-pub(crate) struct CatalogTrust(Arc<dyn Catalog>);
+/// Trust in blobs and digests of files, kept by a catalog.
+///
+/// A memo that is not kept costs a hash, nothing more.
+pub(crate) struct CatalogMemos(Arc<dyn Catalog>);
 
-impl CatalogTrust {
+impl CatalogMemos {
     pub fn new(catalog: Arc<dyn Catalog>) -> Self {
         Self(catalog)
     }
+
+    fn get<T: DeserializeOwned>(&self, table: &str, name: &[u8]) -> Option<T> {
+        rmp_serde::from_slice(&self.0.recall(table, name).ok()??).ok()
+    }
+
+    fn set<T: Serialize>(&self, table: &str, name: &[u8], memo: &T) {
+        if let Ok(memo) = rmp_serde::to_vec(memo) {
+            _ = self.0.remember(table, &[(name, &memo)]);
+        }
+    }
 }
 
-impl Trust for CatalogTrust {
+impl Trust for CatalogMemos {
     fn recall(&self, name: &BlobName) -> Option<StatIdentity> {
-        let memo = self.0.recall(TABLE, name.to_string().as_bytes()).ok()??;
-        rmp_serde::from_slice(&memo).ok()
+        self.get::<Option<StatIdentity>>(VERIFIED, name.to_string().as_bytes()).flatten()
     }
 
     fn remember(&self, name: &BlobName, identity: StatIdentity) {
-        // A memo that is not kept costs a verification, nothing more.
-        if let Ok(memo) = rmp_serde::to_vec(&identity) {
-            _ = self
-                .0
-                .remember(TABLE, &[(name.to_string().as_bytes(), &memo)]);
-        }
+        self.set(VERIFIED, name.to_string().as_bytes(), &Some(identity));
     }
 
     fn forget(&self, name: &BlobName) {
-        _ = self
-            .0
-            .remember(TABLE, &[(name.to_string().as_bytes(), &[])]);
+        self.set(VERIFIED, name.to_string().as_bytes(), &None::<StatIdentity>);
+    }
+}
+
+impl Memo for CatalogMemos {
+    fn recall(&self, path: &Path, identity: &StatIdentity) -> Option<Digest> {
+        let (known, digest): (StatIdentity, Digest) =
+            self.get(HASHED, path.as_os_str().as_bytes())?;
+        (known == *identity).then_some(digest)
+    }
+
+    fn remember(&self, path: &Path, identity: &StatIdentity, digest: &Digest) {
+        self.set(HASHED, path.as_os_str().as_bytes(), &(*identity, *digest));
     }
 }

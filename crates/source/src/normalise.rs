@@ -3,6 +3,15 @@
 //! Every node is a [`Tag`] and then its fields in a fixed order; lists carry their count, optional
 //! fields a presence byte, texts their length. Two trees with the same bytes are the same program but
 //! for what nobody can see. `docs/formats/code.md` is the specification.
+//!
+//! The encoding is injective on what it keeps: every node begins with its tag, every list with its
+//! length, every text with its size, so no two trees flatten into the same bytes. What it leaves
+//! out is left out by three rules, each in one place: statements that do nothing (`statement.rs`),
+//! annotations and docstrings that nobody reads (`function.rs`, by `crate::visible`), and names of
+//! locals that nobody sees ([`Encoder::name`], by `crate::scope`).
+//!
+//! The match over all kinds is split by family, so that each function shows one idea; a family
+//! never receives a node of another.
 
 mod expression;
 mod function;
@@ -10,6 +19,8 @@ mod literal;
 mod pattern;
 mod statement;
 mod tag;
+
+use std::collections::BTreeMap;
 
 use ruff_python_ast::{Expr, Stmt};
 use thrifty_key::{Context, Digest, Hasher};
@@ -44,6 +55,7 @@ pub(crate) fn digest(
         ignore,
         source,
         scope: OUTSIDE,
+        mentioned: BTreeMap::new(),
     };
     encoder.hasher.count(FORMAT as usize);
     match subject {
@@ -66,9 +78,19 @@ struct Encoder<'e> {
     ignore: IgnoreDecorator<'e>,
     source: &'e str,
     scope: ScopeId,
+    mentioned: BTreeMap<ScopeId, Mentioned>,
+}
+
+/// A scope of which a variable was written: numbers are given by first mention, so that they follow from
+/// the encoding alone.
+struct Mentioned {
+    number: usize,
+    /// The number of each renamed local, by its place in [`Scopes`].
+    locals: BTreeMap<usize, usize>,
 }
 
 impl Encoder<'_> {
+    /// Begins a node.
     fn tag(&mut self, tag: Tag) {
         self.hasher.tag(tag as u8);
     }
@@ -77,6 +99,7 @@ impl Encoder<'_> {
         self.hasher.tag(u8::from(flag));
     }
 
+    /// Length and UTF-8.
     fn text(&mut self, text: &str) {
         self.hasher.framed(text.as_bytes());
     }
@@ -96,21 +119,36 @@ impl Encoder<'_> {
             }
             Spelling::Named(scope, name) => {
                 self.tag(Tag::Named);
+                let scope = self.mention(scope).number;
                 self.hasher.count(scope);
                 self.text(&name);
             }
             Spelling::Numbered(scope, index) => {
                 self.tag(Tag::Numbered);
-                self.hasher.count(scope).count(index);
+                let scope = self.mention(scope);
+                let next = scope.locals.len();
+                let (scope, local) = (scope.number, *scope.locals.entry(index).or_insert(next));
+                self.hasher.count(scope).count(local);
             }
         }
     }
 
+    /// The number of a scope, given now if this is its first mention.
+    fn mention(&mut self, scope: ScopeId) -> &mut Mentioned {
+        let number = self.mentioned.len();
+        self.mentioned.entry(scope).or_insert(Mentioned {
+            number,
+            locals: BTreeMap::new(),
+        })
+    }
+
+    /// A count, then the items.
     fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.hasher.count(items.len());
         items.iter().for_each(|item| write(self, item));
     }
 
+    /// A presence byte, then the item if it is there.
     fn optional<T>(&mut self, item: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.flag(item.is_some());
         if let Some(item) = item {
@@ -132,6 +170,7 @@ impl Encoder<'_> {
         self.at(scope, write);
     }
 
+    /// Writes inside another scope.
     fn at(&mut self, scope: ScopeId, write: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.scope, scope);
         write(self);

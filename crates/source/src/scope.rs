@@ -3,6 +3,25 @@
 //! The whole definition is read first ([`build`]), because a name is local to a function wherever
 //! in it the assignment stands. Then every use can be resolved, and it is known which bindings can be
 //! renamed without anybody seeing it.
+//!
+//! The rules, each with the case that is easily got wrong:
+//!
+//! * A function's parameters, assignments, imports, captures and bare annotations are its locals,
+//!   in the whole of its body: a load before the assignment is an error, never the global.
+//! * A class body encloses nothing. Its methods do not see its names; it falls through to the
+//!   *global* for a name that it binds only later: `n = n` in a class reads the global `n`.
+//! * A comprehension is a function, but its first iterable is evaluated around it: in
+//!   `[a for a in a]` the last `a` is another one. `:=` in it binds around it.
+//! * Defaults, decorators and bases are evaluated around the function or class; bounds of type
+//!   parameters and bases of generic classes in a scope between.
+//! * `global` and `nonlocal` outweigh every binding of their scope; a `global` also holds for the
+//!   functions inside that only read the name.
+//! * An exception name, a `with` target, a pattern's capture and a deleted name are bindings.
+//! * Private names are mangled by the innermost class around, inside functions too.
+//!
+//! A binding can be renamed only where its scope is a function or comprehension and no list in
+//! [`crate::visible`] says that somebody may look. Being wrong here is being stale: two different
+//! programs would share one digest. So the default for everything unknown is to keep the name.
 
 mod build;
 mod uses;
@@ -135,7 +154,7 @@ impl Scopes {
     }
 
     /// Finds the binding of a mangled name, by the rules of the language: class bodies enclose
-    /// nothing but themselves and the type parameters directly in them.
+    /// nothing but themselves and, directly in them, expressions among type parameters.
     pub(crate) fn resolve(&self, from: ScopeId, name: &str) -> Resolved {
         let mut at = from;
         let mut sees_class = true;
@@ -153,7 +172,7 @@ impl Scopes {
                 // A class body that declares `nonlocal` and a function alike look further out.
                 Some(Held::Nonlocal) | None => {}
             }
-            sees_class = scope.kind == ScopeKind::TypeParameters;
+            sees_class = at == from && scope.kind == ScopeKind::TypeParameters;
             at = scope.parent;
         }
         Resolved::Free

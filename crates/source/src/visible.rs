@@ -1,5 +1,11 @@
 //! Who may look at what usually cannot be seen: docstrings, annotations, names of locals.
 //!
+//! Python lets anything look at anything, so leaving something out of a fingerprint is a claim that
+//! nobody looks. Most code does not; the exceptions have names. A decorator may read the signature
+//! (a validator, a dispatcher) or the docstring (a tool of a language model). A base class may
+//! make a schema or a prompt of the docstring. A data frame's `query`, an SQL engine over local
+//! frames or a model formula finds variables of its caller by name.
+//!
 //! The lists err on the side of seeing. A name that is missing from [`is_transparent`] costs a
 //! rerun after an annotation was edited; a wrong name in it could serve a stale value.
 
@@ -47,6 +53,7 @@ pub(crate) fn has_reader(decorators: &[&ast::Decorator]) -> bool {
     !decorators.iter().all(transparent)
 }
 
+/// Whether a decorator is known to look at nothing but the calls.
 fn is_transparent(path: &[String]) -> bool {
     const TRANSPARENT: [&str; 24] = [
         "abstractmethod",

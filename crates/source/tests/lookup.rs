@@ -207,3 +207,9 @@ fn nothing_is_a_module_too() {
         assert!(Module::parse(text).unwrap().assignment("x").is_none());
     }
 }
+
+#[test]
+fn a_module_may_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&Module::parse("").unwrap());
+}

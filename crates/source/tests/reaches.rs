@@ -94,7 +94,13 @@ const REACHED: &[(&str, &str)] = &[
         "def f(x):\n match x:\n  case Point(x=a) | Other(a): return a\n  case [b, *r]: return b, r\n  case {K.e: d, **m}: return d, m\n  case w: return w",
         "K.e Other Point",
     ),
+    ("class C:\n x = 1\n def f[T](self): return x", "x"),
+    (
+        "def f(x):\n class C:\n  y = 1\n  def m[T: y](self): return y\n return C",
+        "y",
+    ),
     ("def f(x): y: int; return y", ""),
+    ("def f(x): (y): int; return y", "y"),
     (
         "def f(x):\n class C(Base, metaclass=Meta):\n  a = 1\n  b = a\n  c: Kind = d\n  def m(self): return a\n return C",
         "Base Kind Meta a d",

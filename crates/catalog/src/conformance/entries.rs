@@ -6,8 +6,7 @@ use super::{
     HOUR, Make, WORKS, blob, by_id, by_operation, entry, find, hit, key, let_time_pass, miss, only,
     put, scope, take,
 };
-use crate::entry::{Claim, Committed, Found, Origin, Request, Scope, Selector, Why};
-use crate::run::RunId;
+use crate::entry::{Claim, Committed, Found, Origin, Request, RunId, Scope, Selector, Why};
 
 /// A committed entry is found, alone and among others, with all that was given.
 pub fn finds_what_was_committed(make: Make<'_>) {

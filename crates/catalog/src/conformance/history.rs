@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Make, WORKS, entry, key, scope};
 use crate::entry::EntryId;
-use crate::run::{NewRun, Node, RunFilter, RunId, RunStatus};
+use crate::entry::RunId;
+use crate::run::{NewRun, Node, RunFilter, RunStatus};
 
 /// Runs are listed with what became of their nodes.
 pub fn keeps_runs(make: Make<'_>) {

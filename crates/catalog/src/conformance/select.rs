@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::{HOUR, Make, WORKS, by_id, by_operation, entry, key, let_time_pass, only, put, scope};
-use crate::entry::{EntryId, Selector, Usage};
-use crate::run::RunId;
+use crate::entry::{EntryId, RunId, Selector, Usage};
 
 /// Every field of a selector narrows the selection.
 pub fn selects_entries(make: Make<'_>) {

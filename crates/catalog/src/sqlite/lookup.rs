@@ -8,9 +8,8 @@ use thrifty_key::Key;
 
 use super::Sqlite;
 use super::seal::{COLUMNS, Sealed, WIDTH};
-use crate::entry::{EntryId, Found, Hit, Request, Scope, Slot, Time, Why};
+use crate::entry::{EntryId, Found, Hit, Request, RunId, Scope, Slot, Time, Why};
 use crate::error::CatalogError;
-use crate::run::RunId;
 
 /// The query for one key: sealed columns first, then the number.
 pub(super) fn by_key() -> &'static str {
@@ -150,7 +149,7 @@ fn is_too_old(hit: &Hit, max_age: Option<Duration>, now: Time) -> bool {
 }
 
 /// The number of the last invalidation or replacement anywhere.
-fn epoch(conn: &Connection) -> Result<i64> {
+pub(super) fn epoch(conn: &Connection) -> Result<i64> {
     conn.prepare_cached("SELECT epoch FROM meta")?
         .query_row([], |row| row.get(0))
 }

@@ -39,10 +39,10 @@ use self::signal::Signal;
 use crate::contract::Catalog;
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    Scope, Selector, Time, Usage,
+    RunId, Scope, Selector, Slot, Time, Usage,
 };
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What a catalog is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +171,11 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Catalog for Sqlite {
+    fn slot(&self, _: &Scope, _: &Key) -> Result<Slot, CatalogError> {
+        // The epoch is one for the whole catalog.
+        self.read(lookup::epoch).map(|epoch| Slot { epoch })
+    }
+
     fn now(&self) -> Result<Time, CatalogError> {
         Ok(self.ratchet.now())
     }

@@ -1,5 +1,6 @@
 //! Opening: what can be wrong with the file and the place it is in.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,14 +16,18 @@ use crate::error::CatalogError;
 /// Statements kept prepared by each connection; more than there are in this crate.
 const STATEMENTS: usize = 96;
 
+/// Pages in the log before it is written back, at 4 KiB each. Writing back costs a sync, and a page
+/// changed by many commits is written once.
+const LOG_PAGES: i64 = 4000;
+
 /// A connection for writing; makes the catalog if there is none.
 pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     check_place(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
-    let made = prepare(&conn).map_err(|error| fault(path, &error))?;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
+    let made = prepare(&mut conn).map_err(|error| fault(path, &error))?;
     accept(path, made)?;
     if conn
         .is_readonly("main")
@@ -59,24 +64,39 @@ pub(super) fn reader(path: &Path) -> Result<(Connection, bool), CatalogError> {
 /// A catalog in memory.
 pub(super) fn memory() -> Result<Connection, CatalogError> {
     let path = Path::new(":memory:");
-    let conn = Connection::open_in_memory().map_err(|error| fault(path, &error))?;
-    prepare(&conn).map_err(|error| fault(path, &error))?;
+    let mut conn = Connection::open_in_memory().map_err(|error| fault(path, &error))?;
+    prepare(&mut conn).map_err(|error| fault(path, &error))?;
     Ok(conn)
 }
 
-fn checked(conn: Connection) -> Result<(Connection, Made), Error> {
-    configure(&conn)?;
+fn checked(mut conn: Connection) -> Result<(Connection, Made), Error> {
+    configure(&mut conn)?;
     let made = inspect(&conn)?;
     Ok((conn, made))
 }
 
-fn configure(conn: &Connection) -> Result<(), Error> {
-    conn.busy_timeout(PATIENCE)?;
+fn configure(conn: &mut Connection) -> Result<(), Error> {
+    conn.busy_handler(Some(wait))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.pragma_update(None, "cache_size", -8192)
 }
 
-fn prepare(conn: &Connection) -> Result<Made, Error> {
+/// Waits for others to let go of the database; `false` when patience ends. SQLite's own handler
+/// soon sleeps for 100 ms at a time, and among many writers some then wait for seconds: looking
+/// again every millisecond, nobody is overtaken that often.
+fn wait(attempt: i32) -> bool {
+    thread_local! {
+        static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    let began = BEGAN.get().filter(|_| attempt > 0).unwrap_or(now);
+    BEGAN.set(Some(began));
+    let pause = if attempt < 10 { 100 } else { 1000 };
+    thread::sleep(Duration::from_micros(pause));
+    now.duration_since(began) < PATIENCE
+}
+
+fn prepare(conn: &mut Connection) -> Result<Made, Error> {
     configure(conn)?;
     let made = inspect(conn)?;
     if matches!(made, Made::Newer(_) | Made::Foreign) {
@@ -87,6 +107,7 @@ fn prepare(conn: &Connection) -> Result<Made, Error> {
     }
     keep_log(conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if made == Made::Empty {
         create(conn)
     } else {

@@ -8,9 +8,9 @@ use thrifty_key::{Digest, Ingredients};
 use super::Sqlite;
 use super::lookup::{column, nanos};
 use super::write::Write;
-use crate::entry::{EntryId, Scope};
+use crate::entry::{EntryId, RunId, Scope};
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunId, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// Letters of a run's id: none looks like another.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

@@ -10,9 +10,8 @@ use super::Sqlite;
 use super::commit::tail;
 use super::lookup::{millis, nanos};
 use super::seal::{COLUMNS, Sealed, WIDTH, parts_digest};
-use crate::entry::{BlobRef, Entry, EntryId, Origin, Scope, Selector, Time};
+use crate::entry::{BlobRef, Entry, EntryId, Origin, RunId, Scope, Selector, Time};
 use crate::error::CatalogError;
-use crate::run::RunId;
 
 /// Conditions on `entry` and `usage`, joined by `AND`, and what they bind.
 #[derive(Default)]

@@ -33,11 +33,29 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let Arguments { run, node, json } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
-    let (run, nodes, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
-    let explanation = explain(catalog, &run, wanted.as_deref())?;
     if json {
-        return console.json(&Answer::of(&explanation));
+        let (run, _, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
+        return console.json(&Answer::of(&explain(catalog, &run, wanted.as_deref())?));
     }
+    write(
+        catalog,
+        cache.scope(),
+        run.as_deref(),
+        node.as_deref(),
+        console,
+    )
+}
+
+/// Writes the explanation for people.
+pub(crate) fn write(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    run: Option<&str>,
+    node: Option<&str>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let (run, nodes, wanted) = chosen(catalog, scope, run, node)?;
+    let explanation = explain(catalog, &run, wanted.as_deref())?;
     let id = console.paint(Paint::Bold, &run.id.0);
     console.line(&format!(
         "{id}  {}  {}",
@@ -54,13 +72,15 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         .try_for_each(|explained| show(explained, &run, console))
 }
 
-/// The run and the numbers of the nodes that are meant; `None` for all that ran.
+/// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
+type Chosen = (Run, Vec<Node>, Option<Vec<u32>>);
+
 fn chosen(
     catalog: &dyn Catalog,
     scope: &Scope,
     first: Option<&str>,
     second: Option<&str>,
-) -> Result<(Run, Vec<Node>, Option<Vec<u32>>), Failure> {
+) -> Result<Chosen, Failure> {
     let (run, node) = match (first, second) {
         (Some(run), Some(node)) => (choose::run(catalog, scope, run)?, Some(node)),
         (None | Some("last"), _) => (choose::newest(catalog, scope)?, None),

@@ -6,9 +6,9 @@ use thrifty_catalog::{
     Catalog, CatalogError, Entry, EntryId, Node, Run, RunFilter, RunId, Selector, Time,
 };
 use thrifty_key::explain::{Difference, nearest};
-use thrifty_key::{Digest, Ingredients};
+use thrifty_key::{Digest, Ingredients, Key};
 
-use super::{Against, is_hit};
+use super::{Against, has_run, is_hit};
 
 /// How many earlier entries of one operation are compared, most recent first.
 const ENTRIES: usize = 300;
@@ -36,23 +36,34 @@ impl Earlier {
         }
     }
 
-    /// Why a call with the same key did not answer.
+    /// Why it did not answer a call with the same key.
     pub(super) fn absence(&self) -> &'static str {
-        match self.outcome.as_deref() {
-            Some("failed") => "it failed before, and failures are not kept",
-            Some("computed-not-stored" | "fenced" | "uncached") => {
-                "its earlier result was not stored"
-            }
-            Some(_) => "its earlier result was invalidated or collected since",
-            None => "its earlier result was there and was not used",
-        }
+        let kept = "its earlier result was there and was not used";
+        self.outcome.as_deref().map_or(kept, absence)
     }
+}
+
+/// Why an earlier call of this outcome did not answer a call with the same key.
+fn absence(outcome: &str) -> &'static str {
+    match outcome {
+        "failed" => "it failed before, and failures are not kept",
+        "computed-not-stored" | "fenced" | "uncached" => "its earlier result was not stored",
+        _ => "its earlier result was invalidated or collected since",
+    }
+}
+
+/// An earlier call with the same key, of which nothing but the history is left.
+pub(super) struct Seen {
+    pub(super) against: Against,
+    pub(super) absence: &'static str,
 }
 
 /// The ingredients of the nodes to be explained, and the earlier calls of their operations.
 pub(super) struct History {
     own: BTreeMap<u32, Ingredients>,
     earlier: BTreeMap<String, Vec<Earlier>>,
+    seen: BTreeMap<Key, Seen>,
+    operations_seen: BTreeSet<String>,
     run: RunId,
 }
 
@@ -66,6 +77,8 @@ impl History {
         let mut history = Self {
             own: own_ingredients(catalog, run, nodes)?,
             earlier: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            operations_seen: BTreeSet::new(),
             run: run.id.clone(),
         };
         for operation in &operations {
@@ -74,10 +87,41 @@ impl History {
         }
         for earlier in earlier_runs(catalog, run)? {
             for node in catalog.nodes(&earlier.id)? {
+                history.see(&earlier.id, &node);
                 history.add_unstored(&earlier.id, node);
             }
         }
         Ok(history)
+    }
+
+    /// Remembers that this was called; the most recent run comes first.
+    fn see(&mut self, run: &RunId, node: &Node) {
+        if !has_run(node) && !is_hit(&node.outcome) {
+            return;
+        }
+        self.operations_seen.insert(node.operation.clone());
+        if let Some(key) = node.key {
+            let against = Against {
+                run: Some(run.clone()),
+                node: node.number,
+                at: node.at,
+            };
+            let seen = Seen {
+                against,
+                absence: absence(&node.outcome),
+            };
+            self.seen.entry(key).or_insert(seen);
+        }
+    }
+
+    /// The newest call with the same key in an earlier run.
+    pub(super) fn seen(&self, node: &Node) -> Option<&Seen> {
+        self.seen.get(&node.key?)
+    }
+
+    /// Whether an earlier run called the operation.
+    pub(super) fn has_seen(&self, operation: &str) -> bool {
+        self.operations_seen.contains(operation)
     }
 
     /// Keeps a node of an earlier run that no entry is left of.

@@ -5,6 +5,7 @@ use ruff_python_ast::{self as ast, Expr};
 use super::{Encoder, Tag, tag};
 
 impl Encoder<'_> {
+    /// One expression. Whether it is read, bound or deleted follows from where it stands.
     pub(super) fn expression(&mut self, expression: &Expr) {
         match expression {
             Expr::Name(one) => self.name(&one.id),
@@ -40,6 +41,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// Operators.
     fn operation(&mut self, expression: &Expr) {
         match expression {
             Expr::BoolOp(one) => {
@@ -81,6 +83,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// Displays of containers, and access to their items.
     fn collection(&mut self, expression: &Expr) {
         match expression {
             Expr::Dict(one) => {
@@ -121,6 +124,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// What makes a coroutine or generator stop.
     fn suspension(&mut self, expression: &Expr) {
         match expression {
             Expr::Await(one) => {
@@ -139,6 +143,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// Comprehensions by kind.
     fn comprehension(&mut self, expression: &Expr) {
         match expression {
             Expr::ListComp(one) => {

@@ -8,6 +8,7 @@ use crate::scope::ScopeId;
 use crate::visible;
 
 impl Encoder<'_> {
+    /// A function; everything but its body and parameter names is evaluated around it.
     pub(super) fn function(&mut self, function: &ast::StmtFunctionDef) {
         self.tag(Tag::Function);
         self.flag(function.is_async);
@@ -29,6 +30,7 @@ impl Encoder<'_> {
         });
     }
 
+    /// A lambda: parameters and one expression.
     pub(super) fn lambda(&mut self, lambda: &ast::ExprLambda) {
         self.tag(Tag::Lambda);
         let body = self.scopes.opened_by(lambda, self.scope);
@@ -42,6 +44,7 @@ impl Encoder<'_> {
         self.at(body, |encoder| encoder.expression(&lambda.body));
     }
 
+    /// A class with its whole body.
     pub(super) fn class(&mut self, class: &ast::StmtClassDef) {
         self.tag(Tag::Class);
         self.member(&class.name);
@@ -52,7 +55,11 @@ impl Encoder<'_> {
         });
         let read = visible::class_shows_docstring(class);
         self.with_type_parameters(class.type_params.as_deref(), |encoder| {
-            encoder.optional(class.arguments.as_deref(), Self::arguments);
+            let written = class
+                .arguments
+                .as_deref()
+                .filter(|arguments| !arguments.is_empty());
+            encoder.optional(written, Self::arguments);
             encoder.inside(class, |encoder| {
                 encoder.docstring(&class.body, read);
                 encoder.body(&class.body);
@@ -93,6 +100,7 @@ impl Encoder<'_> {
         });
     }
 
+    /// A list of type parameters, empty if there are none, and what sees them.
     pub(super) fn with_type_parameters(
         &mut self,
         parameters: Option<&ast::TypeParams>,
@@ -108,6 +116,7 @@ impl Encoder<'_> {
         });
     }
 
+    /// One type parameter; its name is kept, for objects show it.
     fn type_parameter(&mut self, parameter: &ast::TypeParam) {
         self.tag(match parameter {
             ast::TypeParam::TypeVar(_) => Tag::TypeVariable,
@@ -128,6 +137,7 @@ impl Encoder<'_> {
         self.optional(text, Self::string);
     }
 
+    /// Arguments by position, then by keyword: the order in which they are evaluated.
     pub(super) fn arguments(&mut self, arguments: &ast::Arguments) {
         self.expressions(&arguments.args);
         self.list(&arguments.keywords, |encoder, keyword| {

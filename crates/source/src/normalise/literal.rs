@@ -9,6 +9,7 @@ use super::{Encoder, Tag};
 const MAX_DECIMAL_DIGITS: usize = 4_300;
 
 impl Encoder<'_> {
+    /// One constant, or text with fields.
     pub(super) fn literal(&mut self, expression: &Expr) {
         match expression {
             Expr::StringLiteral(one) => self.string(one),
@@ -42,17 +43,18 @@ impl Encoder<'_> {
 
     /// A text by value. A lone surrogate has no place in the parser's texts, which hold U+FFFD for
     /// all of them: there the spelling decides.
-    fn characters(&mut self, text: &str, spelled: TextRange) {
-        if text.contains('\u{fffd}') {
+    fn characters(&mut self, text: &str, range: TextRange) {
+        let spelling = &self.source[range];
+        if text.contains('\u{fffd}') && escapes_surrogate(spelling) {
             self.tag(Tag::SpelledText);
-            let source = self.source;
-            self.text(&source[spelled]);
+            self.text(spelling);
         } else {
             self.tag(Tag::Text);
         }
         self.text(text);
     }
 
+    /// A number by type and value.
     fn number(&mut self, number: &Number) {
         match number {
             Number::Int(value) => match value.as_u64() {
@@ -195,6 +197,12 @@ impl<'a> Piece<'a> {
             Self::Filled(one) => one.range,
         }
     }
+}
+
+/// Whether a literal may hold an escape of U+D800 to U+DFFF.
+fn escapes_surrogate(spelling: &str) -> bool {
+    let spelling = spelling.to_ascii_lowercase();
+    spelling.contains("\\ud") || spelling.contains("\\u0000d")
 }
 
 /// Big-endian bytes of a decimal number.

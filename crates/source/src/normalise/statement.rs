@@ -30,6 +30,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// One statement. `pass` never comes here.
     pub(super) fn statement(&mut self, statement: &Stmt) {
         match statement {
             Stmt::FunctionDef(one) => self.function(one),
@@ -46,6 +47,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// Statements without a body.
     fn simple(&mut self, statement: &Stmt) {
         match statement {
             Stmt::Return(one) => {
@@ -128,6 +130,7 @@ impl Encoder<'_> {
         });
     }
 
+    /// Loops and conditions.
     fn branching(&mut self, statement: &Stmt) {
         match statement {
             Stmt::For(one) => {
@@ -177,6 +180,7 @@ impl Encoder<'_> {
         (conditions, otherwise)
     }
 
+    /// `with`, `match` and `try`.
     fn guarding(&mut self, statement: &Stmt) {
         match statement {
             Stmt::With(one) => {
@@ -209,6 +213,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// `except type as name`.
     fn handler(&mut self, handler: &ast::ExceptHandler) {
         let ast::ExceptHandler::ExceptHandler(handler) = handler;
         self.optional_expression(handler.type_.as_deref());

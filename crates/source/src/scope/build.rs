@@ -1,4 +1,12 @@
 //! One reading of a definition: scopes, bindings and uses.
+//!
+//! Nothing is resolved while reading, for what is read later may change what a name means: an
+//! assignment at the end of a function makes the name local at its beginning, and a `nonlocal` in
+//! an inner function may rebind a function whose calls looked harmless. The reading collects; the
+//! answers are worked out once, when it ends.
+//!
+//! The order of reading decides one thing alone: whether a class body has surely bound a name
+//! before it reads it. It never enters a digest.
 
 mod calls;
 mod definitions;
@@ -107,14 +115,17 @@ impl<'p> Builder<'p> {
         scope
     }
 
+    /// A name as stored from inside the current scope.
     fn mangled(&self, name: &str) -> String {
         mangle(name, self.scopes.scopes[self.current].class.as_deref())
     }
 
+    /// Binds a name in the current scope.
     fn bind(&mut self, name: &str, at: TextSize, traits: Traits) {
         self.bind_in(self.current, name, at, traits);
     }
 
+    /// Binds a name in another scope, as `:=` in a comprehension does. The use is recorded here.
     fn bind_in(&mut self, scope: ScopeId, name: &str, at: TextSize, traits: Traits) {
         let name = self.mangled(name);
         self.record(vec![name.clone()], Role::Store, at);
@@ -148,6 +159,7 @@ impl<'p> Builder<'p> {
         binding
     }
 
+    /// `global` and `nonlocal`.
     fn declare(&mut self, names: &[ast::Identifier], held: Held) {
         for name in names {
             let mangled = self.mangled(name);
@@ -156,6 +168,7 @@ impl<'p> Builder<'p> {
         }
     }
 
+    /// Notes a use of a path of mangled names.
     fn record(&mut self, path: Vec<String>, role: Role, at: TextSize) {
         let scope = self.current;
         let bound = self.scopes.scopes[scope].names.get(&path[0]);
@@ -190,6 +203,8 @@ impl<'p> Builder<'p> {
         self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
     }
 
+    /// `target: annotation = value`. Only a class keeps the annotation, and only a simple name
+    /// without value becomes local unbound.
     fn annotated(&mut self, statement: &ast::StmtAnnAssign) {
         if let Some(value) = &statement.value {
             self.visit_expr(value);
@@ -197,13 +212,16 @@ impl<'p> Builder<'p> {
         if self.scopes.kind(self.current) == ScopeKind::Class {
             self.visit_expr(&statement.annotation);
         }
-        if statement.value.is_some() || !statement.target.is_name_expr() {
+        let bare_name = statement.value.is_none() && statement.target.is_name_expr();
+        if !bare_name {
             return self.visit_expr(&statement.target);
         }
-        // It makes the name local and binds nothing, so a load may still fall through.
-        self.blocks += 1;
-        self.visit_expr(&statement.target);
-        self.blocks -= 1;
+        if statement.simple {
+            // It makes the name local and binds nothing, so a load may still fall through.
+            self.blocks += 1;
+            self.visit_expr(&statement.target);
+            self.blocks -= 1;
+        }
     }
 
     /// The first iterable belongs to the scope around; everything else is inside.
@@ -249,6 +267,7 @@ impl<'p> Builder<'p> {
         self.blocks -= 1;
     }
 
+    /// Words of a text that is handed to a function, which may look them up as names.
     fn text(&mut self, text: &str) {
         if self.arguments > 0 {
             let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -257,6 +276,7 @@ impl<'p> Builder<'p> {
         }
     }
 
+    /// The name bound by a pattern or an exception handler.
     fn capture(&mut self, name: Option<&ast::Identifier>) {
         if let Some(name) = name {
             self.bind(name, name.start(), Traits::default());

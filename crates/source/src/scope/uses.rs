@@ -1,4 +1,9 @@
 //! What the uses of names amount to: references, escapes, places that cannot be followed.
+//!
+//! A use leads out of the definition if its name is free, if it is bound by an import (whose target
+//! is outside), or if it stands in a class body that may fall through to the global. Reporting one
+//! reference too many costs a look at a global that does not matter; one too few would lose a
+//! dependency.
 
 use std::collections::BTreeSet;
 
@@ -58,6 +63,7 @@ impl Scopes {
         }
     }
 
+    /// Counts a use towards whether its binding is bound once and only called by position.
     fn count(&mut self, one: &Use) {
         let Resolved::Local(owner) = self.resolve(one.scope, &one.path[0]) else {
             return;
@@ -82,6 +88,7 @@ impl Scopes {
             .collect()
     }
 
+    /// Whether the use reaches something that is not the definition's own.
     fn leads_out(&self, one: &Use) -> bool {
         let name = &one.path[0];
         if one.scope == OUTSIDE && one.role == Role::Store {
@@ -131,6 +138,7 @@ impl Scopes {
     }
 }
 
+/// What a free path hides, if it is one of the builtins that find things by name.
 fn kind_of(path: &[String]) -> Option<OpaqueKind> {
     let name = match path {
         [name] => name.as_str(),

@@ -11,6 +11,7 @@ use crate::definition::OpaqueKind;
 use crate::visible;
 
 impl Builder<'_> {
+    /// A chain of attributes: one path if it begins with a name.
     pub(super) fn attribute(&mut self, attribute: &ast::ExprAttribute, expression: &Expr) {
         self.notice(&attribute.attr);
         let Some(path) = visible::dotted_path(expression) else {
@@ -24,6 +25,7 @@ impl Builder<'_> {
         self.record(path, Role::Load, attribute.start());
     }
 
+    /// A call: how the function is used, what it looks at, and its arguments.
     pub(super) fn call(&mut self, call: &ast::ExprCall) {
         let arguments = &call.arguments;
         match &*call.func {
@@ -96,6 +98,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Notes a lambda that is called by position, if the callee proves to be the builtin.
     fn positional_lambda(&mut self, lambda: &Expr, callee: Option<(ScopeId, String)>) {
         let Expr::Lambda(node) = lambda else { return };
         let lambda = self.scopes.opened_by(node, OUTSIDE);

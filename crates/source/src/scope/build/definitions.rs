@@ -9,6 +9,7 @@ use super::{Builder, Traits};
 use crate::visible;
 
 impl Builder<'_> {
+    /// A function. Its name is bound last, as when it runs; defaults are read around it.
     pub(super) fn function(&mut self, function: &ast::StmtFunctionDef) {
         let decorators = visible::decorators(&function.decorator_list, self.ignore);
         for one in &decorators {
@@ -49,6 +50,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Reads inside the scope of type parameters, if there are any.
     pub(super) fn with_type_parameters(
         &mut self,
         parameters: Option<&ast::TypeParams>,
@@ -74,6 +76,7 @@ impl Builder<'_> {
         });
     }
 
+    /// A class. Decorators are read around it, bases where type parameters are seen.
     pub(super) fn class(&mut self, class: &ast::StmtClassDef) {
         for one in visible::decorators(&class.decorator_list, self.ignore) {
             self.visit_expr(&one.expression);
@@ -108,6 +111,7 @@ impl Builder<'_> {
         }
     }
 
+    /// A lambda.
     pub(super) fn lambda(&mut self, lambda: &ast::ExprLambda) {
         if let Some(parameters) = lambda.parameters.as_deref() {
             self.defaults(parameters);
@@ -120,6 +124,7 @@ impl Builder<'_> {
         });
     }
 
+    /// Defaults of parameters, evaluated around the function.
     fn defaults(&mut self, parameters: &ast::Parameters) {
         for default in parameters
             .iter_non_variadic_params()
@@ -129,6 +134,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Parameters are locals whose names callers may use.
     fn bind_parameters(&mut self, parameters: &ast::Parameters) {
         for one in parameters {
             let traits = Traits {

@@ -7,6 +7,7 @@ use super::{Builder, Traits};
 use crate::definition::{LocalImport, OpaqueKind};
 
 impl Builder<'_> {
+    /// `import a.b, c as d`.
     pub(super) fn import(&mut self, statement: &ast::StmtImport) {
         for alias in &statement.names {
             let module = alias.name.as_str();
@@ -34,6 +35,7 @@ impl Builder<'_> {
         }
     }
 
+    /// `from .m import a as b`.
     pub(super) fn import_from(&mut self, statement: &ast::StmtImportFrom) {
         let module = statement.module.as_ref().map(ToString::to_string);
         for alias in &statement.names {

@@ -1,0 +1,329 @@
+//! What goes, what stays, and in which order it is safe.
+
+#![allow(clippy::unwrap_used)]
+
+mod past;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use past::{commit, new_entry};
+use proptest::prelude::*;
+use thrifty_engine::catalog::{
+    BlobRef, Catalog, Clock, EntryId, NewEntry, Selector, Sqlite, Time, Usage,
+};
+use thrifty_engine::evict::{Collected, GRACE, Goal, Victim, collect, plan};
+use thrifty_engine::store::memory::Memory;
+use thrifty_engine::store::{BlobName, Blobs};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A clock that the test moves.
+#[derive(Default)]
+struct Moved(AtomicI64);
+
+impl Moved {
+    fn pass(&self, time: Duration) {
+        self.0
+            .fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Moved {
+    fn wall(&self) -> Time {
+        1_700_000_000_000 + self.0.load(Ordering::SeqCst)
+    }
+
+    fn steady(&self) -> Time {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct World {
+    clock: Arc<Moved>,
+    catalog: Sqlite,
+    blobs: Memory,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(Moved::default());
+        let catalog = Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap();
+        Self {
+            clock,
+            catalog,
+            blobs: Memory::new(),
+        }
+    }
+
+    fn upload(&self, bytes: &[u8]) -> BlobRef {
+        let BlobName {
+            digest,
+            generation,
+            length,
+        } = self.blobs.put(&[bytes]).unwrap();
+        BlobRef {
+            digest,
+            generation,
+            length,
+        }
+    }
+
+    fn entry(&self, input: &str, cost: Duration, blobs: Vec<BlobRef>) -> EntryId {
+        commit(
+            &self.catalog,
+            &NewEntry {
+                cost,
+                ..new_entry("f", input, blobs)
+            },
+        )
+    }
+
+    /// Plans for a budget, or an age, and names the inputs of the victims.
+    fn victims(&self, goal: Goal) -> Vec<EntryId> {
+        plan(&self.catalog, &goal)
+            .unwrap()
+            .iter()
+            .map(|victim| victim.id)
+            .collect()
+    }
+
+    fn plan(&self, ids: &[EntryId]) -> Vec<Victim> {
+        let all = plan(
+            &self.catalog,
+            &Goal {
+                budget: Some(0),
+                ..Goal::default()
+            },
+        )
+        .unwrap();
+        all.into_iter()
+            .filter(|victim| ids.contains(&victim.id))
+            .collect()
+    }
+
+    fn collect(&self, victims: &[Victim], dry_run: bool) -> Collected {
+        collect(&self.catalog, &self.blobs, victims, GRACE, dry_run).unwrap()
+    }
+
+    fn is_there(&self, blob: &BlobRef) -> bool {
+        let BlobRef {
+            digest,
+            generation,
+            length,
+        } = *blob;
+        self.blobs
+            .open(&BlobName {
+                digest,
+                generation,
+                length,
+            })
+            .is_ok()
+    }
+
+    fn entries(&self) -> usize {
+        self.catalog
+            .entries(None, &Selector::default(), 1_000)
+            .unwrap()
+            .len()
+    }
+}
+
+#[test]
+fn without_a_goal_nothing_goes_but_what_has_expired() {
+    let world = World::new();
+    world.entry("stays", HOUR, vec![]);
+    let expiring = NewEntry {
+        expires_in: Some(HOUR),
+        ..new_entry("f", "goes", vec![])
+    };
+    let expiring = commit(&world.catalog, &expiring);
+    assert_eq!(world.victims(Goal::default()), []);
+    world.clock.pass(2 * HOUR);
+    assert_eq!(world.victims(Goal::default()), [expiring]);
+}
+
+#[test]
+fn age_counts_from_the_commit_and_idleness_from_the_last_use() {
+    let world = World::new();
+    let [old, used] = ["old", "used"].map(|input| world.entry(input, HOUR, vec![]));
+    world.clock.pass(10 * DAY);
+    let new = world.entry("new", HOUR, vec![]);
+    world.catalog.touch(&[(used, Usage { hits: 1 })]).unwrap();
+    let older = Goal {
+        older_than: Some(5 * DAY),
+        ..Goal::default()
+    };
+    let unused = Goal {
+        unused_for: Some(5 * DAY),
+        ..Goal::default()
+    };
+    let mut gone = world.victims(older);
+    gone.sort();
+    assert_eq!(gone, [old, used]);
+    assert_eq!(world.victims(unused), [old]);
+    assert!(!world.victims(older).contains(&new));
+}
+
+#[test]
+fn beyond_the_budget_goes_first_what_saves_least_for_its_bytes() {
+    let world = World::new();
+    let big = vec![0; 10_000];
+    let cheap = world.entry("cheap", Duration::from_secs(1), vec![world.upload(&big)]);
+    let dear = world.entry(
+        "dear",
+        HOUR,
+        vec![world.upload(&[&big[1..], b"x"].concat())],
+    );
+    let small = world.entry(
+        "small",
+        Duration::from_secs(1),
+        vec![world.upload(b"small")],
+    );
+    let order = |budget| {
+        world.victims(Goal {
+            budget: Some(budget),
+            ..Goal::default()
+        })
+    };
+    assert_eq!(order(u64::MAX), []);
+    assert_eq!(order(12_000), [cheap]);
+    assert_eq!(order(0), [cheap, small, dear]);
+}
+
+#[test]
+fn of_two_alike_the_one_used_lately_and_often_stays() {
+    let world = World::new();
+    let [idle, recent] = ["1", "2"].map(|input| world.entry(input, HOUR, vec![]));
+    world.clock.pass(28 * DAY);
+    world.catalog.touch(&[(recent, Usage { hits: 1 })]).unwrap();
+    let all = world.victims(Goal {
+        budget: Some(0),
+        ..Goal::default()
+    });
+    assert_eq!(all, [idle, recent]);
+}
+
+#[test]
+fn a_collection_removes_the_entry_and_after_its_grace_the_bytes() {
+    let world = World::new();
+    let blob = world.upload(b"bytes");
+    let id = world.entry("1", HOUR, vec![blob]);
+    let first = world.collect(&world.plan(&[id]), false);
+    assert_eq!((first.entries, first.blobs, first.waiting), (1, 0, 5));
+    assert!(
+        world.is_there(&blob),
+        "a reader may have looked it up a moment ago"
+    );
+    world.clock.pass(2 * GRACE);
+    let second = world.collect(&[], false);
+    assert_eq!(
+        (second.entries, second.blobs, second.bytes, second.waiting),
+        (0, 1, 5, 0)
+    );
+    assert!(!world.is_there(&blob));
+    assert_eq!(world.collect(&[], false), Collected::default());
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_tells_what_would_go() {
+    let world = World::new();
+    let blob = world.upload(b"bytes");
+    let id = world.entry("1", HOUR, vec![blob]);
+    let victims = world.plan(&[id]);
+    let told = world.collect(&victims, true);
+    assert_eq!((told.entries, told.blobs, told.waiting), (1, 0, 5));
+    world.clock.pass(2 * GRACE);
+    world.collect(&victims, true);
+    assert_eq!((world.entries(), world.is_there(&blob)), (1, true));
+}
+
+#[test]
+fn a_blob_that_another_entry_needs_survives() {
+    let world = World::new();
+    let blob = world.upload(b"shared");
+    let goes = world.entry("1", HOUR, vec![blob]);
+    world.entry("2", HOUR, vec![blob]);
+    world.collect(&world.plan(&[goes]), false);
+    world.clock.pass(2 * GRACE);
+    assert_eq!(world.collect(&[], false), Collected::default());
+    assert!(world.is_there(&blob));
+}
+
+#[test]
+fn a_pinned_blob_survives_its_grace() {
+    let world = World::new();
+    let blob = world.upload(b"wanted");
+    let id = world.entry("1", HOUR, vec![blob]);
+    world.collect(&world.plan(&[id]), false);
+    assert_eq!(
+        world.catalog.find_blob(&blob.digest, 10 * DAY).unwrap(),
+        Some(blob)
+    );
+    world.clock.pass(5 * DAY);
+    assert_eq!(world.collect(&[], false).blobs, 0);
+    world.entry("2", HOUR, vec![blob]);
+    world.clock.pass(10 * DAY);
+    assert_eq!(world.collect(&[], false).blobs, 0);
+    assert!(world.is_there(&blob));
+}
+
+#[test]
+fn what_no_row_knows_goes_after_its_grace_and_not_before() {
+    let world = World::new();
+    let orphan = world.upload(b"orphan");
+    assert_eq!(world.collect(&[], false).blobs, 0);
+    assert!(
+        world.is_there(&orphan),
+        "its entry may be about to be committed"
+    );
+    // The store has the machine's clock: no grace stands for the time that cannot pass here.
+    let known = world.upload(b"known");
+    world.entry("1", HOUR, vec![known]);
+    let told = collect(&world.catalog, &world.blobs, &[], Duration::ZERO, false).unwrap();
+    assert_eq!((told.blobs, told.bytes), (1, 6));
+    assert_eq!(
+        (world.is_there(&orphan), world.is_there(&known)),
+        (false, true)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the entries share: what is left fits the budget, and no less was removed than
+    /// needed.
+    #[test]
+    fn a_plan_fits_the_budget_and_takes_no_entry_too_many(
+        entries in prop::collection::vec((1_u64..100, prop::collection::vec(0_usize..6, 0..4)), 1..12),
+        budget in 0_u64..4_000,
+    ) {
+        let world = World::new();
+        let blobs: Vec<_> = (0..6_usize).map(|n| world.upload(&vec![n as u8; 300 * n + 1])).collect();
+        for (number, (cost, needs)) in entries.iter().enumerate() {
+            let mut needs: Vec<_> = needs.iter().map(|n| blobs[*n]).collect();
+            needs.sort();
+            needs.dedup();
+            world.entry(&number.to_string(), Duration::from_secs(*cost), needs);
+        }
+        let held = |gone: &[EntryId]| {
+            let all = world.catalog.entries(None, &Selector::default(), 100).unwrap();
+            let left = all.iter().filter(|entry| !gone.contains(&entry.id));
+            let mut shared: Vec<_> = left.clone().flat_map(|entry| entry.blobs.clone()).collect();
+            let own = left.map(|entry| {
+                entry.size - entry.blobs.iter().map(|blob| blob.length).sum::<u64>()
+            });
+            let own: u64 = own.sum();
+            shared.sort();
+            shared.dedup();
+            own + shared.iter().map(|blob| blob.length).sum::<u64>()
+        };
+        let gone = world.victims(Goal { budget: Some(budget), ..Goal::default() });
+        prop_assert!(held(&gone) <= budget);
+        if let Some((_, fewer)) = gone.split_last() {
+            prop_assert!(held(fewer) > budget);
+        }
+    }
+}

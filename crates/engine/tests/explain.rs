@@ -1,0 +1,428 @@
+//! Every reason a node can have, told from a past made by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod past;
+
+use past::{Past, digest, made_of, scope};
+use thrifty_engine::catalog::{Catalog, Node, RunStatus, Selector, Sqlite};
+use thrifty_engine::explain::{Explained, HIDDEN, Reason, Upstream, explain};
+use thrifty_engine::key::{Ingredients, Kind, Preview};
+
+const CODE: Kind = Kind::Code;
+const INPUTS: Kind = Kind::Inputs;
+
+fn catalog() -> Sqlite {
+    Sqlite::in_memory().unwrap()
+}
+
+fn explained(run: &Past<'_>) -> Vec<Explained> {
+    explain(run.catalog, &run.run(), None).unwrap().nodes
+}
+
+fn only(run: &Past<'_>) -> Explained {
+    let mut all = explained(run);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+/// A run in which `clean` and, on its output, `train` ran.
+fn cascade<'a>(
+    catalog: &'a Sqlite,
+    limit: &str,
+    frame: &str,
+    rate: &str,
+    stored: bool,
+) -> Past<'a> {
+    let run = Past::begin(catalog, "experiment");
+    run.computed(7, "m.clean", &[(CODE, "m.LIMIT", limit)], frame, &[]);
+    let train = [(INPUTS, "frame", frame), (INPUTS, "lr", rate)];
+    if stored {
+        run.computed(3, "m.train", &train, &format!("{frame} {rate}"), &[7]);
+    }
+    run
+}
+
+#[test]
+fn what_never_ran_before_ran_for_the_first_time() {
+    let catalog = catalog();
+    let run = cascade(&catalog, "1440", "frame", "0.1", true);
+    for node in explained(&run) {
+        assert_eq!(
+            (node.reason, node.against, node.differences),
+            (Reason::FirstTime, None, vec![])
+        );
+    }
+}
+
+#[test]
+fn a_changed_constant_is_named_with_both_values_and_the_run_it_changed_since() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "experiment");
+    first.computed(
+        0,
+        "m.clean",
+        &[(CODE, "m.LIMIT", "1440"), (CODE, "m.clean", "x")],
+        "a",
+        &[],
+    );
+    let second = Past::begin(&catalog, "experiment");
+    second.computed(
+        0,
+        "m.clean",
+        &[(CODE, "m.LIMIT", "1400"), (CODE, "m.clean", "x")],
+        "b",
+        &[],
+    );
+    let node = only(&second);
+    assert_eq!(node.reason, Reason::Changed);
+    assert_eq!(node.against.unwrap().run, Some(first.id));
+    let [shown] = node.differences.as_slice() else {
+        panic!("{:?}", node.differences)
+    };
+    assert_eq!(
+        (shown.kind, shown.name.as_str(), shown.change),
+        (CODE, "m.LIMIT", "changed")
+    );
+    assert_eq!(
+        (shown.old.as_deref(), shown.new.as_deref()),
+        (Some("1440"), Some("1400"))
+    );
+    assert_eq!(shown.diff, None);
+}
+
+#[test]
+fn the_nearest_earlier_call_is_compared_and_not_the_newest() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "experiment");
+    for (number, rate) in [(1, "0.1"), (2, "0.2"), (3, "0.3")] {
+        first.computed(
+            number,
+            "train",
+            &[(CODE, "train", "old"), (INPUTS, "lr", rate)],
+            rate,
+            &[],
+        );
+    }
+    let second = Past::begin(&catalog, "experiment");
+    second.computed(
+        1,
+        "train",
+        &[(CODE, "train", "new"), (INPUTS, "lr", "0.1")],
+        "c",
+        &[],
+    );
+    let node = only(&second);
+    assert_eq!(node.against.unwrap().node, 1);
+    assert_eq!(
+        node.differences.iter().map(|d| d.kind).collect::<Vec<_>>(),
+        [CODE]
+    );
+}
+
+#[test]
+fn a_cascade_names_its_root_first_and_what_followed_names_its_upstream() {
+    let catalog = catalog();
+    cascade(&catalog, "1440", "frame", "0.1", true);
+    let second = cascade(&catalog, "1400", "other frame", "0.1", true);
+    let nodes = explained(&second);
+    let order: Vec<_> = nodes.iter().map(|node| (node.node, node.reason)).collect();
+    assert_eq!(order, [(7, Reason::Changed), (3, Reason::Upstream)]);
+    let [shown] = nodes[1].differences.as_slice() else {
+        panic!("{nodes:?}")
+    };
+    assert_eq!(shown.name, "frame");
+    assert_eq!(
+        shown.upstream,
+        [Upstream {
+            node: 7,
+            operation: "m.clean".to_owned()
+        }]
+    );
+}
+
+#[test]
+fn an_own_change_stays_a_root_beside_a_changed_upstream() {
+    let catalog = catalog();
+    cascade(&catalog, "1440", "frame", "0.1", true);
+    let second = cascade(&catalog, "1400", "other frame", "0.2", true);
+    let train = explained(&second)
+        .into_iter()
+        .find(|node| node.node == 3)
+        .unwrap();
+    assert_eq!(train.reason, Reason::Changed);
+    let sources: Vec<_> = train
+        .differences
+        .iter()
+        .map(|d| (d.name.as_str(), d.upstream.len()))
+        .collect();
+    assert_eq!(sources, [("frame", 1), ("lr", 0)]);
+}
+
+#[test]
+fn an_upstream_that_reran_to_an_equal_result_is_no_cause() {
+    let catalog = catalog();
+    cascade(&catalog, "1440", "frame", "0.1", true);
+    let second = cascade(&catalog, "1400", "frame", "0.1", false);
+    second.computed(
+        3,
+        "m.train",
+        &[(INPUTS, "frame", "frame"), (INPUTS, "lr", "9")],
+        "m",
+        &[7],
+    );
+    let train = explained(&second)
+        .into_iter()
+        .find(|node| node.node == 3)
+        .unwrap();
+    assert_eq!(train.reason, Reason::Changed);
+    assert!(
+        train
+            .differences
+            .iter()
+            .all(|d| d.name == "lr" && d.upstream.is_empty())
+    );
+}
+
+#[test]
+fn an_input_that_holds_parts_of_a_changed_output_names_that_upstream() {
+    let catalog = catalog();
+    let run = |limit, frame, frames| {
+        let run = cascade(&catalog, limit, frame, "0.1", false);
+        run.computed(3, "join", &[(INPUTS, "frames", frames)], frames, &[7]);
+        run
+    };
+    run("1440", "frame", "[frame, weather]");
+    let second = run("1400", "other", "[other, weather]");
+    let join = explained(&second)
+        .into_iter()
+        .find(|node| node.node == 3)
+        .unwrap();
+    assert_eq!(join.reason, Reason::Upstream);
+    assert_eq!(join.differences[0].upstream[0].node, 7);
+}
+
+#[test]
+fn a_changed_function_shows_the_difference_of_its_source() {
+    let catalog = catalog();
+    let sources = ["def f():\n    return 1\n", "def f():\n    return 2\n"];
+    let texts: Vec<_> = sources.iter().map(|text| (digest(text), *text)).collect();
+    catalog.put_texts(&texts).unwrap();
+    let ran = |source: &str| {
+        let run = Past::begin(&catalog, "f");
+        let mut ingredients = Ingredients::new();
+        ingredients
+            .add(CODE, "f", digest(source), Preview::Source(digest(source)))
+            .unwrap();
+        let node = run.node(0, "f", &ingredients);
+        run.record(&Node {
+            ingredients: Some(ingredients),
+            ..node
+        });
+        run
+    };
+    ran(sources[0]);
+    let node = only(&ran(sources[1]));
+    let diff = node.differences[0].diff.clone().unwrap();
+    assert_eq!(
+        diff,
+        "--- before\n+++ now\n@@ -1,2 +1,2 @@\n def f():\n-    return 1\n+    return 2\n"
+    );
+    assert_eq!(
+        (&node.differences[0].old, &node.differences[0].new),
+        (&None, &None)
+    );
+}
+
+#[test]
+fn a_secret_shows_that_it_changed_and_nothing_else() {
+    let catalog = catalog();
+    let ran = |secret: &str| {
+        let run = Past::begin(&catalog, "f");
+        let mut ingredients = Ingredients::new();
+        ingredients
+            .add(INPUTS, "token", digest(secret), Preview::Hidden)
+            .unwrap();
+        let node = run.node(0, "f", &ingredients);
+        run.record(&Node {
+            ingredients: Some(ingredients),
+            ..node
+        });
+        run
+    };
+    ran("hunter2");
+    let node = only(&ran("hunter3"));
+    let shown = &node.differences[0];
+    assert_eq!(
+        (shown.old.as_deref(), shown.new.as_deref()),
+        (Some(HIDDEN), Some(HIDDEN))
+    );
+    assert!(!serde_json(&node).contains("hunter"));
+}
+
+fn serde_json(node: &Explained) -> String {
+    format!("{node:?}")
+}
+
+#[test]
+fn a_stated_reason_is_handed_on() {
+    for detail in [
+        "expired",
+        "too old",
+        "unreadable entry",
+        "refresh",
+        "cache unavailable",
+    ] {
+        let catalog = catalog();
+        let run = Past::begin(&catalog, "f");
+        let ingredients = made_of(&[(INPUTS, "x", "1")]);
+        run.record(&Node {
+            detail: detail.to_owned(),
+            ..run.node(0, "f", &ingredients)
+        });
+        let node = only(&run);
+        assert_eq!(
+            (node.reason, node.detail.as_str()),
+            (Reason::NotReused, detail)
+        );
+    }
+}
+
+#[test]
+fn the_same_call_without_its_result_says_what_became_of_it() {
+    let absent = [
+        ("failed", "it failed before, and failures are not kept"),
+        ("computed-not-stored", "its earlier result was not stored"),
+        (
+            "computed",
+            "its earlier result was invalidated or collected since",
+        ),
+        (
+            "hit-local",
+            "its earlier result was invalidated or collected since",
+        ),
+    ];
+    for (before, detail) in absent {
+        for is_kept in [true, false] {
+            let catalog = catalog();
+            let ingredients = made_of(&[(INPUTS, "x", "1")]);
+            let first = Past::begin(&catalog, "f");
+            let kept = is_kept.then(|| ingredients.clone());
+            let node = first.node(4, "f", &ingredients);
+            first.record(&Node {
+                outcome: before.to_owned(),
+                ingredients: kept,
+                ..node
+            });
+            let second = Past::begin(&catalog, "f");
+            second.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
+            let node = only(&second);
+            assert_eq!(
+                (node.reason, node.detail.as_str()),
+                (Reason::NotReused, detail),
+                "{before}"
+            );
+            assert_eq!(node.against.unwrap().run, Some(first.id.clone()));
+        }
+    }
+}
+
+#[test]
+fn after_an_invalidation_the_same_call_does_not_pass_for_a_new_one() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "f");
+    first.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
+    catalog
+        .invalidate(Some(&scope()), &Selector::default())
+        .unwrap();
+    let second = Past::begin(&catalog, "f");
+    second.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
+    assert_eq!(only(&second).reason, Reason::NotReused);
+    let third = Past::begin(&catalog, "f");
+    third.computed(0, "f", &[(INPUTS, "x", "2")], "2", &[]);
+    catalog
+        .invalidate(Some(&scope()), &Selector::default())
+        .unwrap();
+    assert_eq!(only(&third).reason, Reason::Unknown);
+}
+
+#[test]
+fn siblings_of_a_first_run_are_told_apart_and_are_no_change() {
+    let catalog = catalog();
+    let run = Past::begin(&catalog, "search");
+    run.computed(1, "train", &[(INPUTS, "lr", "0.1")], "a", &[]);
+    run.computed(2, "train", &[(INPUTS, "lr", "0.2")], "b", &[]);
+    let nodes = explained(&run);
+    assert!(nodes.iter().all(|node| node.reason == Reason::FirstTime));
+    assert_eq!(nodes[1].against.as_ref().unwrap().node, 1);
+    assert_eq!(nodes[1].differences[0].new.as_deref(), Some("0.2"));
+}
+
+#[test]
+fn hits_are_left_out_unless_asked_for_and_name_their_source() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "f");
+    let stored = first.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
+    first.finish(RunStatus::Succeeded);
+    let second = Past::begin(&catalog, "f");
+    let hit = Node {
+        outcome: "hit-local".to_owned(),
+        source: Some(first.id.clone()),
+        detail: String::new(),
+        ..stored
+    };
+    second.record(&hit);
+    assert_eq!(explained(&second), []);
+    let asked = explain(&catalog, &second.run(), Some(&[0, 99])).unwrap();
+    let [node] = asked.nodes.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(node.reason, Reason::Hit);
+    assert_eq!(node.detail, format!("computed in run {}", first.id));
+}
+
+#[test]
+fn what_ran_without_the_cache_or_not_at_all_says_so() {
+    let catalog = catalog();
+    let run = Past::begin(&catalog, "f");
+    let ingredients = made_of(&[(INPUTS, "x", "1")]);
+    let node = |number, outcome: &str, detail: &str, rule: &str| Node {
+        outcome: outcome.to_owned(),
+        detail: detail.to_owned(),
+        rule: rule.to_owned(),
+        key: None,
+        ..run.node(number, "f", &ingredients)
+    };
+    run.record(&node(0, "uncached", "x: generator", "definition"));
+    run.record(&node(1, "upstream-failed", "g failed", "default"));
+    let all = explain(&catalog, &run.run(), Some(&[0, 1])).unwrap().nodes;
+    let told: Vec<_> = all
+        .iter()
+        .map(|node| (node.reason, node.detail.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Reason::Uncached, "x: generator; decided by: definition"),
+            (Reason::NotRun, "g failed"),
+        ]
+    );
+}
+
+#[test]
+fn names_with_pattern_characters_are_compared_with_themselves_alone() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "w");
+    first.computed(0, "f*[x]?", &[(INPUTS, "x", "1")], "1", &[]);
+    first.computed(
+        1,
+        "fghx1",
+        &[(INPUTS, "x", "2"), (INPUTS, "y", "2")],
+        "2",
+        &[],
+    );
+    let second = Past::begin(&catalog, "w");
+    second.computed(0, "f*[x]?", &[(INPUTS, "x", "2")], "2", &[]);
+    let node = only(&second);
+    assert_eq!(node.against.unwrap().node, 0);
+}

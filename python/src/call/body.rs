@@ -1,0 +1,253 @@
+//! Bodies: Python functions as the engine runs them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use thrifty_engine::config::Executor;
+use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
+use thrifty_engine::record::Draft;
+use thrifty_key::{Context, Digest, Hasher, plain};
+
+use super::context::{self, Frame, RunOptions};
+use super::error::ArgumentChanged;
+use super::graph;
+use super::handle::{self, Call, Handle};
+use super::ingredients::Around;
+use super::load;
+use super::parameters::Arguments;
+use super::processes;
+use super::session::Session;
+use super::task::Task;
+use crate::value::codec::{self, NotStorable};
+
+static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// A call of a graph, ready to run.
+pub struct CallBody {
+    pub call: Arc<Call>,
+    pub session: Arc<Session>,
+    pub running: Arc<Running>,
+}
+
+/// The Python threads that run bodies now, so that an interrupt can reach them.
+#[derive(Default)]
+pub struct Running(Mutex<HashSet<std::os::raw::c_ulong>>);
+
+impl Running {
+    fn enter(&self) -> std::os::raw::c_ulong {
+        // SAFETY: only reads the id of this thread.
+        let thread = unsafe { ffi::PyThread_get_thread_ident() } as std::os::raw::c_ulong;
+        self.0.lock().insert(thread);
+        thread
+    }
+
+    /// Raises `KeyboardInterrupt` in every thread that runs a body, at its next line of Python.
+    pub fn interrupt(&self, py: Python<'_>) {
+        let exception = py.get_type::<PyKeyboardInterrupt>();
+        for thread in self.0.lock().iter() {
+            // SAFETY: the interpreter is attached; a thread that has ended is not found.
+            unsafe { ffi::PyThreadState_SetAsyncExc(*thread as _, exception.as_ptr()) };
+        }
+    }
+
+    /// Whether no body runs.
+    pub fn is_idle(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+impl Body for CallBody {
+    fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
+        Python::attach(|py| {
+            let thread = self.running.enter();
+            let product = self.run_attached(py, inputs);
+            self.running.0.lock().remove(&thread);
+            product
+        })
+    }
+}
+
+impl CallBody {
+    fn run_attached(&self, py: Python<'_>, inputs: &[Taken]) -> Result<Product, Failure> {
+        let slf = self.call.task.bind(py);
+        let task = slf.get();
+        let raised = |error| load::failure(py, error, None);
+        self.check_unchanged(slf).map_err(raised)?;
+        if task.is_workflow {
+            return self.expand(slf, inputs).map_err(raised);
+        }
+        if self.call.run.executor == Some(Executor::Processes) {
+            return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
+        }
+        let arguments = self.arguments(py, inputs)?;
+        let before = handle::calls();
+        let value = call(slf, &arguments, Arc::clone(&self.call.run)).map_err(raised)?;
+        // Only a body that made handles can return one.
+        if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
+            let expansion =
+                graph::expand(&value, &self.session, &self.running, 0).map_err(raised)?;
+            return Ok(Product::Expanded(expansion));
+        }
+        made(slf, &value).map(Product::Made).map_err(raised)
+    }
+
+    /// The arguments, with values in the places of handles.
+    fn arguments<'py>(&self, py: Python<'py>, inputs: &[Taken]) -> Result<Arguments<'py>, Failure> {
+        // Each handle is loaded once for each place it stands in: no two places share a value.
+        let mut edge = None;
+        let mut with = |handle: &Bound<'py, Handle>| {
+            let number = self.number_of(handle.get());
+            edge = number;
+            match number.and_then(|number| inputs.get(number)) {
+                Some(taken) => load::taken(py, &self.session, taken),
+                None => Err(PyRuntimeError::new_err("an argument is the output of no operation")),
+            }
+        };
+        let substituted: PyResult<Vec<_>> = self
+            .call
+            .arguments
+            .iter()
+            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+            .collect();
+        substituted.map_err(|error| load::failure(py, error, edge))
+    }
+
+    fn number_of(&self, handle: &Handle) -> Option<usize> {
+        self.call.takes.iter().position(|taken| taken.get().is_same(handle))
+    }
+
+    /// The key was made when the workflow called; the arguments must still be what they were.
+    fn check_unchanged(&self, slf: &Bound<'_, Task>) -> PyResult<()> {
+        let (py, task) = (slf.py(), slf.get());
+        if task.definition().key.is_some() {
+            return Ok(());
+        }
+        let arguments: Vec<_> =
+            self.call.arguments.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+        let mut number_of = |handle: &Bound<'_, Handle>| {
+            self.number_of(handle.get()).unwrap_or(usize::MAX) as u64
+        };
+        let inputs = task.inputs(py, &arguments, Some(&mut number_of))?;
+        let changed = inputs
+            .iter()
+            .zip(&self.call.inputs)
+            .find(|(now, then)| now.encoding != then.encoding);
+        match changed {
+            None => Ok(()),
+            Some((input, _)) => Err(ArgumentChanged::new_err(format!(
+                "the argument {} of {} was changed after the workflow had passed it; \
+                 pass a copy, or change it in a task",
+                input.name,
+                task.name()
+            ))),
+        }
+    }
+
+    /// Builds the nested workflow. What it was given as handles, its function sees as handles.
+    fn expand(&self, slf: &Bound<'_, Task>, inputs: &[Taken]) -> PyResult<Product> {
+        let (py, task) = (slf.py(), slf.get());
+        let expansion = EXPANSIONS.fetch_add(1, Ordering::Relaxed);
+        debug_assert_eq!(inputs.len(), self.call.takes.len());
+        let mut with = |handle: &Bound<'_, Handle>| {
+            let number = self.number_of(handle.get()).unwrap_or(usize::MAX);
+            Ok(Bound::new(py, Handle::argument(expansion, number))?.into_any())
+        };
+        let arguments: PyResult<Vec<_>> = self
+            .call
+            .arguments
+            .iter()
+            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+            .collect();
+        let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments?)?;
+        let options = Arc::clone(&self.call.run);
+        let mode = self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
+        let value = {
+            let _guard = context::enter(Frame::Building { options, mode });
+            task.function.bind(py).call(args, Some(&kwargs))?
+        };
+        graph::expand(&value, &self.session, &self.running, expansion).map(Product::Expanded)
+    }
+}
+
+/// Calls the function itself.
+pub fn call<'py>(
+    slf: &Bound<'py, Task>,
+    arguments: &Arguments<'py>,
+    run: Arc<RunOptions>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, task) = (slf.py(), slf.get());
+    let (args, kwargs) = task.parameters(py)?.unbind(py, arguments)?;
+    let _guard = context::enter(Frame::Running(run));
+    task.function.bind(py).call(args, Some(&kwargs))
+}
+
+/// A value, with the values in the places of handles that it holds.
+pub fn forced<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if handle::calls() > 0 && graph::has_handles(value)? {
+        return super::run::force(value).map(|forced| forced.into_bound(value.py()));
+    }
+    Ok(value.clone())
+}
+
+/// A value that a body returned, with what is to be stored of it.
+pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
+    let (py, task) = (slf.py(), slf.get());
+    let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(value.clone().unbind());
+    let hashed = task.hooks(py)?.result.digest(value, "the result")?;
+    let draft = match codec::draft(value, &encode_or_draw) {
+        Ok(draft) => draft,
+        Err(error) if error.is_instance_of::<NotStorable>(py) => {
+            let contribution = match hashed {
+                Some(digest) => Some(plain::contribution_of_digest(&digest)),
+                None => encode(value).ok().and_then(|encoding| plain::contribution(&encoding).ok()),
+            };
+            return Ok(Made { object, contribution, draft: Err(error.value(py).to_string()) });
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Made::new(object, match hashed {
+        Some(digest) => Draft::Hashed { digest, value: Box::new(draft) },
+        None => draft,
+    }))
+}
+
+fn encode(value: &Bound<'_, PyAny>) -> Result<Vec<u8>, crate::value::digest::Unhashable> {
+    let mut writer = plain::Writer::new();
+    Around { edges: None }.encode(value, "result", &mut writer)?;
+    Ok(writer.into_bytes())
+}
+
+/// The encoding of a result. One that has no digest of its own gets one that no other result
+/// has, so that what follows runs again whenever this ran again.
+fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let py = value.py();
+    match encode(value) {
+        Ok(encoding) => Ok(encoding),
+        Err(error) if error.is_interrupt(py) => Err(super::error::unhashable(py, error)),
+        Err(_) => {
+            let random = py.import(intern!(py, "os"))?.call_method1(intern!(py, "urandom"), (32,))?;
+            let mut hasher = Hasher::new(Context::Value);
+            hasher.framed(b"thrifty.Drawn").framed(random.extract::<&[u8]>()?);
+            let digest: Digest = hasher.finish();
+            Ok(plain::contribution_of_digest(&digest))
+        }
+    }
+}
+
+/// The exception that a failure is: the user's own, with its traceback.
+pub fn raise(py: Python<'_>, failure: &Failure) -> PyErr {
+    match failure {
+        Failure::Raised { cause, message } => match cause.downcast_ref::<PyErr>() {
+            Some(error) => error.clone_ref(py),
+            None => PyRuntimeError::new_err(message.clone()),
+        },
+        Failure::Lost { reason, .. } => PyException::new_err(reason.clone()),
+        Failure::Cancelled => PyKeyboardInterrupt::new_err(()),
+    }
+}

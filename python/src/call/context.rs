@@ -1,0 +1,73 @@
+//! What the calls of this thread are part of.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use glob::Pattern;
+use thrifty_engine::Mode;
+use thrifty_engine::config::Executor;
+
+/// What was chosen for a whole run, at run time.
+#[derive(Default, Clone)]
+pub struct RunOptions {
+    /// How it uses the cache.
+    pub mode: Option<Mode>,
+    /// Operations that are computed again.
+    pub refresh: Vec<Pattern>,
+    /// Where bodies run.
+    pub executor: Option<Executor>,
+    /// How many bodies run at once.
+    pub workers: Option<usize>,
+}
+
+impl RunOptions {
+    /// What was chosen at run time for the operation of this name.
+    pub fn of_operation(&self, name: &str) -> Option<Mode> {
+        let chosen = self.refresh.iter().any(|pattern| matches(pattern, name));
+        chosen.then_some(Mode::Refresh)
+    }
+}
+
+/// Whether a pattern means an operation: its whole name, or what stands behind the last dot.
+pub fn matches(pattern: &Pattern, operation: &str) -> bool {
+    let last = operation.rsplit('.').next().unwrap_or(operation);
+    pattern.matches(operation) || pattern.matches(last)
+}
+
+/// What the calls of a thread are part of.
+#[derive(Clone)]
+pub enum Frame {
+    /// A body that runs: tasks run at once.
+    Running(Arc<RunOptions>),
+    /// A workflow that is being built: calls become handles.
+    Building {
+        /// What was chosen for the run.
+        options: Arc<RunOptions>,
+        /// The mode the workflow's definition chose for what is in it.
+        mode: Option<Mode>,
+    },
+}
+
+thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Puts a frame around what is called while the returned guard lives.
+pub fn enter(frame: Frame) -> Guard {
+    FRAMES.with_borrow_mut(|frames| frames.push(frame));
+    Guard(())
+}
+
+/// Takes the frame away when it is dropped.
+pub struct Guard(());
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        FRAMES.with_borrow_mut(|frames| _ = frames.pop());
+    }
+}
+
+/// The innermost frame of this thread.
+pub fn frame() -> Option<Frame> {
+    FRAMES.with_borrow(|frames| frames.last().cloned())
+}

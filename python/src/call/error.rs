@@ -1,0 +1,58 @@
+//! The exceptions of the package, and how errors of the engine become them.
+
+use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::value::digest::{Reason, Unhashable as NoDigest};
+
+pyo3::create_exception!(
+    thrifty,
+    UnhashableArgument,
+    PyTypeError,
+    "An argument has no digest, so that a change of it would go unnoticed."
+);
+pyo3::create_exception!(
+    thrifty,
+    ArgumentChanged,
+    PyException,
+    "An argument was changed between the call in the workflow and the run of the operation."
+);
+pyo3::create_exception!(
+    thrifty,
+    HandleError,
+    PyTypeError,
+    "A handle was used as if it were the value that it stands for."
+);
+pyo3::create_exception!(thrifty, Lost, PyException, "A value is in the cache no longer.");
+
+/// The exception for an argument without a digest. What ends the program passes through.
+pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {
+    let interrupt = error.is_interrupt(py);
+    let message = error.message();
+    match error.reason {
+        Reason::Raised(cause) if interrupt => *cause,
+        Reason::Raised(cause) => {
+            let error = UnhashableArgument::new_err(message);
+            error.set_cause(py, Some(*cause));
+            error
+        }
+        _ => UnhashableArgument::new_err(message),
+    }
+}
+
+/// The exception for a configuration that makes no sense.
+pub fn configuration(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// Adds the exceptions.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("UnhashableArgument", py.get_type::<UnhashableArgument>())?;
+    module.add("ArgumentChanged", py.get_type::<ArgumentChanged>())?;
+    module.add("HandleError", py.get_type::<HandleError>())
+}

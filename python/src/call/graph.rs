@@ -1,0 +1,181 @@
+//! From handles to a graph of the engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use serde_bytes::ByteBuf;
+use thrifty_engine::graph::{Edge, Expansion, From, Node};
+use thrifty_engine::record::{Draft, Shape};
+use thrifty_key::plain;
+
+use super::body::{CallBody, Running};
+use super::error::HandleError;
+use super::handle::{self, Call, Handle, Origin};
+use super::ingredients::Around;
+use super::session::Session;
+use super::task::policy;
+use crate::value::codec;
+
+/// The calls that some handles need, as nodes in the order in which they were made.
+pub struct Graph {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    numbers: HashMap<*const Call, usize>,
+    expansion: u64,
+}
+
+impl Graph {
+    /// The graph that the handles need. Argument handles may be those of `expansion`.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError`] for a handle that belongs to another workflow.
+    pub fn of<'a>(
+        py: Python<'_>,
+        handles: impl IntoIterator<Item = &'a Handle>,
+        session: &Arc<Session>,
+        running: &Arc<Running>,
+        expansion: u64,
+    ) -> PyResult<Self> {
+        let mut calls: HashMap<*const Call, Arc<Call>> = HashMap::new();
+        let mut stack: Vec<Arc<Call>> = Vec::new();
+        let push = |handle: &Handle, stack: &mut Vec<Arc<Call>>| match &handle.origin {
+            Origin::Call(call) => stack.push(Arc::clone(call)),
+            Origin::Argument { .. } => {}
+        };
+        handles.into_iter().for_each(|handle| push(handle, &mut stack));
+        while let Some(call) = stack.pop() {
+            if calls.insert(Arc::as_ptr(&call), Arc::clone(&call)).is_none() {
+                call.takes.iter().for_each(|taken| push(taken.get(), &mut stack));
+            }
+        }
+        let mut ordered: Vec<_> = calls.into_values().collect();
+        ordered.sort_by_key(|call| call.id);
+        let numbers = ordered.iter().enumerate().map(|(n, call)| (Arc::as_ptr(call), n)).collect();
+        let mut graph = Self { nodes: Vec::with_capacity(ordered.len()), numbers, expansion };
+        for call in ordered {
+            let node = graph.node(py, call, session, running)?;
+            graph.nodes.push(node);
+        }
+        Ok(graph)
+    }
+
+    fn node(
+        &self,
+        py: Python<'_>,
+        call: Arc<Call>,
+        session: &Arc<Session>,
+        running: &Arc<Running>,
+    ) -> PyResult<Node> {
+        let edges: PyResult<Vec<_>> =
+            call.takes.iter().map(|taken| self.edge(py, taken.get())).collect();
+        Ok(Node {
+            operation: Arc::clone(&call.operation),
+            policy: policy(call.choices, &call.options),
+            inputs: call.inputs.clone(),
+            edges: edges?,
+            unkeyed: None,
+            body: Arc::new(CallBody {
+                call,
+                session: Arc::clone(session),
+                running: Arc::clone(running),
+            }),
+        })
+    }
+
+    /// The edge that a handle is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::of`].
+    pub fn edge(&self, py: Python<'_>, handle: &Handle) -> PyResult<Edge> {
+        let from = match &handle.origin {
+            Origin::Call(call) => self.numbers.get(&Arc::as_ptr(call)).map(|n| From::Node(*n)),
+            Origin::Argument { expansion, number } => {
+                (*expansion == self.expansion).then_some(From::Argument(*number))
+            }
+        };
+        let _ = py;
+        let from = from.ok_or_else(|| {
+            HandleError::new_err(
+                "a handle was used outside of the workflow it belongs to; pass it as an argument",
+            )
+        })?;
+        Ok(Edge { from, steps: handle.steps() })
+    }
+}
+
+/// Whether the value is a handle, or a list, tuple or dict with one in it.
+pub fn has_handles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let mut found = false;
+    handle::visit(value, &mut |_| found = true)?;
+    Ok(found)
+}
+
+/// What a body returned, as operations and a value made of their outputs.
+///
+/// # Errors
+///
+/// As [`Graph::of`]; what has no digest.
+pub fn expand(
+    value: &Bound<'_, PyAny>,
+    session: &Arc<Session>,
+    running: &Arc<Running>,
+    expansion: u64,
+) -> PyResult<Expansion> {
+    let py = value.py();
+    let mut handles: Vec<Py<Handle>> = Vec::new();
+    handle::visit(value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    let graph = Graph::of(py, handles.iter().map(Py::get), session, running, expansion)?;
+    let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
+    let mut next = 0;
+    let output = output(value, &mut next)?;
+    Ok(Expansion { nodes: graph.nodes, edges: edges?, output })
+}
+
+/// The draft of a value with edges in the places of its handles, numbered in the order in which
+/// [`handle::visit`] meets them.
+fn output(value: &Bound<'_, PyAny>, next: &mut u64) -> PyResult<Draft> {
+    let py = value.py();
+    if value.is_instance_of::<Handle>() {
+        *next += 1;
+        return Ok(Draft::Edge(*next - 1));
+    }
+    if !has_handles(value)? {
+        return codec::draft(value, &|value| {
+            let mut writer = plain::Writer::new();
+            Around { edges: None }
+                .encode(value, "result", &mut writer)
+                .map_err(|error| super::error::unhashable(py, error))?;
+            Ok(writer.into_bytes())
+        });
+    }
+    let mut parts = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Vec<Draft>> {
+        items.map(|item| output(&item, next)).collect()
+    };
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        Ok(Draft::Composite { container: Shape::List, parts: parts(&mut list.iter())? })
+    } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        Ok(Draft::Composite { container: Shape::Tuple, parts: parts(&mut tuple.iter())? })
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        let keys: PyResult<Vec<_>> = dict.keys().iter().map(|key| encode_key(&key)).collect();
+        let parts = parts(&mut dict.values().iter())?;
+        Ok(Draft::Composite { container: Shape::Dict(keys?), parts })
+    } else {
+        let kind = value.get_type().getattr(intern!(py, "__name__"))?;
+        Err(HandleError::new_err(format!(
+            "a workflow may return handles in lists, tuples and dicts, and not in a {kind}"
+        )))
+    }
+}
+
+fn encode_key(key: &Bound<'_, PyAny>) -> PyResult<ByteBuf> {
+    let mut writer = plain::Writer::new();
+    Around { edges: None }
+        .encode(key, "key", &mut writer)
+        .map_err(|error| super::error::unhashable(key.py(), error))?;
+    Ok(ByteBuf::from(writer.into_bytes()))
+}

@@ -1,0 +1,80 @@
+//! What annotations say about values: how one is hashed, and which are secret.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use thrifty_key::{Context, Digest, Hasher, plain};
+
+/// What the annotation of a parameter or result says.
+#[derive(Default)]
+pub struct Hook {
+    /// Gives text or bytes that stand for the value in keys.
+    pub method: Option<Py<PyAny>>,
+    /// The value is never shown.
+    pub secret: bool,
+}
+
+impl Hook {
+    /// What the annotation of this name says.
+    ///
+    /// An annotation that is text is evaluated where the function was defined. One that cannot
+    /// be, such as a name that only the type checker imports, says nothing.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn of(function: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let py = function.py();
+        let annotations: Bound<'_, PyDict> =
+            function.getattr(intern!(py, "__annotations__"))?.extract()?;
+        let Some(mut annotation) = annotations.get_item(name)? else { return Ok(Self::default()) };
+        if annotation.is_instance_of::<PyString>() {
+            let globals = function.getattr(intern!(py, "__globals__"))?;
+            let eval = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "eval"))?;
+            match eval.call1((annotation, globals)) {
+                Ok(value) => annotation = value,
+                Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                    return Ok(Self::default());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut hook = Self::default();
+        let Some(metadata) = annotation.getattr_opt(intern!(py, "__metadata__"))? else { return Ok(hook) };
+        for mark in metadata.cast::<PyTuple>()?.iter() {
+            if let Some(method) = mark.getattr_opt(intern!(py, "__thrifty_hash__"))? {
+                hook.method = Some(method.unbind());
+            }
+            hook.secret |= mark.getattr_opt(intern!(py, "__thrifty_secret__"))?.is_some();
+        }
+        Ok(hook)
+    }
+
+    /// The digest that stands for the value, if the annotation says how it is hashed.
+    ///
+    /// # Errors
+    ///
+    /// What the user's function raised; `TypeError` if it returned something else than text,
+    /// bytes or an integer.
+    pub fn digest(&self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Digest>> {
+        let py = value.py();
+        let Some(method) = &self.method else { return Ok(None) };
+        let given = method.bind(py).call1((value,))?;
+        let mut hasher = Hasher::new(Context::Value);
+        hasher.framed(b"thrifty.HashMethod");
+        if let Ok(text) = given.cast::<PyString>() {
+            hasher.raw(&plain::text(&text.to_cow()?));
+        } else if let Ok(bytes) = given.cast::<PyBytes>() {
+            hasher.tag(plain::tag::BYTES).framed(bytes.as_bytes());
+        } else if let Ok(number) = given.extract::<i64>() {
+            hasher.raw(&plain::int(number));
+        } else {
+            return Err(PyTypeError::new_err(format!(
+                "the hash method of {name} must return str, bytes or int, and returned {}",
+                given.get_type().qualname()?
+            )));
+        }
+        Ok(Some(hasher.finish()))
+    }
+}

@@ -1,0 +1,300 @@
+//! What the key of a task is made of, and how long that stays true.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use thrifty_engine::Operation;
+use thrifty_engine::store::StatIdentity;
+use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview, plain};
+
+use super::handle::Handle;
+use super::options::Options;
+use super::parameters::Parameters;
+use crate::code::{Closure, Depth};
+use crate::value::digest::{self, StandIn, Surroundings, Unhashable};
+
+/// An operation whose ingredients are known, and what must stay as it is for that.
+pub struct Prepared {
+    /// The operation.
+    pub operation: Arc<Operation>,
+    closure: Option<Closure>,
+    environment: Vec<(String, Option<OsString>)>,
+    files: Vec<(PathBuf, StatIdentity)>,
+}
+
+impl Prepared {
+    /// Finds the ingredients of a function.
+    ///
+    /// # Errors
+    ///
+    /// What has no digest or cannot be followed, by name, with the ways out.
+    pub fn of(
+        function: &Bound<'_, PyAny>,
+        name: &str,
+        parameters: &Parameters,
+        options: &Options,
+    ) -> PyResult<Self> {
+        let mut builder = Builder { ingredients: Ingredients::new(), texts: Vec::new() };
+        builder.text(Kind::Operation, "name", name)?;
+        let closure = builder.code(function, options)?;
+        builder.signature(function, parameters, options)?;
+        builder.interpreter(function.py())?;
+        if let Some(salt) = &options.salt {
+            builder.text(Kind::Salt, "salt", salt)?;
+        }
+        let environment = builder.environment(options)?;
+        builder.packages(function.py(), options)?;
+        let files = builder.files(function.py(), options)?;
+        let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
+        Ok(Self { operation, closure, environment, files })
+    }
+
+    /// Whether finding them again would give the same.
+    pub fn is_current(&self, py: Python<'_>) -> bool {
+        self.environment.iter().all(|(name, value)| std::env::var_os(name) == *value)
+            && self.files.iter().all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
+            && self.closure.as_ref().is_none_or(|closure| closure.is_current(py, &encode_constant))
+    }
+}
+
+struct Builder {
+    ingredients: Ingredients,
+    texts: Vec<(Digest, String)>,
+}
+
+impl Builder {
+    fn add(&mut self, kind: Kind, name: &str, digest: Digest, preview: Preview) -> PyResult<()> {
+        self.ingredients
+            .add(kind, name, digest, preview)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn text(&mut self, kind: Kind, name: &str, text: &str) -> PyResult<()> {
+        self.add(kind, name, plain::digest_text(text), Preview::text(text))
+    }
+
+    /// A source text is kept by its digest, so that differences can be shown.
+    fn source(&mut self, text: String) -> Preview {
+        let digest = Digest::of_blob(text.as_bytes());
+        self.texts.push((digest, text));
+        Preview::Source(digest)
+    }
+
+    /// The version, or the code that the function can reach.
+    fn code(&mut self, function: &Bound<'_, PyAny>, options: &Options) -> PyResult<Option<Closure>> {
+        if let Some(version) = &options.version {
+            self.text(Kind::Version, "version", version)?;
+            return Ok(None);
+        }
+        let depth = options.code.unwrap_or(Depth::Closure);
+        let closure = Closure::of(function, depth, &encode_constant)?;
+        for unit in &closure.units {
+            let preview = match &unit.text {
+                Some(text) => self.source(text.clone()),
+                None => Preview::text(unit.kind.word()),
+            };
+            self.add(Kind::Code, &unit.name, unit.digest, preview)?;
+        }
+        for path in options.sources.iter().flatten() {
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable("sources", path, &error))?;
+            let digest = plain::digest_text(&text);
+            let preview = self.source(text);
+            self.add(Kind::Code, path, digest, preview)?;
+        }
+        Ok(Some(closure))
+    }
+
+    fn signature(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        parameters: &Parameters,
+        options: &Options,
+    ) -> PyResult<()> {
+        let py = function.py();
+        let annotations: Bound<'_, PyDict> =
+            function.getattr(intern!(py, "__annotations__"))?.extract()?;
+        let declared = |name: &str| -> PyResult<String> {
+            annotations.get_item(name)?.map_or_else(|| Ok("unannotated".to_owned()), |it| describe(&it))
+        };
+        for parameter in parameters.all.iter().filter(|parameter| options.takes(&parameter.name)) {
+            self.text(Kind::Signature, &parameter.name, &declared(&parameter.name)?)?;
+        }
+        self.text(Kind::Signature, "return", &declared("return")?)
+    }
+
+    fn interpreter(&mut self, py: Python<'_>) -> PyResult<()> {
+        let version = py.version_info();
+        self.text(Kind::Environment, "python", &format!("{}.{}", version.major, version.minor))
+    }
+
+    fn environment(&mut self, options: &Options) -> PyResult<Vec<(String, Option<OsString>)>> {
+        let mut seen = Vec::new();
+        for name in options.env.iter().flatten() {
+            let value = std::env::var_os(name);
+            let mut hasher = Hasher::new(Context::Value);
+            match &value {
+                Some(value) => hasher.tag(1).framed(value.as_encoded_bytes()),
+                None => hasher.tag(0),
+            };
+            // Variables are where people keep secrets: never shown.
+            self.add(Kind::Environment, &format!("env {name}"), hasher.finish(), Preview::Hidden)?;
+            seen.push((name.clone(), value));
+        }
+        Ok(seen)
+    }
+
+    fn packages(&mut self, py: Python<'_>, options: &Options) -> PyResult<()> {
+        for name in options.packages.iter().flatten() {
+            let metadata = py.import("importlib.metadata")?;
+            let version: String = metadata.call_method1("version", (name,))?.extract()?;
+            self.text(Kind::Environment, &format!("package {name}"), &version)?;
+        }
+        Ok(())
+    }
+
+    fn files(
+        &mut self,
+        py: Python<'_>,
+        options: &Options,
+    ) -> PyResult<Vec<(PathBuf, StatIdentity)>> {
+        let mut seen = Vec::new();
+        for path in options.files.iter().flatten() {
+            // Taken before the content is read, so that a change meanwhile is noticed.
+            let identity = std::fs::metadata(path)
+                .map(|metadata| StatIdentity::of(&metadata))
+                .map_err(|error| unreadable("files", path, &error))?;
+            let bytes = py
+                .detach(|| std::fs::read(path))
+                .map_err(|error| unreadable("files", path, &error))?;
+            let preview = Preview::text(format!("{} bytes", bytes.len()));
+            self.add(Kind::Files, path, Digest::of_blob(&bytes), preview)?;
+            seen.push((PathBuf::from(path), identity));
+        }
+        Ok(seen)
+    }
+}
+
+fn identity_of(path: &PathBuf) -> Option<StatIdentity> {
+    std::fs::metadata(path).ok().map(|metadata| StatIdentity::of(&metadata))
+}
+
+fn unreadable(field: &str, path: &str, error: &std::io::Error) -> PyErr {
+    PyValueError::new_err(format!(
+        "cannot read {path:?}, named in Cache({field}=…): {error}. Correct the path, or take it out"
+    ))
+}
+
+/// A declared type, in words that do not depend on how the interpreter shows it.
+fn describe(annotation: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = annotation.py();
+    if annotation.is_none() {
+        return Ok("None".to_owned());
+    }
+    if let Ok(text) = annotation.cast::<PyString>() {
+        return Ok(text.to_string());
+    }
+    let origin = annotation.getattr_opt(intern!(py, "__origin__"))?;
+    let args = annotation.getattr_opt(intern!(py, "__args__"))?;
+    if let Some(args) = args.and_then(|args| args.cast_into::<PyTuple>().ok()) {
+        let inner: PyResult<Vec<_>> = args.iter().map(|arg| describe(&arg)).collect();
+        let outer = match origin {
+            Some(origin) => describe(&origin)?,
+            None => named(annotation.get_type().as_any())?,
+        };
+        return Ok(format!("{outer}[{}]", inner?.join(", ")));
+    }
+    if annotation.cast::<PyType>().is_ok() {
+        return named(annotation);
+    }
+    match annotation.getattr_opt(intern!(py, "__name__"))? {
+        Some(name) => name.extract(),
+        None => named(annotation.get_type().as_any()),
+    }
+}
+
+fn named(class: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = class.py();
+    let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
+    let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
+    Ok(format!("{module}.{name}"))
+}
+
+/// The value digest of a module constant; `None` if it has none.
+pub fn encode_constant(value: &Bound<'_, PyAny>) -> Option<Digest> {
+    let mut writer = plain::Writer::new();
+    let mut around = Around { edges: None };
+    digest::encode(value, "constant", &mut writer, &mut around).ok()?;
+    plain::digest(writer.as_bytes()).ok()
+}
+
+/// What values are encoded in the midst of: files, code, and the handles of a workflow.
+pub struct Around<'a> {
+    /// Takes a handle and gives its number; `None` where no handle may stand.
+    pub edges: Option<&'a mut dyn FnMut(&Bound<'_, Handle>) -> u64>,
+}
+
+impl Around<'_> {
+    /// Appends the encoding of an argument.
+    ///
+    /// # Errors
+    ///
+    /// What has no digest.
+    pub fn encode(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        name: &str,
+        writer: &mut plain::Writer,
+    ) -> Result<(), Unhashable> {
+        digest::encode(value, name, writer, self)
+    }
+}
+
+impl Surroundings for Around<'_> {
+    fn stand_in(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
+        if let Ok(handle) = value.cast::<Handle>() {
+            let Some(edges) = &mut self.edges else {
+                return Err(super::error::HandleError::new_err(
+                    "the output of a task that has not run yet has no value here: call this inside the workflow",
+                ));
+            };
+            return Ok(Some(StandIn::Edge(edges(handle))));
+        }
+        content(value)
+    }
+
+    fn code(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<Digest>> {
+        let closure = match Closure::of(object, Depth::Closure, &encode_constant) {
+            Ok(closure) => closure,
+            Err(_) => return Ok(None),
+        };
+        let mut hasher = Hasher::new(Context::Code);
+        hasher.count(closure.units.len());
+        for unit in &closure.units {
+            hasher.framed(unit.name.as_bytes()).digest(&unit.digest);
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    fn met(&mut self, _: &Bound<'_, PyType>) {}
+}
+
+/// A `File` or `Dir` is its content.
+fn content(value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
+    let py = value.py();
+    let class = value.get_type();
+    let module = class.getattr(intern!(py, "__module__"))?;
+    if module.cast::<PyString>().is_ok_and(|module| module == "thrifty.files") {
+        let kind = class.qualname()?.to_string();
+        let digest: String = value.getattr(intern!(py, "digest"))?.extract()?;
+        let mut writer = plain::Writer::new();
+        writer.typed(&format!("thrifty.{kind}"));
+        writer.text(digest.as_bytes());
+        return Ok(Some(StandIn::Encoding(writer.into_bytes())));
+    }
+    Ok(None)
+}

@@ -1,0 +1,224 @@
+//! A call outside of workflows: bound, keyed, looked up, and its value handed over.
+//!
+//! This is the hot path. A hit allocates what the value needs and little else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use thrifty_engine::answer::Answer;
+use thrifty_engine::catalog::Node;
+use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
+use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
+use thrifty_engine::{Looked, Miss, Mode, Outcome, Policy};
+use thrifty_key::{Digest, Key, Part, plain};
+
+use super::body;
+use super::context::{self, Frame, RunOptions};
+use super::error::Lost;
+use super::ingredients::Prepared;
+use super::load;
+use super::parameters::Arguments;
+use super::session::Session;
+use super::task::{Task, policy};
+
+/// Calls a task with values.
+///
+/// # Errors
+///
+/// What the body raises, as it raised it; an argument without a digest.
+pub fn call<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    outer: &RunOptions,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, task) = (slf.py(), slf.get());
+    let Some(arguments) = task.parameters(py)?.bind(args, kwargs)? else {
+        // The function itself says what is wrong, before its first line.
+        return task.function.bind(py).call(args, kwargs);
+    };
+    let session = Session::current(py)?;
+    let run = task.run_options(outer);
+    let policy = policy(task.choices(&session, &run), task.definition());
+    if policy.mode == Mode::Off {
+        let _guard = context::enter(Frame::Running(run));
+        return task.function.bind(py).call(args, kwargs).and_then(|value| body::forced(&value));
+    }
+    let prepared = task.prepared(py)?;
+    let inputs = task.inputs(py, &arguments, None)?;
+    let digests = digests(&inputs)?;
+    let names = inputs.iter().map(|input| input.name.as_str());
+    let key = prepared.operation.key(names.zip(digests.iter().copied()));
+    let call = Lone { slf, session: &session, prepared: &prepared, inputs: &inputs, digests: &digests, key, policy };
+    let (miss, slot) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age)) {
+        Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
+            Some(value) => return Ok(value),
+            None => (Miss::Unreadable, session.cache.slot(&key)),
+        },
+        Some(Looked::Miss(miss, slot)) => (miss, slot),
+        None => (Miss::Refresh, session.cache.slot(&key)),
+    };
+    call.compute(&arguments, run, miss, slot)
+}
+
+fn digests(inputs: &[Input]) -> PyResult<Vec<Digest>> {
+    inputs
+        .iter()
+        .map(|input| plain::digest(&input.encoding))
+        .collect::<Result<_, _>>()
+        .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))
+}
+
+struct Lone<'a, 'py> {
+    slf: &'a Bound<'py, Task>,
+    session: &'a Arc<Session>,
+    prepared: &'a Prepared,
+    inputs: &'a [Input],
+    digests: &'a [Digest],
+    key: Key,
+    policy: Policy,
+}
+
+impl<'py> Lone<'_, 'py> {
+    /// The value of a hit; `None` if its bytes are gone, and its entry with them.
+    fn load(&self, answer: &Arc<Answer>, outcome: &Outcome) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = self.slf.py();
+        match load::record(py, self.session, &answer.record) {
+            Ok(value) => {
+                if let Some(entry) = answer.entry {
+                    let node = || Node { entry: Some(entry), source: answer.run.clone(), ..self.node(outcome) };
+                    self.session.cache.recorder().lone_hit(entry, answer.cost, node);
+                }
+                Ok(Some(value))
+            }
+            Err(error) if error.is_instance_of::<Lost>(py) => {
+                let (cache, key) = (&self.session.cache, &self.key);
+                py.detach(|| cache.discard(key, answer));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn compute(
+        &self,
+        arguments: &Arguments<'py>,
+        run: Arc<RunOptions>,
+        miss: Miss,
+        slot: Option<thrifty_engine::catalog::Slot>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.slf.py();
+        let cache = &self.session.cache;
+        let numbered = cache.recorder().lone();
+        let raised: parking_lot::Mutex<Option<PyErr>> = parking_lot::Mutex::new(None);
+        let interrupted = || {
+            Python::attach(|py| match py.check_signals() {
+                Ok(()) => false,
+                Err(error) => {
+                    *raised.lock() = Some(error);
+                    true
+                }
+            })
+        };
+        let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
+        let task = self.slf.clone().unbind();
+        let mut body = || -> Result<Product, Failure> {
+            Python::attach(|py| {
+                let task = task.bind(py);
+                let arguments: Vec<_> =
+                    given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+                body::call(task, &arguments, Arc::clone(&run))
+                    .and_then(|value| body::made(task, &body::forced(&value)?))
+                    .map(Product::Made)
+                    .map_err(|error| load::failure(py, error, None))
+            })
+        };
+        let (operation, key, policy) = (&self.prepared.operation, self.key, self.policy);
+        let parts: Vec<_> = self.parts().collect();
+        let computed = py.detach(|| {
+            let engine = EngineTask {
+                operation,
+                key: Ok(key),
+                ingredients: &|| operation.ingredients(parts.iter().cloned()),
+                policy,
+                run: numbered.clone(),
+                interrupted: &interrupted,
+            };
+            cache.compute(&engine, miss, slot, &mut body)
+        });
+        self.session.warn_of_trouble(py)?;
+        match computed {
+            Computed::Settled(settled) => self.settled(settled, numbered),
+            Computed::Failed(failure, spent) => {
+                let outcome = Outcome::Failed(failure.message().to_owned());
+                self.record(numbered, Node { spent, ..self.node(&outcome) });
+                Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
+            }
+            Computed::Expanded(..) => unreachable!("a lone body forces what it returns"),
+        }
+    }
+
+    fn settled(
+        &self,
+        settled: Settled,
+        numbered: (Option<thrifty_engine::catalog::RunId>, u32),
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.slf.py();
+        self.record(numbered, Node {
+            entry: settled.entry,
+            spent: settled.spent,
+            saved: settled.saved(),
+            output_digest: settled.value.digest(),
+            ..self.node(&settled.outcome)
+        });
+        if let Some(object) = settled.made.as_ref().and_then(|made| made.downcast_ref::<Py<PyAny>>()) {
+            return Ok(object.bind(py).clone());
+        }
+        let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
+        match load::taken(py, self.session, &taken) {
+            Err(error) if error.is_instance_of::<Lost>(py) => {
+                // Gone between the leader's commit and here: the next call computes it.
+                if let Value::Known(answer) = &settled.value {
+                    self.session.cache.discard(&self.key, answer);
+                }
+                Err(error)
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (String, Part)> {
+        self.inputs.iter().zip(self.digests).map(|(input, digest)| {
+            (input.name.clone(), Part { digest: *digest, preview: input.preview.clone() })
+        })
+    }
+
+    fn record(&self, (run, number): (Option<thrifty_engine::catalog::RunId>, u32), node: Node) {
+        if let Some(run) = run {
+            self.session.cache.recorder().nodes(&run, vec![Node { number, ..node }]);
+        }
+    }
+
+    fn node(&self, outcome: &Outcome) -> Node {
+        let keeps_ingredients = !outcome.is_hit() && !matches!(outcome, Outcome::Computed(_));
+        Node {
+            number: 0,
+            operation: self.prepared.operation.name().to_owned(),
+            key: Some(self.key),
+            ingredients: keeps_ingredients.then(|| self.prepared.operation.ingredients(self.parts())),
+            outcome: outcome.word().to_owned(),
+            detail: outcome.detail(),
+            rule: self.policy.rule.word().to_owned(),
+            entry: None,
+            source: None,
+            output_digest: None,
+            count: 1,
+            at: self.session.cache.wall_clock(),
+            spent: Duration::ZERO,
+            saved: Duration::ZERO,
+            upstream: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Calls of tasks and workflows: binding, keys, graphs, runs.
+//!
+//! A lone call of a [`task::Task`] is bound, keyed and looked up without leaving this module.
+//! Inside a workflow the same call becomes a [`handle::Handle`]; what a workflow demands becomes
+//! a graph of the engine ([`graph`]), whose nodes come back here to run ([`body`]).
+
+mod body;
+mod context;
+mod error;
+mod graph;
+mod handle;
+mod hooks;
+mod ingredients;
+mod load;
+mod lone;
+mod options;
+mod parameters;
+mod processes;
+mod run;
+mod session;
+mod task;
+
+use pyo3::prelude::*;
+
+pub use context::{RunOptions, matches};
+pub use run::{Run, run};
+pub use task::Task;
+
+/// Adds the classes and functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<task::Task>()?;
+    module.add_class::<handle::Handle>()?;
+    module.add_class::<run::Run>()?;
+    error::register(module)?;
+    session::register(module)?;
+    processes::register(module)?;
+    run::register(module)
+}

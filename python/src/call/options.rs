@@ -1,0 +1,140 @@
+//! The fields of `thrifty.Cache`, as the definition or an invocation of an operation gives them.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use thrifty_engine::{Mode, OnFailure};
+
+use crate::code::Depth;
+
+/// What one level says about the cache. A field that is `None` says nothing.
+#[derive(Default)]
+pub struct Options {
+    /// Whether it is read and written.
+    pub mode: Option<Mode>,
+    /// Stands in for the code.
+    pub version: Option<String>,
+    /// How far the code is followed.
+    pub code: Option<Depth>,
+    /// Parameters that do not enter the key.
+    pub ignore: Option<Vec<String>>,
+    /// The only parameters that enter the key.
+    pub inputs: Option<Vec<String>>,
+    /// Keeps entries apart.
+    pub salt: Option<String>,
+    /// The user's own key function.
+    pub key: Option<Py<PyAny>>,
+    /// Environment variables that enter the key.
+    pub env: Option<Vec<String>>,
+    /// Distributions whose versions enter the key.
+    pub packages: Option<Vec<String>>,
+    /// Files whose contents enter the key.
+    pub files: Option<Vec<String>>,
+    /// Source files whose contents enter the code.
+    pub sources: Option<Vec<String>>,
+    /// Compute once across processes.
+    pub serialize: Option<bool>,
+    /// What waiters do when the computation fails.
+    pub on_failure: Option<OnFailure>,
+    /// The oldest entry the reader accepts.
+    pub max_age: Option<Duration>,
+    /// How long a new entry is valid.
+    pub expires: Option<Duration>,
+}
+
+impl Options {
+    /// Reads the attributes of a `thrifty.Cache`; nothing of `None`.
+    ///
+    /// # Errors
+    ///
+    /// What Python raises for an object that is not one. Its fields were checked when it was
+    /// made.
+    pub fn of(cache: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if cache.is_none() {
+            return Ok(Self::default());
+        }
+        let word = |name: &str| cache.getattr(name)?.extract::<Option<String>>();
+        let words = |name: &str| cache.getattr(name)?.extract::<Option<Vec<String>>>();
+        let duration = |name: &str| {
+            let seconds: Option<f64> = cache.getattr(name)?.extract()?;
+            seconds.map(|seconds| named(Duration::try_from_secs_f64(seconds).ok(), name)).transpose()
+        };
+        let key = cache.getattr("key")?;
+        Ok(Self {
+            mode: word("mode")?.map(|word| named(Mode::from_word(&word), "mode")).transpose()?,
+            version: word("version")?,
+            code: word("code")?.map(|word| named(depth(&word), "code")).transpose()?,
+            ignore: words("ignore")?,
+            inputs: words("inputs")?,
+            salt: word("salt")?,
+            key: (!key.is_none()).then(|| key.unbind()),
+            env: words("env")?,
+            packages: words("packages")?,
+            files: words("files")?,
+            sources: words("sources")?,
+            serialize: cache.getattr("serialize")?.extract()?,
+            on_failure: word("on_failure")?
+                .map(|word| named(on_failure(&word), "on_failure"))
+                .transpose()?,
+            max_age: duration("_max_age_seconds")?,
+            expires: duration("_expires_seconds")?,
+        })
+    }
+
+    /// What this level says, and `below` where it says nothing.
+    pub fn over(&self, py: Python<'_>, below: &Self) -> Self {
+        macro_rules! pick {
+            ($field:ident) => {
+                self.$field.clone().or_else(|| below.$field.clone())
+            };
+        }
+        let key = self.key.as_ref().or(below.key.as_ref()).map(|key| key.clone_ref(py));
+        Self {
+            mode: pick!(mode),
+            version: pick!(version),
+            code: pick!(code),
+            ignore: pick!(ignore),
+            inputs: pick!(inputs),
+            salt: pick!(salt),
+            key,
+            env: pick!(env),
+            packages: pick!(packages),
+            files: pick!(files),
+            sources: pick!(sources),
+            serialize: pick!(serialize),
+            on_failure: pick!(on_failure),
+            max_age: pick!(max_age),
+            expires: pick!(expires),
+        }
+    }
+
+    /// Whether the parameter enters the key.
+    pub fn takes(&self, parameter: &str) -> bool {
+        let among = |names: &Option<Vec<String>>| {
+            names.as_ref().map(|names| names.iter().any(|name| name == parameter))
+        };
+        among(&self.inputs).unwrap_or(true) && !among(&self.ignore).unwrap_or(false)
+    }
+}
+
+fn named<T>(value: Option<T>, field: &str) -> PyResult<T> {
+    value.ok_or_else(|| PyValueError::new_err(format!("the field {field} of Cache has no such value")))
+}
+
+fn depth(word: &str) -> Option<Depth> {
+    match word {
+        "closure" => Some(Depth::Closure),
+        "function" => Some(Depth::Function),
+        "none" => Some(Depth::None),
+        _ => None,
+    }
+}
+
+fn on_failure(word: &str) -> Option<OnFailure> {
+    match word {
+        "next" => Some(OnFailure::Next),
+        "share" => Some(OnFailure::Share),
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+//! Bodies in other processes.
+//!
+//! A worker is told which task to call, which records its arguments have, and where the cache
+//! is. It loads the arguments, calls the function, writes the large parts of the result to the
+//! store, and returns a record: values never travel between the processes.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use thrifty_engine::graph::{Failure, Made, Taken, Value};
+use thrifty_engine::record::{Draft, Record};
+
+use super::body;
+use super::handle::{self, Call, Handle};
+use super::load;
+use super::session::Session;
+use super::task::Task;
+
+/// Runs a call in a worker process.
+pub fn run(
+    py: Python<'_>,
+    session: &Arc<Session>,
+    call: &Arc<Call>,
+    inputs: &[Taken],
+) -> Result<Made, Failure> {
+    let mut edge = None;
+    let sent = send(py, session, call, inputs, &mut edge);
+    let record = sent.map_err(|error| load::failure(py, error, edge))?;
+    let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(load::Elsewhere);
+    Ok(Made::new(object, Draft::Stored(record)))
+}
+
+fn send(
+    py: Python<'_>,
+    session: &Arc<Session>,
+    call: &Arc<Call>,
+    inputs: &[Taken],
+    edge: &mut Option<usize>,
+) -> PyResult<Record> {
+    let by_reference = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "Reference"))?;
+    let mut with = |handle: &Bound<'_, Handle>| {
+        let number = call.takes.iter().position(|taken| taken.get().is_same(handle.get()));
+        *edge = number;
+        let taken = &inputs[number.unwrap_or(0)];
+        match &taken.value {
+            Value::Known(answer) => match answer.record.select(&taken.steps) {
+                Some(part) => by_reference.call1((PyBytes::new(py, &part.to_bytes()),)),
+                None => load::taken(py, session, taken),
+            },
+            Value::Live { .. } => load::taken(py, session, taken),
+        }
+    };
+    let arguments: PyResult<Vec<_>> = call
+        .arguments
+        .iter()
+        .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+        .collect();
+    let slf = call.task.bind(py);
+    let (args, kwargs) = slf.get().parameters(py)?.unbind(py, &arguments?)?;
+    let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
+    let workers = session.workers(&call.run);
+    let bytes = submit.call1((slf, args, kwargs, workers))?;
+    Record::from_bytes(bytes.extract()?)
+        .map_err(|error| super::error::Lost::new_err(error.to_string()))
+}
+
+/// In a worker: the value behind a reference.
+#[pyfunction]
+fn dereference(py: Python<'_>, record: &[u8]) -> PyResult<Py<PyAny>> {
+    let session = Session::current(py)?;
+    let record = Record::from_bytes(record)
+        .map_err(|error| super::error::Lost::new_err(error.to_string()))?;
+    load::record(py, &session, &record).map(Bound::unbind)
+}
+
+/// In a worker: calls the function of a task and keeps its result in the store.
+#[pyfunction]
+fn perform<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = slf.py();
+    let session = Session::current(py)?;
+    let value = {
+        let _guard = super::context::enter(super::context::Frame::Running(Arc::default()));
+        slf.get().function.bind(py).call(args, Some(kwargs))?
+    };
+    let made = body::made(slf, &body::forced(&value)?)?;
+    let draft = made.draft.map_err(crate::value::codec::NotStorable::new_err)?;
+    let record = py
+        .detach(|| session.cache.keep(draft))
+        .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
+    Ok(PyBytes::new(py, &record.to_bytes()))
+}
+
+/// Adds the functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(dereference, module)?)?;
+    module.add_function(wrap_pyfunction!(perform, module)?)
+}

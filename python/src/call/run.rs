@@ -1,0 +1,443 @@
+//! Runs: a workflow, or a call on its own, from its graph to its value.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glob::Pattern;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use thrifty_engine::catalog::{NewRun, Node, RunStatus};
+use thrifty_engine::config::Executor;
+use thrifty_engine::event::{Event, Listener};
+use thrifty_engine::graph::Edge;
+use thrifty_engine::schedule::{Options, Problem};
+use thrifty_engine::{Mode, Schedule};
+
+use super::body::{self, Running};
+use super::context::{self, Frame, RunOptions};
+use super::error::Lost;
+use super::graph::Graph;
+use super::handle::{self, Handle};
+use super::load;
+use super::session::Session;
+use super::task::Task;
+use crate::value::digest;
+
+/// How long an interrupted run waits for its bodies to notice.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What is to be run, and for whom.
+pub struct Demand<'a, 'py> {
+    /// The name of the run.
+    pub name: &'a str,
+    /// Its arguments, as text.
+    pub arguments: String,
+    /// The value, with handles in it.
+    pub value: &'a Bound<'py, PyAny>,
+    /// What was chosen for the run.
+    pub options: &'a RunOptions,
+    /// Told what happens.
+    pub listener: Option<Arc<Listener>>,
+}
+
+/// A run that ended.
+pub struct Finished {
+    /// The id of the run.
+    pub run: Option<String>,
+    /// The value, or what was raised.
+    pub value: PyResult<Py<PyAny>>,
+    /// What was done.
+    pub nodes: Vec<Node>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// What each failed operation raised.
+    pub failures: Vec<(String, PyErr)>,
+}
+
+/// Runs what a value with handles needs, and puts values in their places.
+///
+/// # Errors
+///
+/// What kept the run from beginning. What its operations raise is part of what it returns.
+pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
+    let session = Session::current(py)?;
+    let running = Arc::new(Running::default());
+    let mut handles: Vec<Py<Handle>> = Vec::new();
+    handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    let graph = Graph::of(py, handles.iter().map(Py::get), &session, &running, 0)?;
+    let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
+    let edges = edges?;
+    let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
+    let run = session.cache.recorder().begin(&new);
+    let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
+    let interrupted = || {
+        Python::attach(|py| match py.check_signals() {
+            Ok(()) => false,
+            Err(error) => {
+                *interrupt.lock() = Some(error);
+                true
+            }
+        })
+    };
+    let mut schedule = Schedule::new(Arc::clone(&session.cache), graph.nodes, Options {
+        workers: session.workers(demand.options),
+        run: run.clone(),
+        interrupted: &interrupted,
+        listener: demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {})),
+    });
+    let value = settle(py, &mut schedule, &session, demand.value, &edges);
+    if schedule.is_stopped() {
+        stop(py, &running);
+    }
+    let nodes = schedule.history();
+    let status = schedule.status();
+    if let Some(run) = &run {
+        session.cache.recorder().nodes(run, nodes.clone());
+        session.cache.recorder().finish(run, status);
+    }
+    let failures = failures(py, &schedule);
+    drop(schedule);
+    session.warn_of_trouble(py)?;
+    let value = match interrupt.into_inner() {
+        Some(error) => Err(error),
+        None => value,
+    };
+    Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures })
+}
+
+/// Settles what is demanded and loads it. A value found lost is computed again.
+fn settle(
+    py: Python<'_>,
+    schedule: &mut Schedule<'_>,
+    session: &Session,
+    value: &Bound<'_, PyAny>,
+    edges: &[Edge],
+) -> PyResult<Py<PyAny>> {
+    let mut demanded: Vec<_> = edges.iter().filter_map(Edge::node).collect();
+    demanded.sort_unstable();
+    demanded.dedup();
+    loop {
+        py.detach(|| schedule.settle(&demanded));
+        if schedule.is_stopped() {
+            return Err(PyKeyboardInterrupt::new_err(()));
+        }
+        if let Some(error) = failure(py, schedule, &demanded) {
+            return Err(error);
+        }
+        let mut next = 0;
+        let mut lost = None;
+        let loaded = handle::substitute(value, &mut |_| {
+            let edge = &edges[next];
+            next += 1;
+            let taken = schedule.take(edge).ok_or_else(|| Lost::new_err("the value is not there"))?;
+            load::taken(py, session, &taken).inspect_err(|_| lost = edge.node())
+        });
+        match (loaded, lost) {
+            (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
+                schedule.reopen(number, &error.value(py).to_string());
+            }
+            (loaded, _) => return loaded.map(Bound::unbind),
+        }
+    }
+}
+
+/// What made one of the demanded operations fail.
+fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
+    let mut problem = demanded.iter().find_map(|n| schedule.settled(*n)?.as_ref().err());
+    loop {
+        match problem? {
+            Problem::Failed(failure) => return Some(body::raise(py, failure)),
+            Problem::Upstream(from) => problem = schedule.settled(*from)?.as_ref().err(),
+        }
+    }
+}
+
+fn failures(py: Python<'_>, schedule: &Schedule<'_>) -> Vec<(String, PyErr)> {
+    (0..schedule.len())
+        .filter_map(|number| match schedule.settled(number)? {
+            Err(Problem::Failed(failure)) => {
+                let name = schedule.node(number).operation.name().to_owned();
+                Some((name, body::raise(py, failure)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Interrupts the bodies that still run and waits a moment for them.
+fn stop(py: Python<'_>, running: &Running) {
+    running.interrupt(py);
+    let begun = Instant::now();
+    while !running.is_idle() && begun.elapsed() < PATIENCE {
+        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
+    }
+}
+
+/// The value of handles, computed now, in a run of its own.
+pub fn force(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let options = match context::frame() {
+        Some(Frame::Running(options) | Frame::Building { options, .. }) => options,
+        None => Arc::default(),
+    };
+    let demand = Demand {
+        name: "deferred calls",
+        arguments: String::new(),
+        value,
+        options: &options,
+        listener: None,
+    };
+    execute(value.py(), demand)?.value
+}
+
+/// Runs a call as a run of its own.
+///
+/// # Errors
+///
+/// What kept it from beginning.
+pub fn run<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    options: Arc<RunOptions>,
+    listener: Option<Arc<Listener>>,
+) -> PyResult<Bound<'py, Run>> {
+    let (py, task) = (slf.py(), slf.get());
+    let value = {
+        let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
+        let _guard = context::enter(Frame::Building { options: Arc::clone(&options), mode });
+        if task.is_workflow {
+            task.function.bind(py).call(args, kwargs)?
+        } else {
+            slf.call(args, kwargs)?
+        }
+    };
+    let arguments = shown(task, py, args, kwargs)?;
+    let demand = Demand { name: task.name(), arguments, value: &value, options: &options, listener };
+    Bound::new(py, Run::of(execute(py, demand)?))
+}
+
+/// The arguments, as text; secrets left out.
+fn shown(
+    task: &Task,
+    py: Python<'_>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<String> {
+    let Some(bound) = task.parameters(py)?.bind(args, kwargs)? else { return Ok(String::new()) };
+    let texts: PyResult<Vec<_>> = task
+        .parameters(py)?
+        .all
+        .iter()
+        .enumerate()
+        .filter_map(|(index, parameter)| {
+            let value = bound[index].as_ref()?;
+            Some(task.is_secret(py, index).map(|secret| {
+                let shown = if secret { "(hidden)".to_owned() } else { digest::preview(value) };
+                format!("{}={shown}", parameter.name)
+            }))
+        })
+        .collect();
+    Ok(texts?.join(", "))
+}
+
+/// A run that ended: its value, and what was done for it.
+#[pyclass(frozen, module = "thrifty")]
+pub struct Run {
+    /// The id of the run, or `None` if its history is not kept.
+    #[pyo3(get)]
+    id: Option<String>,
+    value: Mutex<Option<PyResult<Py<PyAny>>>>,
+    nodes: Vec<Node>,
+    status: RunStatus,
+    failures: Vec<(String, PyErr)>,
+}
+
+impl Run {
+    fn of(finished: Finished) -> Self {
+        let Finished { run, value, nodes, status, failures } = finished;
+        Self { id: run, value: Mutex::new(Some(value)), nodes, status, failures }
+    }
+
+    /// The id of the run.
+    pub fn identity(&self) -> Option<String> {
+        self.id.clone()
+    }
+
+    /// How it ended.
+    pub const fn ended(&self) -> RunStatus {
+        self.status
+    }
+
+    /// What each failed operation raised.
+    pub fn failed(&self) -> &[(String, PyErr)] {
+        &self.failures
+    }
+
+    /// The value as text, if there is one.
+    pub fn shown(&self, py: Python<'_>, show: &dyn Fn(&Bound<'_, PyAny>) -> String) -> Option<String> {
+        match &*self.value.lock() {
+            Some(Ok(value)) if !value.is_none(py) => Some(show(value.bind(py))),
+            _ => None,
+        }
+    }
+
+    /// The value, which nobody else is given.
+    ///
+    /// # Errors
+    ///
+    /// What was raised.
+    pub fn take<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let taken = slf.get().value.lock().take();
+        match taken {
+            Some(value) => value.map(|value| value.into_bound(slf.py())),
+            None => Err(PyValueError::new_err("the value was taken before")),
+        }
+    }
+}
+
+#[pymethods]
+impl Run {
+    /// The value; raises what the run raised.
+    #[getter]
+    fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &*self.value.lock() {
+            Some(Ok(value)) => Ok(value.clone_ref(py)),
+            Some(Err(error)) => Err(error.clone_ref(py)),
+            None => Err(PyValueError::new_err("the value was taken before")),
+        }
+    }
+
+    /// How it ended: `succeeded`, `failed` or `cancelled`.
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.status.word()
+    }
+
+    /// The operations that were looked at, as dicts, in the order in which they were called.
+    #[getter]
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let dicts: PyResult<Vec<_>> = self.nodes.iter().map(|node| as_dict(py, node)).collect();
+        PyList::new(py, dicts?)
+    }
+
+    /// What each failed operation raised, as pairs of its name and the exception.
+    #[getter]
+    fn failures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let pairs = self.failures.iter().map(|(name, error)| (name.clone(), error.value(py).clone()));
+        PyList::new(py, pairs)
+    }
+
+    /// Why each operation ran, or of one of them: text for people.
+    #[pyo3(signature = (operation = None))]
+    fn why(&self, py: Python<'_>, operation: Option<String>) -> PyResult<String> {
+        let Some(id) = &self.id else {
+            return Err(PyValueError::new_err("the history of this run is not kept"));
+        };
+        let session = Session::current(py)?;
+        py.detach(|| {
+            session.cache.recorder().flush();
+            thrifty_cli::why(&session.cache, id, operation.as_deref())
+        })
+        .map_err(PyValueError::new_err)
+    }
+
+    fn __repr__(&self) -> String {
+        let hits = self.nodes.iter().filter(|node| node.outcome.starts_with("hit")).count();
+        let id = self.id.as_deref().unwrap_or("?");
+        format!("<Run {id}: {}, {} operations, {hits} hits>", self.status.word(), self.nodes.len())
+    }
+}
+
+fn as_dict<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item(intern!(py, "number"), node.number)?;
+    dict.set_item(intern!(py, "name"), &node.operation)?;
+    dict.set_item(intern!(py, "outcome"), &node.outcome)?;
+    dict.set_item(intern!(py, "detail"), &node.detail)?;
+    dict.set_item(intern!(py, "rule"), &node.rule)?;
+    dict.set_item(intern!(py, "seconds"), node.spent.as_secs_f64())?;
+    dict.set_item(intern!(py, "saved_seconds"), node.saved.as_secs_f64())?;
+    dict.set_item(intern!(py, "key"), node.key.map(|key| key.to_string()))?;
+    dict.set_item(intern!(py, "source"), node.source.as_ref().map(|run| run.0.clone()))?;
+    Ok(dict)
+}
+
+/// What was chosen for a run, from the keywords of `with_options`.
+///
+/// # Errors
+///
+/// `ValueError` or `TypeError`, naming the keyword.
+pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
+    let mut options = RunOptions::default();
+    for (name, value) in keywords.iter() {
+        let name: String = name.extract()?;
+        if value.is_none() {
+            continue;
+        }
+        match name.as_str() {
+            "cache" => options.mode = Some(mode(&value)?),
+            "refresh" => options.refresh = patterns(&value)?,
+            "workers" => options.workers = Some(value.extract::<usize>()?.max(1)),
+            "executor" => {
+                let word: String = value.extract()?;
+                let executor = Executor::from_word(&word);
+                options.executor = Some(executor.ok_or_else(|| {
+                    PyValueError::new_err(format!("executor is {word:?}, and may be \"threads\" or \"processes\""))
+                })?);
+            }
+            _ => return Err(PyTypeError::new_err(format!("with_options has no option {name:?}"))),
+        }
+    }
+    Ok(options)
+}
+
+fn mode(value: &Bound<'_, PyAny>) -> PyResult<Mode> {
+    if let Ok(on) = value.extract::<bool>() {
+        return Ok(if on { Mode::On } else { Mode::Off });
+    }
+    let word: String = value.extract()?;
+    Mode::from_word(&word).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "cache is {word:?}, and may be True, False, \"on\", \"refresh\", \"read-only\" or \"off\""
+        ))
+    })
+}
+
+fn patterns(value: &Bound<'_, PyAny>) -> PyResult<Vec<Pattern>> {
+    let words = match value.extract::<String>() {
+        Ok(word) => vec![word],
+        Err(_) => value.extract::<Vec<String>>()?,
+    };
+    words
+        .iter()
+        .map(|word| {
+            Pattern::new(word)
+                .map_err(|error| PyValueError::new_err(format!("refresh has the pattern {word:?}: {error}")))
+        })
+        .collect()
+}
+
+/// Runs what the handles in a value need.
+#[pyfunction]
+fn compute(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    force(value)
+}
+
+/// Whether a workflow is being built on this thread.
+#[pyfunction]
+fn is_building() -> bool {
+    matches!(context::frame(), Some(Frame::Building { .. }))
+}
+
+/// Adds the functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(compute, module)?)?;
+    module.add_function(wrap_pyfunction!(is_building, module)?)
+}

@@ -1,0 +1,169 @@
+//! The cache of this process, opened at the first call.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
+use pyo3::prelude::*;
+use thrifty_engine::catalog::{NewRun, Scope};
+use thrifty_engine::config::{Settings, Source};
+use thrifty_engine::{Cache, Mode};
+
+use super::context::RunOptions;
+
+static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
+
+/// The cache of this process, and what its configuration says.
+pub struct Session {
+    /// The cache; a cache in memory if the directory cannot be used.
+    pub cache: Arc<Cache>,
+    /// The configuration.
+    pub settings: Settings,
+    /// Where files that come out of the cache are placed.
+    pub files: PathBuf,
+    /// The mode chosen by the environment, for every run.
+    pub run_mode: Option<Mode>,
+    /// The mode chosen by the project's configuration.
+    pub project_mode: Option<Mode>,
+    secret: OnceLock<Vec<u8>>,
+}
+
+impl Session {
+    /// The session of this process.
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` for a configuration that makes no sense; trouble with the cache itself is an
+    /// error only where `THRIFTY_STRICT` asks for it.
+    pub fn current(py: Python<'_>) -> PyResult<Arc<Self>> {
+        if let Some(session) = SESSION.read().as_ref() {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(Self::open(py)?);
+        // Two threads may have opened one: the first to come here wins, for both.
+        Ok(Arc::clone(SESSION.write().get_or_insert(session)))
+    }
+
+    fn open(py: Python<'_>) -> PyResult<Self> {
+        let settings = Settings::load().map_err(super::error::configuration)?;
+        let scope = Scope {
+            project: settings.project.value.clone(),
+            domain: settings.domain.value.clone(),
+        };
+        let home = settings.home.value.clone();
+        let cache = match py.detach(|| Cache::open_scope(&home, scope)) {
+            Ok(cache) => cache,
+            Err(error) if std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0") => {
+                return Err(PyRuntimeError::new_err(error.to_string()));
+            }
+            Err(error) => {
+                let text = format!("thrifty runs without its cache directory: {error}");
+                warn(py, &text)?;
+                Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?
+            }
+        };
+        crate::value::codec::keep_digests(cache.file_memo());
+        Ok(Self::new(cache, settings))
+    }
+
+    fn new(cache: Arc<Cache>, settings: Settings) -> Self {
+        let from_environment = matches!(settings.cache.source, Source::Variable(_));
+        let (run_mode, project_mode) =
+            if from_environment { (settings.cache.value, None) } else { (None, settings.cache.value) };
+        let files = settings.home.value.join("files");
+        Self { cache, settings, files, run_mode, project_mode, secret: OnceLock::new() }
+    }
+
+    /// How many bodies run at once.
+    pub fn workers(&self, options: &RunOptions) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        options.workers.or(self.settings.workers.value).unwrap_or_else(cores)
+    }
+
+    /// A run by this user on this host.
+    pub fn who(&self) -> NewRun {
+        let (host, user) = self.cache.who();
+        NewRun { host: host.to_owned(), user: user.to_owned(), ..NewRun::default() }
+    }
+
+    /// The key under which digests of secrets are made, so that nobody without it can guess one.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` if it can neither be read nor made.
+    pub fn secret_key(&self) -> PyResult<&[u8]> {
+        if let Some(key) = self.secret.get() {
+            return Ok(key);
+        }
+        let key = self
+            .cache
+            .secret_key(&self.settings.home.value)
+            .map_err(|error| PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}")))?;
+        Ok(self.secret.get_or_init(|| key))
+    }
+
+    /// Warns of trouble with the cache, once for each time that it begins.
+    pub fn warn_of_trouble(&self, py: Python<'_>) -> PyResult<()> {
+        match self.cache.take_trouble() {
+            Some(trouble) => warn(py, &format!("the cache is in trouble, and the work goes on: {trouble}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let text = std::ffi::CString::new(text.replace('\0', " "))?;
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 2)
+}
+
+/// Writes what is not written yet; called when the interpreter ends.
+#[pyfunction]
+fn close(py: Python<'_>) {
+    let session = SESSION.read().clone();
+    if let Some(session) = session {
+        py.detach(|| session.cache.recorder().close());
+    }
+}
+
+/// Puts a cache in memory in the place of the session's, for tests. Returns what was there.
+#[pyfunction]
+fn enter_memory() -> PyResult<Previous> {
+    let cache = Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let settings = Settings::load().map_err(super::error::configuration)?;
+    let session = Session { run_mode: None, project_mode: None, ..Session::new(cache, settings) };
+    Ok(Previous(SESSION.write().replace(Arc::new(session))))
+}
+
+/// Puts back what [`enter_memory`] returned.
+#[pyfunction]
+fn leave(previous: &Previous) {
+    *SESSION.write() = previous.0.clone();
+}
+
+/// In a forked child: leaves the parent's session alone and opens another when it is needed.
+#[pyfunction]
+fn after_fork() {
+    // The parent's connections and threads must not be touched, not even to close them; and its
+    // lock may have been held by a thread that is not here.
+    if let Some(mut session) = SESSION.try_write() {
+        std::mem::forget(session.take());
+    }
+}
+
+/// A session that was put aside.
+#[pyclass(frozen, module = "thrifty._native")]
+struct Previous(Option<Arc<Session>>);
+
+/// Adds the functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(close, module)?)?;
+    module.add_function(wrap_pyfunction!(enter_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(leave, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork, module)?)
+}

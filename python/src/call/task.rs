@@ -1,0 +1,423 @@
+//! Tasks and workflows.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use thrifty_engine::graph::Input;
+use thrifty_engine::{Choices, Mode, Policy};
+use thrifty_key::{Context, Hasher, Preview, plain};
+
+use super::context::{self, Frame, RunOptions};
+use super::error::{self, HandleError};
+use super::handle::{self, Call, Handle};
+use super::hooks::Hook;
+use super::ingredients::{Around, Prepared};
+use super::options::Options;
+use super::parameters::{Arguments, Parameters};
+use super::session::Session;
+use super::{lone, run};
+use crate::value::digest;
+
+/// A cached function. `thrifty.task` and `thrifty.workflow` make these.
+#[pyclass(subclass, frozen, dict, weakref, module = "thrifty._native")]
+pub struct Task {
+    pub(super) function: Py<PyAny>,
+    name: String,
+    pub(super) is_workflow: bool,
+    definition: Arc<Options>,
+    invocation_mode: Option<Mode>,
+    run: RunOptions,
+    parameters: OnceLock<Parameters>,
+    hooks: OnceLock<Hooks>,
+    prepared: Mutex<Option<Arc<Prepared>>>,
+}
+
+/// What the annotations say, by parameter, and what that of the result says.
+pub(super) struct Hooks {
+    parameters: Vec<Hook>,
+    pub(super) result: Hook,
+    /// The parameters that enter the key, sorted by name.
+    keyed: Vec<usize>,
+}
+
+#[pymethods]
+impl Task {
+    #[new]
+    #[pyo3(signature = (function, name, is_workflow, definition, invocation, run))]
+    fn new(
+        function: &Bound<'_, PyAny>,
+        name: String,
+        is_workflow: bool,
+        definition: &Bound<'_, PyAny>,
+        invocation: &Bound<'_, PyAny>,
+        run: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let py = function.py();
+        let definition = Options::of(definition)?;
+        let invocation = Options::of(invocation)?;
+        let mut merged = invocation.over(py, &definition);
+        merged.mode = definition.mode;
+        Ok(Self {
+            function: function.clone().unbind(),
+            name,
+            is_workflow,
+            definition: Arc::new(merged),
+            invocation_mode: invocation.mode,
+            run: run::options(run)?,
+            parameters: OnceLock::new(),
+            hooks: OnceLock::new(),
+            prepared: Mutex::new(None),
+        })
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match context::frame() {
+            Some(Frame::Building { options, mode }) => {
+                let options = slf.get().run_options(&options);
+                Self::defer_in(slf, args, kwargs, options, mode)
+            }
+            Some(Frame::Running(options)) => Self::now(slf, args, kwargs, &options),
+            None => Self::now(slf, args, kwargs, &RunOptions::default()),
+        }
+    }
+
+    /// The call as a handle, wherever it is made. A task may return it: its value then is the
+    /// task's.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn defer<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (outer, mode) = match context::frame() {
+            Some(Frame::Building { options, mode }) => (options, mode),
+            Some(Frame::Running(options)) => (options, None),
+            None => (Arc::default(), None),
+        };
+        let options = slf.get().run_options(&outer);
+        Self::defer_in(slf, args, kwargs, options, mode)
+    }
+
+    /// Runs the call as a run of its own, and gives the run.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn run<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, run::Run>> {
+        let options = slf.get().run_options(&RunOptions::default());
+        run::run(slf, args, kwargs, options, None)
+    }
+
+    /// The key that a call with these arguments has, in hexadecimal.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn key(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        let Some(arguments) = self.parameters(py)?.bind(args, kwargs)? else {
+            return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
+        };
+        let prepared = self.prepared(py)?;
+        let inputs = self.inputs(py, &arguments, None)?;
+        let digests = inputs
+            .iter()
+            .map(|input| Ok((input.name.as_str(), plain::digest(&input.encoding)?)))
+            .collect::<Result<Vec<_>, plain::PlainError>>()
+            .map_err(|error| PyTypeError::new_err(error.to_string()))?;
+        Ok(prepared.operation.key(digests.into_iter()).to_string())
+    }
+
+    /// The name of the operation.
+    #[getter(operation_name)]
+    fn get_name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Task {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls with values at once: from the cache, or computed now.
+    fn now<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        outer: &RunOptions,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let task = slf.get();
+        if task.is_workflow {
+            let run = run::run(slf, args, kwargs, task.run_options(outer), None)?;
+            return run::Run::take(&run);
+        }
+        lone::call(slf, args, kwargs, outer)
+    }
+
+    /// Makes a handle of a call.
+    fn defer_in<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        run: Arc<RunOptions>,
+        workflow: Option<Mode>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, task) = (slf.py(), slf.get());
+        let Some(arguments) = task.parameters(py)?.bind(args, kwargs)? else {
+            // Python's own words for arguments that do not fit; nothing runs.
+            let signature = py.import("inspect")?.call_method1("signature", (&task.function,))?;
+            signature.call_method("bind", args, kwargs)?;
+            return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
+        };
+        let session = Session::current(py)?;
+        let choices = Choices { workflow, ..task.choices(&session, &run) };
+        let call = task.call(slf, &arguments, choices, run)?;
+        Ok(Bound::new(py, Handle::of(Arc::new(call)))?.into_any())
+    }
+
+    fn call(
+        &self,
+        slf: &Bound<'_, Self>,
+        arguments: &Arguments<'_>,
+        choices: Choices,
+        run: Arc<RunOptions>,
+    ) -> PyResult<Call> {
+        let py = slf.py();
+        let prepared = self.prepared(py)?;
+        let mut takes: Vec<Py<Handle>> = Vec::new();
+        let mut number_of = |handle: &Bound<'_, Handle>| {
+            let known = takes.iter().position(|taken| taken.get().is_same(handle.get()));
+            known.unwrap_or_else(|| {
+                takes.push(handle.clone().unbind());
+                takes.len() - 1
+            }) as u64
+        };
+        // Handles in ignored parameters are edges, too: the body needs their values.
+        for argument in arguments.iter().flatten() {
+            handle::visit(argument, &mut |handle| _ = number_of(handle))?;
+        }
+        let visible = takes.len();
+        let mut number_of = |handle: &Bound<'_, Handle>| {
+            let known = takes.iter().position(|taken| taken.get().is_same(handle.get()));
+            known.unwrap_or_else(|| {
+                takes.push(handle.clone().unbind());
+                takes.len() - 1
+            }) as u64
+        };
+        let inputs = self.inputs(py, arguments, Some(&mut number_of))?;
+        if takes.len() > visible {
+            return Err(HandleError::new_err(format!(
+                "an argument of {} holds the output of another task inside an object; \
+                 pass it directly, or in a list, tuple or dict",
+                self.name
+            )));
+        }
+        Ok(Call {
+            id: Call::next_id(),
+            task: slf.clone().unbind(),
+            operation: Arc::clone(&prepared.operation),
+            arguments: arguments.iter().map(|argument| argument.clone().map(Bound::unbind)).collect(),
+            inputs,
+            takes,
+            choices,
+            options: Arc::clone(&self.definition),
+            run,
+        })
+    }
+
+    /// The same call under other cache settings.
+    pub(super) fn call_again(
+        py: Python<'_>,
+        call: &Arc<Call>,
+        cache: &Bound<'_, PyAny>,
+    ) -> PyResult<Arc<Call>> {
+        let other = call.task.bind(py).call_method1(intern!(py, "_with_invocation"), (cache,))?;
+        let other = other.cast_into::<Self>()?;
+        let task = other.get();
+        let arguments: Arguments<'_> =
+            call.arguments.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+        let choices = Choices { invocation: task.invocation_mode, ..call.choices };
+        task.call(&other, &arguments, choices, Arc::clone(&call.run)).map(Arc::new)
+    }
+
+    /// What enters the key, sorted by name.
+    pub(super) fn inputs(
+        &self,
+        py: Python<'_>,
+        arguments: &Arguments<'_>,
+        edges: Option<&mut dyn FnMut(&Bound<'_, Handle>) -> u64>,
+    ) -> PyResult<Vec<Input>> {
+        if let Some(key) = &self.definition.key {
+            return self.custom_key(key.bind(py), arguments);
+        }
+        let parameters = self.parameters(py)?;
+        let hooks = self.hooks(py)?;
+        let mut around = Around { edges };
+        let mut inputs = Vec::with_capacity(hooks.keyed.len());
+        for index in &hooks.keyed {
+            let Some(value) = &arguments[*index] else { continue };
+            let name = &parameters.all[*index].name;
+            let hook = &hooks.parameters[*index];
+            let mut writer = plain::Writer::new();
+            let preview = encode(value, name, hook, &mut around, &mut writer)?;
+            inputs.push(Input { name: name.clone(), encoding: writer.into_bytes(), preview });
+        }
+        Ok(inputs)
+    }
+
+    fn custom_key(&self, key: &Bound<'_, PyAny>, arguments: &Arguments<'_>) -> PyResult<Vec<Input>> {
+        let py = key.py();
+        for argument in arguments.iter().flatten() {
+            let mut handles = 0;
+            handle::visit(argument, &mut |_| handles += 1)?;
+            if handles > 0 {
+                return Err(HandleError::new_err(format!(
+                    "the key function of {} needs values, and an argument is the output of another \
+                     task; call it outside the workflow, or annotate the parameter with a HashMethod",
+                    self.name
+                )));
+            }
+        }
+        let (args, kwargs) = self.parameters(py)?.unbind(py, arguments)?;
+        let given = key.call(args, Some(&kwargs))?;
+        let mut writer = plain::Writer::new();
+        digest::encode(&given, "key", &mut writer, &mut Around { edges: None })
+            .map_err(|error| error::unhashable(py, error))?;
+        let preview = Preview::text(digest::preview(&given));
+        Ok(vec![Input { name: "key".to_owned(), encoding: writer.into_bytes(), preview }])
+    }
+
+    /// The operation, with the ingredients that hold now.
+    pub(super) fn prepared(&self, py: Python<'_>) -> PyResult<Arc<Prepared>> {
+        let held = self.prepared.lock().clone();
+        if let Some(prepared) = held
+            && prepared.is_current(py)
+        {
+            return Ok(prepared);
+        }
+        let function = self.function.bind(py);
+        let parameters = self.parameters(py)?;
+        let prepared = Arc::new(Prepared::of(function, &self.name, parameters, &self.definition)?);
+        *self.prepared.lock() = Some(Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    pub(super) fn parameters(&self, py: Python<'_>) -> PyResult<&Parameters> {
+        if let Some(parameters) = self.parameters.get() {
+            return Ok(parameters);
+        }
+        let parameters = Parameters::of(self.function.bind(py))?;
+        Ok(self.parameters.get_or_init(|| parameters))
+    }
+
+    pub(super) fn hooks(&self, py: Python<'_>) -> PyResult<&Hooks> {
+        if let Some(hooks) = self.hooks.get() {
+            return Ok(hooks);
+        }
+        let function = self.function.bind(py);
+        let parameters = self.parameters(py)?;
+        let found: PyResult<_> =
+            parameters.all.iter().map(|parameter| Hook::of(function, &parameter.name)).collect();
+        let mut keyed: Vec<_> = (0..parameters.all.len())
+            .filter(|index| self.definition.takes(&parameters.all[*index].name))
+            .collect();
+        keyed.sort_by_key(|index| &parameters.all[*index].name);
+        let hooks = Hooks { parameters: found?, result: Hook::of(function, "return")?, keyed };
+        Ok(self.hooks.get_or_init(|| hooks))
+    }
+
+    pub(super) fn is_secret(&self, py: Python<'_>, index: usize) -> PyResult<bool> {
+        Ok(self.hooks(py)?.parameters[index].secret)
+    }
+
+    pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {
+        Choices {
+            operation_at_run_time: run.of_operation(&self.name),
+            run: run.mode.or(session.run_mode),
+            invocation: self.invocation_mode,
+            definition: self.definition.mode,
+            workflow: None,
+            project: session.project_mode,
+        }
+    }
+
+    /// What was chosen for the run by `with_options`, and by what is around it.
+    pub(super) fn run_options(&self, outer: &RunOptions) -> Arc<RunOptions> {
+        let inner = &self.run;
+        let refresh = inner.refresh.iter().chain(&outer.refresh).cloned().collect();
+        Arc::new(RunOptions {
+            mode: inner.mode.or(outer.mode),
+            refresh,
+            executor: inner.executor.or(outer.executor),
+            workers: inner.workers.or(outer.workers),
+        })
+    }
+
+    /// The mode that the definition chooses for what is inside a workflow.
+    pub(super) fn inner_mode(&self) -> Option<Mode> {
+        self.invocation_mode.or(self.definition.mode)
+    }
+
+    pub(super) fn definition(&self) -> &Options {
+        &self.definition
+    }
+
+    /// How many outputs the declared result has, if it is a tuple of a fixed length.
+    pub(super) fn arity(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        let parse = py.import(intern!(py, "thrifty._annotations"))?;
+        parse.call_method1(intern!(py, "arity"), (&self.function,))?.extract()
+    }
+}
+
+/// How a call uses the cache, given who chose what.
+pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
+    let (mode, rule) = choices.decide();
+    Policy {
+        mode,
+        rule,
+        serialize: options.serialize.unwrap_or(false),
+        on_failure: options.on_failure.unwrap_or_default(),
+        max_age: options.max_age,
+        expires: options.expires,
+    }
+}
+
+/// Appends the encoding of an argument, as its annotation says, and gives its preview.
+fn encode(
+    value: &Bound<'_, PyAny>,
+    name: &str,
+    hook: &Hook,
+    around: &mut Around<'_>,
+    writer: &mut plain::Writer,
+) -> PyResult<Preview> {
+    let py = value.py();
+    let is_handle = value.is_instance_of::<Handle>();
+    let hashed = if is_handle { None } else { hook.digest(value, name)? };
+    match hashed {
+        Some(digest) => writer.digest(&digest),
+        None => around.encode(value, name, writer).map_err(|error| error::unhashable(py, error))?,
+    }
+    if !hook.secret {
+        return Ok(Preview::text(digest::preview(value)));
+    }
+    if !is_handle {
+        let plain = std::mem::take(writer);
+        let session = Session::current(py)?;
+        let mut hasher = Hasher::new(Context::Value);
+        hasher.framed(b"thrifty.Secret").framed(session.secret_key()?).framed(plain.as_bytes());
+        writer.digest(&hasher.finish());
+    }
+    Ok(Preview::Hidden)
+}

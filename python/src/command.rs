@@ -1,0 +1,164 @@
+//! The `thrifty` command inside Python: what it needs of the interpreter.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use glob::Pattern;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use thrifty_cli::{End, Failed, Host, HostError, RunReport, RunRequest};
+use thrifty_engine::catalog::RunStatus;
+use thrifty_engine::event::Listener;
+
+use crate::call::{self, Run, RunOptions, Task};
+use crate::value::digest;
+
+/// Workflows of this interpreter.
+struct Interpreter;
+
+impl Host for Interpreter {
+    fn run_workflow(
+        &self,
+        request: &RunRequest,
+        listener: Arc<Listener>,
+    ) -> Result<RunReport, HostError> {
+        Python::attach(|py| {
+            let task = load(py, request)?;
+            let arguments = arguments(py, &task, request)?;
+            let options = options(py, request)?;
+            let empty = PyTuple::empty(py);
+            let ran = call::run(&task, &empty, Some(&arguments), Arc::new(options), Some(listener));
+            match ran {
+                Ok(run) => Ok(report(py, run.get())),
+                Err(error) => Ok(RunReport {
+                    run: None,
+                    end: end_of(py, &error),
+                    result: None,
+                    failures: vec![Failed {
+                        operation: request.target.clone(),
+                        message: traceback(py, &error),
+                    }],
+                }),
+            }
+        })
+    }
+}
+
+fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, HostError> {
+    let target = &request.target;
+    let command = module(py)?;
+    match command.call_method1(intern!(py, "load"), (target,)) {
+        Ok(task) => task.cast_into::<Task>().map_err(|error| HostError::Usage(error.to_string())),
+        Err(error) if is(py, &error, "UnknownTarget") => {
+            let (reason, known) = details(py, &error);
+            Err(HostError::UnknownTarget { target: target.clone(), reason, known })
+        }
+        Err(error) => {
+            Err(HostError::Usage(format!("cannot import `{target}`:\n{}", traceback(py, &error))))
+        }
+    }
+}
+
+fn arguments<'py>(
+    py: Python<'py>,
+    task: &Bound<'py, Task>,
+    request: &RunRequest,
+) -> Result<Bound<'py, PyDict>, HostError> {
+    let given = request.parameters.clone();
+    let found = module(py)?.call_method1(intern!(py, "arguments"), (task, given));
+    let found = found.and_then(|found| Ok(found.cast_into::<PyDict>()?));
+    found.map_err(|error| {
+        if is(py, &error, "UnknownParameter") {
+            let (parameter, known) = details(py, &error);
+            HostError::UnknownParameter { target: request.target.clone(), parameter, known }
+        } else {
+            HostError::Usage(error.value(py).to_string())
+        }
+    })
+}
+
+fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError> {
+    let known = module(py)?.call_method0(intern!(py, "operations"));
+    let known: Vec<String> = known.and_then(|known| known.extract()).map_err(|error| usage(&error))?;
+    let mut refresh = Vec::new();
+    for name in &request.refresh {
+        let pattern = Pattern::new(name)
+            .map_err(|error| HostError::Usage(format!("--refresh {name}: {error}")))?;
+        let matches = |operation: &String| call::matches(&pattern, operation);
+        if !known.iter().any(matches) {
+            return Err(HostError::UnknownOperation { name: name.clone(), known });
+        }
+        refresh.push(pattern);
+    }
+    Ok(RunOptions {
+        mode: request.mode,
+        refresh,
+        executor: request.executor,
+        workers: request.workers,
+    })
+}
+
+fn report(py: Python<'_>, run: &Run) -> RunReport {
+    let end = match run.ended() {
+        RunStatus::Succeeded => End::Succeeded,
+        RunStatus::Cancelled => End::Interrupted,
+        RunStatus::Failed | RunStatus::Running => End::Failed,
+    };
+    let failures = run.failed().iter().map(|(operation, error)| Failed {
+        operation: operation.clone(),
+        message: traceback(py, error),
+    });
+    let result = run.shown(py, &|value| digest::preview(value));
+    RunReport { run: run.identity(), end, result, failures: failures.collect() }
+}
+
+fn end_of(py: Python<'_>, error: &PyErr) -> End {
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) { End::Interrupted } else { End::Failed }
+}
+
+fn module(py: Python<'_>) -> Result<Bound<'_, PyModule>, HostError> {
+    py.import(intern!(py, "thrifty._command")).map_err(|error| usage(&error))
+}
+
+fn usage(error: &PyErr) -> HostError {
+    HostError::Usage(error.to_string())
+}
+
+fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
+    let class = module(py).ok().and_then(|module| module.getattr(name).ok());
+    class.is_some_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+/// The two arguments of an exception of `_command`: text, and the names there are.
+fn details(py: Python<'_>, error: &PyErr) -> (String, Vec<String>) {
+    let args = error.value(py).getattr(intern!(py, "args"));
+    args.and_then(|args| args.extract()).unwrap_or_else(|_| (error.to_string(), Vec::new()))
+}
+
+/// The exception as Python shows it.
+fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let text = || -> PyResult<String> {
+        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        Ok(lines.extract::<Vec<String>>()?.concat())
+    };
+    text().unwrap_or_else(|_| error.to_string())
+}
+
+/// Adds `main`.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(main, module)?)
+}
+
+/// Runs the command with these arguments, the name of the program first, and ends the
+/// interpreter with its exit code.
+#[pyfunction]
+fn main(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<()> {
+    let code = py.detach(|| thrifty_cli::main(arguments, &Interpreter));
+    Err(PySystemExit::new_err(code))
+}

@@ -1,0 +1,297 @@
+//! Which codec a value gets.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use serde_bytes::ByteBuf;
+use thrifty_engine::record::{Draft, Shape, Source};
+use thrifty_key::plain::{self as canonical, Container, Reader, Token, Writer};
+use thrifty_key::{Context, Digest, Hasher};
+
+use super::content::Content;
+use super::error::unreadable;
+use super::memory::{self, Text};
+use super::{Parts, files, frame, header, ndarray, pickle, plain};
+
+/// Gives the plain encoding of a value, digest leaves in it where a part is not written out.
+pub type Encode<'a> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Vec<u8>> + 'a;
+
+/// A plain encoding that is too long for a record.
+pub(super) const PLAIN: &str = "plain/1";
+/// A long text: UTF-8.
+pub(super) const TEXT: &str = "text/1";
+/// Long bytes: as they are.
+pub(super) const BYTES: &str = "bytes/1";
+
+/// The longest plain encoding that stands in a record, in bytes.
+const INLINE: usize = 64 * 1024;
+/// The longest encoding made by writing out what a value holds more than once, in bytes.
+const WRITTEN_OUT: usize = 16 * 1024 * 1024;
+/// The most parts a composite has.
+const PARTS: usize = 64;
+/// How deeply composites are nested.
+const LEVELS: usize = 3;
+
+/// What to keep of a value. Large memory is borrowed; it must not be written to before the
+/// draft is stored.
+///
+/// # Errors
+///
+/// `NotStorable` if no codec takes the value; what `encode` raises for one without a digest.
+pub fn draft(value: &Bound<'_, PyAny>, encode: &Encode<'_>) -> PyResult<Draft> {
+    match piece(value, encode, 0)? {
+        Piece::Ready(draft) => Ok(draft),
+        Piece::Unclaimed(encoding) => pickled(value, &encoding),
+    }
+}
+
+/// A value on the way to its draft.
+enum Piece {
+    Ready(Draft),
+    /// Only a pickle can hold it; this is its encoding, which gives the digest.
+    Unclaimed(Vec<u8>),
+}
+
+fn pickled(value: &Bound<'_, PyAny>, encoding: &[u8]) -> PyResult<Draft> {
+    object(pickle::draft(value)?, digest_of(encoding)?)
+}
+
+fn object(parts: Parts, digest: Digest) -> PyResult<Draft> {
+    let Parts { codec, header, buffers } = parts;
+    Ok(Draft::Object { codec: codec.to_owned(), digest, header, buffers })
+}
+
+fn digest_of(encoding: &[u8]) -> PyResult<Digest> {
+    canonical::digest(encoding)
+        .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))
+}
+
+fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResult<Piece> {
+    if let Some(long) = long(value)? {
+        return Ok(Piece::Ready(long));
+    }
+    let content = Content::of(value)?;
+    if content == Content::Parts && level < LEVELS {
+        if let Some(parts) = Split::of(value)? {
+            return composite(value, &parts, encode, level);
+        }
+    }
+    if content == Content::Other {
+        if let Some(parts) = claimed(value)? {
+            return Ok(Piece::Ready(object(parts, digest_of(&encode(value)?)?)?));
+        }
+    }
+    let encoding = encode(value)?;
+    if content != Content::Shared && returns(value.py(), &encoding, encode)? {
+        return Ok(Piece::Ready(inline(encoding)?));
+    }
+    // An encoding may give the digest of what it holds twice; sharing of tuples means nothing,
+    // so they are written out.
+    if content == Content::Plain && plain::has_digest(&encoding) {
+        if let Some(written) = header::write_within(value, WRITTEN_OUT) {
+            return Ok(Piece::Ready(inline(written)?));
+        }
+    }
+    Ok(Piece::Unclaimed(encoding))
+}
+
+/// The codecs for types of their own.
+fn claimed(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
+    for codec in [ndarray::draft, frame::draft, files::draft] {
+        if let Some(parts) = codec(value)? {
+            return Ok(Some(parts));
+        }
+    }
+    Ok(None)
+}
+
+/// Text and bytes too long for a record, not copied.
+fn long(value: &Bound<'_, PyAny>) -> PyResult<Option<Draft>> {
+    let (codec, tag, source) = if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        if bytes.as_bytes().len() <= INLINE {
+            return Ok(None);
+        }
+        (BYTES, canonical::tag::BYTES, memory::pin(bytes)?)
+    } else if let Ok(text) = value.cast_exact::<PyString>() {
+        // Lone surrogates have no UTF-8 and go the way of short text.
+        match if text.len()? <= INLINE { None } else { Text::of(text).ok() } {
+            Some(text) => (TEXT, canonical::tag::TEXT, Source::Memory(Box::new(text))),
+            None => return Ok(None),
+        }
+    } else {
+        return Ok(None);
+    };
+    let Source::Memory(bytes) = &source else { return Ok(None) };
+    let bytes = (**bytes).as_ref();
+    // The digest of the encoded leaf, without writing the leaf out.
+    let digest =
+        Hasher::new(Context::Value).tag(tag).count(bytes.len()).raw_parallel(bytes).finish();
+    let parts = Parts { codec, header: Vec::new(), buffers: vec![source] };
+    object(parts, digest).map(Some)
+}
+
+fn inline(encoding: Vec<u8>) -> PyResult<Draft> {
+    if encoding.len() <= INLINE {
+        return Ok(Draft::Plain(encoding));
+    }
+    let digest = digest_of(&encoding)?;
+    let buffers = vec![Source::Memory(Box::new(encoding))];
+    object(Parts { codec: PLAIN, header: Vec::new(), buffers }, digest)
+}
+
+/// Whether decoding gives the value again. For builtins that holds by construction; a value of
+/// a named type is decoded and encoded again to see.
+fn returns(py: Python<'_>, encoding: &[u8], encode: &Encode<'_>) -> PyResult<bool> {
+    if !plain::is_invertible(encoding) {
+        return Ok(false);
+    }
+    if !has_typed(encoding) {
+        return Ok(true);
+    }
+    let again = plain::decode(py, encoding).and_then(|value| encode(&value));
+    Ok(again.is_ok_and(|again| again == encoding))
+}
+
+fn has_typed(encoding: &[u8]) -> bool {
+    let mut reader = Reader::new(encoding);
+    while !reader.is_at_end() {
+        match reader.token() {
+            Ok(Token::Typed(_)) | Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+    false
+}
+
+/// A container in its parts.
+struct Split<'py> {
+    keys: Option<Vec<Bound<'py, PyAny>>>,
+    container: Container,
+    values: Vec<Bound<'py, PyAny>>,
+}
+
+impl<'py> Split<'py> {
+    /// The parts of a tuple, list or dict that is small enough.
+    fn of(value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        let (container, values, keys) = if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            (Container::Tuple, tuple.iter().collect(), None)
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
+            (Container::List, list.iter().collect(), None)
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+            let (keys, values) = dict.iter().unzip();
+            (Container::Dict, values, Some(keys))
+        } else {
+            return Ok(None);
+        };
+        let values: Vec<_> = values;
+        Ok((values.len() <= PARTS).then_some(Self { keys, container, values }))
+    }
+
+    fn encoded(&self, keys: &[Vec<u8>], parts: &[Vec<u8>]) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.open(self.container, parts.len());
+        for (number, part) in parts.iter().enumerate() {
+            if let Some(key) = keys.get(number) {
+                writer.encoded(key);
+            }
+            writer.encoded(part);
+        }
+        writer.into_bytes()
+    }
+
+    fn shape(&self, keys: Vec<Vec<u8>>) -> Shape {
+        match self.container {
+            Container::Tuple => Shape::Tuple,
+            Container::Dict => Shape::Dict(keys.into_iter().map(ByteBuf::from).collect()),
+            _ => Shape::List,
+        }
+    }
+}
+
+/// A draft with parts of its own; or, if its parts may refer to each other, one for a pickle.
+fn composite(
+    whole: &Bound<'_, PyAny>,
+    split: &Split<'_>,
+    encode: &Encode<'_>,
+    level: usize,
+) -> PyResult<Piece> {
+    let py = whole.py();
+    let mut keys = Vec::new();
+    let mut plain_keys = true;
+    for key in split.keys.iter().flatten() {
+        let encoding = encode(key)?;
+        plain_keys &= returns(py, &encoding, encode)?;
+        keys.push(encoding);
+    }
+    let mut pieces = Vec::with_capacity(split.values.len());
+    for value in &split.values {
+        pieces.push(piece(value, encode, level + 1)?);
+    }
+    let encodings: Vec<_> = pieces.iter().map(contribution).collect::<PyResult<_>>()?;
+    let encoding = split.encoded(&keys, &encodings);
+    if pieces.iter().all(|piece| matches!(piece, Piece::Ready(Draft::Plain(_)))) && plain_keys {
+        return Ok(Piece::Ready(inline(encoding)?));
+    }
+    // Two parts that are pickled may refer to the same object, which they would stop to do.
+    if !plain_keys || pieces.iter().map(pickles).sum::<usize>() > 1 {
+        return Ok(Piece::Unclaimed(encoding));
+    }
+    let mut parts = Vec::with_capacity(pieces.len());
+    for (value, piece) in split.values.iter().zip(pieces) {
+        parts.push(match piece {
+            Piece::Ready(draft) => draft,
+            Piece::Unclaimed(encoding) => pickled(value, &encoding)?,
+        });
+    }
+    Ok(Piece::Ready(Draft::Composite { container: split.shape(keys), parts }))
+}
+
+/// What stands for the part in the encoding of its container: plain values in full, so that the
+/// container is plain if all parts are.
+fn contribution(piece: &Piece) -> PyResult<Vec<u8>> {
+    Ok(match piece {
+        Piece::Unclaimed(encoding) => canonical::contribution_of_digest(&digest_of(encoding)?),
+        Piece::Ready(draft) => draft_contribution(draft)?,
+    })
+}
+
+fn draft_contribution(draft: &Draft) -> PyResult<Vec<u8>> {
+    Ok(match draft {
+        Draft::Plain(encoding) => encoding.clone(),
+        Draft::Object { digest, .. } | Draft::Hashed { digest, .. } => {
+            canonical::contribution_of_digest(digest)
+        }
+        Draft::Composite { container, parts } => {
+            let parts: Vec<_> = parts.iter().map(draft_contribution).collect::<PyResult<_>>()?;
+            let (container, keys) = match container {
+                Shape::Tuple => (Container::Tuple, Vec::new()),
+                Shape::List => (Container::List, Vec::new()),
+                Shape::Dict(keys) => {
+                    (Container::Dict, keys.iter().map(|key| key.to_vec()).collect())
+                }
+            };
+            Split { keys: None, container, values: Vec::new() }.encoded(&keys, &parts)
+        }
+        // Only the engine's callers make these; nothing here drafts one.
+        Draft::Stored(_) | Draft::Edge(_) => {
+            return Err(unreadable("a draft with parts that are no values"));
+        }
+    })
+}
+
+/// How many pickles the piece holds.
+fn pickles(piece: &Piece) -> usize {
+    fn within(draft: &Draft) -> usize {
+        match draft {
+            Draft::Object { codec, .. } => {
+                usize::from(codec == pickle::CODEC || codec == frame::CODEC_WITH_PICKLES)
+            }
+            Draft::Composite { parts, .. } => parts.iter().map(within).sum(),
+            Draft::Hashed { value, .. } => within(value),
+            Draft::Plain(_) | Draft::Stored(_) | Draft::Edge(_) => 0,
+        }
+    }
+    match piece {
+        Piece::Ready(draft) => within(draft),
+        Piece::Unclaimed(_) => 1,
+    }
+}

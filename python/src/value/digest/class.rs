@@ -1,0 +1,367 @@
+//! Classes: which rule the instances fall under, and the name a class has in an encoding.
+
+use std::rc::Rc;
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+
+use super::encoder::Encoder;
+use super::unhashable::{Outcome, Unhashable};
+
+/// The rule for the instances of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    Standard(Standard),
+    Array(Array),
+    Frame(Frame),
+    /// A class, of any metaclass.
+    Class,
+    /// Taken apart by the reduce protocol.
+    Reduce,
+    /// Of a package whose reduce protocol gives bytes that are not canonical.
+    Package,
+}
+
+/// Types of the standard library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standard {
+    Bytearray,
+    Memoryview,
+    Range,
+    Slice,
+    Singleton,
+    Function,
+    Builtin,
+    Method,
+    Module,
+    Enum,
+    Flag,
+    SetSubclass,
+    FrozenSetSubclass,
+    Path,
+    Date,
+    Time,
+    Datetime,
+    Timedelta,
+    ZoneInfo,
+    Fraction,
+    Uuid,
+    Pattern,
+    Partial,
+}
+
+/// Types of numpy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Array {
+    Plain,
+    Masked,
+    Subclass,
+    Scalar,
+    Dtype,
+}
+
+/// Types of pandas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    DataFrame,
+    Series,
+    RangeIndex,
+    MultiIndex,
+    Index,
+    Extension,
+    Timestamp,
+    Timedelta,
+    Period,
+    Interval,
+    Missing,
+}
+
+/// What is known of a class.
+#[derive(Clone)]
+pub(super) struct Facts<'py> {
+    pub(super) rule: Rule,
+    name: Option<Rc<str>>,
+    _class: Bound<'py, PyType>,
+}
+
+/// Where code comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The interpreter or an installed package: goes by name.
+    Installed,
+    /// Everything else: changes between runs.
+    Project,
+}
+
+/// Packages that have no exact rule yet.
+const PACKAGES: [&str; 6] = ["torch", "polars", "pyarrow", "tensorflow", "jax", "jaxlib"];
+
+impl<'py> Encoder<'_, 'py> {
+    /// The rule for a value that is no plain builtin.
+    pub(super) fn rule(&mut self, value: &Bound<'py, PyAny>) -> Outcome<Rule> {
+        let class = value.get_type();
+        if let Some(facts) = self.classes.get(&class.as_type_ptr()) {
+            return Ok(facts.rule);
+        }
+        let rule = classify(&class).map_err(|error| Unhashable::raised(value, error))?;
+        let facts = Facts {
+            rule,
+            name: None,
+            _class: class.clone(),
+        };
+        self.classes.insert(class.as_type_ptr(), facts);
+        Ok(rule)
+    }
+
+    /// The name of the class of a value, telling the surroundings of the class.
+    pub(super) fn class_of(&mut self, value: &Bound<'py, PyAny>) -> Outcome<Rc<str>> {
+        let class = value.get_type();
+        self.rule(value)?;
+        if let Some(name) = self.known(&class) {
+            return Ok(name);
+        }
+        self.surroundings.met(&class);
+        let name = self.class_name(&class)?;
+        if let Some(facts) = self.classes.get_mut(&class.as_type_ptr()) {
+            facts.name = Some(Rc::clone(&name));
+        }
+        Ok(name)
+    }
+
+    fn known(&self, class: &Bound<'py, PyType>) -> Option<Rc<str>> {
+        let facts = self.classes.get(&class.as_type_ptr())?;
+        facts.name.clone()
+    }
+
+    /// `module.qualified_name` if that finds the class, and with the digest of its code behind
+    /// a `#` if not.
+    pub(super) fn class_name(&mut self, class: &Bound<'py, PyType>) -> Outcome<Rc<str>> {
+        if let Some(name) = self.known(class) {
+            return Ok(name);
+        }
+        let raised = |error| Unhashable::raised(class, error);
+        let (name, found) = place(class).map_err(raised)?;
+        if found || is_static(class) {
+            return Ok(name.into());
+        }
+        let code = self.surroundings.code(class).map_err(raised)?;
+        let code = code.ok_or_else(|| Unhashable::code(class, &name))?;
+        Ok(format!("{name}#{code}").into())
+    }
+
+    /// Writes a function, class or module: by name if installed, else by its code.
+    pub(super) fn code(&mut self, object: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(object, error);
+        if let Some(name) = installed(object).map_err(raised)? {
+            self.writer.typed("code");
+            self.writer.text(name.as_bytes());
+            return Ok(());
+        }
+        let digest = self.surroundings.code(object).map_err(raised)?;
+        let name = || place(object).map_or_else(|_| String::new(), |(name, _)| name);
+        let digest = digest.ok_or_else(|| Unhashable::code(object, &name()))?;
+        self.writer.typed("code");
+        self.writer.digest(&digest);
+        Ok(())
+    }
+}
+
+/// The name of a function, class or module that goes by name.
+fn installed(object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if let Ok(module) = object.cast::<PyModule>() {
+        let name = module.name()?.to_str()?.to_owned();
+        let origin = origin(object.py(), &name)?;
+        return Ok((origin == Origin::Installed).then(|| format!("module {name}")));
+    }
+    if let Ok(class) = object.cast::<PyType>()
+        && is_static(class)
+    {
+        return Ok(Some(place(object)?.0));
+    }
+    let (name, found) = place(object)?;
+    let module = module_of(object)?;
+    let by_name = found && origin(object.py(), &module)? == Origin::Installed;
+    Ok(by_name.then_some(name))
+}
+
+/// Whether the class is part of a compiled module, and so has its name for good.
+fn is_static(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: a type.
+    unsafe { ffi::PyType_GetFlags(class.as_type_ptr()) & ffi::Py_TPFLAGS_HEAPTYPE == 0 }
+}
+
+fn module_of(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    let module = object.getattr(intern!(object.py(), "__module__"))?;
+    if module.is_none() {
+        return Ok("builtins".to_owned());
+    }
+    module.extract()
+}
+
+/// `module.qualified_name`, and whether that name leads to the object.
+fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
+    let py = object.py();
+    let module = module_of(object)?;
+    let name: String = object
+        .getattr_opt(intern!(py, "__qualname__"))?
+        .map_or_else(|| object.getattr(intern!(py, "__name__")), Ok)?
+        .extract()?;
+    let mut at = home(py, &module)?;
+    for step in name.split('.') {
+        at = match at {
+            Some(place) => place.getattr_opt(step)?,
+            None => None,
+        };
+    }
+    let found = at.is_some_and(|found| found.is(object));
+    Ok((format!("{module}.{name}"), found))
+}
+
+/// The module that a class or function says it is from. Some packages load theirs on demand.
+fn home<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let found = loaded(py, name)?;
+    let root = name.split('.').next().unwrap_or_default();
+    if found.is_some() || root == name || loaded(py, root)?.is_none() {
+        return Ok(found);
+    }
+    Ok(py.import(name).ok().map(Bound::into_any))
+}
+
+/// A module that is loaded.
+pub(super) fn loaded<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let modules = py
+        .import(intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
+    match modules.get_item(name) {
+        Ok(module) => Ok(Some(module)),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// By the file of the module, since a file of the project can have any name.
+fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
+    let sys = py.import(intern!(py, "sys"))?;
+    let Some(loaded_module) = loaded(py, module)? else {
+        return Ok(Origin::Project);
+    };
+    let file = loaded_module.getattr_opt(intern!(py, "__file__"))?;
+    let Some(Ok(file)) = file.map(|file| file.extract::<String>()) else {
+        let builtin = sys
+            .getattr(intern!(py, "builtin_module_names"))?
+            .contains(module)?;
+        return Ok(if builtin { Origin::Installed } else { Origin::Project });
+    };
+    let package = ["site-packages", "dist-packages"]
+        .iter()
+        .any(|folder| file.split(['/', '\\']).any(|part| part == *folder));
+    let library: String = py
+        .import(intern!(py, "os"))?
+        .getattr(intern!(py, "__file__"))?
+        .extract()?;
+    let library = library.trim_end_matches("os.py").trim_end_matches("os.pyc");
+    let installed = package || file.starts_with(library);
+    Ok(if installed { Origin::Installed } else { Origin::Project })
+}
+
+fn classify(class: &Bound<'_, PyType>) -> PyResult<Rule> {
+    if class.is_subclass_of::<PyType>()? {
+        return Ok(Rule::Class);
+    }
+    let mut exact = true;
+    for base in class.mro().iter() {
+        let base = base.cast_into::<PyType>()?;
+        let (module, name) = (base.module()?, base.qualname()?);
+        if let Some(rule) = rule_of(text(&module), text(&name), exact) {
+            return Ok(rule);
+        }
+        exact = false;
+    }
+    Ok(Rule::Reduce)
+}
+
+fn text<'a>(text: &'a Bound<'_, PyString>) -> &'a str {
+    text.to_str().unwrap_or_default()
+}
+
+/// The rule that a class imposes on its instances, or if not `exact` on those of subclasses.
+fn rule_of(module: &str, name: &str, exact: bool) -> Option<Rule> {
+    let root = module.split('.').next().unwrap_or_default();
+    match root {
+        "builtins" => builtin(name, exact).map(Rule::Standard),
+        "enum" => match name {
+            "Flag" => Some(Rule::Standard(Standard::Flag)),
+            "Enum" => Some(Rule::Standard(Standard::Enum)),
+            _ => None,
+        },
+        "pathlib" if exact => Some(Rule::Standard(Standard::Path)),
+        "numpy" => array(module, name, exact).map(Rule::Array),
+        "pandas" => frame(name).map(Rule::Frame),
+        _ if PACKAGES.contains(&root) => Some(Rule::Package),
+        _ if exact => standard(module, name).map(Rule::Standard),
+        _ => None,
+    }
+}
+
+fn builtin(name: &str, exact: bool) -> Option<Standard> {
+    Some(match name {
+        "set" => Standard::SetSubclass,
+        "frozenset" => Standard::FrozenSetSubclass,
+        _ if !exact => return None,
+        "bytearray" => Standard::Bytearray,
+        "memoryview" => Standard::Memoryview,
+        "range" => Standard::Range,
+        "slice" => Standard::Slice,
+        "ellipsis" | "NotImplementedType" => Standard::Singleton,
+        "function" => Standard::Function,
+        "builtin_function_or_method" => Standard::Builtin,
+        "method" => Standard::Method,
+        "module" => Standard::Module,
+        _ => return None,
+    })
+}
+
+fn standard(module: &str, name: &str) -> Option<Standard> {
+    Some(match (module, name) {
+        ("datetime", "date") => Standard::Date,
+        ("datetime", "time") => Standard::Time,
+        ("datetime", "datetime") => Standard::Datetime,
+        ("datetime", "timedelta") => Standard::Timedelta,
+        ("zoneinfo", "ZoneInfo") => Standard::ZoneInfo,
+        ("fractions", "Fraction") => Standard::Fraction,
+        ("uuid", "UUID") => Standard::Uuid,
+        ("re", "Pattern") => Standard::Pattern,
+        ("functools", "partial") => Standard::Partial,
+        _ => return None,
+    })
+}
+
+fn array(module: &str, name: &str, exact: bool) -> Option<Array> {
+    Some(match name {
+        "ndarray" | "memmap" if exact => Array::Plain,
+        "MaskedArray" => Array::Masked,
+        "ndarray" => Array::Subclass,
+        "generic" if module == "numpy" => Array::Scalar,
+        "dtype" => Array::Dtype,
+        _ => return None,
+    })
+}
+
+fn frame(name: &str) -> Option<Frame> {
+    Some(match name {
+        "DataFrame" => Frame::DataFrame,
+        "Series" => Frame::Series,
+        "RangeIndex" => Frame::RangeIndex,
+        "MultiIndex" => Frame::MultiIndex,
+        "Index" => Frame::Index,
+        "ExtensionArray" => Frame::Extension,
+        "Timestamp" => Frame::Timestamp,
+        "Timedelta" => Frame::Timedelta,
+        "Period" => Frame::Period,
+        "Interval" => Frame::Interval,
+        "NaTType" | "NAType" => Frame::Missing,
+        _ => return None,
+    })
+}

@@ -1,0 +1,203 @@
+//! The walk: which rule a part falls under, cycles, sharing and bounds.
+
+use std::collections::HashMap;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use thrifty_key::{Context, Digest, Hasher, plain};
+
+use super::class::Facts;
+use super::unhashable::{Outcome, Reason, Unhashable};
+use super::{DEPTH, NODES, StandIn, Surroundings};
+
+/// Encodings shorter than this are written again rather than looked up.
+const SHARED: usize = 64;
+/// How often parts of cycles may be taken apart again.
+const AGAIN: u64 = 200_000;
+/// Below this many bytes the other cores, and letting other Python threads run, cost more than
+/// they bring.
+const LARGE: usize = 128 << 10;
+
+/// An object that was taken apart before.
+enum Before<'py> {
+    /// Its encoding stands in the writer, and its digest was not needed yet.
+    Written(std::ops::Range<usize>, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    /// Its digest.
+    Known(Digest, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    /// It is part of a cycle or holds an edge: its encoding depends on where it stands.
+    Placed(#[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+}
+
+/// Writes the encoding of one value, or of several that may share parts, to one writer.
+pub struct Encoder<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) writer: &'a mut plain::Writer,
+    pub(super) surroundings: &'a mut dyn Surroundings,
+    pub(super) classes: HashMap<*mut ffi::PyTypeObject, Facts<'py>>,
+    /// The objects being taken apart, outermost first.
+    open: Vec<*mut ffi::PyObject>,
+    before: HashMap<*mut ffi::PyObject, Before<'py>>,
+    /// The outermost of `open` that the innermost one has referred back to, so far.
+    reached: usize,
+    edges: u64,
+    nodes: u64,
+    again: u64,
+}
+
+impl<'a, 'py> Encoder<'a, 'py> {
+    /// An encoder that appends to `writer`, which must not be cleared while it is in use.
+    pub fn new(
+        py: Python<'py>,
+        writer: &'a mut plain::Writer,
+        surroundings: &'a mut dyn Surroundings,
+    ) -> Self {
+        Self {
+            py,
+            writer,
+            surroundings,
+            classes: HashMap::new(),
+            open: Vec::new(),
+            before: HashMap::new(),
+            reached: usize::MAX,
+            edges: 0,
+            nodes: NODES,
+            again: AGAIN,
+        }
+    }
+
+    /// Appends the encoding of one value.
+    ///
+    /// # Errors
+    ///
+    /// [`Unhashable`]; its path begins below the value.
+    pub fn encode(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        self.nodes = self
+            .nodes
+            .checked_sub(1)
+            .ok_or_else(|| Unhashable::new(value, Reason::Size))?;
+        if self.builtin(value)? {
+            return Ok(());
+        }
+        let stand_in = self.surroundings.stand_in(value);
+        match stand_in.map_err(|error| Unhashable::raised(value, error))? {
+            Some(StandIn::Edge(number)) => {
+                self.edges += 1;
+                self.writer.edge(number);
+                Ok(())
+            }
+            Some(StandIn::Encoding(encoding)) => {
+                self.writer.encoded(&encoding);
+                Ok(())
+            }
+            None => self.object(value),
+        }
+    }
+
+    /// Encodes a part under the step that leads to it.
+    pub(super) fn part(&mut self, value: &Bound<'py, PyAny>, step: &str) -> Outcome {
+        self.encode(value)
+            .map_err(|unhashable| unhashable.below(step))
+    }
+
+    /// Runs `write`, which appends exactly one container or typed value: the encoding of
+    /// `object`. Not at all if `object` encloses itself here, or was written before.
+    pub(super) fn once(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        write: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        let id = object.as_ptr();
+        if let Some(level) = self.open.iter().rposition(|open| *open == id) {
+            self.reached = self.reached.min(level);
+            self.writer.typed("cycle");
+            self.writer.int((self.open.len() - 1 - level) as i64);
+            return Ok(());
+        }
+        if self.again(object)? {
+            return Ok(());
+        }
+        if self.open.len() >= DEPTH {
+            return Err(Unhashable::new(object, Reason::Depth));
+        }
+        let level = self.open.len();
+        let (start, edges) = (self.writer.as_bytes().len(), self.edges);
+        let outside = std::mem::replace(&mut self.reached, usize::MAX);
+        self.open.push(id);
+        let outcome = write(self);
+        self.open.pop();
+        let reached = std::mem::replace(&mut self.reached, outside);
+        if reached < level {
+            self.reached = self.reached.min(reached);
+        }
+        outcome?;
+        let written = start..self.writer.as_bytes().len();
+        // The head of a cycle is not remembered either: seen from inside the cycle, it would be
+        // a reference back.
+        if reached <= level || edges != self.edges {
+            self.before.insert(id, Before::Placed(object.clone()));
+        } else if written.len() >= SHARED {
+            self.before
+                .insert(id, Before::Written(written, object.clone()));
+        }
+        Ok(())
+    }
+
+    /// Writes the digest of an object that was written before; whether it did.
+    fn again(&mut self, object: &Bound<'py, PyAny>) -> Outcome<bool> {
+        let digest = match self.before.get(&object.as_ptr()) {
+            None => return Ok(false),
+            Some(Before::Placed(_)) => {
+                self.again = self
+                    .again
+                    .checked_sub(1)
+                    .ok_or_else(|| Unhashable::new(object, Reason::Entangled))?;
+                return Ok(false);
+            }
+            Some(Before::Known(digest, _)) => *digest,
+            Some(Before::Written(range, _)) => {
+                let digest = plain::digest(&self.writer.as_bytes()[range.clone()])
+                    .map_err(|_| Unhashable::new(object, Reason::Depth))?;
+                self.before
+                    .insert(object.as_ptr(), Before::Known(digest, object.clone()));
+                digest
+            }
+        };
+        self.writer.digest(&digest);
+        Ok(true)
+    }
+
+    /// Whether so many more parts are too many.
+    pub(super) fn is_spent(&self, count: usize) -> bool {
+        count as u64 > self.nodes
+    }
+
+    /// Appends a bytes leaf without copying a long one: its digest stands for it.
+    pub(super) fn leaf(&mut self, bytes: &[u8]) {
+        const HEAD: usize = 9;
+        if bytes.len() + HEAD <= plain::SHORT {
+            return self.writer.bytes(bytes);
+        }
+        let mut hasher = bytes_leaf(bytes.len());
+        self.feed(&mut hasher, bytes);
+        self.writer.digest(&hasher.finish());
+    }
+
+    /// Adds bytes to a hasher, other Python threads running meanwhile if there are many.
+    pub(super) fn feed(&self, hasher: &mut Hasher, bytes: &[u8]) {
+        if bytes.len() < LARGE {
+            hasher.raw(bytes);
+            return;
+        }
+        self.py.detach(|| match thrifty_store::parallel::pool() {
+            Some(pool) => pool.install(|| _ = hasher.raw_parallel(bytes)),
+            None => _ = hasher.raw(bytes),
+        });
+    }
+}
+
+/// The beginning of the digest of a bytes leaf of this length.
+pub(super) fn bytes_leaf(length: usize) -> Hasher {
+    let mut hasher = Hasher::new(Context::Value);
+    hasher.tag(plain::tag::BYTES).count(length);
+    hasher
+}

@@ -1,0 +1,146 @@
+//! Short texts that show values to people.
+
+use std::fmt::Write;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
+
+/// The longest preview, in bytes.
+const LIMIT: usize = 120;
+/// How many elements of a container are shown.
+const ELEMENTS: usize = 4;
+
+/// A text of one line and at most 120 bytes that shows a value: plain values as Python writes
+/// them, containers by their first elements and length, arrays and frames by shape and dtype,
+/// everything else as `Class(…)`. Calls no code of the value.
+pub fn preview(value: &Bound<'_, PyAny>) -> String {
+    let mut text = String::new();
+    show(value, 0, &mut text);
+    cut(&text, LIMIT)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+fn show(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) {
+    let shown = scalar(value).or_else(|| shape(value));
+    if let Some(shown) = shown {
+        text.push_str(&shown);
+    } else if depth > 2 || text.len() > LIMIT || !container(value, depth, text) {
+        text.push_str(&unknown(value));
+    }
+}
+
+/// A plain scalar as Python writes it.
+fn scalar(value: &Bound<'_, PyAny>) -> Option<String> {
+    if let Ok(exact) = value.cast_exact::<PyString>() {
+        let exact = exact.to_str().map_or_else(|_| "…".to_owned(), |text| cut(text, LIMIT));
+        return Some(format!("{exact:?}"));
+    }
+    if let Ok(exact) = value.cast_exact::<PyBytes>() {
+        return Some(format!("bytes({})", exact.as_bytes().len()));
+    }
+    if value.is_exact_instance_of::<pyo3::types::PyInt>()
+        && value.extract::<i64>().is_err()
+    {
+        return Some("int(…)".to_owned());
+    }
+    let plain = value.is_none()
+        || value.is_exact_instance_of::<pyo3::types::PyInt>()
+        || value.is_exact_instance_of::<pyo3::types::PyFloat>()
+        || value.is_exact_instance_of::<pyo3::types::PyBool>()
+        || value.is_exact_instance_of::<pyo3::types::PyComplex>();
+    plain.then(|| value.repr().ok().map(|text| text.to_string()))?
+}
+
+/// The class, dtype and shape of what belongs to numpy or pandas.
+fn shape(value: &Bound<'_, PyAny>) -> Option<String> {
+    let class = value.get_type();
+    let module = class.module().ok()?;
+    let root = module.to_str().ok()?.split('.').next()?.to_owned();
+    if root != "numpy" && root != "pandas" {
+        return None;
+    }
+    let shape: Vec<usize> = value.getattr("shape").ok()?.extract().ok()?;
+    let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
+    let name = class.name().ok()?;
+    let dtype = value.getattr("dtype").ok();
+    let dtype = dtype.and_then(|dtype| dtype.str().ok());
+    let dtype = dtype.map_or_else(String::new, |dtype| format!("{}, ", cut(&dtype.to_string(), 40)));
+    Some(format!("{name}({dtype}{})", shape.join("×")))
+}
+
+/// A builtin container; whether it was one.
+fn container(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) -> bool {
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        elements("[", "]", list.len(), list.iter(), depth, text);
+    } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        let close = if tuple.len() == 1 { ",)" } else { ")" };
+        elements("(", close, tuple.len(), tuple.iter(), depth, text);
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        pairs(dict, depth, text);
+    } else if let Ok(set) = value.cast_exact::<PySet>() {
+        // The order of a set differs between processes.
+        _ = write!(text, "set({})", set.len());
+    } else {
+        return false;
+    }
+    true
+}
+
+fn elements<'py>(
+    open: &str,
+    close: &str,
+    count: usize,
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    depth: usize,
+    text: &mut String,
+) {
+    text.push_str(open);
+    for (index, item) in items.take(ELEMENTS).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        show(&item, depth + 1, text);
+    }
+    if count > ELEMENTS {
+        _ = write!(text, ", … {count}");
+    }
+    text.push_str(close);
+}
+
+fn pairs(dict: &Bound<'_, PyDict>, depth: usize, text: &mut String) {
+    text.push('{');
+    let mut first = Vec::new();
+    for pair in dict.items().iter().take(ELEMENTS) {
+        first.push(pair);
+    }
+    for (index, pair) in first.iter().enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        if let Ok((key, item)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
+            show(&key, depth + 1, text);
+            text.push_str(": ");
+            show(&item, depth + 1, text);
+        }
+    }
+    if dict.len() > ELEMENTS {
+        _ = write!(text, ", … {}", dict.len());
+    }
+    text.push('}');
+}
+
+fn unknown(value: &Bound<'_, PyAny>) -> String {
+    let name = value.get_type().name();
+    let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    format!("{}(…)", cut(&name.replace(['\n', '\r'], " "), 60))
+}

@@ -1,0 +1,250 @@
+//! Objects without a rule of their own, taken apart by the reduce protocol of pickle.
+//!
+//! Nothing is pickled: what `__reduce_ex__` returns is encoded as it stands, so that a set in a
+//! state is sorted, an array in it follows the rule for arrays, and nothing depends on which
+//! strings happen to be interned.
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple, PyType};
+use thrifty_key::plain::Container;
+
+use super::class::Rule;
+use super::encoder::Encoder;
+use super::unhashable::{Outcome, Reason, Unhashable};
+
+/// The protocol asked for: the last without out-of-band buffers, which are for pickling.
+const PROTOCOL: u8 = 4;
+
+impl<'py> Encoder<'_, 'py> {
+    /// Writes a value that is no plain builtin.
+    pub(super) fn object(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        match self.rule(value)? {
+            Rule::Class => self.code(value),
+            Rule::Standard(rule) => self.standard(value, rule),
+            Rule::Array(rule) => self.array(value, rule),
+            Rule::Frame(rule) => self.frame(value, rule),
+            Rule::Package => Err(Unhashable::new(value, Reason::Package)),
+            Rule::Reduce => self.once(value, |encoder| encoder.reduced(value)),
+        }
+    }
+
+    /// Writes an object by what its reduce method returns.
+    pub(super) fn reduced(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        // SAFETY: any object.
+        if unsafe { ffi::PyIter_Check(value.as_ptr()) } == 1 {
+            return Err(Unhashable::new(value, Reason::Iterator));
+        }
+        let reduced = reduce(value).map_err(|error| Unhashable::raised(value, error))?;
+        if let Ok(name) = reduced.cast::<PyString>() {
+            return self.global(value, name);
+        }
+        let parts = Parts::new(&reduced).map_err(|error| Unhashable::raised(value, error))?;
+        let class = self.class_of(value)?;
+        self.writer.typed(&class);
+        self.writer.open(Container::Tuple, 6);
+        self.constructor(value, &parts)?;
+        self.state(&parts.state)?;
+        self.setter(&parts.setter)?;
+        self.items(value, &parts.items)?;
+        self.pairs(value, &parts.pairs)
+    }
+
+    /// An object that is found under a name in its module.
+    fn global(&mut self, value: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let module = value
+            .getattr_opt(intern!(self.py, "__module__"))
+            .map_err(raised)?
+            .unwrap_or_else(|| self.py.None().into_bound(self.py));
+        let class = self.class_of(value)?;
+        self.writer.typed(&class);
+        self.writer.open(Container::Tuple, 2);
+        self.encode(&module)?;
+        self.encode(name.as_any())
+    }
+
+    /// How the object is made, and from which arguments.
+    fn constructor(&mut self, value: &Bound<'py, PyAny>, parts: &Parts<'py>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let name = parts.callable.getattr_opt(intern!(self.py, "__name__"));
+        let name = name.map_err(raised)?;
+        let name = name.and_then(|name| name.extract::<String>().ok());
+        let module = parts.callable.getattr_opt(intern!(self.py, "__module__"));
+        let module = module.map_err(raised)?;
+        let module = module.and_then(|module| module.extract::<String>().ok());
+        let skipped = match (module.as_deref(), name.as_deref()) {
+            (Some("copyreg"), Some("__newobj__" | "__newobj_ex__")) => 1,
+            _ => 0,
+        };
+        match skipped {
+            1 => {
+                let class = parts.arguments.get_item(0).map_err(raised)?;
+                self.writer.typed("new");
+                self.constructed(&class)?;
+            }
+            _ => self.constructed(&parts.callable)?,
+        }
+        let count = parts.arguments.len().saturating_sub(skipped);
+        self.writer.open(Container::Tuple, count);
+        for (index, argument) in parts.arguments.iter().skip(skipped).enumerate() {
+            self.encode(&argument)
+                .map_err(|unhashable| unhashable.below(&format!(".args[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    /// The class of an instance goes by name, unlike a class that is a value.
+    fn constructed(&mut self, callable: &Bound<'py, PyAny>) -> Outcome {
+        match callable.cast::<PyType>() {
+            Ok(class) => {
+                let name = self.class_name(class)?;
+                self.writer.text(name.as_bytes());
+                Ok(())
+            }
+            Err(_) => self.part(callable, ".__reduce__"),
+        }
+    }
+
+    /// The state: a dict of attributes, or whatever `__getstate__` returned.
+    fn state(&mut self, state: &Bound<'py, PyAny>) -> Outcome {
+        // SAFETY: any object.
+        if unsafe { ffi::PyDict_CheckExact(state.as_ptr()) } == 1 {
+            return self.once(state, |encoder| encoder.dict(state, &attribute_step));
+        }
+        // Attributes in a dict and slots in another.
+        if let Ok(pair) = state.cast_exact::<PyTuple>()
+            && pair.len() == 2
+        {
+            self.writer.open(Container::Tuple, 2);
+            return pair.iter().try_for_each(|half| self.attributes(&half));
+        }
+        self.part(state, ".__getstate__()")
+    }
+
+    fn attributes(&mut self, half: &Bound<'py, PyAny>) -> Outcome {
+        // SAFETY: any object.
+        if unsafe { ffi::PyDict_CheckExact(half.as_ptr()) } == 1 {
+            return self.once(half, |encoder| encoder.dict(half, &attribute_step));
+        }
+        self.part(half, ".__getstate__()")
+    }
+
+    fn setter(&mut self, setter: &Bound<'py, PyAny>) -> Outcome {
+        self.part(setter, ".__reduce__")
+    }
+
+    /// What is appended to the object, in order.
+    fn items(&mut self, value: &Bound<'py, PyAny>, items: &Bound<'py, PyAny>) -> Outcome {
+        if items.is_none() {
+            self.writer.none();
+            return Ok(());
+        }
+        let items = self.collected(value, items)?;
+        self.writer.open(Container::List, items.len());
+        for (index, item) in items.iter().enumerate() {
+            self.encode(item)
+                .map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    /// What is set on the object by key: in any order, unless it is an ordered dict.
+    fn pairs(&mut self, value: &Bound<'py, PyAny>, pairs: &Bound<'py, PyAny>) -> Outcome {
+        if pairs.is_none() {
+            self.writer.none();
+            return Ok(());
+        }
+        let ordered = is_ordered(value).map_err(|error| Unhashable::raised(value, error))?;
+        let pairs = self.collected(value, pairs)?;
+        let container = if ordered { Container::List } else { Container::Dict };
+        self.writer.open(container, pairs.len());
+        for pair in &pairs {
+            let raised = |error| Unhashable::raised(value, error);
+            let key = pair.get_item(0).map_err(raised)?;
+            let item = pair.get_item(1).map_err(raised)?;
+            if ordered {
+                self.writer.open(Container::Tuple, 2);
+            }
+            self.part(&key, "{…}")?;
+            self.encode(&item)
+                .map_err(|unhashable| unhashable.below(&super::builtin::item_step(&key)))?;
+        }
+        Ok(())
+    }
+
+    /// All of an iterator that a reduce method returned, as far as the budget goes.
+    fn collected(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        items: &Bound<'py, PyAny>,
+    ) -> Outcome<Vec<Bound<'py, PyAny>>> {
+        let raised = |error| Unhashable::raised(value, error);
+        let mut all = Vec::new();
+        for item in items.try_iter().map_err(raised)? {
+            all.push(item.map_err(raised)?);
+            if self.is_spent(all.len()) {
+                return Err(Unhashable::new(value, Reason::Size));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What a reduce method returned.
+struct Parts<'py> {
+    callable: Bound<'py, PyAny>,
+    arguments: Bound<'py, PyTuple>,
+    state: Bound<'py, PyAny>,
+    items: Bound<'py, PyAny>,
+    pairs: Bound<'py, PyAny>,
+    setter: Bound<'py, PyAny>,
+}
+
+impl<'py> Parts<'py> {
+    fn new(reduced: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let reduced = reduced.cast::<PyTuple>()?;
+        let optional = |index: usize| {
+            reduced
+                .get_item(index)
+                .unwrap_or_else(|_| reduced.py().None().into_bound(reduced.py()))
+        };
+        Ok(Self {
+            callable: reduced.get_item(0)?,
+            arguments: reduced.get_item(1)?.cast_into()?,
+            state: optional(2),
+            items: optional(3),
+            pairs: optional(4),
+            setter: optional(5),
+        })
+    }
+}
+
+fn reduce<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let registered = py
+        .import(intern!(py, "copyreg"))?
+        .getattr(intern!(py, "dispatch_table"))?
+        .call_method1(intern!(py, "get"), (value.get_type(),))?;
+    if registered.is_none() {
+        value.call_method1(intern!(py, "__reduce_ex__"), (PROTOCOL,))
+    } else {
+        registered.call1((value,))
+    }
+}
+
+/// Whether a dict remembers its order as part of its value.
+fn is_ordered(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match super::class::loaded(value.py(), "collections")? {
+        Some(collections) => value.is_instance(&collections.getattr("OrderedDict")?),
+        None => Ok(false),
+    }
+}
+
+fn attribute_step(key: &Bound<'_, PyAny>) -> String {
+    match key.extract::<String>() {
+        Ok(name) => format!(".{name}"),
+        Err(_) => super::builtin::item_step(key),
+    }
+}

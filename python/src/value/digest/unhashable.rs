@@ -1,0 +1,112 @@
+//! What is said of a value that has no digest.
+
+use pyo3::prelude::*;
+
+/// The result of encoding a part of a value.
+pub(super) type Outcome<T = ()> = Result<T, Unhashable>;
+
+/// A value, or a part of one, that has no digest.
+#[derive(Debug)]
+pub struct Unhashable {
+    /// The way from the argument to the part, beginning with the name the caller gave the
+    /// argument: `model.cfg["hook"][3]`.
+    pub path: String,
+    /// The qualified name of the type of the part, and the name of a function or class.
+    pub type_name: String,
+    /// Why it has none.
+    pub reason: Reason,
+}
+
+/// Why a value has no digest.
+#[derive(Debug)]
+pub enum Reason {
+    /// It is used up by being read: a generator, an open file, another iterator.
+    Iterator,
+    /// It stands for code of the project, whose digest the caller could not give.
+    Code,
+    /// A type of a package that has no exact rule yet and whose own state is not canonical.
+    Package,
+    /// Nested deeper than [`super::DEPTH`].
+    Depth,
+    /// More than [`super::NODES`] parts.
+    Size,
+    /// Its parts refer to each other in so many cycles that they cannot be put in order.
+    Entangled,
+    /// It changed while it was read.
+    Changed,
+    /// It cannot be taken apart: its own code raised this.
+    Raised(Box<PyErr>),
+}
+
+impl Unhashable {
+    pub(super) fn new(value: &Bound<'_, PyAny>, reason: Reason) -> Self {
+        let class = value.get_type();
+        let type_name = class
+            .fully_qualified_name()
+            .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        Self {
+            path: String::new(),
+            type_name,
+            reason,
+        }
+    }
+
+    /// Code of the project that has no digest, by its name.
+    pub(super) fn code(object: &Bound<'_, PyAny>, name: &str) -> Self {
+        let mut unhashable = Self::new(object, Reason::Code);
+        unhashable.type_name = format!("{} {name}", unhashable.type_name);
+        unhashable
+    }
+
+    pub(super) fn raised(value: &Bound<'_, PyAny>, error: PyErr) -> Self {
+        Self::new(value, Reason::Raised(Box::new(error)))
+    }
+
+    /// The same, seen from the object that holds the part under `step`.
+    pub(super) fn below(mut self, step: &str) -> Self {
+        self.path.insert_str(0, step);
+        self
+    }
+
+    /// Whether the user's program is being ended (Ctrl-C, `sys.exit`), which must not be
+    /// reported as a fault of the value.
+    pub fn is_interrupt(&self, py: Python<'_>) -> bool {
+        match &self.reason {
+            Reason::Raised(error) => {
+                !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+            }
+            _ => false,
+        }
+    }
+
+    /// One sentence: the thing, the place, and the three ways out.
+    pub fn message(&self) -> String {
+        let parameter: String = self
+            .path
+            .chars()
+            .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+            .collect();
+        format!(
+            "cannot hash {}: {}: {}; pass a plain value instead, say how to hash it with \
+             Annotated[T, HashMethod(f)], or leave it out of the key with ignore=(\"{parameter}\",)",
+            self.path,
+            self.type_name,
+            self.reason.text(),
+        )
+    }
+}
+
+impl Reason {
+    fn text(&self) -> String {
+        match self {
+            Self::Iterator => "it is used up by being read".to_owned(),
+            Self::Code => "it stands for code that cannot be followed".to_owned(),
+            Self::Package => "values of this package have no exact rule yet".to_owned(),
+            Self::Depth => format!("it is nested deeper than {} levels", super::DEPTH),
+            Self::Size => format!("it has more than {} parts", super::NODES),
+            Self::Entangled => "its parts refer to each other in too many cycles".to_owned(),
+            Self::Changed => "it changed while it was read".to_owned(),
+            Self::Raised(error) => error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Python values: what is the same value, and how one is kept.
+
+pub mod codec;
+pub mod digest;
