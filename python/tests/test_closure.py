@@ -742,3 +742,13 @@ def test_our_own_decorators_are_no_part_of_the_code(project: Project, decorator:
     decorated = project.run(f"{patch}import step\nshow(step.run)")[-1]["units"]
     assert [decorated[f"step:{name}"] for name in ("helper", "run")] == [plain[f"plain:{name}"] for name in ("helper", "run")]
     assert set(decorated) == {"step:helper", "step:run"}
+
+
+def test_a_table_of_functions_that_use_the_table_has_an_end(project: Project) -> None:
+    functions = "\n".join(f"def f{i}(n): return TABLE['f0'](n) + {i}" for i in range(12))
+    table = ", ".join(f"'f{i}': f{i}" for i in range(12))
+    project.write(step=f"{functions}\nTABLE = {{{table}}}\nNEST = [[TABLE]]\ndef run(): return NEST[0][0]['f3'](1)\n")
+    before = project.units()
+    assert {f"step:f{i}" for i in range(12)} <= set(before)
+    project.edit("step", "+ 7", "+ 8")
+    assert project.units() != before

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyModule, PySet, PyString, PyTuple, PyType};
 use thrifty_key::{Context, Hasher};
 
 use super::guard::Guard;
-use super::inspect::{describe, is_immutable, module_of};
+use super::inspect::{describe, is_function, is_immutable, module_of};
 use super::origin::Scope;
 use super::walk::Walk;
 use super::{Kind, unfollowable};
@@ -41,7 +41,8 @@ impl<'py> Walk<'_, 'py> {
         if module != "builtins" {
             self.class(scope, &kind)?;
         }
-        if let Some(digest) = (self.encoder)(value) {
+        let holds_code = self.holds_code(value, 0)?;
+        if !holds_code && let Some(digest) = (self.encoder)(value) {
             if !is_immutable(value) {
                 self.guards.push(Guard::Value {
                     value: value.clone().unbind(),
@@ -66,6 +67,38 @@ impl<'py> Walk<'_, 'py> {
             Some(name) if scope.text.is_some() => self.expression(scope, name, &reason),
             _ => Err(unfollowable(&format!("`{hint}`"), &scope.name, &reason)),
         }
+    }
+
+    /// Whether a value is code or a container that holds some: then it is followed, not encoded,
+    /// so that a table of functions that use the table has an end.
+    fn holds_code(&self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
+        if is_function(value)?
+            || value.is_instance_of::<PyType>()
+            || value.is_instance_of::<PyModule>()
+        {
+            return Ok(true);
+        }
+        let kind = value.get_type();
+        if module_of(&kind) == "functools" || value.hasattr("__wrapped__").unwrap_or(false) {
+            return Ok(true);
+        }
+        let is_dict = value.cast_exact::<PyDict>().is_ok();
+        let is_container = is_dict
+            || value.cast_exact::<PyList>().is_ok()
+            || value.cast_exact::<PyTuple>().is_ok();
+        if !is_container || depth >= DEEPEST {
+            return Ok(false);
+        }
+        let elements = match value.cast_exact::<PyDict>() {
+            Ok(dict) => dict.values().into_any(),
+            Err(_) => value.clone(),
+        };
+        for element in elements.try_iter()? {
+            if self.holds_code(&element?, depth + 1)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A container with functions, classes or modules in it: element by element.
@@ -108,7 +141,11 @@ impl<'py> Walk<'_, 'py> {
             .count(elements.len());
         for (label, element) in &elements {
             hasher.framed(label.as_bytes());
-            match (self.encoder)(element) {
+            let digest = match self.holds_code(element, 0)? {
+                true => None,
+                false => (self.encoder)(element),
+            };
+            match digest {
                 Some(digest) => _ = hasher.tag(1).digest(&digest),
                 None => {
                     hasher.tag(2).framed(describe(element).as_bytes());

@@ -27,6 +27,8 @@ mod stub;
 mod text;
 mod walk;
 
+use std::cell::RefCell;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use thrifty_key::Digest;
@@ -121,6 +123,7 @@ impl Closure {
         depth: Depth,
         encoder: Encoder<'_, 'py>,
     ) -> PyResult<Self> {
+        let _following = Following::enter(function)?;
         let mut walk = Walk::new(function.py(), encoder, depth)?;
         if depth != Depth::None {
             walk.start(function)?;
@@ -134,6 +137,38 @@ impl Closure {
         self.guards
             .iter()
             .all(|guard| guard.holds(py, encoder).unwrap_or(false))
+    }
+}
+
+/// How many closures may be made for values that hold functions, one within the other.
+const WITHIN: usize = 3;
+
+thread_local! {
+    /// What this thread follows, by address, outermost first.
+    static FOLLOWED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One closure in the making. An encoder may ask for the closure of a function that a value
+/// holds; without this, a function that reads a value that holds it would be followed for ever.
+struct Following;
+
+impl Following {
+    fn enter(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let address = function.as_ptr() as usize;
+        FOLLOWED.with_borrow_mut(|followed| {
+            if followed.len() > WITHIN || followed.contains(&address) {
+                let reason = "it is reached from itself through a value that holds it";
+                return Err(unfollowable("a function", "a value", reason));
+            }
+            followed.push(address);
+            Ok(Self)
+        })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        FOLLOWED.with_borrow_mut(|followed| _ = followed.pop());
     }
 }
 

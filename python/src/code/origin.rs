@@ -198,7 +198,9 @@ fn find(py: Python<'_>, name: &str) -> PyResult<Option<Found>> {
         },
     };
     let search: Option<Vec<String>> = search.map(|search| {
-        let texts = search.into_iter().map(|path| path.into_os_string().into_string());
+        let texts = search
+            .into_iter()
+            .map(|path| path.into_os_string().into_string());
         texts.filter_map(Result::ok).collect()
     });
     let finders = py
