@@ -9,6 +9,11 @@ WHEELS := build/wheels
 # Before the environments: an interpreter that is too old fails in ways that do not say so.
 NEW_ENVIRONMENT := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3 must be 3.11 or newer; name one with make PYTHON=...")' && $(PYTHON) -m venv --clear
 
+# The interpreter that was chosen is also the one that PyO3 asks for its version.
+ifneq ($(PYTHON),python3)
+export PYO3_PYTHON := $(PYTHON)
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test bench venv wheel build lint test-rust test-python docs fmt clean

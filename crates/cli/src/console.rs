@@ -33,6 +33,9 @@ pub struct Console<'a> {
     pub variables: Variables<'a>,
 }
 
+/// How many rows of what will be lost are shown.
+const LISTED: usize = 50;
+
 /// How a piece of text stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
@@ -121,6 +124,20 @@ impl Console<'_> {
         }
         for line in table.lines() {
             self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the beginning of a table of what will be lost, and how much of it is left out.
+    pub(crate) fn excerpt<const N: usize>(
+        &mut self,
+        heading: [&str; N],
+        rows: impl ExactSizeIterator<Item = [String; N]>,
+    ) -> Result<(), Failure> {
+        let left_out = rows.len().saturating_sub(LISTED);
+        self.table(heading, rows.take(LISTED))?;
+        if left_out > 0 {
+            self.line(&format!("… and {left_out} more"))?;
         }
         Ok(())
     }

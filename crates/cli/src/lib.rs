@@ -152,5 +152,8 @@ fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
 /// a very narrow one whole cells that run over are easier to read than columns of letters.
 fn terminal_width() -> u16 {
     let columns = comfy_table::Table::new().width();
-    columns.filter(|columns| *columns > 0).unwrap_or(100).max(60)
+    columns
+        .filter(|columns| *columns > 0)
+        .unwrap_or(100)
+        .max(60)
 }

@@ -97,6 +97,17 @@ impl World {
     }
 
     fn run_as(&self, arguments: &[&str], host: &dyn Host, answer: Option<&str>) -> Done {
+        self.run_on(arguments, host, answer, None)
+    }
+
+    /// On a terminal of this width, with colours, or on none.
+    fn run_on(
+        &self,
+        arguments: &[&str],
+        host: &dyn Host,
+        answer: Option<&str>,
+        width: Option<u16>,
+    ) -> Done {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let variables = HashMap::from([
             (
@@ -112,9 +123,9 @@ impl World {
             input: answer
                 .as_mut()
                 .map(|answer| answer as &mut dyn std::io::BufRead),
-            width: None,
+            width,
             is_live: false,
-            is_coloured: false,
+            is_coloured: width.is_some(),
             directory: PathBuf::from(self.home.path()),
             variables: &|name| variables.get(name).cloned(),
         };
@@ -301,6 +312,43 @@ fn runs_lists_the_newest_first() {
     assert!(lines[2].contains("m:experiment") && lines[2].contains("succeeded"));
     assert!(done.out.lines().all(|line| !line.ends_with(' ')));
     assert_eq!(world.run(&["runs", "--limit", "1"]).out.lines().count(), 2);
+}
+
+#[test]
+fn on_a_terminal_tables_are_coloured_and_fit() {
+    let (world, ..) = edited();
+    let host = Told::new(Err(HostError::Usage(String::new())));
+    let out = world.run_on(&["runs"], &host, None, Some(100)).out;
+    assert!(out.contains("\x1b[32msucceeded\x1b[0m"), "{out}");
+    let plain = ["\x1b[0m", "\x1b[1m", "\x1b[32m"]
+        .iter()
+        .fold(out, |out, code| out.replace(code, ""));
+    assert!(!plain.contains('\x1b'), "{plain:?}");
+    assert!(
+        plain.lines().all(|line| line.chars().count() <= 100),
+        "{plain}"
+    );
+    let json = world
+        .run_on(&["runs", "--json"], &host, None, Some(100))
+        .out;
+    assert!(!json.contains('\x1b'));
+}
+
+#[test]
+fn a_long_list_of_what_will_be_lost_is_cut() {
+    let world = World::new();
+    let run = world.begin("search");
+    for number in 0..53 {
+        world.computed(
+            &run,
+            number,
+            "train",
+            &[(Kind::Inputs, "n", text(&number.to_string()))],
+        );
+    }
+    let done = world.run(&["invalidate", "--operation", "train", "--dry-run"]);
+    assert_eq!(done.out.lines().count(), 1 + 50 + 1);
+    assert!(done.out.ends_with("… and 3 more\n"), "{}", done.out);
 }
 
 #[test]
@@ -604,9 +652,11 @@ fn gc_frees_down_to_the_budget() {
     let (world, ..) = edited();
     let dry = world.run(&["gc", "--budget", "0B", "--dry-run"]);
     assert_eq!((dry.code, dry.out.lines().count()), (0, 5), "{}", dry.out);
-    assert!(dry.out.ends_with(
-        "would free 0 B in 0 files; 3 entries removed, 0 B kept until their hour is over\n"
-    ));
+    assert!(
+        dry.out.ends_with(
+            "would remove 3 entries and free 0 B in 0 files; 0 B stay for up to an hour\n"
+        )
+    );
     let json: serde_json::Value =
         serde_json::from_str(&world.run(&["gc", "--budget", "0B", "--json"]).out).unwrap();
     assert_eq!(

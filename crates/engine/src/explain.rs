@@ -146,7 +146,7 @@ pub fn explain(
         .iter()
         .filter_map(|number| nodes.get(number))
         .collect();
-    let history = History::load(catalog, run, &needed)?;
+    let history = History::load(catalog, run, &nodes, &needed)?;
     let compared = Compared::new(&needed, &history);
     let explainer = Explainer {
         catalog,

@@ -426,3 +426,27 @@ fn names_with_pattern_characters_are_compared_with_themselves_alone() {
     let node = only(&second);
     assert_eq!(node.against.unwrap().node, 0);
 }
+
+#[test]
+fn a_run_larger_than_what_is_compared_still_sees_what_was_before_it() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "map");
+    first.computed(0, "f", &[(CODE, "f", "old"), (INPUTS, "x", "0")], "a", &[]);
+    let second = Past::begin(&catalog, "map");
+    for number in 0..1_001 {
+        let x = number.to_string();
+        second.computed(
+            number,
+            "f",
+            &[(CODE, "f", "new"), (INPUTS, "x", &x)],
+            &x,
+            &[],
+        );
+    }
+    for number in [0, 1_000] {
+        let mut asked = explain(&catalog, &second.run(), Some(&[number])).unwrap();
+        let node = asked.nodes.remove(0);
+        assert_eq!(node.against.unwrap().run, Some(first.id.clone()));
+        assert_eq!(node.reason, Reason::Changed);
+    }
+}

@@ -19,6 +19,7 @@ mod processes;
 mod run;
 mod session;
 mod task;
+mod words;
 
 use pyo3::prelude::*;
 
@@ -38,5 +39,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     session::register(module)?;
     processes::register(module)?;
-    run::register(module)
+    run::register(module)?;
+    words::register(module)
 }

@@ -142,6 +142,18 @@ fn leave(previous: &Previous) {
     *SESSION.write() = previous.0.clone();
 }
 
+/// How often there was which outcome, by operation: triples of both and the number.
+#[pyfunction]
+fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
+    let session = Session::current(py)?;
+    let totals = py.detach(|| {
+        session.cache.recorder().flush();
+        session.cache.catalog().totals(None)
+    });
+    let totals = totals.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    Ok(totals.into_iter().map(|it| (it.operation, it.outcome, it.count)).collect())
+}
+
 /// In a forked child: leaves the parent's session alone and opens another when it is needed.
 #[pyfunction]
 fn after_fork() {
@@ -165,5 +177,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(close, module)?)?;
     module.add_function(wrap_pyfunction!(enter_memory, module)?)?;
     module.add_function(wrap_pyfunction!(leave, module)?)?;
+    module.add_function(wrap_pyfunction!(totals, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork, module)?)
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
 use thrifty_engine::{Choices, Mode, Policy};
 use thrifty_key::{Context, Hasher, Preview, plain};
@@ -137,6 +137,21 @@ impl Task {
             .collect::<Result<Vec<_>, plain::PlainError>>()
             .map_err(|error| PyTypeError::new_err(error.to_string()))?;
         Ok(prepared.operation.key(digests.into_iter()).to_string())
+    }
+
+    /// The key without the arguments, in hexadecimal: what a worker process compares, since its
+    /// code may be newer and its globals other.
+    fn definition_key(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.prepared(py)?.operation.key(std::iter::empty()).to_string())
+    }
+
+    /// The class itself, so that annotations may say `Task[P, R]`.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        _parameters: &Bound<'py, PyAny>,
+    ) -> Bound<'py, PyType> {
+        cls.clone()
     }
 
     /// The name of the operation.

@@ -75,12 +75,16 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if json {
         return console.json(&Freed { dry_run, collected });
     }
-    let verb = if dry_run { "would free" } else { "freed" };
+    let (removed, freed) = if dry_run {
+        ("would remove", "free")
+    } else {
+        ("removed", "freed")
+    };
     console.line(&format!(
-        "{verb} {} in {}; {} removed, {} kept until their hour is over",
+        "{removed} {} and {freed} {} in {}; {} stay for up to an hour",
+        count(collected.entries, "entry"),
         show_size(collected.bytes),
         count(collected.blobs + collected.leftovers, "file"),
-        count(collected.entries, "entry"),
         show_size(collected.waiting),
     ))?;
     for failure in &collected.failures {
@@ -104,7 +108,7 @@ fn list(victims: &[Victim], now: i64, console: &mut Console<'_>) -> Result<(), F
             show_size(victim.size),
         ]
     });
-    console.table(
+    console.excerpt(
         ["operation", "project", "last used", "cost ", "size "],
         rows,
     )

@@ -122,7 +122,7 @@ fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Fa
             show_size(entry.size),
         ]
     });
-    console.table(["key", "operation", "computed", "hits ", "size "], rows)
+    console.excerpt(["key", "operation", "computed", "hits ", "size "], rows)
 }
 
 /// What is said when nothing matches: the closest operations, if one was named.

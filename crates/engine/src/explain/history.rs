@@ -11,7 +11,7 @@ use thrifty_key::{Digest, Ingredients, Key};
 use super::{Against, has_run, is_hit};
 
 /// How many earlier entries of one operation are compared, most recent first.
-const ENTRIES: usize = 300;
+const ENTRIES: usize = 1_000;
 /// How many earlier runs are searched for calls that left no entry.
 const RUNS: usize = 10;
 
@@ -71,6 +71,7 @@ impl History {
     pub(super) fn load(
         catalog: &dyn Catalog,
         run: &Run,
+        all: &BTreeMap<u32, Node>,
         nodes: &[&Node],
     ) -> Result<Self, CatalogError> {
         let operations: BTreeSet<&str> = nodes.iter().map(|node| node.operation.as_str()).collect();
@@ -82,7 +83,7 @@ impl History {
             run: run.id.clone(),
         };
         for operation in &operations {
-            let entries = entries_of(catalog, run, operation, nodes)?;
+            let entries = entries_of(catalog, run, operation, all)?;
             history.earlier.insert((*operation).to_owned(), entries);
         }
         for earlier in earlier_runs(catalog, run)? {
@@ -203,29 +204,34 @@ fn own_ingredients(
     Ok(with_ingredients.collect())
 }
 
-/// Entries of an operation that were there before the nodes of the run, most recent first.
+/// Entries of an operation that were there before the run stored its first, most recent first,
+/// then those of the run itself. Asked for apart: a run may store more than are compared.
 fn entries_of(
     catalog: &dyn Catalog,
     run: &Run,
     operation: &str,
-    nodes: &[&Node],
+    all: &BTreeMap<u32, Node>,
 ) -> Result<Vec<Earlier>, CatalogError> {
-    let own = nodes
-        .iter()
+    let own = all
+        .values()
         .filter(|node| node.operation == operation && !is_hit(&node.outcome));
-    let stored: Option<Vec<EntryId>> = own.map(|node| node.entry).collect();
-    let before = stored.and_then(|stored| stored.into_iter().max());
-    let operation_glob = Some(exactly(operation));
-    let selector = Selector {
-        operation: operation_glob,
+    let before = own.filter_map(|node| node.entry).min();
+    let pattern = Some(exactly(operation));
+    let earlier = Selector {
+        operation: pattern.clone(),
         before,
         ..Selector::default()
     };
-    let entries = catalog.entries(Some(&run.scope), &selector, ENTRIES)?;
-    let entries = entries
-        .into_iter()
-        .filter(|entry| entry.operation == operation);
-    Ok(entries.map(of_entry).collect())
+    let siblings = Selector {
+        operation: pattern,
+        run: Some(run.id.clone()),
+        ..Selector::default()
+    };
+    let mut entries = catalog.entries(Some(&run.scope), &earlier, ENTRIES)?;
+    entries.retain(|entry| entry.origin.run.as_ref() != Some(&run.id));
+    entries.extend(catalog.entries(Some(&run.scope), &siblings, ENTRIES)?);
+    entries.retain(|entry| entry.operation == operation);
+    Ok(entries.into_iter().map(of_entry).collect())
 }
 
 fn of_entry(entry: Entry) -> Earlier {

@@ -1,0 +1,127 @@
+"""Bodies in other processes: what is sent to a worker, and what comes back."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+from thrifty import _native
+from thrifty._task import Task
+
+_lock = threading.Lock()
+_pool: ProcessPoolExecutor | None = None
+_size = 0
+
+# A waiting thread notices an interrupt only between two waits.
+_PATIENCE = 0.2
+
+
+class Reference:
+    """Stands for a value of the cache in arguments that are sent to a worker."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: bytes) -> None:
+        self.record = record
+
+    def __reduce__(self) -> tuple[type[Reference], tuple[bytes]]:
+        return Reference, (self.record,)
+
+
+def submit(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], workers: int
+) -> bytes:
+    """Calls the function of the task in a worker; returns the record of its result.
+
+    What the function raises is raised here, with the worker's traceback as its cause.
+    """
+    call = _pickled(task, args, kwargs)
+    future = _start(workers).submit(_perform, call)
+    try:
+        return _result(future)
+    except BrokenProcessPool:
+        _drop()
+        raise RuntimeError(
+            f"a worker process died while {task.operation_name} ran: it was killed, ran out of "
+            "memory, or the main module of the program starts work when it is imported (put it "
+            'under `if __name__ == "__main__":`). With executor="threads" there are no workers'
+        ) from None
+    except KeyboardInterrupt:
+        _drop(kill=True)
+        raise
+
+
+def _pickled(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    try:
+        return pickle.dumps((task, args, kwargs), protocol=5)
+    except Exception as error:
+        if isinstance(error, pickle.PicklingError) and task.operation_name in str(error):
+            raise
+        raise pickle.PicklingError(
+            f"cannot send the arguments of {task.operation_name} to another process ({error}). "
+            'Pass values that can be pickled, or use executor="threads"'
+        ) from error
+
+
+def _result(future: Future[bytes]) -> bytes:
+    while not future.done():
+        wait([future], timeout=_PATIENCE)
+    return future.result()
+
+
+def _start(workers: int) -> ProcessPoolExecutor:
+    """The pool of this process, with so many workers at least."""
+    global _pool, _size
+    with _lock:
+        if _pool is None or _size < workers:
+            previous, _pool = _pool, _new_pool(workers)
+            _size = workers
+            if previous is not None:
+                previous.shutdown(wait=False)
+        return _pool
+
+
+def _new_pool(workers: int) -> ProcessPoolExecutor:
+    # A forked worker would share threads and connections that are not its own.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+
+
+def _drop(*, kill: bool = False) -> None:
+    global _pool, _size
+    with _lock:
+        pool, _pool, _size = _pool, None, 0
+    if pool is None:
+        return
+    processes: list[Any] = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    if kill:
+        for process in processes:
+            process.terminate()
+
+
+def _begin() -> None:
+    # An interrupt from the terminal reaches all processes; the parent decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _perform(call: bytes) -> bytes:
+    task, args, kwargs = pickle.loads(call)
+    values = _dereferenced(args), _dereferenced(kwargs)
+    return _native.perform(task, *values)
+
+
+def _dereferenced(value: Any) -> Any:
+    if isinstance(value, Reference):
+        return _native.dereference(value.record)
+    if type(value) is list:
+        return [_dereferenced(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_dereferenced(item) for item in value)
+    if type(value) is dict:
+        return {key: _dereferenced(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,470 @@
+"""Tasks and workflows: what the decorators make of functions."""
+
+from __future__ import annotations
+
+import sys
+
+from thrifty import _native
+from thrifty.cache import Cache, cache_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Literal, ParamSpec, TypeVar, overload
+
+    from thrifty.cache import Mode
+
+    P = ParamSpec("P")
+    R = TypeVar("R", covariant=True)
+    Executor = Literal["threads", "processes"]
+else:
+    # What only type checkers read costs a program no import of `typing`.
+    P = R = None
+
+    def overload(function):
+        """Nothing, at run time."""
+        return function
+
+
+_GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
+_VARARGS, _VARKEYWORDS = 0x04, 0x08
+_EXECUTORS = ("threads", "processes")
+
+_function = type(lambda: None)
+
+
+class Task(_native.Task[P, R]):
+    """A cached function; :func:`task` and :func:`workflow` make them.
+
+    Called like the function it was made of. Outside a workflow the call gives the value: from
+    the cache, or computed now. Inside a workflow it gives a handle, which stands for the value.
+    """
+
+    def with_options(
+        self,
+        *,
+        cache: Mode | bool | None = None,
+        refresh: str | Iterable[str] | None = None,
+        workers: int | None = None,
+        executor: Executor | None = None,
+    ) -> Task[P, R]:
+        """The same task, with what is chosen here for the whole run.
+
+        Args:
+            cache: How all operations of the run use the cache, whatever their definitions say.
+            refresh: Names of operations that are computed again, with ``*`` for any text.
+            workers: How many operations run at once.
+            executor: Where they run: ``"threads"`` or ``"processes"``.
+
+        >>> from thrifty import task, testing
+        >>> @task
+        ... def roll() -> int:
+        ...     print("rolling")
+        ...     return 4
+        >>> with testing.memory_cache():
+        ...     roll(), roll(), roll.with_options(cache=False)()
+        rolling
+        rolling
+        (4, 4, 4)
+        """
+        given = {
+            "cache": _mode_of(cache),
+            "refresh": _names_of(refresh),
+            "workers": _workers_of(workers),
+            "executor": _executor_of(executor),
+        }
+        run = {name: value for name, value in given.items() if value is not None}
+        return _make(self, self._definition, self._invocation, {**self._run, **run})
+
+    def with_overrides(self, *, cache: Cache | Mode | bool) -> Task[P, R]:
+        """The same task, with other cache settings for the calls that are made of it.
+
+        The fields that are given replace those of the definition; the others stay.
+
+        >>> from thrifty import Cache, task, testing
+        >>> @task(cache=Cache(version="1"))
+        ... def train(rate: float) -> str:
+        ...     print("training")
+        ...     return f"model of {rate}"
+        >>> with testing.memory_cache():
+        ...     train(0.1)
+        ...     train.with_overrides(cache=Cache(version="2"))(0.1)
+        training
+        'model of 0.1'
+        training
+        'model of 0.1'
+        """
+        return self._with_invocation(cache)
+
+    def _with_invocation(self, cache: Cache | Mode | bool) -> Task[P, R]:
+        given = cache_of(cache, self.__qualname__)
+        if given is None:
+            raise TypeError("with_overrides takes a Cache, True, False or a mode, not None")
+        _check_names(given, self.__wrapped__)
+        return _make(self, self._definition, given._over(self._invocation), self._run)
+
+    def map(self, *iterables: Iterable[Any], **same: Any) -> list[R]:
+        """Calls the task for each element, in parallel: one entry in the cache for each.
+
+        The positional arguments are gone through side by side and must have the same length.
+        Keyword arguments are given to every call as they are. If elements fail, the others are
+        computed and kept all the same; then the first failure is raised.
+
+        >>> from thrifty import task, testing
+        >>> @task
+        ... def power(base: int, exponent: int, sign: int = 1) -> int:
+        ...     return sign * base**exponent
+        >>> with testing.memory_cache():
+        ...     power.map([2, 3], [5, 2], sign=-1)
+        [-32, -9]
+        """
+        rows = _rows(self, iterables)
+        if _native.is_building():
+            return [self(*row, **same) for row in rows]
+
+        def elements() -> list[R]:
+            return [self(*row, **same) for row in rows]
+
+        name = f"{self.operation_name}.map"
+        run: Task[[], list[R]] = Task(elements, name, True, None, None, self._run)
+        return run()
+
+    if TYPE_CHECKING:
+        __wrapped__: Callable[P, R]
+        __name__: str
+        __qualname__: str
+        _definition: Cache | None
+        _invocation: Cache | None
+        _run: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        # What the function has and the task has not, such as `__annotations__`.
+        if name != "__wrapped__" and name.startswith("__"):
+            wrapped = self.__dict__.get("__wrapped__")
+            if wrapped is not None and hasattr(wrapped, name):
+                return getattr(wrapped, name)
+        raise AttributeError(f"{type(self).__name__} {self.operation_name} has no {name!r}")
+
+    def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
+        if instance is None:
+            return self
+        raise TypeError(
+            f"{self.operation_name} is used as a method, and methods are not cached: the object "
+            "would be part of the key. Make it a function that takes what it needs, or put "
+            "@staticmethod above the decorator"
+        )
+
+    def __repr__(self) -> str:
+        kind = "workflow" if self._is_workflow else "task"
+        return f"<{kind} {self.operation_name}>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        module, name = self.__module__, self.__qualname__
+        found = _find(module, name)
+        if found is self:
+            return name
+        if getattr(found, "__wrapped__", found) is not self.__wrapped__:
+            raise _unpicklable(self)
+        settings = (self._definition, self._invocation, self._run)
+        return _restore, (module, name, self.operation_name, self._is_workflow, settings)
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *, cache: Cache | Mode | bool | None = None, name: str | None = None
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    cache: Cache | Mode | bool | None = None,
+    name: str | None = None,
+) -> Any:
+    """Makes a function a task: it is not called again for arguments it was called with.
+
+    The key of a call is what the code does and what goes in. Comments, layout and docstrings do
+    not count; what the function calls, in the same project, does.
+
+    Args:
+        function: The function; the decorator may stand without parentheses.
+        cache: What the task asks of the cache: a :class:`Cache`; ``True``; ``False``; a mode.
+        name: The name of the operation, if it should not be that of the module and function.
+
+    >>> from thrifty import Cache, task, testing
+    >>> @task(cache=Cache(ignore="verbose"))
+    ... def fit(rows: list[int], verbose: bool = False) -> float:
+    ...     print("fitting")
+    ...     return sum(rows) / len(rows)
+    >>> with testing.memory_cache():
+    ...     fit([1, 2, 3]), fit([1, 2, 3], verbose=True)
+    fitting
+    (2.0, 2.0)
+    """
+    return _decorated(function, False, cache, name)
+
+
+@overload
+def workflow(function: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def workflow(
+    *, cache: Cache | Mode | bool | None = None, name: str | None = None
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    cache: Cache | Mode | bool | None = None,
+    name: str | None = None,
+) -> Any:
+    """Makes a function a workflow: it calls tasks, and only what is needed runs.
+
+    Inside it, a call of a task gives a handle. Hand handles to other tasks, put them into lists,
+    tuples and dicts, take parts of them with subscripts, and return them. What needs a value
+    belongs into a task. Called inside another workflow, a workflow is one operation, and is
+    looked into only if its own result is not known.
+
+    Args:
+        function: The function; the decorator may stand without parentheses.
+        cache: The mode for what is called inside that does not choose one itself; and, where this
+            workflow is called inside another, all fields for the workflow as one operation.
+        name: The name of the operation, if it should not be that of the module and function.
+
+    >>> from thrifty import task, testing, workflow
+    >>> @task
+    ... def load(name: str) -> list[int]:
+    ...     return [len(name), 2]
+    >>> @task
+    ... def total(rows: list[int]) -> int:
+    ...     return sum(rows)
+    >>> @workflow
+    ... def experiment(name: str) -> int:
+    ...     return total(load(name))
+    >>> with testing.memory_cache():
+    ...     experiment("flights"), experiment.run("flights")
+    (9, <Run ...: succeeded, 2 operations, 2 hits>)
+    """
+    return _decorated(function, True, cache, name)
+
+
+def _decorated(
+    function: Callable[..., Any] | None,
+    is_workflow: bool,
+    cache: Cache | Mode | bool | None,
+    name: str | None,
+) -> Any:
+    word = "workflow" if is_workflow else "task"
+    if function is None:
+
+        def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+            return _new(function, is_workflow, cache, name)
+
+        return decorate
+    if isinstance(function, (Cache, bool, str)):
+        raise TypeError(f"@{word} takes settings by keyword: @{word}(cache=…)")
+    return _new(function, is_workflow, cache, name)
+
+
+def _new(
+    function: Callable[..., Any],
+    is_workflow: bool,
+    cache: Cache | Mode | bool | None,
+    name: str | None,
+) -> Task[..., Any]:
+    _check_function(function, "workflow" if is_workflow else "task")
+    definition = cache_of(cache, function.__qualname__)
+    if definition is not None:
+        _check_names(definition, function)
+    if name is None:
+        name = f"{module_name(function)}.{function.__qualname__}"
+    elif not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the name of an operation is text, not {name!r}")
+    made: Task[..., Any] = Task(function, name, is_workflow, definition, None, {})
+    return _dress(made, function, is_workflow, (definition, None, {}))
+
+
+def _make(
+    task: Task[P, R], definition: Cache | None, invocation: Cache | None, run: dict[str, Any]
+) -> Task[P, R]:
+    function, is_workflow = task.__wrapped__, task._is_workflow
+    made: Task[P, R] = Task(
+        function, task.operation_name, is_workflow, definition, invocation, run
+    )
+    return _dress(made, function, is_workflow, (definition, invocation, run))
+
+
+def _dress(
+    task: Task[P, R],
+    function: Callable[..., Any],
+    is_workflow: bool,
+    settings: tuple[Cache | None, Cache | None, dict[str, Any]],
+) -> Task[P, R]:
+    """Makes the task look like its function."""
+    attributes = task.__dict__
+    attributes.update(function.__dict__)
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        attributes[name] = getattr(function, name)
+    attributes["__wrapped__"] = function
+    attributes["_is_workflow"] = is_workflow
+    attributes["_definition"], attributes["_invocation"], attributes["_run"] = settings
+    return task
+
+
+def _check_function(function: object, word: str) -> None:
+    """A task is made of an ordinary function; what else there is gets its own way out."""
+    if isinstance(function, Task):
+        raise TypeError(f"{function.operation_name} is a {word} already: decorate it once")
+    name = getattr(function, "__qualname__", None) or repr(function)
+    if isinstance(function, _function):
+        flags = function.__code__.co_flags
+        if flags & (_COROUTINE | _ASYNC_GENERATOR | _ITERABLE_COROUTINE):
+            raise TypeError(
+                f"{name} is asynchronous, and a {word} is an ordinary function: make it one that "
+                "runs the coroutine, with asyncio.run"
+            )
+        if flags & _GENERATOR:
+            raise TypeError(f"{name} is a generator, which can be read once: return a list")
+        return
+    if isinstance(function, type):
+        raise TypeError(f"{name} is a class: decorate a function that makes an object of it")
+    if isinstance(function, (staticmethod, classmethod)):
+        raise TypeError(f"@{word} stands below @{type(function).__name__}, not above it")
+    if callable(function):
+        kind = type(function).__name__
+        raise TypeError(f"{name} is a {kind}, not a function: call it in one, and decorate that")
+    raise TypeError(f"@{word} decorates a function, not {type(function).__name__}")
+
+
+def _check_names(cache: Cache, function: Callable[..., Any]) -> None:
+    code = function.__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)
+    known = code.co_varnames[:count]
+    for field in ("ignore", "inputs"):
+        for name in getattr(cache, field) or ():
+            if name not in known:
+                hint = _native.did_you_mean(name, list(known)) if known else "it has none"
+                raise ValueError(
+                    f"Cache({field}=…) names {name!r}, which is no parameter of "
+                    f"{function.__qualname__}: {hint}"
+                )
+
+
+def module_name(function: Callable[..., Any]) -> str:
+    """The name of the module, the same whether it is imported or run."""
+    name: str = function.__module__ or "notebook"
+    if name not in ("__main__", "__mp_main__"):
+        return name
+    main = sys.modules.get(name)
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+        return spec.name
+    path: str | None = getattr(main, "__file__", None)
+    if path is None:
+        return "notebook"
+    stem = path.replace("\\", "/").rsplit("/", 1)[-1]
+    return stem.rsplit(".", 1)[0] or stem
+
+
+def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tuple[Any, ...]]:
+    name = task.operation_name
+    if not iterables:
+        raise TypeError(f"map of {name} needs at least one list of arguments")
+    for iterable in iterables:
+        if isinstance(iterable, (str, bytes)):
+            kind = type(iterable).__name__
+            raise TypeError(f"map of {name} goes through lists, not {kind}: put it into a list")
+        if isinstance(iterable, _native.Handle):
+            _check_arity(name, iterable)
+    columns = [list(iterable) for iterable in iterables]
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) > 1:
+        shown = ", ".join(map(str, lengths))
+        raise ValueError(f"map of {name} needs lists of one length, and was given {shown}")
+    return list(zip(*columns, strict=True))
+
+
+def _check_arity(name: str, handle: _native.Handle[Any]) -> None:
+    try:
+        iter(handle)
+    except _native.HandleError:
+        raise _native.HandleError(
+            f"map of {name} goes through {handle!r}, which has not run yet: how many elements it "
+            "has is not known. Annotate its result as tuple[A, B], or map in a task that returns "
+            "the list"
+        ) from None
+
+
+def _mode_of(cache: Mode | bool | None) -> Mode | bool | None:
+    if cache is None or isinstance(cache, (bool, str)):
+        return cache
+    raise TypeError(
+        f"with_options(cache=…) is True, False or a mode, not {type(cache).__name__}; the other "
+        "fields of Cache are given with with_overrides"
+    )
+
+
+def _names_of(refresh: str | Iterable[str] | None) -> list[str] | None:
+    if refresh is None:
+        return None
+    names: list[object] | None = None
+    if isinstance(refresh, str):
+        names = [refresh]
+    elif hasattr(refresh, "__iter__"):
+        names = list(refresh)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f'refresh takes the names of operations, such as "train", not {refresh!r}; to compute '
+            'everything again, say cache="refresh"'
+        )
+    return [str(name) for name in names]
+
+
+def _workers_of(workers: int | None) -> int | None:
+    if workers is None:
+        return None
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:  # pyright: ignore
+        raise ValueError(f"workers is a number from 1 on, not {workers!r}")
+    return workers
+
+
+def _executor_of(executor: Executor | None) -> Executor | None:
+    if executor is not None and executor not in _EXECUTORS:
+        hint = _native.did_you_mean(str(executor), list(_EXECUTORS))
+        raise ValueError(f"there is no executor {executor!r}: {hint}")
+    return executor
+
+
+def _find(module: str | None, qualified: str) -> object:
+    """What stands under a name in a module, if it can be reached."""
+    found: object = sys.modules.get(module or "")
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _unpicklable(task: Task[..., Any]) -> Exception:
+    import pickle
+
+    return pickle.PicklingError(
+        f"cannot send {task.operation_name} to another process: it is not found as "
+        f"{task.__qualname__} in the module {task.__module__}. Define it at the top level of a "
+        'module, or use executor="threads"'
+    )
+
+
+def _restore(
+    module: str,
+    qualified: str,
+    name: str,
+    is_workflow: bool,
+    settings: tuple[Cache | None, Cache | None, dict[str, Any]],
+) -> Task[..., Any]:
+    import importlib
+
+    importlib.import_module(module)
+    found = _find(module, qualified)
+    function: Any = getattr(found, "__wrapped__", found)
+    made: Task[..., Any] = Task(function, name, is_workflow, *settings)
+    return _dress(made, function, is_workflow, settings)
