@@ -658,3 +658,97 @@ def test_a_reloaded_module_has_the_closure_of_its_new_text(project: Project) -> 
     before, after = project.run(EDIT + "attempt()\n" + change)
     assert before != after
     assert project.units()== after["units"]
+
+
+def test_a_package_is_reached_through_the_import_of_its_submodule(project: Project) -> None:
+    tree(project)
+    project.write(step="def run():\n    import pkg.deep.mod\n    return pkg.VALUE, pkg.sub.f()\n")
+    lazy = project.units()
+    assert set(lazy) == {"step:run", "pkg.sub:VALUE", "pkg.sub:f"}
+    assert project.units(before="import pkg.deep.mod") == lazy
+
+
+def test_a_session_without_a_file_is_followed(project: Project) -> None:
+    code = LIST + textwrap.dedent(NOTEBOOK)
+    before = project.run("", "-c", code)[-1]["units"]
+    assert set(before) == {"__main__:Model", "__main__:Model.fit", "__main__:N", "__main__:helper", "__main__:run"}
+    assert project.run("", "-c", code.replace("N = 3", "N = 4"))[-1]["units"] != before
+
+
+def test_depths(project: Project) -> None:
+    project.write(step="N = 1\ndef helper(): return N\ndef run(x=helper): return helper()\n")
+    code = "import step\nfor depth in ('closure', 'function', 'none'):\n    units, _ = _native.closure(step.run, depth)\n"
+    found = project.run(code + "    print(json.dumps([name for name, *_ in units]))")
+    assert found == [["step:N", "step:helper", "step:run"], ["step:run"], []]
+
+
+def test_a_mutable_default_that_changed_is_seen(project: Project) -> None:
+    project.write(step="def f(x, seen=[]):\n    seen.append(x)\n    return seen\ndef run(): return f(1)\n")
+    assert project.units() != project.units(before="step.run()")
+    assert not project.current("step.run()")
+
+
+def test_a_method_patched_in_place_is_seen(project: Project) -> None:
+    project.write(step="from lib import C\ndef run(): return C().m()\n", lib=LIB)
+    change = "step.C.m.__code__ = (lambda self: 5).__code__"
+    assert project.units() != project.units(before=change)
+    assert not project.current(change)
+
+
+def test_nesting_without_end_is_an_error(project: Project) -> None:
+    project.write(step="nest = [len]\nfor _ in range(300):\n    nest = [nest]\ndef run(): return nest\n")
+    code = "import step\ntry:\n    show(step.run)\nexcept _native.Unfollowable as error:\n    print(json.dumps(str(error)))"
+    assert "nested too deep" in project.run(code)[-1]
+
+
+def test_source_that_nests_as_deep_as_python_takes_is_read(project: Project) -> None:
+    project.write(step="N = 1\ndef run(): return N + " + " + ".join(["1"] * 900) + "\n")
+    assert set(project.units()) == {"step:run", "step:N"}
+
+
+def test_a_broken_module_is_a_note_when_it_is_never_read(project: Project) -> None:
+    project.write(step="def run():\n    import broken\n    return 1\n", broken="def f(:\n")
+    assert set(project.units()) == {"step:run"}
+
+
+def test_a_broken_module_that_is_read_is_an_error(project: Project) -> None:
+    project.write(step="def run():\n    import broken\n    return broken.f()\n", broken="def f(:\n")
+    code = "import step\ntry:\n    show(step.run)\nexcept _native.Unfollowable as error:\n    print(json.dumps(str(error)))"
+    assert "broken.py" in project.run(code)[-1]
+
+
+def test_eval_and_the_like_are_noted(project: Project) -> None:
+    project.write(step="def run(): return eval('1')\n")
+    notes = project.run("import step\nshow(step.run)")[-1]["notes"]
+    assert len(notes) == 1
+    assert "step:run" in notes[0]
+
+
+@pytest.mark.parametrize("decorator", ["task", "task(cache=Cache(version=1))", "thrifty.task"])
+def test_our_own_decorators_are_no_part_of_the_code(project: Project, decorator: str) -> None:
+    double = """
+        import functools
+        class Task:
+            __module__ = "thrifty.task"
+            def __init__(self, function): functools.update_wrapper(self, function)
+        def task(function=None, cache=None):
+            return Task(function) if function else task
+        Cache = dict
+        """
+    body = "def helper(): return 2\ndef run(): return helper()\n"
+    project.write(plain=body, step=f"import thrifty\nfrom thrifty import task, Cache\n{body.replace('def', f'@{decorator}{chr(10)}def')}")
+    patch = f"import thrifty\nexec({textwrap.dedent(double)!r}, vars(thrifty))\n"
+    plain = project.run("import plain\nshow(plain.run)")[-1]["units"]
+    decorated = project.run(f"{patch}import step\nshow(step.run)")[-1]["units"]
+    assert [decorated[f"step:{name}"] for name in ("helper", "run")] == [plain[f"plain:{name}"] for name in ("helper", "run")]
+    assert set(decorated) == {"step:helper", "step:run"}
+
+
+def test_a_table_of_functions_that_use_the_table_has_an_end(project: Project) -> None:
+    functions = "\n".join(f"def f{i}(n): return TABLE['f0'](n) + {i}" for i in range(12))
+    table = ", ".join(f"'f{i}': f{i}" for i in range(12))
+    project.write(step=f"{functions}\nTABLE = {{{table}}}\nNEST = [[TABLE]]\ndef run(): return NEST[0][0]['f3'](1)\n")
+    before = project.units()
+    assert {f"step:f{i}" for i in range(12)} <= set(before)
+    project.edit("step", "+ 7", "+ 8")
+    assert project.units() != before

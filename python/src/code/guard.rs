@@ -20,10 +20,10 @@ pub(super) enum Guard {
         modules: Py<PyDict>,
         name: Py<PyString>,
     },
-    /// Code, defaults and cells of a function.
+    /// Code and defaults of a function; its cells can be filled, but not replaced.
     Function {
         function: Py<PyAny>,
-        parts: [Py<PyAny>; 4],
+        parts: [Py<PyAny>; 3],
     },
     /// A cell of a function; none if it was empty.
     Cell {
@@ -133,12 +133,11 @@ fn elements<'py>(container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny
     }
 }
 
-fn parts(function: &Bound<'_, PyAny>) -> PyResult<[Py<PyAny>; 4]> {
+fn parts(function: &Bound<'_, PyAny>) -> PyResult<[Py<PyAny>; 3]> {
     let py = function.py();
     Ok([
         function.getattr(intern!(py, "__code__"))?.unbind(),
         function.getattr(intern!(py, "__defaults__"))?.unbind(),
         function.getattr(intern!(py, "__kwdefaults__"))?.unbind(),
-        function.getattr(intern!(py, "__closure__"))?.unbind(),
     ])
 }

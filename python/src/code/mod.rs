@@ -10,11 +10,16 @@
 //!
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
+mod class;
+mod constant;
 mod distribution;
 mod fresh;
+mod function;
 mod guard;
+mod inspect;
 mod literal;
 mod live;
+mod name;
 mod origin;
 mod outline;
 mod source;
@@ -22,6 +27,9 @@ mod stub;
 mod text;
 mod walk;
 
+use std::cell::RefCell;
+
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use thrifty_key::Digest;
 
@@ -115,6 +123,7 @@ impl Closure {
         depth: Depth,
         encoder: Encoder<'_, 'py>,
     ) -> PyResult<Self> {
+        let _following = Following::enter(function)?;
         let mut walk = Walk::new(function.py(), encoder, depth)?;
         if depth != Depth::None {
             walk.start(function)?;
@@ -128,6 +137,38 @@ impl Closure {
         self.guards
             .iter()
             .all(|guard| guard.holds(py, encoder).unwrap_or(false))
+    }
+}
+
+/// How many closures may be made for values that hold functions, one within the other.
+const WITHIN: usize = 3;
+
+thread_local! {
+    /// What this thread follows, by address, outermost first.
+    static FOLLOWED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One closure in the making. An encoder may ask for the closure of a function that a value
+/// holds; without this, a function that reads a value that holds it would be followed for ever.
+struct Following;
+
+impl Following {
+    fn enter(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let address = function.as_ptr() as usize;
+        FOLLOWED.with_borrow_mut(|followed| {
+            if followed.len() > WITHIN || followed.contains(&address) {
+                let reason = "it is reached from itself through a value that holds it";
+                return Err(unfollowable("a function", "a value", reason));
+            }
+            followed.push(address);
+            Ok(Self)
+        })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        FOLLOWED.with_borrow_mut(|followed| _ = followed.pop());
     }
 }
 
@@ -147,8 +188,19 @@ type Listing = (
 
 /// Everything that a function reaches, for tests and inspection.
 #[pyfunction]
-fn closure(function: &Bound<'_, PyAny>) -> PyResult<Listing> {
-    let found = Closure::of(function, Depth::Closure, &plain_values)?;
+#[pyo3(signature = (function, depth = "closure"))]
+fn closure(function: &Bound<'_, PyAny>, depth: &str) -> PyResult<Listing> {
+    let depth = match depth {
+        "closure" => Depth::Closure,
+        "function" => Depth::Function,
+        "none" => Depth::None,
+        _ => {
+            return Err(PyValueError::new_err(
+                "depth is `closure`, `function` or `none`",
+            ));
+        }
+    };
+    let found = Closure::of(function, depth, &plain_values)?;
     let units = found.units.into_iter();
     let units = units.map(|unit| {
         (

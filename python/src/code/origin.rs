@@ -63,6 +63,14 @@ impl Scope {
         }
     }
 
+    /// Tells scopes apart: by name, and those that belong to no file by their namespace.
+    pub(super) fn identity(&self) -> String {
+        match (&self.file, self.globals.borrow().as_ref()) {
+            (None, Some(globals)) => format!("{}@{:p}", self.import_name, globals.as_ptr()),
+            _ => self.import_name.clone(),
+        }
+    }
+
     /// The live namespace, if the module is loaded.
     pub(super) fn globals<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
         self.globals
@@ -189,6 +197,12 @@ fn find(py: Python<'_>, name: &str) -> PyResult<Option<Found>> {
             _ => return Ok(None),
         },
     };
+    let search: Option<Vec<String>> = search.map(|search| {
+        let texts = search
+            .into_iter()
+            .map(|path| path.into_os_string().into_string());
+        texts.filter_map(Result::ok).collect()
+    });
     let finders = py
         .import(intern!(py, "sys"))?
         .getattr(intern!(py, "meta_path"))?;

@@ -1,0 +1,171 @@
+//! Values that code reads.
+
+use std::rc::Rc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyModule, PySet, PyString, PyTuple, PyType};
+use thrifty_key::{Context, Hasher};
+
+use super::guard::Guard;
+use super::inspect::{describe, is_function, is_immutable, module_of};
+use super::origin::Scope;
+use super::walk::Walk;
+use super::{Kind, unfollowable};
+
+/// Types of objects whose state never decides a result.
+const STATELESS: [(&str, &str); 6] = [
+    ("logging", "Logger"),
+    ("logging", "LoggerAdapter"),
+    ("_thread", "lock"),
+    ("_thread", "RLock"),
+    ("_thread", "_local"),
+    ("typing", "TypeVar"),
+];
+
+/// The deepest nesting of containers that hold code.
+const DEEPEST: usize = 100;
+
+impl<'py> Walk<'_, 'py> {
+    /// A value that the code reads.
+    pub(super) fn constant(
+        &mut self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<()> {
+        let kind = value.get_type();
+        let (module, name) = (module_of(&kind), kind.name()?.to_string());
+        if STATELESS.contains(&(module.as_str(), name.as_str())) {
+            return Ok(());
+        }
+        if module != "builtins" {
+            self.class(scope, &kind)?;
+        }
+        let holds_code = self.holds_code(value, 0)?;
+        if !holds_code && let Some(digest) = (self.encoder)(value) {
+            if !is_immutable(value) {
+                self.guards.push(Guard::Value {
+                    value: value.clone().unbind(),
+                    digest,
+                });
+            }
+            self.add(hint, Kind::Constant, digest, preview(value));
+            return Ok(());
+        }
+        if self
+            .objects
+            .insert(value.as_ptr() as usize, value.clone())
+            .is_some()
+            || self.container(scope, value, hint)?
+        {
+            return Ok(());
+        }
+        let reason = format!("a value of type `{name}` has no digest");
+        let assigned = hint.strip_prefix(&format!("{}:", scope.name));
+        let assigned = assigned.and_then(|name| name.split(['.', '[', '(']).next());
+        match assigned {
+            Some(name) if scope.text.is_some() => self.expression(scope, name, &reason),
+            _ => Err(unfollowable(&format!("`{hint}`"), &scope.name, &reason)),
+        }
+    }
+
+    /// Whether a value is code or a container that holds some: then it is followed, not encoded,
+    /// so that a table of functions that use the table has an end.
+    fn holds_code(&self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
+        if is_function(value)?
+            || value.is_instance_of::<PyType>()
+            || value.is_instance_of::<PyModule>()
+        {
+            return Ok(true);
+        }
+        let kind = value.get_type();
+        if module_of(&kind) == "functools" || value.hasattr("__wrapped__").unwrap_or(false) {
+            return Ok(true);
+        }
+        let is_dict = value.cast_exact::<PyDict>().is_ok();
+        let is_container = is_dict
+            || value.cast_exact::<PyList>().is_ok()
+            || value.cast_exact::<PyTuple>().is_ok();
+        if !is_container || depth >= DEEPEST {
+            return Ok(false);
+        }
+        let elements = match value.cast_exact::<PyDict>() {
+            Ok(dict) => dict.values().into_any(),
+            Err(_) => value.clone(),
+        };
+        for element in elements.try_iter()? {
+            if self.holds_code(&element?, depth + 1)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A container with functions, classes or modules in it: element by element.
+    fn container(
+        &mut self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<bool> {
+        let mut elements: Vec<(String, Bound<'py, PyAny>)> = Vec::new();
+        if let Ok(dict) = value.cast_exact::<PyDict>() {
+            for (key, element) in dict.iter() {
+                let label = match key.cast::<PyString>() {
+                    Ok(text) => text.repr()?.to_string(),
+                    Err(_) => describe(&key),
+                };
+                elements.push((label, element));
+            }
+        } else if value.cast_exact::<PyList>().is_ok() || value.cast_exact::<PyTuple>().is_ok() {
+            for (at, element) in value.try_iter()?.enumerate() {
+                elements.push((at.to_string(), element?));
+            }
+        } else if value.cast_exact::<PySet>().is_ok() || value.cast_exact::<PyFrozenSet>().is_ok() {
+            for element in value.try_iter()? {
+                let element = element?;
+                elements.push((describe(&element), element));
+            }
+            elements.sort_by(|a, b| a.0.cmp(&b.0));
+        } else {
+            return Ok(false);
+        }
+        if self.nesting >= DEEPEST {
+            let reason = "it is nested too deep";
+            return Err(unfollowable(&format!("`{hint}`"), &scope.name, reason));
+        }
+        self.nesting += 1;
+        let mut hasher = Hasher::new(Context::Code);
+        hasher
+            .framed(value.get_type().name()?.to_string().as_bytes())
+            .count(elements.len());
+        for (label, element) in &elements {
+            hasher.framed(label.as_bytes());
+            let digest = match self.holds_code(element, 0)? {
+                true => None,
+                false => (self.encoder)(element),
+            };
+            match digest {
+                Some(digest) => _ = hasher.tag(1).digest(&digest),
+                None => {
+                    hasher.tag(2).framed(describe(element).as_bytes());
+                    self.value(scope, element, &format!("{hint}[{label}]"), &[])?;
+                }
+            }
+        }
+        self.nesting -= 1;
+        self.guards.push(Guard::of_elements(value)?);
+        self.add(hint, Kind::Constant, hasher.finish(), None);
+        Ok(true)
+    }
+}
+
+/// A short text of a plain value.
+fn preview(value: &Bound<'_, PyAny>) -> Option<String> {
+    const LONGEST: usize = 2_000;
+    if module_of(&value.get_type()) != "builtins" {
+        return None;
+    }
+    let text = value.repr().ok()?.to_string();
+    Some(text.chars().take(LONGEST).collect())
+}

@@ -1,0 +1,309 @@
+//! Following live functions.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use thrifty_key::Digest;
+
+use super::guard::Guard;
+use super::inspect::{WRAPPED, WRAPPERS, cells, describe, is_function, is_immutable, module_of};
+use super::origin::{Place, Scope};
+use super::text::Text;
+use super::walk::Walk;
+use super::{Depth, Kind, fresh, source, unfollowable};
+
+/// How many objects that a decorator made are looked into for the function it was given.
+const HELD: usize = 64;
+
+impl<'py> Walk<'_, 'py> {
+    /// The scope that a function's globals are, or none if it is no code of the project; then what
+    /// it belongs to is added.
+    fn scope_of_function(&mut self, function: &Bound<'py, PyAny>) -> PyResult<Option<Rc<Scope>>> {
+        let globals = function
+            .getattr(intern!(self.py, "__globals__"))?
+            .cast_into::<PyDict>()?;
+        let name = globals
+            .get_item(intern!(self.py, "__name__"))?
+            .and_then(|name| name.extract::<String>().ok());
+        let name = name.unwrap_or_else(|| "builtins".to_owned());
+        Ok(match self.place(&name)? {
+            Place::Project(scope) if scope.globals(self.py).is_some_and(|own| own.is(&globals)) => {
+                Some(scope)
+            }
+            Place::Project(_) | Place::Missing | Place::Namespace(_) => {
+                Some(Rc::new(Scope::detached(name, &globals)))
+            }
+            Place::Standard | Place::Installed(_) | Place::Opaque(_) => {
+                // `exec` with a borrowed name is told by its globals.
+                let module = self
+                    .py
+                    .import("sys")?
+                    .getattr("modules")?
+                    .get_item(&name)
+                    .ok();
+                let own = module
+                    .and_then(|module| module.getattr("__dict__").ok())
+                    .is_none_or(|own| own.is(&globals));
+                (!own).then(|| Rc::new(Scope::detached(name, &globals)))
+            }
+        })
+    }
+
+    /// Follows a live function.
+    pub(super) fn function(&mut self, function: &Bound<'py, PyAny>) -> PyResult<()> {
+        if self
+            .objects
+            .insert(function.as_ptr() as usize, function.clone())
+            .is_some()
+        {
+            return Ok(());
+        }
+        let py = self.py;
+        let Some(scope) = self.scope_of_function(function)? else {
+            let globals = function.getattr(intern!(py, "__globals__"))?;
+            let home: String = globals.get_item("__name__")?.extract()?;
+            self.member(&home, &[])?;
+            return self.behind(&self.detached(&home)?, function, &describe(function));
+        };
+        let code = function.getattr(intern!(py, "__code__"))?;
+        let line: u32 = code.getattr(intern!(py, "co_firstlineno"))?.extract()?;
+        let name: String = code.getattr(intern!(py, "co_name"))?.extract()?;
+        let qualified: String = code.getattr(intern!(py, "co_qualname"))?.extract()?;
+        let text = self.text_of(&scope, &code)?;
+        let line = self.line_of(&scope, &text, &code, line)?;
+        let piece = self.piece_at(&scope, &text, line, &name)?;
+        self.guards.push(Guard::of_function(function)?);
+        let cells = cells(function)?;
+        self.define(&scope, &qualified, Kind::Function, piece, cells);
+        if self.depth == Depth::Function {
+            return Ok(());
+        }
+        self.defaults(
+            &scope,
+            &text,
+            function,
+            &format!("{}:{qualified}", scope.name),
+            (line, name),
+        )?;
+        self.behind(&scope, function, &format!("{}:{qualified}", scope.name))
+    }
+
+    /// Follows what `functools` keeps beside a function: what it wraps, what it dispatches to.
+    fn behind(
+        &mut self,
+        scope: &Rc<Scope>,
+        function: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> PyResult<()> {
+        if let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? {
+            self.value(scope, &wrapped, &format!("{name}.__wrapped__"), &[])?;
+        }
+        self.registry(scope, function)
+    }
+
+    /// The text that a code object was compiled from.
+    fn text_of(&mut self, scope: &Rc<Scope>, code: &Bound<'py, PyAny>) -> PyResult<Arc<Text>> {
+        let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
+        let is_own =
+            |file: &Path| std::path::absolute(&filename).is_ok_and(|absolute| absolute == file);
+        if let Some(text) = scope
+            .text
+            .as_ref()
+            .filter(|_| scope.file.as_deref().is_some_and(is_own))
+        {
+            return Ok(text.clone());
+        }
+        source::of(self.py, &filename).ok_or_else(|| {
+            let qualified = code
+                .getattr("co_qualname")
+                .map(|name| name.to_string())
+                .unwrap_or_default();
+            unfollowable(
+                &format!("`{qualified}`"),
+                &filename,
+                "there is no source text of it",
+            )
+        })
+    }
+
+    /// The line at which the text defines a code object that says it begins at `line`.
+    pub(super) fn line_of(
+        &self,
+        scope: &Rc<Scope>,
+        text: &Arc<Text>,
+        code: &Bound<'py, PyAny>,
+        line: u32,
+    ) -> PyResult<u32> {
+        if !fresh::is_doubtful(text) {
+            return Ok(line);
+        }
+        match fresh::line_of(text, code)? {
+            Some(line) => Ok(line),
+            None => {
+                let name = code.getattr("co_qualname")?.to_string();
+                let reason =
+                    "its file was changed after it was imported: reload the module or start again";
+                Err(unfollowable(&format!("`{name}`"), &scope.name, reason))
+            }
+        }
+    }
+
+    /// Defaults that are not what the text says: evaluated in a scope that is gone, or replaced.
+    fn defaults(
+        &mut self,
+        scope: &Rc<Scope>,
+        text: &Arc<Text>,
+        function: &Bound<'py, PyAny>,
+        name: &str,
+        which: (u32, String),
+    ) -> PyResult<()> {
+        let positional = function.getattr(intern!(self.py, "__defaults__"))?;
+        let keyword = function.getattr(intern!(self.py, "__kwdefaults__"))?;
+        let written = text.outline.defaults.get(&which);
+        let mut values: Vec<(String, Bound<'py, PyAny>, Option<Option<Digest>>)> = Vec::new();
+        if let Ok(positional) = positional.cast::<PyTuple>() {
+            let same = written.filter(|written| written.positional.len() == positional.len());
+            for (at, value) in positional.iter().enumerate() {
+                values.push((
+                    format!("{name}(default {at})"),
+                    value,
+                    same.map(|same| same.positional[at]),
+                ));
+            }
+        }
+        if let Ok(keyword) = keyword.cast::<PyDict>() {
+            for (key, value) in keyword.iter() {
+                let key: String = key.extract()?;
+                let same = written
+                    .and_then(|written| written.keyword.iter().find(|(name, _)| *name == key));
+                values.push((
+                    format!("{name}(default {key})"),
+                    value,
+                    same.map(|(_, digest)| *digest),
+                ));
+            }
+        }
+        for (hint, value, written) in values {
+            let decided = match written {
+                None => false,
+                Some(None) => true,
+                Some(digest) => (self.encoder)(&value) == digest,
+            };
+            if let Some(Some(digest)) = written.filter(|_| decided && !is_immutable(&value)) {
+                let value = value.clone().unbind();
+                self.guards.push(Guard::Value { value, digest });
+            }
+            if !decided {
+                self.value(scope, &value, &hint, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The implementations of a `singledispatch` function.
+    fn registry(&mut self, scope: &Rc<Scope>, function: &Bound<'py, PyAny>) -> PyResult<()> {
+        let Some(registry) = function.getattr_opt(intern!(self.py, "registry"))? else {
+            return Ok(());
+        };
+        if module_of(&registry.get_type()) != "builtins" || !function.hasattr("dispatch")? {
+            return Ok(());
+        }
+        let mut implementations = Vec::new();
+        for class in registry.try_iter()? {
+            let class = class?;
+            let implementation = registry.get_item(&class)?;
+            implementations.push((describe(&class), implementation));
+        }
+        implementations.sort_by(|a, b| a.0.cmp(&b.0));
+        implementations.iter().try_for_each(|(class, value)| {
+            self.value(scope, value, &format!("dispatch on {class}"), &[])
+        })
+    }
+
+    /// The line of a code object in the text of its scope, as well as can be told.
+    fn line_in_text(
+        &self,
+        scope: &Rc<Scope>,
+        code: &Bound<'py, PyAny>,
+        line: u32,
+    ) -> PyResult<u32> {
+        match scope.text.as_ref().filter(|text| fresh::is_doubtful(text)) {
+            Some(text) => Ok(fresh::line_of(text, code)?.unwrap_or(line)),
+            None => Ok(line),
+        }
+    }
+
+    /// Whether a code object comes from the source file of a scope.
+    pub(super) fn is_in(&self, scope: &Rc<Scope>, code: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
+        let Some(file) = scope.file.as_deref() else {
+            return Ok(!filename.starts_with('<') && !filename.starts_with("<ipython"));
+        };
+        Ok(std::path::absolute(filename).is_ok_and(|absolute| absolute == file))
+    }
+
+    /// Whether a live object is what the definition at a line made: the function itself, or,
+    /// decorated, something that holds it.
+    pub(super) fn is_definition(
+        &self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        line: u32,
+        name: &str,
+        decorated: bool,
+    ) -> PyResult<bool> {
+        let (mut waiting, mut seen) = (vec![(value.clone(), 0)], 0);
+        while let Some((value, depth)) = waiting.pop().filter(|_| seen < HELD) {
+            seen += 1;
+            if is_function(&value)? {
+                let code = value.getattr(intern!(self.py, "__code__"))?;
+                let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
+                let file = std::path::absolute(&filename).ok();
+                let own: u32 = code
+                    .getattr(intern!(self.py, "co_firstlineno"))?
+                    .extract()?;
+                if self.line_in_text(scope, &code, own)? == line
+                    && code
+                        .getattr(intern!(self.py, "co_name"))?
+                        .extract::<String>()?
+                        == name
+                    && file.as_deref() == scope.file.as_deref()
+                {
+                    return Ok(true);
+                }
+                if decorated && depth < WRAPPERS {
+                    let held = cells(&value)?.into_values();
+                    let held = held
+                        .filter_map(|cell| cell.getattr(intern!(self.py, "cell_contents")).ok());
+                    waiting.extend(held.map(|held| (held, depth + 1)));
+                }
+            }
+            if decorated && depth < WRAPPERS && !value.is_instance_of::<PyType>() {
+                let held = WRAPPED
+                    .iter()
+                    .filter_map(|part| value.getattr_opt(*part).ok().flatten());
+                waiting.extend(held.map(|held| (held, depth + 1)));
+            }
+        }
+        Ok(decorated && value.is_none())
+    }
+
+    /// Guards the functions that a decorated definition left behind.
+    pub(super) fn guard_wrapped(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        let mut value = value.clone();
+        for _ in 0..WRAPPERS {
+            if is_function(&value)? {
+                self.guards.push(Guard::of_function(&value)?);
+            }
+            match value.getattr_opt(intern!(self.py, "__wrapped__"))? {
+                Some(wrapped) => value = wrapped,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
