@@ -84,12 +84,19 @@ impl Cache {
         let Some(committed) = self.health.note(committed) else {
             return Published::Failed("the catalog did not take the entry".to_owned());
         };
-        self.committed(key, answer, committed, changes)
+        let published = Self::committed(answer, &committed);
+        // What expires is taken from the catalog, whose clock it expires by.
+        if let (Published::Stored(answer, _), Committed::Stored(_), None) =
+            (&published, committed, entry.expires_in)
+        {
+            self.memory.put(key, Arc::clone(answer), changes);
+        }
+        published
     }
 
-    fn committed(&self, key: Key, answer: Answer, committed: Committed, changes: u64) -> Published {
+    fn committed(answer: Answer, committed: &Committed) -> Published {
         let (id, outcome) = match committed {
-            Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
+            Committed::Stored(id) | Committed::Same(id) => (Some(*id), None),
             // The entry holds another value than this one: the consumer gets what was computed,
             // and the stored value goes on answering the key.
             Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
@@ -102,9 +109,6 @@ impl Cache {
             entry: id,
             ..answer
         });
-        if matches!(committed, Committed::Stored(_)) && answer.expires_at.is_none() {
-            self.memory.put(key, Arc::clone(&answer), changes);
-        }
         Published::Stored(answer, outcome)
     }
 

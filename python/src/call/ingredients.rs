@@ -41,7 +41,8 @@ impl Prepared {
     ) -> PyResult<Self> {
         let mut builder = Builder { ingredients: Ingredients::new(), texts: Vec::new() };
         builder.text(Kind::Operation, "name", name)?;
-        let closure = builder.code(function, options)?;
+        let mut files = Vec::new();
+        let closure = builder.code(function, options, &mut files)?;
         builder.signature(function, parameters, options)?;
         builder.interpreter(function.py())?;
         if let Some(salt) = &options.salt {
@@ -49,7 +50,7 @@ impl Prepared {
         }
         let environment = builder.environment(options)?;
         builder.packages(function.py(), options)?;
-        let files = builder.files(function.py(), options)?;
+        builder.files(function.py(), options, &mut files)?;
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
         Ok(Self { operation, closure, environment, files })
     }
@@ -60,6 +61,15 @@ impl Prepared {
             && self.files.iter().all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
             && self.closure.as_ref().is_none_or(|closure| closure.is_current(py, &encode_constant))
     }
+}
+
+/// Files that were read, as they were.
+type Seen = Vec<(PathBuf, StatIdentity)>;
+
+/// Taken before the content is read, so that a change meanwhile is noticed.
+fn identified(field: &str, path: &str) -> PyResult<(PathBuf, StatIdentity)> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(field, path, &error))?;
+    Ok((PathBuf::from(path), StatIdentity::of(&metadata)))
 }
 
 struct Builder {
@@ -86,7 +96,12 @@ impl Builder {
     }
 
     /// The version, or the code that the function can reach.
-    fn code(&mut self, function: &Bound<'_, PyAny>, options: &Options) -> PyResult<Option<Closure>> {
+    fn code(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        seen: &mut Seen,
+    ) -> PyResult<Option<Closure>> {
         if let Some(version) = &options.version {
             self.text(Kind::Version, "version", version)?;
             return Ok(None);
@@ -101,6 +116,7 @@ impl Builder {
             self.add(Kind::Code, &unit.name, unit.digest, preview)?;
         }
         for path in options.sources.iter().flatten() {
+            seen.push(identified("sources", path)?);
             let text = std::fs::read_to_string(path).map_err(|error| unreadable("sources", path, &error))?;
             let digest = plain::digest_text(&text);
             let preview = self.source(text);
@@ -157,25 +173,16 @@ impl Builder {
         Ok(())
     }
 
-    fn files(
-        &mut self,
-        py: Python<'_>,
-        options: &Options,
-    ) -> PyResult<Vec<(PathBuf, StatIdentity)>> {
-        let mut seen = Vec::new();
+    fn files(&mut self, py: Python<'_>, options: &Options, seen: &mut Seen) -> PyResult<()> {
         for path in options.files.iter().flatten() {
-            // Taken before the content is read, so that a change meanwhile is noticed.
-            let identity = std::fs::metadata(path)
-                .map(|metadata| StatIdentity::of(&metadata))
-                .map_err(|error| unreadable("files", path, &error))?;
+            seen.push(identified("files", path)?);
             let bytes = py
                 .detach(|| std::fs::read(path))
                 .map_err(|error| unreadable("files", path, &error))?;
             let preview = Preview::text(format!("{} bytes", bytes.len()));
             self.add(Kind::Files, path, Digest::of_blob(&bytes), preview)?;
-            seen.push((PathBuf::from(path), identity));
         }
-        Ok(seen)
+        Ok(())
     }
 }
 
