@@ -29,7 +29,13 @@ impl Host for Interpreter {
             let arguments = arguments(py, &task, request)?;
             let options = options(py, request)?;
             let empty = PyTuple::empty(py);
-            let ran = call::run(&task, &empty, Some(&arguments), Arc::new(options), Some(listener));
+            let ran = call::run(
+                &task,
+                &empty,
+                Some(&arguments),
+                Arc::new(options),
+                Some(listener),
+            );
             match ran {
                 Ok(run) => Ok(report(py, run.get())),
                 Err(error) => Ok(RunReport {
@@ -50,14 +56,21 @@ fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, 
     let target = &request.target;
     let command = module(py)?;
     match command.call_method1(intern!(py, "load"), (target,)) {
-        Ok(task) => task.cast_into::<Task>().map_err(|error| HostError::Usage(error.to_string())),
+        Ok(task) => task
+            .cast_into::<Task>()
+            .map_err(|error| HostError::Usage(error.to_string())),
         Err(error) if is(py, &error, "UnknownTarget") => {
             let (reason, known) = details(py, &error);
-            Err(HostError::UnknownTarget { target: target.clone(), reason, known })
+            Err(HostError::UnknownTarget {
+                target: target.clone(),
+                reason,
+                known,
+            })
         }
-        Err(error) => {
-            Err(HostError::Usage(format!("cannot import `{target}`:\n{}", traceback(py, &error))))
-        }
+        Err(error) => Err(HostError::Usage(format!(
+            "cannot import `{target}`:\n{}",
+            traceback(py, &error)
+        ))),
     }
 }
 
@@ -72,7 +85,11 @@ fn arguments<'py>(
     found.map_err(|error| {
         if is(py, &error, "UnknownParameter") {
             let (parameter, known) = details(py, &error);
-            HostError::UnknownParameter { target: request.target.clone(), parameter, known }
+            HostError::UnknownParameter {
+                target: request.target.clone(),
+                parameter,
+                known,
+            }
         } else {
             HostError::Usage(error.value(py).to_string())
         }
@@ -81,14 +98,19 @@ fn arguments<'py>(
 
 fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError> {
     let known = module(py)?.call_method0(intern!(py, "operations"));
-    let known: Vec<String> = known.and_then(|known| known.extract()).map_err(|error| usage(&error))?;
+    let known: Vec<String> = known
+        .and_then(|known| known.extract())
+        .map_err(|error| usage(&error))?;
     let mut refresh = Vec::new();
     for name in &request.refresh {
         let pattern = Pattern::new(name)
             .map_err(|error| HostError::Usage(format!("--refresh {name}: {error}")))?;
         let matches = |operation: &String| call::matches(&pattern, operation);
         if !known.iter().any(matches) {
-            return Err(HostError::UnknownOperation { name: name.clone(), known });
+            return Err(HostError::UnknownOperation {
+                name: name.clone(),
+                known,
+            });
         }
         refresh.push(pattern);
     }
@@ -111,15 +133,25 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         message: traceback(py, error),
     });
     let result = run.shown(py, &|value| digest::preview(value));
-    RunReport { run: run.identity(), end, result, failures: failures.collect() }
+    RunReport {
+        run: run.identity(),
+        end,
+        result,
+        failures: failures.collect(),
+    }
 }
 
 fn end_of(py: Python<'_>, error: &PyErr) -> End {
-    if error.is_instance_of::<PyKeyboardInterrupt>(py) { End::Interrupted } else { End::Failed }
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        End::Interrupted
+    } else {
+        End::Failed
+    }
 }
 
 fn module(py: Python<'_>) -> Result<Bound<'_, PyModule>, HostError> {
-    py.import(intern!(py, "thrifty._command")).map_err(|error| usage(&error))
+    py.import(intern!(py, "thrifty._command"))
+        .map_err(|error| usage(&error))
 }
 
 fn usage(error: &PyErr) -> HostError {
@@ -134,13 +166,16 @@ fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
 /// The two arguments of an exception of `_command`: text, and the names there are.
 fn details(py: Python<'_>, error: &PyErr) -> (String, Vec<String>) {
     let args = error.value(py).getattr(intern!(py, "args"));
-    args.and_then(|args| args.extract()).unwrap_or_else(|_| (error.to_string(), Vec::new()))
+    args.and_then(|args| args.extract())
+        .unwrap_or_else(|_| (error.to_string(), Vec::new()))
 }
 
 /// The exception as Python shows it.
 fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let text = || -> PyResult<String> {
-        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        let lines = py
+            .import("traceback")?
+            .call_method1("format_exception", (error.value(py),))?;
         Ok(lines.extract::<Vec<String>>()?.concat())
     };
     text().unwrap_or_else(|_| error.to_string())

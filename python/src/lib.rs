@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 /// The native half of `thrifty`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     value::digest::register(module)?;
     value::codec::register(module)?;
     code::register(module)?;

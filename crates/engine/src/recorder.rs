@@ -121,7 +121,7 @@ impl Recorder {
             return;
         };
         let mut nodes: Vec<_> = lone.hits.drain().map(|(_, node)| node).collect();
-        nodes.sort_by(|a, b| a.entry.cmp(&b.entry));
+        nodes.sort_by_key(|node| node.entry);
         for node in &mut nodes {
             lone.next += 1;
             node.number = lone.next;

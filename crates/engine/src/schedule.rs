@@ -245,10 +245,10 @@ impl<'a> Schedule<'a> {
             for from in &open {
                 self.nodes[*from].dependents.push(number);
             }
-            if open.is_empty() {
-                if let Some((number, result)) = self.make_ready(number) {
-                    self.close(number, result);
-                }
+            if open.is_empty()
+                && let Some((number, result)) = self.make_ready(number)
+            {
+                self.close(number, result);
             }
             stack.extend(open);
         }
@@ -473,10 +473,10 @@ impl<'a> Schedule<'a> {
         }
         let left = needed.len();
         self.nodes[number].state = State::Expanded(left, Box::new(expanded));
-        if left == 0 {
-            if let Some((number, result)) = self.collapse(number) {
-                self.close(number, result);
-            }
+        if left == 0
+            && let Some((number, result)) = self.collapse(number)
+        {
+            self.close(number, result);
         }
     }
 

@@ -106,20 +106,29 @@ impl CallBody {
             edge = number;
             match number.and_then(|number| inputs.get(number)) {
                 Some(taken) => load::taken(py, &self.session, taken),
-                None => Err(PyRuntimeError::new_err("an argument is the output of no operation")),
+                None => Err(PyRuntimeError::new_err(
+                    "an argument is the output of no operation",
+                )),
             }
         };
         let substituted: PyResult<Vec<_>> = self
             .call
             .arguments
             .iter()
-            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+            .map(|it| {
+                it.as_ref()
+                    .map(|it| handle::substitute(it.bind(py), &mut with))
+                    .transpose()
+            })
             .collect();
         substituted.map_err(|error| load::failure(py, error, edge))
     }
 
     fn number_of(&self, handle: &Handle) -> Option<usize> {
-        self.call.takes.iter().position(|taken| taken.get().is_same(handle))
+        self.call
+            .takes
+            .iter()
+            .position(|taken| taken.get().is_same(handle))
     }
 
     /// The key was made when the workflow called; the arguments must still be what they were.
@@ -128,11 +137,14 @@ impl CallBody {
         if task.definition().key.is_some() {
             return Ok(());
         }
-        let arguments: Vec<_> =
-            self.call.arguments.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
-        let mut number_of = |handle: &Bound<'_, Handle>| {
-            self.number_of(handle.get()).unwrap_or(usize::MAX) as u64
-        };
+        let arguments: Vec<_> = self
+            .call
+            .arguments
+            .iter()
+            .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
+            .collect();
+        let mut number_of =
+            |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
         let inputs = task.inputs(py, &arguments, Some(&mut number_of))?;
         let changed = inputs
             .iter()
@@ -162,11 +174,20 @@ impl CallBody {
             .call
             .arguments
             .iter()
-            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+            .map(|it| {
+                it.as_ref()
+                    .map(|it| handle::substitute(it.bind(py), &mut with))
+                    .transpose()
+            })
             .collect();
         let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments?)?;
         let options = Arc::clone(&self.call.run);
-        let mode = self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
+        let mode = self
+            .call
+            .choices
+            .invocation
+            .or(task.inner_mode())
+            .or(self.call.choices.workflow);
         let value = {
             let _guard = context::enter(Frame::Building { options, mode });
             task.function.bind(py).call(args, Some(&kwargs))?
@@ -205,21 +226,33 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
             let contribution = match hashed {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
-                None => encode(value).ok().and_then(|encoding| plain::contribution(&encoding).ok()),
+                None => encode(value)
+                    .ok()
+                    .and_then(|encoding| plain::contribution(&encoding).ok()),
             };
-            return Ok(Made { object, contribution, draft: Err(error.value(py).to_string()) });
+            return Ok(Made {
+                object,
+                contribution,
+                draft: Err(error.value(py).to_string()),
+            });
         }
         Err(error) => return Err(error),
     };
-    Ok(Made::new(object, match hashed {
-        Some(digest) => Draft::Hashed { digest, value: Box::new(draft) },
-        None => draft,
-    }))
+    Ok(Made::new(
+        object,
+        match hashed {
+            Some(digest) => Draft::Hashed {
+                digest,
+                value: Box::new(draft),
+            },
+            None => draft,
+        },
+    ))
 }
 
 fn encode(value: &Bound<'_, PyAny>) -> Result<Vec<u8>, crate::value::digest::Unhashable> {
     let mut writer = plain::Writer::new();
-    Around { edges: None }.encode(value, "result", &mut writer)?;
+    Around::new(None).encode(value, "result", &mut writer)?;
     Ok(writer.into_bytes())
 }
 
@@ -231,9 +264,13 @@ fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         Ok(encoding) => Ok(encoding),
         Err(error) if error.is_interrupt(py) => Err(super::error::unhashable(py, error)),
         Err(_) => {
-            let random = py.import(intern!(py, "os"))?.call_method1(intern!(py, "urandom"), (32,))?;
+            let random = py
+                .import(intern!(py, "os"))?
+                .call_method1(intern!(py, "urandom"), (32,))?;
             let mut hasher = Hasher::new(Context::Value);
-            hasher.framed(b"thrifty.Drawn").framed(random.extract::<&[u8]>()?);
+            hasher
+                .framed(b"thrifty.Drawn")
+                .framed(random.extract::<&[u8]>()?);
             let digest: Digest = hasher.finish();
             Ok(plain::contribution_of_digest(&digest))
         }

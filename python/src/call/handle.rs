@@ -95,7 +95,10 @@ type Remains = (Vec<Option<Py<PyAny>>>, Vec<Py<Handle>>);
 impl Drop for Call {
     /// Drops what it holds without recursion: a chain of calls may be longer than the stack.
     fn drop(&mut self) {
-        let remains = (std::mem::take(&mut self.arguments), std::mem::take(&mut self.takes));
+        let remains = (
+            std::mem::take(&mut self.arguments),
+            std::mem::take(&mut self.takes),
+        );
         let first = REMAINS.with_borrow_mut(|held| match held {
             Some(held) => {
                 held.push(remains);
@@ -106,30 +109,39 @@ impl Drop for Call {
                 true
             }
         });
-        while first {
-            let next = REMAINS.with_borrow_mut(|held| held.as_mut().and_then(Vec::pop));
-            match next {
-                Some(remains) => drop(remains),
-                None => return REMAINS.with_borrow_mut(|held| *held = None),
-            }
+        if !first {
+            return;
         }
+        while let Some(remains) = REMAINS.with_borrow_mut(|held| held.as_mut().and_then(Vec::pop)) {
+            drop(remains);
+        }
+        REMAINS.with_borrow_mut(|held| *held = None);
     }
 }
 
 impl Handle {
     /// The output of a call.
     pub fn of(call: Arc<Call>) -> Self {
-        Self { origin: Origin::Call(call), subscripts: Vec::new() }
+        Self {
+            origin: Origin::Call(call),
+            subscripts: Vec::new(),
+        }
     }
 
     /// An argument of the workflow that is being expanded.
     pub const fn argument(expansion: u64, number: usize) -> Self {
-        Self { origin: Origin::Argument { expansion, number }, subscripts: Vec::new() }
+        Self {
+            origin: Origin::Argument { expansion, number },
+            subscripts: Vec::new(),
+        }
     }
 
     /// The subscripts, in canonical form.
     pub fn steps(&self) -> Vec<Step> {
-        self.subscripts.iter().map(|subscript| subscript.step.clone()).collect()
+        self.subscripts
+            .iter()
+            .map(|subscript| subscript.step.clone())
+            .collect()
     }
 
     /// Whether both stand for the same part of the same output.
@@ -137,12 +149,24 @@ impl Handle {
         let origins = match (&self.origin, &other.origin) {
             (Origin::Call(a), Origin::Call(b)) => Arc::ptr_eq(a, b),
             (
-                Origin::Argument { expansion: a, number: n },
-                Origin::Argument { expansion: b, number: m },
+                Origin::Argument {
+                    expansion: a,
+                    number: n,
+                },
+                Origin::Argument {
+                    expansion: b,
+                    number: m,
+                },
             ) => a == b && n == m,
             _ => false,
         };
-        let steps = |handle: &Self| handle.subscripts.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
+        let steps = |handle: &Self| {
+            handle
+                .subscripts
+                .iter()
+                .map(|s| s.step.clone())
+                .collect::<Vec<_>>()
+        };
         origins && self.subscripts.len() == other.subscripts.len() && steps(self) == steps(other)
     }
 
@@ -171,23 +195,38 @@ impl Handle {
         let mut subscripts: Vec<_> = self
             .subscripts
             .iter()
-            .map(|s| Subscript { object: s.object.clone_ref(py), step: s.step.clone() })
+            .map(|s| Subscript {
+                object: s.object.clone_ref(py),
+                step: s.step.clone(),
+            })
             .collect();
-        subscripts.push(Subscript { object: index.unbind(), step: Step(writer.into_bytes()) });
+        subscripts.push(Subscript {
+            object: index.unbind(),
+            step: Step(writer.into_bytes()),
+        });
         CALLS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { origin: self.origin.clone(), subscripts })
+        Ok(Self {
+            origin: self.origin.clone(),
+            subscripts,
+        })
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let arity = match &self.origin {
-            Origin::Call(call) if self.subscripts.is_empty() => call.task.bind(py).get().arity(py)?,
+            Origin::Call(call) if self.subscripts.is_empty() => {
+                call.task.bind(py).get().arity(py)?
+            }
             _ => None,
         };
         let Some(arity) = arity else {
-            return self.refuse(py, "cannot be taken apart: annotate the result as tuple[A, B], or use subscripts");
+            return self.refuse(
+                py,
+                "cannot be taken apart: annotate the result as tuple[A, B], or use subscripts",
+            );
         };
-        let parts: PyResult<Vec<_>> =
-            (0..arity).map(|index| self.__getitem__(py, index.into_pyobject(py)?.into_any())).collect();
+        let parts: PyResult<Vec<_>> = (0..arity)
+            .map(|index| self.__getitem__(py, index.into_pyobject(py)?.into_any()))
+            .collect();
         let parts: PyResult<Vec<_>> = parts?.into_iter().map(|part| Py::new(py, part)).collect();
         Ok(PyTuple::new(py, parts?)?.try_iter()?.into_any().unbind())
     }

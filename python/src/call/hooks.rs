@@ -26,12 +26,17 @@ impl Hook {
     /// What Python raised.
     pub fn of(function: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
         let py = function.py();
-        let annotations: Bound<'_, PyDict> =
-            function.getattr(intern!(py, "__annotations__"))?.extract()?;
-        let Some(mut annotation) = annotations.get_item(name)? else { return Ok(Self::default()) };
+        let annotations: Bound<'_, PyDict> = function
+            .getattr(intern!(py, "__annotations__"))?
+            .extract()?;
+        let Some(mut annotation) = annotations.get_item(name)? else {
+            return Ok(Self::default());
+        };
         if annotation.is_instance_of::<PyString>() {
             let globals = function.getattr(intern!(py, "__globals__"))?;
-            let eval = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "eval"))?;
+            let eval = py
+                .import(intern!(py, "builtins"))?
+                .getattr(intern!(py, "eval"))?;
             match eval.call1((annotation, globals)) {
                 Ok(value) => annotation = value,
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
@@ -41,12 +46,16 @@ impl Hook {
             }
         }
         let mut hook = Self::default();
-        let Some(metadata) = annotation.getattr_opt(intern!(py, "__metadata__"))? else { return Ok(hook) };
+        let Some(metadata) = annotation.getattr_opt(intern!(py, "__metadata__"))? else {
+            return Ok(hook);
+        };
         for mark in metadata.cast::<PyTuple>()?.iter() {
             if let Some(method) = mark.getattr_opt(intern!(py, "__thrifty_hash__"))? {
                 hook.method = Some(method.unbind());
             }
-            hook.secret |= mark.getattr_opt(intern!(py, "__thrifty_secret__"))?.is_some();
+            hook.secret |= mark
+                .getattr_opt(intern!(py, "__thrifty_secret__"))?
+                .is_some();
         }
         Ok(hook)
     }
@@ -59,7 +68,9 @@ impl Hook {
     /// bytes or an integer.
     pub fn digest(&self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Digest>> {
         let py = value.py();
-        let Some(method) = &self.method else { return Ok(None) };
+        let Some(method) = &self.method else {
+            return Ok(None);
+        };
         let given = method.bind(py).call1((value,))?;
         let mut hasher = Hasher::new(Context::Value);
         hasher.framed(b"thrifty.HashMethod");

@@ -10,13 +10,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use thrifty_engine::Operation;
 use thrifty_engine::store::StatIdentity;
-use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview, plain};
+use thrifty_key::plain::{self, Container};
+use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview};
 
 use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
-use crate::code::{Closure, Depth};
-use crate::value::digest::{self, StandIn, Surroundings, Unhashable};
+use crate::code::{Closure, Depth, code_of_class};
+use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
 /// An operation whose ingredients are known, and what must stay as it is for that.
 pub struct Prepared {
@@ -39,7 +40,10 @@ impl Prepared {
         parameters: &Parameters,
         options: &Options,
     ) -> PyResult<Self> {
-        let mut builder = Builder { ingredients: Ingredients::new(), texts: Vec::new() };
+        let mut builder = Builder {
+            ingredients: Ingredients::new(),
+            texts: Vec::new(),
+        };
         builder.text(Kind::Operation, "name", name)?;
         let mut files = Vec::new();
         let closure = builder.code(function, options, &mut files)?;
@@ -52,14 +56,27 @@ impl Prepared {
         builder.packages(function.py(), options)?;
         builder.files(function.py(), options, &mut files)?;
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
-        Ok(Self { operation, closure, environment, files })
+        Ok(Self {
+            operation,
+            closure,
+            environment,
+            files,
+        })
     }
 
     /// Whether finding them again would give the same.
     pub fn is_current(&self, py: Python<'_>) -> bool {
-        self.environment.iter().all(|(name, value)| std::env::var_os(name) == *value)
-            && self.files.iter().all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
-            && self.closure.as_ref().is_none_or(|closure| closure.is_current(py, &encode_constant))
+        self.environment
+            .iter()
+            .all(|(name, value)| std::env::var_os(name) == *value)
+            && self
+                .files
+                .iter()
+                .all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
+            && self
+                .closure
+                .as_ref()
+                .is_none_or(|closure| closure.is_current(py, &encode_constant))
     }
 }
 
@@ -117,7 +134,8 @@ impl Builder {
         }
         for path in options.sources.iter().flatten() {
             seen.push(identified("sources", path)?);
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable("sources", path, &error))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| unreadable("sources", path, &error))?;
             let digest = plain::digest_text(&text);
             let preview = self.source(text);
             self.add(Kind::Code, path, digest, preview)?;
@@ -132,20 +150,35 @@ impl Builder {
         options: &Options,
     ) -> PyResult<()> {
         let py = function.py();
-        let annotations: Bound<'_, PyDict> =
-            function.getattr(intern!(py, "__annotations__"))?.extract()?;
+        let annotations: Bound<'_, PyDict> = function
+            .getattr(intern!(py, "__annotations__"))?
+            .extract()?;
         let declared = |name: &str| -> PyResult<String> {
-            annotations.get_item(name)?.map_or_else(|| Ok("unannotated".to_owned()), |it| describe(&it))
+            annotations
+                .get_item(name)?
+                .map_or_else(|| Ok("unannotated".to_owned()), |it| describe(&it))
         };
-        for parameter in parameters.all.iter().filter(|parameter| options.takes(&parameter.name)) {
-            self.text(Kind::Signature, &parameter.name, &declared(&parameter.name)?)?;
+        for parameter in parameters
+            .all
+            .iter()
+            .filter(|parameter| options.takes(&parameter.name))
+        {
+            self.text(
+                Kind::Signature,
+                &parameter.name,
+                &declared(&parameter.name)?,
+            )?;
         }
         self.text(Kind::Signature, "return", &declared("return")?)
     }
 
     fn interpreter(&mut self, py: Python<'_>) -> PyResult<()> {
         let version = py.version_info();
-        self.text(Kind::Environment, "python", &format!("{}.{}", version.major, version.minor))
+        self.text(
+            Kind::Environment,
+            "python",
+            &format!("{}.{}", version.major, version.minor),
+        )
     }
 
     fn environment(&mut self, options: &Options) -> PyResult<Vec<(String, Option<OsString>)>> {
@@ -158,7 +191,12 @@ impl Builder {
                 None => hasher.tag(0),
             };
             // Variables are where people keep secrets: never shown.
-            self.add(Kind::Environment, &format!("env {name}"), hasher.finish(), Preview::Hidden)?;
+            self.add(
+                Kind::Environment,
+                &format!("env {name}"),
+                hasher.finish(),
+                Preview::Hidden,
+            )?;
             seen.push((name.clone(), value));
         }
         Ok(seen)
@@ -187,7 +225,9 @@ impl Builder {
 }
 
 fn identity_of(path: &PathBuf) -> Option<StatIdentity> {
-    std::fs::metadata(path).ok().map(|metadata| StatIdentity::of(&metadata))
+    std::fs::metadata(path)
+        .ok()
+        .map(|metadata| StatIdentity::of(&metadata))
 }
 
 fn unreadable(field: &str, path: &str, error: &std::io::Error) -> PyErr {
@@ -234,19 +274,32 @@ fn named(class: &Bound<'_, PyAny>) -> PyResult<String> {
 /// The value digest of a module constant; `None` if it has none.
 pub fn encode_constant(value: &Bound<'_, PyAny>) -> Option<Digest> {
     let mut writer = plain::Writer::new();
-    let mut around = Around { edges: None };
-    digest::encode(value, "constant", &mut writer, &mut around).ok()?;
+    Around::new(None)
+        .encode(value, "constant", &mut writer)
+        .ok()?;
     plain::digest(writer.as_bytes()).ok()
 }
 
+/// Takes a handle and gives its number.
+pub type Numbering<'a> = dyn FnMut(&Bound<'_, Handle>) -> u64 + 'a;
+
 /// What values are encoded in the midst of: files, code, and the handles of a workflow.
-pub struct Around<'a> {
-    /// Takes a handle and gives its number; `None` where no handle may stand.
-    pub edges: Option<&'a mut dyn FnMut(&Bound<'_, Handle>) -> u64>,
+pub struct Around<'a, 'b> {
+    edges: Option<&'a mut Numbering<'b>>,
+    classes: Vec<Py<PyType>>,
 }
 
-impl Around<'_> {
-    /// Appends the encoding of an argument.
+impl<'a, 'b> Around<'a, 'b> {
+    /// Surroundings with this numbering of handles, or where no handle may stand.
+    pub fn new(edges: Option<&'a mut Numbering<'b>>) -> Self {
+        Self {
+            edges,
+            classes: Vec::new(),
+        }
+    }
+
+    /// Appends the encoding of an argument or result. Instances of classes of the project count
+    /// with the code of their classes.
     ///
     /// # Errors
     ///
@@ -257,11 +310,42 @@ impl Around<'_> {
         name: &str,
         writer: &mut plain::Writer,
     ) -> Result<(), Unhashable> {
-        digest::encode(value, name, writer, self)
+        self.classes.clear();
+        digest::encode(value, name, writer, self)?;
+        if self.classes.is_empty() {
+            return Ok(());
+        }
+        let code = self
+            .code_of_classes(value.py())
+            .map_err(|error| Unhashable {
+                path: name.to_owned(),
+                type_name: "class".to_owned(),
+                reason: Reason::Raised(Box::new(error)),
+            })?;
+        if let Some(code) = code {
+            let encoding = std::mem::take(writer).into_bytes();
+            writer.typed("thrifty.WithCode");
+            writer.open(Container::Tuple, 2);
+            writer.encoded(&encoding);
+            writer.digest(&code);
+        }
+        Ok(())
+    }
+
+    fn code_of_classes(&mut self, py: Python<'_>) -> PyResult<Option<Digest>> {
+        let mut codes = Vec::new();
+        for class in std::mem::take(&mut self.classes) {
+            codes.extend(code_of_class(class.bind(py), &encode_constant)?);
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        let mut hasher = Hasher::new(Context::Code);
+        codes.iter().for_each(|code| _ = hasher.digest(code));
+        Ok((!codes.is_empty()).then(|| hasher.finish()))
     }
 }
 
-impl Surroundings for Around<'_> {
+impl Surroundings for Around<'_, '_> {
     fn stand_in(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
         if let Ok(handle) = value.cast::<Handle>() {
             let Some(edges) = &mut self.edges else {
@@ -279,15 +363,12 @@ impl Surroundings for Around<'_> {
             Ok(closure) => closure,
             Err(_) => return Ok(None),
         };
-        let mut hasher = Hasher::new(Context::Code);
-        hasher.count(closure.units.len());
-        for unit in &closure.units {
-            hasher.framed(unit.name.as_bytes()).digest(&unit.digest);
-        }
-        Ok(Some(hasher.finish()))
+        Ok(Some(closure.digest()))
     }
 
-    fn met(&mut self, _: &Bound<'_, PyType>) {}
+    fn met(&mut self, class: &Bound<'_, PyType>) {
+        self.classes.push(class.clone().unbind());
+    }
 }
 
 /// A `File` or `Dir` is its content.
@@ -295,7 +376,10 @@ fn content(value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
     let py = value.py();
     let class = value.get_type();
     let module = class.getattr(intern!(py, "__module__"))?;
-    if module.cast::<PyString>().is_ok_and(|module| module == "thrifty.files") {
+    if module
+        .cast::<PyString>()
+        .is_ok_and(|module| module == "thrifty.files")
+    {
         let kind = class.qualname()?.to_string();
         let digest: String = value.getattr(intern!(py, "digest"))?.extract()?;
         let mut writer = plain::Writer::new();

@@ -44,15 +44,31 @@ pub fn call<'py>(
     let policy = policy(task.choices(&session, &run), task.definition());
     if policy.mode == Mode::Off {
         let _guard = context::enter(Frame::Running(run));
-        return task.function.bind(py).call(args, kwargs).and_then(|value| body::forced(&value));
+        return task
+            .function
+            .bind(py)
+            .call(args, kwargs)
+            .and_then(|value| body::forced(&value));
     }
     let prepared = task.prepared(py)?;
     let inputs = task.inputs(py, &arguments, None)?;
     let digests = digests(&inputs)?;
     let names = inputs.iter().map(|input| input.name.as_str());
     let key = prepared.operation.key(names.zip(digests.iter().copied()));
-    let call = Lone { slf, session: &session, prepared: &prepared, inputs: &inputs, digests: &digests, key, policy };
-    let (miss, slot) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age)) {
+    let call = Lone {
+        slf,
+        session: &session,
+        prepared: &prepared,
+        inputs: &inputs,
+        digests: &digests,
+        key,
+        policy,
+    };
+    let (miss, slot) = match policy
+        .mode
+        .reads()
+        .then(|| session.cache.look(&key, policy.max_age))
+    {
         Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
             Some(value) => return Ok(value),
             None => (Miss::Unreadable, session.cache.slot(&key)),
@@ -88,8 +104,15 @@ impl<'py> Lone<'_, 'py> {
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
                 if let Some(entry) = answer.entry {
-                    let node = || Node { entry: Some(entry), source: answer.run.clone(), ..self.node(outcome) };
-                    self.session.cache.recorder().lone_hit(entry, answer.cost, node);
+                    let node = || Node {
+                        entry: Some(entry),
+                        source: answer.run.clone(),
+                        ..self.node(outcome)
+                    };
+                    self.session
+                        .cache
+                        .recorder()
+                        .lone_hit(entry, answer.cost, node);
                 }
                 Ok(Some(value))
             }
@@ -122,13 +145,18 @@ impl<'py> Lone<'_, 'py> {
                 }
             })
         };
-        let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
+        let given: Vec<_> = arguments
+            .iter()
+            .map(|it| it.clone().map(Bound::unbind))
+            .collect();
         let task = self.slf.clone().unbind();
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);
-                let arguments: Vec<_> =
-                    given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+                let arguments: Vec<_> = given
+                    .iter()
+                    .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
+                    .collect();
                 body::call(task, &arguments, Arc::clone(&run))
                     .and_then(|value| body::made(task, &body::forced(&value)?))
                     .map(Product::Made)
@@ -153,8 +181,16 @@ impl<'py> Lone<'_, 'py> {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {
                 let outcome = Outcome::Failed(failure.message().to_owned());
-                self.record(numbered, Node { spent, ..self.node(&outcome) });
-                Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
+                self.record(
+                    numbered,
+                    Node {
+                        spent,
+                        ..self.node(&outcome)
+                    },
+                );
+                Err(raised
+                    .into_inner()
+                    .unwrap_or_else(|| body::raise(py, &failure)))
             }
             Computed::Expanded(..) => unreachable!("a lone body forces what it returns"),
         }
@@ -166,17 +202,27 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.slf.py();
-        self.record(numbered, Node {
-            entry: settled.entry,
-            spent: settled.spent,
-            saved: settled.saved(),
-            output_digest: settled.value.digest(),
-            ..self.node(&settled.outcome)
-        });
-        if let Some(object) = settled.made.as_ref().and_then(|made| made.downcast_ref::<Py<PyAny>>()) {
+        self.record(
+            numbered,
+            Node {
+                entry: settled.entry,
+                spent: settled.spent,
+                saved: settled.saved(),
+                output_digest: settled.value.digest(),
+                ..self.node(&settled.outcome)
+            },
+        );
+        if let Some(object) = settled
+            .made
+            .as_ref()
+            .and_then(|made| made.downcast_ref::<Py<PyAny>>())
+        {
             return Ok(object.bind(py).clone());
         }
-        let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
+        let taken = Taken {
+            value: settled.value.clone(),
+            steps: Vec::new(),
+        };
         match load::taken(py, self.session, &taken) {
             Err(error) if error.is_instance_of::<Lost>(py) => {
                 // Gone between the leader's commit and here: the next call computes it.
@@ -191,13 +237,22 @@ impl<'py> Lone<'_, 'py> {
 
     fn parts(&self) -> impl Iterator<Item = (String, Part)> {
         self.inputs.iter().zip(self.digests).map(|(input, digest)| {
-            (input.name.clone(), Part { digest: *digest, preview: input.preview.clone() })
+            (
+                input.name.clone(),
+                Part {
+                    digest: *digest,
+                    preview: input.preview.clone(),
+                },
+            )
         })
     }
 
     fn record(&self, (run, number): (Option<thrifty_engine::catalog::RunId>, u32), node: Node) {
         if let Some(run) = run {
-            self.session.cache.recorder().nodes(&run, vec![Node { number, ..node }]);
+            self.session
+                .cache
+                .recorder()
+                .nodes(&run, vec![Node { number, ..node }]);
         }
     }
 
@@ -207,7 +262,8 @@ impl<'py> Lone<'_, 'py> {
             number: 0,
             operation: self.prepared.operation.name().to_owned(),
             key: Some(self.key),
-            ingredients: keeps_ingredients.then(|| self.prepared.operation.ingredients(self.parts())),
+            ingredients: keeps_ingredients
+                .then(|| self.prepared.operation.ingredients(self.parts())),
             outcome: outcome.word().to_owned(),
             detail: outcome.detail(),
             rule: self.policy.rule.word().to_owned(),

@@ -58,13 +58,19 @@ impl Options {
         let words = |name: &str| cache.getattr(name)?.extract::<Option<Vec<String>>>();
         let duration = |name: &str| {
             let seconds: Option<f64> = cache.getattr(name)?.extract()?;
-            seconds.map(|seconds| named(Duration::try_from_secs_f64(seconds).ok(), name)).transpose()
+            seconds
+                .map(|seconds| named(Duration::try_from_secs_f64(seconds).ok(), name))
+                .transpose()
         };
         let key = cache.getattr("key")?;
         Ok(Self {
-            mode: word("mode")?.map(|word| named(Mode::from_word(&word), "mode")).transpose()?,
+            mode: word("mode")?
+                .map(|word| named(Mode::from_word(&word), "mode"))
+                .transpose()?,
             version: word("version")?,
-            code: word("code")?.map(|word| named(depth(&word), "code")).transpose()?,
+            code: word("code")?
+                .map(|word| named(depth(&word), "code"))
+                .transpose()?,
             ignore: words("ignore")?,
             inputs: words("inputs")?,
             salt: word("salt")?,
@@ -89,7 +95,11 @@ impl Options {
                 self.$field.clone().or_else(|| below.$field.clone())
             };
         }
-        let key = self.key.as_ref().or(below.key.as_ref()).map(|key| key.clone_ref(py));
+        let key = self
+            .key
+            .as_ref()
+            .or(below.key.as_ref())
+            .map(|key| key.clone_ref(py));
         Self {
             mode: pick!(mode),
             version: pick!(version),
@@ -112,14 +122,18 @@ impl Options {
     /// Whether the parameter enters the key.
     pub fn takes(&self, parameter: &str) -> bool {
         let among = |names: &Option<Vec<String>>| {
-            names.as_ref().map(|names| names.iter().any(|name| name == parameter))
+            names
+                .as_ref()
+                .map(|names| names.iter().any(|name| name == parameter))
         };
         among(&self.inputs).unwrap_or(true) && !among(&self.ignore).unwrap_or(false)
     }
 }
 
 fn named<T>(value: Option<T>, field: &str) -> PyResult<T> {
-    value.ok_or_else(|| PyValueError::new_err(format!("the field {field} of Cache has no such value")))
+    value.ok_or_else(|| {
+        PyValueError::new_err(format!("the field {field} of Cache has no such value"))
+    })
 }
 
 fn depth(word: &str) -> Option<Depth> {

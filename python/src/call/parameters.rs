@@ -53,27 +53,41 @@ impl Parameters {
         let after = named + usize::from(varargs.is_some());
         let varkeywords = (flags & VARKEYWORDS != 0).then_some(after);
         let total = after + usize::from(varkeywords.is_some());
-        let names: Vec<Bound<'_, PyString>> = code.getattr(intern!(py, "co_varnames"))?.extract()?;
+        let names: Vec<Bound<'_, PyString>> =
+            code.getattr(intern!(py, "co_varnames"))?.extract()?;
         let mut all: Vec<_> = names
             .into_iter()
             .take(total)
-            .map(|name| Parameter { name: name.to_string(), interned: name.unbind(), default: None })
+            .map(|name| Parameter {
+                name: name.to_string(),
+                interned: name.unbind(),
+                default: None,
+            })
             .collect();
-        let defaults: Option<Bound<'_, PyTuple>> = function.getattr(intern!(py, "__defaults__"))?.extract()?;
+        let defaults: Option<Bound<'_, PyTuple>> =
+            function.getattr(intern!(py, "__defaults__"))?.extract()?;
         if let Some(defaults) = defaults {
             let first = positional - defaults.len();
             for (parameter, default) in all[first..positional].iter_mut().zip(defaults.iter()) {
                 parameter.default = Some(default.unbind());
             }
         }
-        let defaults: Option<Bound<'_, PyDict>> = function.getattr(intern!(py, "__kwdefaults__"))?.extract()?;
+        let defaults: Option<Bound<'_, PyDict>> =
+            function.getattr(intern!(py, "__kwdefaults__"))?.extract()?;
         if let Some(defaults) = defaults {
             for parameter in &mut all[positional..named] {
                 parameter.default = defaults.get_item(&parameter.interned)?.map(Bound::unbind);
             }
         }
         let positional_only = count(intern!(py, "co_posonlyargcount"))?;
-        Ok(Self { all, positional_only, positional, named, varargs, varkeywords })
+        Ok(Self {
+            all,
+            positional_only,
+            positional,
+            named,
+            varargs,
+            varkeywords,
+        })
     }
 
     /// Binds arguments; `None` if they do not fit.
@@ -89,7 +103,9 @@ impl Parameters {
             bound[index] = Some(argument);
         }
         if given > self.positional {
-            let Some(varargs) = self.varargs else { return Ok(None) };
+            let Some(varargs) = self.varargs else {
+                return Ok(None);
+            };
             bound[varargs] = Some(args.get_slice(self.positional, given).into_any());
         }
         if let Some(kwargs) = kwargs
@@ -114,7 +130,12 @@ impl Parameters {
         bound: &mut Arguments<'py>,
     ) -> PyResult<bool> {
         let mut left = kwargs.len();
-        for (index, slot) in bound.iter_mut().enumerate().take(self.named).skip(self.positional_only) {
+        for (index, slot) in bound
+            .iter_mut()
+            .enumerate()
+            .take(self.named)
+            .skip(self.positional_only)
+        {
             if left == 0 {
                 return Ok(true);
             }
@@ -129,7 +150,9 @@ impl Parameters {
         if left == 0 {
             return Ok(true);
         }
-        let Some(varkeywords) = self.varkeywords else { return Ok(false) };
+        let Some(varkeywords) = self.varkeywords else {
+            return Ok(false);
+        };
         let rest = kwargs.copy()?;
         for parameter in &self.all[self.positional_only..self.named] {
             if rest.contains(&parameter.interned)? {
@@ -146,7 +169,11 @@ impl Parameters {
         py: Python<'py>,
         arguments: &[Option<Bound<'py, PyAny>>],
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let mut positional: Vec<_> = arguments[..self.positional].iter().flatten().cloned().collect();
+        let mut positional: Vec<_> = arguments[..self.positional]
+            .iter()
+            .flatten()
+            .cloned()
+            .collect();
         if let Some(rest) = self.varargs.and_then(|index| arguments[index].as_ref()) {
             for argument in rest.try_iter()? {
                 positional.push(argument?);
@@ -156,7 +183,11 @@ impl Parameters {
             Some(rest) => rest.cast::<PyDict>()?.copy()?,
             None => PyDict::new(py),
         };
-        for (parameter, argument) in self.all[..self.named].iter().zip(arguments).skip(self.positional) {
+        for (parameter, argument) in self.all[..self.named]
+            .iter()
+            .zip(arguments)
+            .skip(self.positional)
+        {
             if let Some(argument) = argument {
                 keywords.set_item(&parameter.interned, argument)?;
             }

@@ -66,11 +66,17 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let session = Session::current(py)?;
     let running = Arc::new(Running::default());
     let mut handles: Vec<Py<Handle>> = Vec::new();
-    handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    handle::visit(demand.value, &mut |handle| {
+        handles.push(handle.clone().unbind())
+    })?;
     let graph = Graph::of(py, handles.iter().map(Py::get), &session, &running, 0)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
-    let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
+    let new = NewRun {
+        name: demand.name.to_owned(),
+        arguments: demand.arguments,
+        ..session.who()
+    };
     let run = session.cache.recorder().begin(&new);
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || {
@@ -82,12 +88,16 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
             }
         })
     };
-    let mut schedule = Schedule::new(Arc::clone(&session.cache), graph.nodes, Options {
-        workers: session.workers(demand.options),
-        run: run.clone(),
-        interrupted: &interrupted,
-        listener: demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {})),
-    });
+    let mut schedule = Schedule::new(
+        Arc::clone(&session.cache),
+        graph.nodes,
+        Options {
+            workers: session.workers(demand.options),
+            run: run.clone(),
+            interrupted: &interrupted,
+            listener: demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {})),
+        },
+    );
     let value = settle(py, &mut schedule, &session, demand.value, &edges);
     if schedule.is_stopped() {
         stop(py, &running);
@@ -105,7 +115,13 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
         Some(error) => Err(error),
         None => value,
     };
-    Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures })
+    Ok(Finished {
+        run: run.map(|run| run.0),
+        value,
+        nodes,
+        status,
+        failures,
+    })
 }
 
 /// Settles what is demanded and loads it. A value found lost is computed again.
@@ -132,7 +148,9 @@ fn settle(
         let loaded = handle::substitute(value, &mut |_| {
             let edge = &edges[next];
             next += 1;
-            let taken = schedule.take(edge).ok_or_else(|| Lost::new_err("the value is not there"))?;
+            let taken = schedule
+                .take(edge)
+                .ok_or_else(|| Lost::new_err("the value is not there"))?;
             load::taken(py, session, &taken).inspect_err(|_| lost = edge.node())
         });
         match (loaded, lost) {
@@ -146,7 +164,9 @@ fn settle(
 
 /// What made one of the demanded operations fail.
 fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
-    let mut problem = demanded.iter().find_map(|n| schedule.settled(*n)?.as_ref().err());
+    let mut problem = demanded
+        .iter()
+        .find_map(|n| schedule.settled(*n)?.as_ref().err());
     loop {
         match problem? {
             Problem::Failed(failure) => return Some(body::raise(py, failure)),
@@ -207,7 +227,10 @@ pub fn run<'py>(
     let (py, task) = (slf.py(), slf.get());
     let value = {
         let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
-        let _guard = context::enter(Frame::Building { options: Arc::clone(&options), mode });
+        let _guard = context::enter(Frame::Building {
+            options: Arc::clone(&options),
+            mode,
+        });
         if task.is_workflow {
             task.function.bind(py).call(args, kwargs)?
         } else {
@@ -215,7 +238,13 @@ pub fn run<'py>(
         }
     };
     let arguments = shown(task, py, args, kwargs)?;
-    let demand = Demand { name: task.name(), arguments, value: &value, options: &options, listener };
+    let demand = Demand {
+        name: task.name(),
+        arguments,
+        value: &value,
+        options: &options,
+        listener,
+    };
     Bound::new(py, Run::of(execute(py, demand)?))
 }
 
@@ -226,7 +255,9 @@ fn shown(
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<String> {
-    let Some(bound) = task.parameters(py)?.bind(args, kwargs)? else { return Ok(String::new()) };
+    let Some(bound) = task.parameters(py)?.bind(args, kwargs)? else {
+        return Ok(String::new());
+    };
     let texts: PyResult<Vec<_>> = task
         .parameters(py)?
         .all
@@ -235,7 +266,11 @@ fn shown(
         .filter_map(|(index, parameter)| {
             let value = bound[index].as_ref()?;
             Some(task.is_secret(py, index).map(|secret| {
-                let shown = if secret { "(hidden)".to_owned() } else { digest::preview(value) };
+                let shown = if secret {
+                    "(hidden)".to_owned()
+                } else {
+                    digest::preview(value)
+                };
                 format!("{}={shown}", parameter.name)
             }))
         })
@@ -257,8 +292,20 @@ pub struct Run {
 
 impl Run {
     fn of(finished: Finished) -> Self {
-        let Finished { run, value, nodes, status, failures } = finished;
-        Self { id: run, value: Mutex::new(Some(value)), nodes, status, failures }
+        let Finished {
+            run,
+            value,
+            nodes,
+            status,
+            failures,
+        } = finished;
+        Self {
+            id: run,
+            value: Mutex::new(Some(value)),
+            nodes,
+            status,
+            failures,
+        }
     }
 
     /// The id of the run.
@@ -277,7 +324,11 @@ impl Run {
     }
 
     /// The value as text, if there is one.
-    pub fn shown(&self, py: Python<'_>, show: &dyn Fn(&Bound<'_, PyAny>) -> String) -> Option<String> {
+    pub fn shown(
+        &self,
+        py: Python<'_>,
+        show: &dyn Fn(&Bound<'_, PyAny>) -> String,
+    ) -> Option<String> {
         match &*self.value.lock() {
             Some(Ok(value)) if !value.is_none(py) => Some(show(value.bind(py))),
             _ => None,
@@ -326,7 +377,10 @@ impl Run {
     /// What each failed operation raised, as pairs of its name and the exception.
     #[getter]
     fn failures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let pairs = self.failures.iter().map(|(name, error)| (name.clone(), error.value(py).clone()));
+        let pairs = self
+            .failures
+            .iter()
+            .map(|(name, error)| (name.clone(), error.value(py).clone()));
         PyList::new(py, pairs)
     }
 
@@ -345,9 +399,17 @@ impl Run {
     }
 
     fn __repr__(&self) -> String {
-        let hits = self.nodes.iter().filter(|node| node.outcome.starts_with("hit")).count();
+        let hits = self
+            .nodes
+            .iter()
+            .filter(|node| node.outcome.starts_with("hit"))
+            .count();
         let id = self.id.as_deref().unwrap_or("?");
-        format!("<Run {id}: {}, {} operations, {hits} hits>", self.status.word(), self.nodes.len())
+        format!(
+            "<Run {id}: {}, {} operations, {hits} hits>",
+            self.status.word(),
+            self.nodes.len()
+        )
     }
 }
 
@@ -361,7 +423,10 @@ fn as_dict<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
     dict.set_item(intern!(py, "seconds"), node.spent.as_secs_f64())?;
     dict.set_item(intern!(py, "saved_seconds"), node.saved.as_secs_f64())?;
     dict.set_item(intern!(py, "key"), node.key.map(|key| key.to_string()))?;
-    dict.set_item(intern!(py, "source"), node.source.as_ref().map(|run| run.0.clone()))?;
+    dict.set_item(
+        intern!(py, "source"),
+        node.source.as_ref().map(|run| run.0.clone()),
+    )?;
     Ok(dict)
 }
 
@@ -385,10 +450,16 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
                 let word: String = value.extract()?;
                 let executor = Executor::from_word(&word);
                 options.executor = Some(executor.ok_or_else(|| {
-                    PyValueError::new_err(format!("executor is {word:?}, and may be \"threads\" or \"processes\""))
+                    PyValueError::new_err(format!(
+                        "executor is {word:?}, and may be \"threads\" or \"processes\""
+                    ))
                 })?);
             }
-            _ => return Err(PyTypeError::new_err(format!("with_options has no option {name:?}"))),
+            _ => {
+                return Err(PyTypeError::new_err(format!(
+                    "with_options has no option {name:?}"
+                )));
+            }
         }
     }
     Ok(options)
@@ -414,8 +485,9 @@ fn patterns(value: &Bound<'_, PyAny>) -> PyResult<Vec<Pattern>> {
     words
         .iter()
         .map(|word| {
-            Pattern::new(word)
-                .map_err(|error| PyValueError::new_err(format!("refresh has the pattern {word:?}: {error}")))
+            Pattern::new(word).map_err(|error| {
+                PyValueError::new_err(format!("refresh has the pattern {word:?}: {error}"))
+            })
         })
         .collect()
 }

@@ -70,22 +70,39 @@ impl Session {
 
     fn new(cache: Arc<Cache>, settings: Settings) -> Self {
         let from_environment = matches!(settings.cache.source, Source::Variable(_));
-        let (run_mode, project_mode) =
-            if from_environment { (settings.cache.value, None) } else { (None, settings.cache.value) };
+        let (run_mode, project_mode) = if from_environment {
+            (settings.cache.value, None)
+        } else {
+            (None, settings.cache.value)
+        };
         let files = settings.home.value.join("files");
-        Self { cache, settings, files, run_mode, project_mode, secret: OnceLock::new() }
+        Self {
+            cache,
+            settings,
+            files,
+            run_mode,
+            project_mode,
+            secret: OnceLock::new(),
+        }
     }
 
     /// How many bodies run at once.
     pub fn workers(&self, options: &RunOptions) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        options.workers.or(self.settings.workers.value).unwrap_or_else(cores)
+        options
+            .workers
+            .or(self.settings.workers.value)
+            .unwrap_or_else(cores)
     }
 
     /// A run by this user on this host.
     pub fn who(&self) -> NewRun {
         let (host, user) = self.cache.who();
-        NewRun { host: host.to_owned(), user: user.to_owned(), ..NewRun::default() }
+        NewRun {
+            host: host.to_owned(),
+            user: user.to_owned(),
+            ..NewRun::default()
+        }
     }
 
     /// The key under which digests of secrets are made, so that nobody without it can guess one.
@@ -100,14 +117,19 @@ impl Session {
         let key = self
             .cache
             .secret_key(&self.settings.home.value)
-            .map_err(|error| PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}")))?;
+            .map_err(|error| {
+                PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}"))
+            })?;
         Ok(self.secret.get_or_init(|| key))
     }
 
     /// Warns of trouble with the cache, once for each time that it begins.
     pub fn warn_of_trouble(&self, py: Python<'_>) -> PyResult<()> {
         match self.cache.take_trouble() {
-            Some(trouble) => warn(py, &format!("the cache is in trouble, and the work goes on: {trouble}")),
+            Some(trouble) => warn(
+                py,
+                &format!("the cache is in trouble, and the work goes on: {trouble}"),
+            ),
             None => Ok(()),
         }
     }
@@ -132,7 +154,11 @@ fn close(py: Python<'_>) {
 fn enter_memory() -> PyResult<Previous> {
     let cache = Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let settings = Settings::load().map_err(super::error::configuration)?;
-    let session = Session { run_mode: None, project_mode: None, ..Session::new(cache, settings) };
+    let session = Session {
+        run_mode: None,
+        project_mode: None,
+        ..Session::new(cache, settings)
+    };
     Ok(Previous(SESSION.write().replace(Arc::new(session))))
 }
 
@@ -151,7 +177,10 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
         session.cache.catalog().totals(None)
     });
     let totals = totals.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    Ok(totals.into_iter().map(|it| (it.operation, it.outcome, it.count)).collect())
+    Ok(totals
+        .into_iter()
+        .map(|it| (it.operation, it.outcome, it.count))
+        .collect())
 }
 
 /// In a forked child: leaves the parent's session alone and opens another when it is needed.

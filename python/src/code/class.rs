@@ -49,7 +49,7 @@ impl<'py> Walk<'_, 'py> {
         class: &Bound<'py, PyType>,
         name: &str,
     ) -> PyResult<bool> {
-        Ok(class.qualname()?.to_string() == name && module_of(class) == scope.import_name)
+        Ok(class.qualname()? == name && module_of(class) == scope.import_name)
     }
 
     /// Follows a live class.

@@ -11,6 +11,7 @@
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
 mod class;
+mod classes;
 mod constant;
 mod distribution;
 mod fresh;
@@ -23,7 +24,6 @@ mod name;
 mod origin;
 mod outline;
 mod source;
-mod stub;
 mod text;
 mod walk;
 
@@ -31,10 +31,13 @@ use std::cell::RefCell;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use thrifty_key::Digest;
+use thrifty_key::{Digest, plain};
+
+use crate::value::digest;
 
 use guard::Guard;
-use stub::plain_values;
+
+pub use classes::code_of_class;
 use walk::Walk;
 
 pyo3::create_exception!(
@@ -186,6 +189,13 @@ type Listing = (
     Vec<String>,
 );
 
+/// The digest of a value in which nothing of a workflow stands.
+fn value_digest(value: &Bound<'_, PyAny>) -> Option<Digest> {
+    let mut writer = plain::Writer::new();
+    digest::encode(value, "constant", &mut writer, &mut digest::Alone).ok()?;
+    plain::digest(writer.as_bytes()).ok()
+}
+
 /// Everything that a function reaches, for tests and inspection.
 #[pyfunction]
 #[pyo3(signature = (function, depth = "closure"))]
@@ -200,7 +210,7 @@ fn closure(function: &Bound<'_, PyAny>, depth: &str) -> PyResult<Listing> {
             ));
         }
     };
-    let found = Closure::of(function, depth, &plain_values)?;
+    let found = Closure::of(function, depth, &value_digest)?;
     let units = found.units.into_iter();
     let units = units.map(|unit| {
         (
@@ -221,11 +231,11 @@ struct Held(Closure);
 impl Held {
     #[new]
     fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Closure::of(function, Depth::Closure, &plain_values).map(Self)
+        Closure::of(function, Depth::Closure, &value_digest).map(Self)
     }
 
     fn is_current(&self, py: Python<'_>) -> bool {
-        self.0.is_current(py, &plain_values)
+        self.0.is_current(py, &value_digest)
     }
 }
 

@@ -11,7 +11,10 @@ use pyo3::types::PyList;
 use super::text::{self, Text};
 
 /// Texts of notebook cells and of `exec`, by their name, as last seen.
-static CELLS: Mutex<Option<HashMap<String, (String, Arc<Text>)>>> = Mutex::new(None);
+static CELLS: Mutex<Option<Cells>> = Mutex::new(None);
+
+/// Texts that are in no file: as they were given, and parsed.
+type Cells = HashMap<String, (String, Arc<Text>)>;
 
 /// The text under the name that code objects carry: a file, or what `linecache` was given by
 /// a notebook. None if there is none, or it cannot be read.

@@ -79,15 +79,16 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
         return Ok(Piece::Ready(long));
     }
     let content = Content::of(value)?;
-    if content == Content::Parts && level < LEVELS {
-        if let Some(parts) = Split::of(value)? {
-            return composite(value, &parts, encode, level);
-        }
+    if content == Content::Parts
+        && level < LEVELS
+        && let Some(parts) = Split::of(value)?
+    {
+        return composite(value, &parts, encode, level);
     }
-    if content == Content::Other {
-        if let Some(parts) = claimed(value)? {
-            return Ok(Piece::Ready(object(parts, digest_of(&encode(value)?)?)?));
-        }
+    if content == Content::Other
+        && let Some(parts) = claimed(value)?
+    {
+        return Ok(Piece::Ready(object(parts, digest_of(&encode(value)?)?)?));
     }
     let encoding = encode(value)?;
     if content != Content::Shared && returns(value.py(), &encoding, encode)? {
@@ -95,10 +96,11 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
     }
     // An encoding may give the digest of what it holds twice; sharing of tuples means nothing,
     // so they are written out.
-    if content == Content::Plain && plain::has_digest(&encoding) {
-        if let Some(written) = header::write_within(value, WRITTEN_OUT) {
-            return Ok(Piece::Ready(inline(written)?));
-        }
+    if content == Content::Plain
+        && plain::has_digest(&encoding)
+        && let Some(written) = header::write_within(value, WRITTEN_OUT)
+    {
+        return Ok(Piece::Ready(inline(written)?));
     }
     Ok(Piece::Unclaimed(encoding))
 }
