@@ -22,7 +22,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-
 from thrifty import _native
 from thrifty.files import Dir, File
 
@@ -762,7 +761,8 @@ def test_a_directory_comes_back_by_content(probe, sources):
     source = Dir(sources / "tree")
     record = probe.put(source)
     loaded = probe.get(record)
-    assert loaded == source and loaded.digest == source.digest
+    assert loaded == source
+    assert loaded.digest == source.digest
     assert loaded.name == "tree"
     assert [file.name for file in loaded.files()] == ["run.sh", "same.txt", "one.txt"]
     assert (loaded.path / "empty").is_dir()

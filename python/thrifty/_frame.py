@@ -10,7 +10,6 @@ import pickle
 from typing import Any
 
 import numpy as np
-
 from thrifty import _native
 
 _PLAIN_NUMPY = frozenset("biufcmMSUV")
@@ -61,7 +60,7 @@ def structured_of(description: dict[str, Any]) -> np.dtype[Any]:
         return np.dtype(description["raw"])
     if "base" in description:
         return np.dtype((structured_of(description["base"]), description["shape"]))
-    layout = {name: description[name] for name in ("names", "offsets", "itemsize")}
+    layout: Any = {name: description[name] for name in ("names", "offsets", "itemsize")}
     layout["formats"] = [structured_of(format) for format in description["formats"]]
     return np.dtype(layout, align=description["aligned"])
 
@@ -385,7 +384,7 @@ class _Whole:
         except TypeError:
             return make(chunked)
 
-    def raw(self, dtype: str, shape: Any, order: str, number: int) -> Any:
+    def raw(self, dtype: str, shape: Any, order: Any, number: int) -> Any:
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise ValueError("an array of references")

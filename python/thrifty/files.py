@@ -186,7 +186,7 @@ class Dir:
         return Dir, (self._path,)
 
 
-def _absolute(path: StrPath) -> str:
+def _absolute(path: Any) -> str:
     found = os.fspath(path)
     if not isinstance(found, str):
         raise TypeError(f"a path is text, not {type(found).__name__}")

@@ -276,6 +276,10 @@ impl<'py> Encoder<'_, 'py> {
             .getattr(intern!(self.py, "size"))
             .and_then(|size| size.extract())
             .map_err(raised)?;
+        // The memory of an empty array may be anywhere, also unaligned.
+        if size == 0 {
+            return write(self, &[]);
+        }
         let width = size_of::<*mut pyo3::ffi::PyObject>();
         // SAFETY: contiguous, and alive until after the call.
         let bytes = unsafe { memory(&array, size * width) }.map_err(raised)?;
