@@ -89,7 +89,11 @@ impl Cache {
         if let (Published::Stored(answer, _), Committed::Stored(_), None) =
             (&published, committed, entry.expires_in)
         {
-            self.memory.put(key, Arc::clone(answer), changes);
+            let remembered = Answer {
+                run: entry.origin.run.clone(),
+                ..(**answer).clone()
+            };
+            self.memory.put(key, Arc::new(remembered), changes);
         }
         published
     }

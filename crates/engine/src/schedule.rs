@@ -560,7 +560,12 @@ impl<'a> Schedule<'a> {
             let share = self.nodes[follower].node.policy.on_failure == OnFailure::Share;
             match result {
                 Ok(settled) if matches!(settled.value, Value::Known(_)) => {
-                    let outcome = Outcome::Waited;
+                    // Nobody waited for a computation where the leader had a hit itself.
+                    let outcome = if settled.outcome.is_hit() {
+                        settled.outcome.clone()
+                    } else {
+                        Outcome::Waited
+                    };
                     let waited = Settled {
                         outcome,
                         spent: Duration::ZERO,
