@@ -17,6 +17,7 @@ use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
 use crate::code::{Closure, Depth, code_of_class};
+use crate::value::codec;
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
 /// An operation whose ingredients are known, and what must stay as it is for that.
@@ -355,7 +356,7 @@ impl Surroundings for Around<'_, '_> {
             };
             return Ok(Some(StandIn::Edge(edges(handle))));
         }
-        content(value)
+        Ok(codec::file_encoding(value)?.map(StandIn::Encoding))
     }
 
     fn code(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<Digest>> {
@@ -369,23 +370,4 @@ impl Surroundings for Around<'_, '_> {
     fn met(&mut self, class: &Bound<'_, PyType>) {
         self.classes.push(class.clone().unbind());
     }
-}
-
-/// A `File` or `Dir` is its content.
-fn content(value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
-    let py = value.py();
-    let class = value.get_type();
-    let module = class.getattr(intern!(py, "__module__"))?;
-    if module
-        .cast::<PyString>()
-        .is_ok_and(|module| module == "thrifty.files")
-    {
-        let kind = class.qualname()?.to_string();
-        let digest: String = value.getattr(intern!(py, "digest"))?.extract()?;
-        let mut writer = plain::Writer::new();
-        writer.typed(&format!("thrifty.{kind}"));
-        writer.text(digest.as_bytes());
-        return Ok(Some(StandIn::Encoding(writer.into_bytes())));
-    }
-    Ok(None)
 }
