@@ -58,7 +58,7 @@ def submit(
 
 def _pickled(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     try:
-        return pickle.dumps((task, args, kwargs), protocol=5)
+        return pickle.dumps((task, task.definition_key(), args, kwargs), protocol=5)
     except Exception as error:
         if isinstance(error, pickle.PicklingError) and task.operation_name in str(error):
             raise
@@ -110,7 +110,14 @@ def _begin() -> None:
 
 
 def _perform(call: bytes) -> bytes:
-    task, args, kwargs = pickle.loads(call)
+    task, key, args, kwargs = pickle.loads(call)
+    if task.definition_key() != key:
+        # Its result would be stored under a key that does not describe it.
+        raise RuntimeError(
+            f"{task.operation_name} is not the same in a worker process: its file was changed "
+            "since the program started, or the program changed a value that it uses after the "
+            'import. Pass that value as an argument, or use executor="threads"'
+        )
     values = _dereferenced(args), _dereferenced(kwargs)
     return _native.perform(task, *values)
 
