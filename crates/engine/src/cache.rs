@@ -22,6 +22,7 @@ use crate::memory::Memory;
 use crate::operation::named;
 use crate::outcome::Miss;
 use crate::policy::Policy;
+use crate::publish::{Reuse, Writing};
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
 use crate::trust::CatalogMemos;
@@ -187,7 +188,12 @@ impl Cache {
     ///
     /// What kept it from being written, as text.
     pub fn keep(&self, draft: Draft) -> Result<Record, String> {
-        self.write(draft).map_err(|error| error.to_string())
+        let writing = Writing {
+            draft: &draft,
+            taken: &[],
+        };
+        self.write(writing, Reuse::Known)
+            .map_err(|error| error.to_string())
     }
 
     /// The first trouble with the cache since this was last asked, for one warning.
@@ -307,18 +313,27 @@ impl Cache {
     }
 
     /// Removes the entry behind an answer whose bytes are gone or damaged, so that the next
-    /// lookup misses.
+    /// lookup misses. If the store merely cannot tell now, the entry stays.
     pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {
         self.memory.forget(key);
-        if let Some(entry) = answer.entry {
-            let removed = thrifty_catalog::Selector {
-                ids: Some(vec![entry]),
-                ..Default::default()
-            };
-            self.health
-                .note(self.catalog.invalidate(Some(&self.scope), &removed));
+        let Some(entry) = answer.entry else { return };
+        let undecided =
+            |name| matches!(self.blobs.open(&name), Err(error) if !error.is_certain_absence());
+        if answer.record.blobs().into_iter().any(undecided) {
+            return;
         }
-        self.memory.clear();
+        let removed = thrifty_catalog::Selector {
+            ids: Some(vec![entry]),
+            ..Default::default()
+        };
+        self.health
+            .note(self.catalog.invalidate(Some(&self.scope), &removed));
+    }
+
+    /// Whether all bytes of an answer are in the store.
+    pub(crate) fn is_whole(&self, answer: &Answer) -> bool {
+        let is_there = |name| self.blobs.open(&name).is_ok();
+        answer.record.blobs().into_iter().all(is_there)
     }
 }
 

@@ -12,14 +12,15 @@ use parking_lot::{Condvar, Mutex};
 use thrifty_key::Key;
 
 use crate::answer::Answer;
+use crate::graph::Failure;
 
 /// What a leader leaves behind.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Landing {
     /// It has a result.
     Answer(Arc<Answer>),
     /// It failed, and waiters share the failure.
-    Failure(String),
+    Failure(Failure),
     /// It ended without a result: somebody else may lead.
     Nothing,
 }
