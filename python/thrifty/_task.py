@@ -383,9 +383,8 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
         raise TypeError(f"map of {name} needs at least one list of arguments")
     for iterable in iterables:
         if isinstance(iterable, (str, bytes)):
-            kind = _kind(iterable)
-            raise TypeError(f"map of {name} goes through lists, not {kind}: put it into a list")
-        if isinstance(iterable, _native.Handle):
+            raise TypeError(f"map of {name} goes through lists, not text: put it into a list")
+        if iterable.__class__ is _native.Handle:
             _check_arity(name, iterable)
     columns = [list(iterable) for iterable in iterables]
     lengths = [len(column) for column in columns]
@@ -395,7 +394,7 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
     return list(zip(*columns, strict=True))
 
 
-def _check_arity(name: str, handle: _native.Handle[Any]) -> None:
+def _check_arity(name: str, handle: Iterable[Any]) -> None:
     try:
         iter(handle)
     except _native.HandleError:
