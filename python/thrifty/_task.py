@@ -128,7 +128,7 @@ class Task(_native.Task[P, R]):
 
         name = f"{self.operation_name}.map"
         run: Task[[], list[R]] = Task(elements, name, True, None, None, self._run)
-        return run()
+        return _dress(run, elements, True, (None, None, self._run))()
 
     if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
@@ -304,6 +304,11 @@ def _dress(
     attributes.update(function.__dict__)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         attributes[name] = getattr(function, name)
+    try:  # noqa: SIM105  (contextlib is not imported yet)
+        attributes["__annotations__"] = function.__annotations__
+    except NameError:
+        # Python 3.14 evaluates them now, and a name may be defined later: see `__getattr__`.
+        pass
     attributes["__wrapped__"] = function
     attributes["_is_workflow"] = is_workflow
     attributes["_definition"], attributes["_invocation"], attributes["_run"] = settings
