@@ -55,7 +55,8 @@ class Task(_native.Task[P, R]):
             cache: How all operations of the run use the cache, whatever their definitions say.
             refresh: Names of operations that are computed again, with ``*`` for any text.
             workers: How many operations run at once.
-            executor: Where they run: ``"threads"`` or ``"processes"``.
+            executor: Where they run: ``"threads"`` or ``"processes"``. A call on its own, outside
+                of workflows and ``map``, always runs where it is made.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -80,7 +81,9 @@ class Task(_native.Task[P, R]):
     def with_overrides(self, *, cache: Cache | Mode | bool) -> Task[P, R]:
         """The same task, with other cache settings for the calls that are made of it.
 
-        The fields that are given replace those of the definition; the others stay.
+        The fields that are given replace those of the definition; the others stay. Inside a
+        workflow, the handle that a call gives has the same method; to type checkers it is the
+        value, so in typed code write ``train.with_overrides(...)(...)``.
 
         >>> from thrifty import Cache, task, testing
         >>> @task(cache=Cache(version="1"))

@@ -103,7 +103,7 @@ impl CallBody {
         if task.is_workflow {
             return self.expand(slf, inputs).map_err(raised);
         }
-        if self.call.run.executor == Some(Executor::Processes) {
+        if self.session.executor(&self.call.run) == Executor::Processes {
             return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
         }
         let arguments = self.arguments(py, inputs)?;
