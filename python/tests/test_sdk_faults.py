@@ -9,7 +9,6 @@ import warnings
 
 import numpy as np
 import pytest
-
 from thrifty import task, testing, workflow
 
 pytestmark = pytest.mark.usefixtures("home")

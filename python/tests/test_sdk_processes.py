@@ -8,7 +8,6 @@ import sys
 import time
 
 import pytest
-
 import thrifty
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -98,7 +97,11 @@ def test_tasks_of_a_script_run_in_worker_processes(programs):
 @pytest.mark.parametrize(
     ("body", "error", "texts"),
     [
-        ("library.fails(1)", "LookupError", ["(1, 'for the user')", "in fails", "raise LookupError"]),
+        (
+            "library.fails(1)",
+            "LookupError",
+            ["(1, 'for the user')", "in fails", "raise LookupError"],
+        ),
         ("library.dies(1)", "RuntimeError", ["worker process died", "library.dies", "threads"]),
         ("local(1)", "PicklingError", ["top level of a module", 'executor="threads"']),
         ("library.scaled(lambda: 1, 1)", "PicklingError", ["arguments of library.scaled"]),
