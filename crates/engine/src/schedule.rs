@@ -23,6 +23,7 @@ use self::job::Missed;
 use crate::cache::Cache;
 use crate::compute::{Computed, Settled, Unfinished};
 use crate::event::{Event, Listener};
+use crate::flight;
 use crate::graph::{Edge, Failure, From, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::outcome::{Miss, Outcome};
@@ -444,13 +445,14 @@ impl<'a> Schedule<'a> {
             }
             self.begin(number);
             let job = self.job(number);
-            let done = self.done.0.clone();
+            let (done, above) = (self.done.0.clone(), flight::lineage());
             let stop = self.workers.stop_flag();
             self.workers.run(Box::new(move || {
                 if stop.is_set() {
                     return;
                 }
-                let computed = job.compute(miss, &taken, &|| stop.is_set());
+                let computed =
+                    flight::on_behalf_of(above, || job.compute(miss, &taken, &|| stop.is_set()));
                 // Nobody listens if the run was interrupted.
                 _ = done.send((number, computed));
             }));

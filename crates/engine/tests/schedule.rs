@@ -99,8 +99,8 @@ proptest! {
         prop_assert_eq!(again.take_ran().len(), 0);
         let started = events.lock().iter().any(|event| matches!(event, Event::Started { .. }));
         prop_assert!(!started);
-        for number in 0..plan.0.len() {
-            let word = if needed[number] { "hit-local" } else { "-" };
+        for (number, needed) in needed.iter().enumerate() {
+            let word = if *needed { "hit-local" } else { "-" };
             prop_assert_eq!(second.words()[number], word);
             prop_assert_eq!(second.values[number], first.values[number]);
             prop_assert_eq!(second.keys[number], first.keys[number]);
@@ -759,4 +759,28 @@ fn history_tells_where_hits_came_from() {
         },
     );
     assert_eq!(removed.unwrap().entries, 2);
+}
+
+/// A body that runs a graph of its own, on threads of its own, in which it is itself.
+#[test]
+fn a_body_whose_graph_needs_itself_does_not_wait_for_itself() {
+    let stage = Arc::new(Stage::new());
+    let depth = Arc::new(AtomicUsize::new(0));
+    fn outer(stage: &Arc<Stage>, depth: &Arc<AtomicUsize>) -> Call {
+        let (inner, deep) = (Arc::clone(stage), Arc::clone(depth));
+        stage.scripted("outer", vec![], move |_| {
+            if deep.fetch_add(1, Ordering::SeqCst) > 0 {
+                return Ok(number(3));
+            }
+            let nodes = vec![outer(&inner, &deep), inner.call("other", &[], |_| 1)];
+            let mut schedule = silent(&inner, nodes);
+            schedule.settle(&[0, 1]);
+            let settled = schedule.settled(0).unwrap().as_ref().ok().unwrap();
+            assert_eq!(settled.outcome.word(), "uncached");
+            Ok(number(load(&inner.blobs, &settled.value, &[]).unwrap() + 1))
+        })
+    }
+    let node = outer(&stage, &depth);
+    let settled = stage.settle(vec![node], &[0], 2);
+    assert_eq!(settled.values, [Some(4)]);
 }

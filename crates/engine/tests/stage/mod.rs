@@ -466,11 +466,13 @@ pub fn failed<T>(message: &str) -> Result<T, Failure> {
     })
 }
 
+type Scripted = dyn Fn(&[i64]) -> Result<Product, Failure> + Send + Sync;
+
 struct Script {
     name: String,
     blobs: Arc<Shaky>,
     ran: Arc<Mutex<Vec<String>>>,
-    script: Box<dyn Fn(&[i64]) -> Result<Product, Failure> + Send + Sync>,
+    script: Box<Scripted>,
 }
 
 impl Body for Script {
