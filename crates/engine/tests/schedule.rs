@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::{RunStatus, Selector};
 use thrifty_engine::event::Event;
-use thrifty_engine::graph::{Failure, Node as Call};
+use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
+use thrifty_engine::record::Draft;
 use thrifty_engine::schedule::Options;
 use thrifty_engine::{Mode, OnFailure, Schedule};
 
@@ -489,15 +490,13 @@ fn a_value_without_a_digest_leaves_what_takes_it_uncached() {
     let stage = Stage::new();
     let nodes = || {
         let hidden = stage.scripted("hidden", vec![], |_| {
-            let thrifty_engine::graph::Product::Made(made) = unstorable(1) else {
+            let Product::Made(made) = unstorable(1) else {
                 unreachable!()
             };
-            Ok(thrifty_engine::graph::Product::Made(
-                thrifty_engine::graph::Made {
-                    contribution: None,
-                    ..made
-                },
-            ))
+            Ok(Product::Made(Made {
+                contribution: None,
+                ..made
+            }))
         });
         vec![hidden, stage.call("next", &[0], |i| i[0] + 1)]
     };
@@ -852,5 +851,56 @@ fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
         let settled = frozen.settle(nodes(&frozen, "c"), &[1], workers);
         assert_eq!(settled.values[1], Some(2));
         assert_eq!(frozen.take_ran(), ["a", "c"]);
+    }
+}
+
+#[test]
+fn a_lost_value_that_comes_back_without_a_digest_takes_the_key_from_what_follows() {
+    let stage = Stage::new();
+    let nodes = |stage: &Stage, has_digest: bool, last: &str| {
+        let first = stage.scripted("first", vec![], move |_| {
+            let (Product::Made(kept), Product::Made(hidden)) = (big(1), unstorable(1)) else {
+                unreachable!("both are made")
+            };
+            let hidden = Made {
+                contribution: None,
+                ..hidden
+            };
+            Ok(Product::Made(if has_digest { kept } else { hidden }))
+        });
+        vec![first, stage.call(last, &[0], |i| i[0] + 1)]
+    };
+    stage.settle(nodes(&stage, true, "next"), &[1], 1);
+    stage.blobs.lose_all();
+    let again = stage.again();
+    let settled = again.settle(nodes(&again, false, "other"), &[1], 1);
+    assert_eq!(settled.words(), ["computed-not-stored", "uncached"]);
+    assert_eq!(settled.values[1], Some(2));
+    assert_eq!(settled.keys[1], None);
+}
+
+/// A body in another process leaves its result in the store and hands over the record alone.
+#[test]
+fn a_result_made_elsewhere_can_be_taken_even_if_no_entry_keeps_it() {
+    for mode in [Mode::Off, Mode::ReadOnly, Mode::On] {
+        let stage = Stage::new();
+        let cache = Arc::clone(&stage.cache);
+        let mut elsewhere = stage.scripted("elsewhere", vec![], move |_| {
+            let Product::Made(made) = big(4) else {
+                unreachable!("it is made")
+            };
+            let record = cache.keep(made.draft.unwrap()).unwrap();
+            Ok(Product::Made(Made::new(
+                Arc::new(()),
+                Draft::Stored(record),
+            )))
+        });
+        elsewhere.policy.mode = mode;
+        let nodes = vec![elsewhere, stage.call("next", &[0], |i| i[0] + 1)];
+        assert_eq!(
+            stage.settle(nodes, &[1], 1).values,
+            [Some(4), Some(5)],
+            "{mode:?}"
+        );
     }
 }
