@@ -15,7 +15,7 @@ pub(crate) struct Found<'a> {
 }
 
 /// Where a definition begins: with its first decorator.
-fn start_of(statement: &Stmt) -> TextSize {
+pub(crate) fn start_of(statement: &Stmt) -> TextSize {
     let decorators = match statement {
         Stmt::FunctionDef(function) => &function.decorator_list,
         Stmt::ClassDef(class) => &class.decorator_list,

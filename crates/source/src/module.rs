@@ -1,5 +1,7 @@
 //! One parsed source text and the questions it answers.
 
+use std::sync::OnceLock;
+
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{PySourceType, Suite};
 use ruff_python_parser::parse_unchecked_source;
@@ -11,6 +13,7 @@ use crate::error::{LookupError, ParseError};
 use crate::find::{self, Found};
 use crate::lines::Lines;
 use crate::normalise::{self, Subject};
+use crate::outline::Outline;
 use crate::scope::Builder;
 use crate::visible::IgnoreDecorator;
 
@@ -20,13 +23,14 @@ const MAX_BYTES: usize = 256 << 20;
 /// One source text: of a module, a script, a notebook cell.
 ///
 /// Parsing costs about a millisecond for three thousand lines; a lookup reads only what can hold
-/// the answer. Nothing is remembered between lookups.
+/// the answer. Of the answers only the outline is remembered.
 pub struct Module {
     text: String,
     body: Suite,
     lines: Lines,
     /// Upper bound of the depth of the tree: what a walk of it needs as stack.
     depth: usize,
+    outline: OnceLock<Outline>,
 }
 
 impl Module {
@@ -67,6 +71,21 @@ impl Module {
                 body,
                 lines,
                 depth,
+                outline: OnceLock::new(),
+            })
+        })
+    }
+
+    /// The text itself, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the module binds at its top level, and how surely; read when first asked for.
+    pub fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| {
+            with_stack(self.depth, || {
+                Outline::of(&self.text, &self.body, &self.lines)
             })
         })
     }
