@@ -191,6 +191,12 @@ impl Reader<'_> {
             self.known.remove(&name);
             scope.names.insert(name, Binding::Undecided);
         }
+        for name in bound.caught {
+            self.known.remove(&name);
+            if let Some(binding) = scope.names.get_mut(&name) {
+                *binding = Binding::Undecided;
+            }
+        }
         if bound.star {
             self.star(statement, scope);
         }

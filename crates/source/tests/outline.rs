@@ -146,6 +146,7 @@ fn a_second_binding_is_a_doubt() {
         "print(X := 2)",
         "y = (X := 2)",
         "[X := i for i in y]",
+        "[i for i in y if (X := i)]",
         "def f(a=(X := 2)): pass",
         "@(X := d)\ndef f(): pass",
         "class C(X := B): pass",
@@ -179,6 +180,7 @@ fn what_binds_elsewhere_is_no_doubt() {
         "y.X = 2",
         "y[X] = 2",
         "print(X)",
+        "y = [X for X in z]",
         "def f(): return vars(X)",
         "X: int",
     ];
@@ -189,6 +191,13 @@ fn what_binds_elsewhere_is_no_doubt() {
     assert!(decides("from m import *\nX = 1\n", "X"));
     assert!(decides("import x\nimport x\nimport x.y\n", "x"));
     assert!(!decides("import x\nimport y as x\n", "x"));
+}
+
+#[test]
+fn what_nobody_finds_in_the_module_is_no_name_of_it() {
+    let text = "[a for a in z]\ntry: pass\nexcept E as b: pass\nlambda c: c\nd: int\n";
+    let text = format!("{text}if TYPE_CHECKING: import e\ndef f(g): h = 1\n");
+    assert_eq!(names(&text).into_keys().collect::<Vec<_>>(), ["f"]);
 }
 
 #[test]

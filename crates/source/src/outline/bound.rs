@@ -4,16 +4,18 @@
 use std::collections::HashSet;
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{ExceptHandler, Expr, ExprContext, Pattern, Stmt};
+use ruff_python_ast::{Comprehension, ExceptHandler, Expr, ExprContext, Pattern, Stmt};
 
 use super::is_type_checking;
 
 /// What a statement may bind or unbind.
 #[derive(Default)]
 pub(super) struct Bound {
-    /// The names. Targets of comprehensions are among them, which are not seen outside of them:
-    /// one too many only leaves a doubt.
+    /// Names that it may bind, or delete.
     pub(super) names: HashSet<String>,
+    /// Names of caught exceptions: bound while the handler runs, and gone after it. They are no
+    /// names of the module, but whatever had the name before is gone as well.
+    pub(super) caught: HashSet<String>,
     /// It holds a `from … import *`, and so may bind any name.
     pub(super) star: bool,
 }
@@ -90,10 +92,18 @@ impl Visitor<'_> for Bound {
         }
     }
 
+    /// The targets are names of the comprehension alone; a `:=` in the rest binds around it.
+    fn visit_comprehension(&mut self, comprehension: &Comprehension) {
+        self.visit_expr(&comprehension.iter);
+        for condition in &comprehension.ifs {
+            self.visit_expr(condition);
+        }
+    }
+
     fn visit_except_handler(&mut self, handler: &ExceptHandler) {
         let ExceptHandler::ExceptHandler(caught) = handler;
         if let Some(name) = &caught.name {
-            self.add(name);
+            self.caught.insert(name.to_string());
         }
         visitor::walk_except_handler(self, handler);
     }
