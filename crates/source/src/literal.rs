@@ -85,6 +85,7 @@ impl Literal {
         !self.is_mutable() && self.size() <= LARGEST_CONSTANT
     }
 
+    /// Elements and bytes of text: what a copy costs.
     fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -105,6 +106,7 @@ impl Literal {
         plain::digest(writer.as_bytes()).ok()
     }
 
+    /// Writes the plain encoding, which `docs/formats/key.md` specifies for live values.
     fn write(&self, writer: &mut Writer) {
         match self {
             Self::None => writer.none(),
@@ -128,6 +130,7 @@ impl Literal {
     }
 }
 
+/// The values of all elements; none if one has none, as `*other` has.
 fn all(elements: &[Expr], known: Known<'_>) -> Option<Vec<Literal>> {
     let value = |element: &Expr| Literal::of(element, known);
     elements.iter().map(value).collect()

@@ -142,6 +142,7 @@ impl Outline {
 struct Scope<'c> {
     /// The qualified name of the class; empty for the module.
     class: &'c str,
+    /// What the statements so far bound.
     names: HashMap<String, Binding>,
 }
 
@@ -149,6 +150,7 @@ struct Scope<'c> {
 struct Sure {
     name: String,
     binding: Binding,
+    /// What it is, for the statements behind it.
     value: Option<Literal>,
 }
 
@@ -162,6 +164,7 @@ impl Sure {
     }
 }
 
+/// Reads bodies from top to bottom, as they run.
 struct Reader<'t> {
     text: &'t str,
     lines: &'t Lines,
@@ -172,6 +175,7 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
+    /// The names of a body, in which one statement may undo what another one bound.
     fn body(&mut self, body: &[Stmt], class: &str) -> HashMap<String, Binding> {
         let names = HashMap::new();
         let mut scope = Scope { class, names };
@@ -181,6 +185,7 @@ impl Reader<'_> {
         scope.names
     }
 
+    /// One statement: what it binds for sure, then what it may bind besides.
     fn statement(&mut self, statement: &Stmt, scope: &mut Scope<'_>) {
         let mut bound = Bound::by(statement);
         for sure in self.sure(statement, scope) {
@@ -262,6 +267,7 @@ impl Reader<'_> {
         }
     }
 
+    /// A function with its defaults, which are evaluated here and now.
     fn function(
         &mut self,
         statement: &Stmt,
@@ -277,6 +283,7 @@ impl Reader<'_> {
         Sure::new(&function.name, Binding::Function { line, decorators })
     }
 
+    /// A class, whose body runs here and now and whose names are kept apart.
     fn class(&mut self, class: &StmtClassDef, scope: &Scope<'_>) -> Sure {
         let name = match scope.class {
             "" => class.name.to_string(),
@@ -287,6 +294,7 @@ impl Reader<'_> {
         Sure::new(&class.name, Binding::Class)
     }
 
+    /// Defaults are evaluated where the function stands: in a method, among the names of the class.
     fn defaults(&self, function: &StmtFunctionDef, scope: &Scope<'_>) -> Defaults {
         let parameters = &function.parameters;
         let value = |default: &Expr| self.literal(default, scope)?.digest();
@@ -302,6 +310,7 @@ impl Reader<'_> {
         }
     }
 
+    /// `name = value`, with or without an annotation.
     fn assigned(&self, name: &str, value: &Expr, scope: &Scope<'_>) -> Sure {
         let literal = self.literal(value, scope);
         let binding = literal.as_ref().and_then(|literal| {
@@ -353,6 +362,7 @@ fn imported_from(import: &StmtImportFrom) -> Vec<Sure> {
     bound.collect()
 }
 
+/// The module that an import names, leading dots counted.
 fn source_of(import: &StmtImportFrom) -> FromModule {
     FromModule {
         module: import.module.as_ref().map(ToString::to_string),

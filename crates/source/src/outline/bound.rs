@@ -28,6 +28,7 @@ impl Bound {
         bound
     }
 
+    /// Notes a name.
     fn add(&mut self, name: &str) {
         self.names.insert(name.to_owned());
     }

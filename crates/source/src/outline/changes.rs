@@ -69,6 +69,7 @@ impl Changes {
         self.functions -= 1;
     }
 
+    /// A name that is read. `vars` and `locals` in a function are about the function.
     fn read(&mut self, name: &str) {
         let here = self.functions == 0;
         match name {
