@@ -9,7 +9,6 @@ import sys
 import textwrap
 
 import pytest
-
 from thrifty import _native
 
 
@@ -52,6 +51,7 @@ class Programs:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
+        self.started: list[subprocess.Popen[str]] = []
 
     def write(self, name: str, text: str) -> pathlib.Path:
         path = self.directory / name
@@ -62,7 +62,16 @@ class Programs:
     def start(self, *arguments: str, **options) -> subprocess.Popen[str]:
         command = [sys.executable, *arguments]
         kinds = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.directory, **{**kinds, **options})
+        process = subprocess.Popen(command, cwd=self.directory, **{**kinds, **options})
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Ends what a failed test left behind."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What the program printed; its exit code must be as given."""
@@ -76,4 +85,6 @@ class Programs:
 def programs(tmp_path, home):
     directory = tmp_path / "programs"
     directory.mkdir()
-    return Programs(directory)
+    programs = Programs(directory)
+    yield programs
+    programs.stop()

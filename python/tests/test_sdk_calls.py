@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import pytest
-
 import thrifty
 from thrifty import Cache, HashMethod, Secret, task, testing
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-
 from thrifty import Cache, task, testing, workflow
-
 
 
 @pytest.fixture(autouse=True)
 def project(home, monkeypatch):
     """The project has a name of its own: that of its directory changes with its `thrifty.toml`."""
     monkeypatch.setenv("THRIFTY_PROJECT", "tests")
-
 
 
 MODES = ("on", "refresh", "read-only", "off")

@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-
 import thrifty
 from thrifty import Cache, Handle, HashMethod, task, testing, workflow
 
@@ -18,9 +17,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 def outcomes(run):
     """Pairs of the last part of the name and the outcome, hits from anywhere alike."""
-    return [
-        (node["name"].rsplit(".", 1)[-1], node["outcome"].split("-")[0]) for node in run.nodes
-    ]
+    return [(node["name"].rsplit(".", 1)[-1], node["outcome"].split("-")[0]) for node in run.nodes]
 
 
 @task
@@ -337,7 +334,7 @@ def test_keywords_of_map_are_the_same_for_all():
     [
         (([1, 2], [1]), ValueError, "one length, and was given 2, 1"),
         ((), TypeError, "at least one"),
-        (("abc",), TypeError, "goes through lists, not str"),
+        (("abc",), TypeError, "goes through lists, not text"),
         ((5,), TypeError, "not iterable"),
     ],
 )

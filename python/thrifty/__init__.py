@@ -29,8 +29,8 @@ from thrifty._native import (
     HandleError,
     NotStorable,
     Run,
-    UnhashableArgument,
     Unfollowable,
+    UnhashableArgument,
     __version__,
     compute,
 )

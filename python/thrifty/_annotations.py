@@ -34,7 +34,6 @@ def _parts(declared: Any) -> int | None:
     if origin is tuple:
         parts = typing.get_args(declared)
         return None if len(parts) == 2 and parts[1] is Ellipsis else len(parts)
-    if isinstance(declared, type) and issubclass(declared, tuple):
-        fields = getattr(declared, "_fields", None)
-        return len(fields) if isinstance(fields, tuple) else None
-    return None
+    fields: Any = getattr(declared, "_fields", None)
+    is_named = isinstance(declared, type) and issubclass(declared, tuple)
+    return len(fields) if is_named and fields is not None else None

@@ -57,8 +57,9 @@ def submit(
 
 
 def _pickled(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    key = task.definition_key()
     try:
-        return pickle.dumps((task, args, kwargs), protocol=5)
+        return pickle.dumps((task, key, args, kwargs), protocol=5)
     except Exception as error:
         if isinstance(error, pickle.PicklingError) and task.operation_name in str(error):
             raise
@@ -97,7 +98,8 @@ def _drop(*, kill: bool = False) -> None:
         pool, _pool, _size = _pool, None, 0
     if pool is None:
         return
-    processes: list[Any] = list((getattr(pool, "_processes", None) or {}).values())
+    workers: dict[int, Any] = getattr(pool, "_processes", None) or {}
+    processes = list(workers.values())
     pool.shutdown(wait=False, cancel_futures=True)
     if kill:
         for process in processes:
@@ -110,7 +112,14 @@ def _begin() -> None:
 
 
 def _perform(call: bytes) -> bytes:
-    task, args, kwargs = pickle.loads(call)
+    task, key, args, kwargs = pickle.loads(call)
+    if task.definition_key() != key:
+        # Its result would be stored under a key that does not describe it.
+        raise RuntimeError(
+            f"{task.operation_name} is not the same in a worker process: its file was changed "
+            "since the program started, or the program changed a value that it uses after the "
+            'import. Pass that value as an argument, or use executor="threads"'
+        )
     values = _dereferenced(args), _dereferenced(kwargs)
     return _native.perform(task, *values)
 
@@ -118,10 +127,11 @@ def _perform(call: bytes) -> bytes:
 def _dereferenced(value: Any) -> Any:
     if isinstance(value, Reference):
         return _native.dereference(value.record)
-    if type(value) is list:
+    # Exactly these, as where references were put in: what derives from them is a value.
+    if value.__class__ is list:
         return [_dereferenced(item) for item in value]
-    if type(value) is tuple:
+    if value.__class__ is tuple:
         return tuple(_dereferenced(item) for item in value)
-    if type(value) is dict:
+    if value.__class__ is dict:
         return {key: _dereferenced(item) for key, item in value.items()}
     return value

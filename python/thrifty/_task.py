@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from thrifty import _native
-from thrifty.cache import Cache, cache_of
+from thrifty.cache import Cache, cache_of, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Task(_native.Task[P, R]):
             cache: How all operations of the run use the cache, whatever their definitions say.
             refresh: Names of operations that are computed again, with ``*`` for any text.
             workers: How many operations run at once.
-            executor: Where they run: ``"threads"`` or ``"processes"``.
+            executor: Where they run: ``"threads"`` or ``"processes"``. A call on its own, outside
+                of workflows and ``map``, always runs where it is made.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -79,7 +81,9 @@ class Task(_native.Task[P, R]):
     def with_overrides(self, *, cache: Cache | Mode | bool) -> Task[P, R]:
         """The same task, with other cache settings for the calls that are made of it.
 
-        The fields that are given replace those of the definition; the others stay.
+        The fields that are given replace those of the definition; the others stay. Inside a
+        workflow, the handle that a call gives has the same method; to type checkers it is the
+        value, so in typed code write ``train.with_overrides(...)(...)``.
 
         >>> from thrifty import Cache, task, testing
         >>> @task(cache=Cache(version="1"))
@@ -101,7 +105,7 @@ class Task(_native.Task[P, R]):
         if given is None:
             raise TypeError("with_overrides takes a Cache, True, False or a mode, not None")
         _check_names(given, self.__wrapped__)
-        return _make(self, self._definition, given._over(self._invocation), self._run)
+        return _make(self, self._definition, merged(given, self._invocation), self._run)
 
     def map(self, *iterables: Iterable[Any], **same: Any) -> list[R]:
         """Calls the task for each element, in parallel: one entry in the cache for each.
@@ -127,7 +131,7 @@ class Task(_native.Task[P, R]):
 
         name = f"{self.operation_name}.map"
         run: Task[[], list[R]] = Task(elements, name, True, None, None, self._run)
-        return run()
+        return _dress(run, elements, True, (None, None, self._run))()
 
     if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
@@ -288,9 +292,7 @@ def _make(
     task: Task[P, R], definition: Cache | None, invocation: Cache | None, run: dict[str, Any]
 ) -> Task[P, R]:
     function, is_workflow = task.__wrapped__, task._is_workflow
-    made: Task[P, R] = Task(
-        function, task.operation_name, is_workflow, definition, invocation, run
-    )
+    made: Task[P, R] = Task(function, task.operation_name, is_workflow, definition, invocation, run)
     return _dress(made, function, is_workflow, (definition, invocation, run))
 
 
@@ -305,13 +307,18 @@ def _dress(
     attributes.update(function.__dict__)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         attributes[name] = getattr(function, name)
+    try:  # noqa: SIM105  (contextlib is not imported yet)
+        attributes["__annotations__"] = function.__annotations__
+    except NameError:
+        # Python 3.14 evaluates them now, and a name may be defined later: see `__getattr__`.
+        pass
     attributes["__wrapped__"] = function
     attributes["_is_workflow"] = is_workflow
     attributes["_definition"], attributes["_invocation"], attributes["_run"] = settings
     return task
 
 
-def _check_function(function: object, word: str) -> None:
+def _check_function(function: Any, word: str) -> None:
     """A task is made of an ordinary function; what else there is gets its own way out."""
     if isinstance(function, Task):
         raise TypeError(f"{function.operation_name} is a {word} already: decorate it once")
@@ -329,11 +336,15 @@ def _check_function(function: object, word: str) -> None:
     if isinstance(function, type):
         raise TypeError(f"{name} is a class: decorate a function that makes an object of it")
     if isinstance(function, (staticmethod, classmethod)):
-        raise TypeError(f"@{word} stands below @{type(function).__name__}, not above it")
+        raise TypeError(f"@{word} stands below @{_kind(function)}, not above it")
     if callable(function):
-        kind = type(function).__name__
+        kind = _kind(function)
         raise TypeError(f"{name} is a {kind}, not a function: call it in one, and decorate that")
     raise TypeError(f"@{word} decorates a function, not {type(function).__name__}")
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 def _check_names(cache: Cache, function: Callable[..., Any]) -> None:
@@ -361,10 +372,17 @@ def module_name(function: Callable[..., Any]) -> str:
     if spec is not None and spec.name not in ("__main__", "__mp_main__"):
         return spec.name
     path: str | None = getattr(main, "__file__", None)
-    if path is None:
-        return "notebook"
-    stem = path.replace("\\", "/").rsplit("/", 1)[-1]
-    return stem.rsplit(".", 1)[0] or stem
+    return "notebook" if path is None else _name_of_script(path)
+
+
+def _name_of_script(path: str) -> str:
+    """The name under which the packages around a script import it."""
+    directory, name = os.path.split(os.path.abspath(path))
+    name = os.path.splitext(name)[0]
+    while os.path.exists(os.path.join(directory, "__init__.py")):
+        directory, package = os.path.split(directory)
+        name = f"{package}.{name}"
+    return name
 
 
 def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tuple[Any, ...]]:
@@ -373,9 +391,8 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
         raise TypeError(f"map of {name} needs at least one list of arguments")
     for iterable in iterables:
         if isinstance(iterable, (str, bytes)):
-            kind = type(iterable).__name__
-            raise TypeError(f"map of {name} goes through lists, not {kind}: put it into a list")
-        if isinstance(iterable, _native.Handle):
+            raise TypeError(f"map of {name} goes through lists, not text: put it into a list")
+        if iterable.__class__ is _native.Handle:
             _check_arity(name, iterable)
     columns = [list(iterable) for iterable in iterables]
     lengths = [len(column) for column in columns]
@@ -385,7 +402,7 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
     return list(zip(*columns, strict=True))
 
 
-def _check_arity(name: str, handle: _native.Handle[Any]) -> None:
+def _check_arity(name: str, handle: Iterable[Any]) -> None:
     try:
         iter(handle)
     except _native.HandleError:
@@ -396,19 +413,18 @@ def _check_arity(name: str, handle: _native.Handle[Any]) -> None:
         ) from None
 
 
-def _mode_of(cache: Mode | bool | None) -> Mode | bool | None:
-    if cache is None or isinstance(cache, (bool, str)):
-        return cache
-    raise TypeError(
-        f"with_options(cache=…) is True, False or a mode, not {type(cache).__name__}; the other "
-        "fields of Cache are given with with_overrides"
-    )
+def _mode_of(cache: Any) -> Mode | bool | None:
+    if isinstance(cache, Cache):
+        raise TypeError(
+            "with_options(cache=…) is True, False or a mode; a Cache is given with with_overrides"
+        )
+    return cache
 
 
-def _names_of(refresh: str | Iterable[str] | None) -> list[str] | None:
+def _names_of(refresh: Any) -> list[str] | None:
     if refresh is None:
         return None
-    names: list[object] | None = None
+    names: list[Any] | None = None
     if isinstance(refresh, str):
         names = [refresh]
     elif hasattr(refresh, "__iter__"):

@@ -135,15 +135,6 @@ class Cache:
             keep(self, "_max_age_seconds", _seconds("max_age", self.max_age))
             keep(self, "_expires_seconds", _seconds("expires", self.expires))
 
-    def _given(self) -> dict[str, Any]:
-        """The fields that say something."""
-        fields = ((name, getattr(self, name)) for name in _FIELDS)
-        return {name: value for name, value in fields if value is not None}
-
-    def _over(self, below: Cache | None) -> Cache:
-        """What this says, and ``below`` where it says nothing."""
-        return self if below is None else Cache(**{**below._given(), **self._given()})
-
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Cache does not change: make another one")
 
@@ -160,28 +151,39 @@ class Cache:
 
     def _compared(self) -> dict[str, Any]:
         durations = {"max_age": self._max_age_seconds, "expires": self._expires_seconds}
-        return {name: durations.get(name, value) for name, value in self._given().items()}
+        return {name: durations.get(name, value) for name, value in _given(self).items()}
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self._given().items())
+        fields = ", ".join(f"{name}={value!r}" for name, value in _given(self).items())
         return f"Cache({fields})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _of_fields, (self._given(),)
+        return _of_fields, (_given(self),)
+
+
+def _given(cache: Cache) -> dict[str, Any]:
+    """The fields that say something."""
+    fields = ((name, getattr(cache, name)) for name in _FIELDS)
+    return {name: value for name, value in fields if value is not None}
 
 
 def _of_fields(fields: dict[str, Any]) -> Cache:
     return Cache(**fields)
 
 
-def cache_of(given: Cache | bool | str | None, where: str) -> Cache | None:
+def merged(above: Cache, below: Cache | None) -> Cache:
+    """What ``above`` says, and ``below`` where it says nothing."""
+    return above if below is None else _of_fields({**_given(below), **_given(above)})
+
+
+def cache_of(given: Any, where: str) -> Cache | None:
     """What stands behind ``cache=``: True is ``Cache(mode="on")``, False is ``"off"``."""
     if given is None or isinstance(given, Cache):
         return given
     if isinstance(given, bool):
         return Cache(mode="on" if given else "off")
     if isinstance(given, str):
-        return Cache(**{"mode": given})
+        return _of_fields({"mode": given})
     kind = type(given).__name__
     raise TypeError(f"the cache of {where} is a Cache, True, False or a mode, not {kind}")
 
@@ -212,28 +214,25 @@ def _version(name: str, value: object) -> str:
     return value
 
 
-def _names(name: str, value: object) -> tuple[str, ...]:
+def _names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, (tuple, list, set, frozenset)):
-        names: list[object] = [*value]  # pyright: ignore[reportUnknownArgumentType]
-        if not isinstance(value, (tuple, list)):
-            names.sort(key=str)
-        words = tuple(item for item in names if isinstance(item, str))
-        if len(words) == len(names):
-            return words
-    raise _wrong(name, "a name, or several in a tuple", value)
+    kind = value.__class__
+    if kind in (set, frozenset):
+        value = sorted(value, key=str)
+    if kind not in (set, frozenset, tuple, list) or not all(isinstance(it, str) for it in value):
+        raise _wrong(name, "a name, or several in a tuple", value)
+    return tuple(value)
 
 
-def _paths(name: str, value: object) -> tuple[str, ...]:
+def _paths(name: str, value: Any) -> tuple[str, ...]:
     import os
 
-    paths = value if isinstance(value, (tuple, list)) else [value]
+    paths: list[Any] = list(value) if value.__class__ in (tuple, list) else [value]
     try:
-        texts = [os.fspath(path) for path in paths]  # pyright: ignore
+        return _names(name, [os.fspath(path) for path in paths])
     except TypeError:
         raise _wrong(name, "a path, or several in a tuple", value) from None
-    return _names(name, texts)
 
 
 def _function(name: str, value: object) -> object:

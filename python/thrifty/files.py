@@ -54,7 +54,7 @@ class File:
     @property
     def digest(self) -> str:
         """BLAKE3 of the content as it is now, 64 hexadecimal digits."""
-        return _native._scan_file(self._path)[0]
+        return _native._scan_file(self._path)[0]  # pyright: ignore[reportPrivateUsage]
 
     @property
     def size(self) -> int:
@@ -96,7 +96,7 @@ class File:
         return self._path == other._path or self._content() == other._content()
 
     def _content(self) -> tuple[str, bool]:
-        digest, _, executable = _native._scan_file(self._path)
+        digest, _, executable = _native._scan_file(self._path)  # pyright: ignore[reportPrivateUsage]
         return digest, executable
 
     def __hash__(self) -> int:
@@ -140,11 +140,11 @@ class Dir:
     @property
     def digest(self) -> str:
         """Digest of all paths and contents as they are now, 64 hexadecimal digits."""
-        return _native._scan_directory(self._path)[0]
+        return _native._scan_directory(self._path)[0]  # pyright: ignore[reportPrivateUsage]
 
     def files(self) -> Iterator[File]:
         """The files in it and below, sorted by path."""
-        for path in _native._scan_directory(self._path)[2]:
+        for path in _native._scan_directory(self._path)[2]:  # pyright: ignore[reportPrivateUsage]
             yield File(os.path.join(self._path, path))
 
     def copy_to(self, path: StrPath) -> Dir:
@@ -187,10 +187,10 @@ class Dir:
 
 
 def _absolute(path: Any) -> str:
-    found = os.fspath(path)
-    if not isinstance(found, str):
-        raise TypeError(f"a path is text, not {type(found).__name__}")
-    return os.path.abspath(found)
+    text: str | bytes = os.fspath(path)
+    if isinstance(text, bytes):
+        raise TypeError("a path is text, not bytes")
+    return os.path.abspath(text)
 
 
 def _copy(source: str, target: str) -> None:

@@ -40,7 +40,8 @@ _COMPUTED = ("computed", "nondeterministic", "fenced", "computed-not-stored", "u
 def memory_cache() -> Generator[None]:
     """An empty cache in memory, in the place of the real one, for the whole process.
 
-    Settings of the environment, such as ``THRIFTY_CACHE=off``, do not count inside.
+    Settings of the environment, such as ``THRIFTY_CACHE=off``, do not count inside, and bodies run
+    on threads. A ``File`` that came out of this cache is gone after the block.
 
     >>> from thrifty import task, testing
     >>> @task
@@ -196,6 +197,8 @@ def force_miss(task: Task[P, R]) -> Generator[None]:
         yield
 
 
+_native_call: Callable[..., Any] = _native.Task.__call__  # pyright: ignore
+_native_defer: Callable[..., Any] = _native.Task.defer  # pyright: ignore
 _lock = threading.Lock()
 _interceptions: list[tuple[Task[..., Any], Callable[..., Any]]] = []
 
@@ -221,11 +224,11 @@ def _intercepted(task: Task[..., Any], instead: Callable[..., Any]) -> Generator
 
 
 def _call(self: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return _sent(self, _native.Task.__call__, args, kwargs)
+    return _sent(self, _native_call, args, kwargs)
 
 
 def _defer(self: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return _sent(self, _native.Task.defer, args, kwargs)
+    return _sent(self, _native_defer, args, kwargs)
 
 
 def _sent(

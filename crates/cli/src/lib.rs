@@ -26,7 +26,7 @@ use thrifty_engine::Cache;
 
 /// Never computes the same pipeline step twice.
 #[derive(Debug, Parser)]
-#[command(name = "thrifty", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "thrifty", bin_name = "thrifty", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,

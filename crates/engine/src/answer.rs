@@ -18,7 +18,7 @@ pub struct Answer {
     pub contribution: Vec<u8>,
     /// How long the computation took.
     pub cost: Duration,
-    /// When it was committed.
+    /// When it was committed; 0 if that was just now, in this process.
     pub created_at: Time,
     /// When it ceases to be valid.
     pub expires_at: Option<Time>,

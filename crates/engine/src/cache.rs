@@ -1,11 +1,13 @@
 //! The cache: a catalog, a store, and the memory of this process.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
-use thrifty_key::{Part, Preview};
+use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
 use thrifty_store::Blobs;
 use thrifty_store::disk::{self, Disk};
@@ -22,6 +24,7 @@ use crate::memory::Memory;
 use crate::operation::named;
 use crate::outcome::Miss;
 use crate::policy::Policy;
+use crate::publish::{Reuse, Writing};
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
 use crate::trust::CatalogMemos;
@@ -37,6 +40,8 @@ pub struct Cache {
     pub(crate) flights: Flights,
     pub(crate) health: Health,
     pub(crate) recorder: Recorder,
+    /// Source texts that this process has put into the catalog.
+    pub(crate) texts_kept: Mutex<HashSet<Digest>>,
     pub(crate) host: String,
     pub(crate) user: String,
 }
@@ -141,6 +146,7 @@ impl Cache {
             memory: Memory::default(),
             flights: Flights::default(),
             health: Health::default(),
+            texts_kept: Mutex::default(),
             host: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()
@@ -187,7 +193,12 @@ impl Cache {
     ///
     /// What kept it from being written, as text.
     pub fn keep(&self, draft: Draft) -> Result<Record, String> {
-        self.write(draft).map_err(|error| error.to_string())
+        let writing = Writing {
+            draft: &draft,
+            taken: &[],
+        };
+        self.write(writing, Reuse::Known)
+            .map_err(|error| error.to_string())
     }
 
     /// The first trouble with the cache since this was last asked, for one warning.
@@ -307,18 +318,27 @@ impl Cache {
     }
 
     /// Removes the entry behind an answer whose bytes are gone or damaged, so that the next
-    /// lookup misses.
+    /// lookup misses. If the store merely cannot tell now, the entry stays.
     pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {
         self.memory.forget(key);
-        if let Some(entry) = answer.entry {
-            let removed = thrifty_catalog::Selector {
-                ids: Some(vec![entry]),
-                ..Default::default()
-            };
-            self.health
-                .note(self.catalog.invalidate(Some(&self.scope), &removed));
+        let Some(entry) = answer.entry else { return };
+        let undecided =
+            |name| matches!(self.blobs.open(&name), Err(error) if !error.is_certain_absence());
+        if answer.record.blobs().into_iter().any(undecided) {
+            return;
         }
-        self.memory.clear();
+        let removed = thrifty_catalog::Selector {
+            ids: Some(vec![entry]),
+            ..Default::default()
+        };
+        self.health
+            .note(self.catalog.invalidate(Some(&self.scope), &removed));
+    }
+
+    /// Whether all bytes of an answer are in the store.
+    pub(crate) fn is_whole(&self, answer: &Answer) -> bool {
+        let is_there = |name| self.blobs.open(&name).is_ok();
+        answer.record.blobs().into_iter().all(is_there)
     }
 }
 

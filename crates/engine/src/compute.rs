@@ -8,13 +8,15 @@ use thrifty_key::{Ingredients, Key};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
+use crate::expansion::Gathered;
 use crate::flight::{Claim, Landing, Lead};
 use crate::graph::{Expansion, Failure, Made, Product, Value};
 use crate::lookup::Looked;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::{OnFailure, Policy};
-use crate::publish::Published;
+use crate::publish::{Published, Writing};
+use crate::record::Draft;
 use crate::reserve::{Reservation, Turn};
 
 /// One call, ready to be computed.
@@ -63,12 +65,15 @@ pub struct Settled {
 pub struct Unfinished {
     /// When its body began.
     pub began: Instant,
-    /// Where its value is to be published, if anywhere.
-    pub(crate) slot: Option<(Key, CatalogClaim, Miss)>,
-    /// Why it is not, otherwise.
-    pub(crate) uncached: String,
-    /// Held until it is published.
-    pub(crate) reservation: Option<Reservation>,
+    /// Where its value is to be published, or what becomes of it otherwise.
+    pub(crate) slot: Result<(Key, CatalogClaim, Miss), Outcome>,
+}
+
+/// A value that a body made, ready to be published.
+struct Output<'a> {
+    object: Arc<dyn std::any::Any + Send + Sync>,
+    contribution: Option<Vec<u8>>,
+    writing: Result<Writing<'a>, &'a str>,
 }
 
 impl Cache {
@@ -92,17 +97,31 @@ impl Cache {
         loop {
             match self.flights.claim(&key, task.interrupted) {
                 Claim::Lead(lead) => return self.lead(task, key, miss, slot, lead, body),
-                Claim::Landed(Landing::Answer(answer)) => return waited(answer, began),
-                Claim::Landed(Landing::Failure(message)) => {
-                    return Computed::Failed(shared_failure(message), began.elapsed());
+                Claim::Landed(Landing::Answer(answer)) if self.suits(task, &answer) => {
+                    return waited(answer, began);
                 }
-                Claim::Landed(Landing::Nothing) => {}
+                Claim::Landed(Landing::Failure(failure)) => {
+                    return Computed::Failed(failure, began.elapsed());
+                }
+                Claim::Landed(Landing::Answer(_) | Landing::Nothing) => {}
                 Claim::Cycle => {
                     return self.run_uncached("it is part of its own computation", body);
                 }
                 Claim::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
             }
         }
+    }
+
+    /// Whether an answer somebody else landed is what this call asked for. One without a time
+    /// was computed just now.
+    fn suits(&self, task: &Task<'_>, answer: &Answer) -> bool {
+        let is_new = answer.created_at == 0;
+        is_new
+            || (task.policy.mode.reads()
+                && self
+                    .catalog
+                    .now()
+                    .is_ok_and(|now| answer.is_valid(now, task.policy.max_age)))
     }
 
     /// Leads the computation of a key: nobody else in this process computes it meanwhile.
@@ -116,78 +135,96 @@ impl Cache {
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
         let began = Instant::now();
-        let mut claim = slot.map(|slot| CatalogClaim {
-            epoch: slot.epoch,
-            reservation: None,
-            replace: matches!(miss, Miss::Refresh | Miss::TooOld | Miss::Unreadable),
-        });
-        let mut reservation = None;
-        if task.policy.mode.reads() && miss != Miss::Unavailable {
-            // The answer may have come while this thread was claiming.
-            match self.look_again(&key, task.policy.max_age) {
-                Looked::Hit(answer, _) => {
-                    lead.land(Landing::Answer(Arc::clone(&answer)));
-                    return waited(answer, began);
-                }
-                Looked::Miss(_, Some(slot)) => {
-                    claim = claim.map(|claim| CatalogClaim {
-                        epoch: slot.epoch,
-                        ..claim
-                    })
-                }
-                Looked::Miss(_, None) => {}
+        let (claim, reservation) = match self.prepare(task, &key, miss, slot) {
+            Prepared::Compute(claim, reservation) => (claim, reservation),
+            Prepared::Answered(answer) => {
+                lead.land(Landing::Answer(Arc::clone(&answer)));
+                return waited(answer, began);
             }
-        }
-        if task.policy.serialize && task.policy.mode.writes() && claim.is_some() {
-            match self.take_turn(&key, &task.policy, task.interrupted) {
-                Turn::Mine(taken) => {
-                    claim = claim.map(|claim| CatalogClaim {
-                        replace: claim.replace,
-                        ..taken.claim()
-                    });
-                    reservation = Some(taken);
-                }
-                Turn::Answered(answer) => {
-                    lead.land(Landing::Answer(Arc::clone(&answer)));
-                    return waited(answer, began);
-                }
-                Turn::Unserialised => {}
-                Turn::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
-            }
-        }
+            Prepared::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
+        };
         let began = Instant::now();
         let made = match body() {
             Ok(Product::Made(made)) => made,
             Ok(Product::Expanded(expansion)) => {
-                let slot = claim
-                    .filter(|_| task.policy.mode.writes())
-                    .map(|claim| (key, claim, miss));
-                let uncached = not_written(&task.policy, miss);
-                return Computed::Expanded(
-                    expansion,
-                    Box::new(Unfinished {
-                        began,
-                        slot,
-                        uncached,
-                        reservation,
-                    }),
-                );
+                // Whoever held a reservation while other operations run could wait for one that
+                // waits for this one in another process. Dropping it gives it back.
+                let slot = match claim {
+                    Some(claim) if task.policy.mode.writes() => {
+                        let reservation = None;
+                        Ok((
+                            key,
+                            CatalogClaim {
+                                reservation,
+                                ..claim
+                            },
+                            miss,
+                        ))
+                    }
+                    _ => Err(not_written(&task.policy, miss)),
+                };
+                drop(reservation);
+                return Computed::Expanded(expansion, Box::new(Unfinished { began, slot }));
             }
             Err(failure) => {
-                if let (OnFailure::Share, Failure::Raised { message, .. }) =
+                if let (OnFailure::Share, Failure::Raised { .. }) =
                     (task.policy.on_failure, &failure)
                 {
-                    lead.land(Landing::Failure(message.clone()));
+                    lead.land(Landing::Failure(failure.clone()));
                 }
                 return Computed::Failed(failure, began.elapsed());
             }
         };
-        let settled = self.settle(task, key, miss, claim, made, began.elapsed());
+        let output = Output::of(&made);
+        let settled = self.settle(task, key, miss, claim, output, began.elapsed());
         if let Value::Known(answer) = &settled.value {
             lead.land(Landing::Answer(Arc::clone(answer)));
         }
         drop(reservation);
         Computed::Settled(settled)
+    }
+
+    /// What a leader does before it computes: it looks again, because the answer may have come
+    /// while it was claiming, and takes its turn among processes.
+    fn prepare(&self, task: &Task<'_>, key: &Key, miss: Miss, slot: Option<Slot>) -> Prepared {
+        let mut claim = slot.map(|slot| CatalogClaim {
+            epoch: slot.epoch,
+            reservation: None,
+            replace: replaces(miss),
+        });
+        // An entry whose bytes are gone may still be there, if it could not be removed.
+        let looks_again = !matches!(miss, Miss::Unavailable | Miss::Unreadable);
+        if task.policy.mode.reads() && looks_again {
+            match self.look_again(key, task.policy.max_age) {
+                Looked::Hit(answer, _) => return Prepared::Answered(answer),
+                Looked::Miss(again, Some(slot)) => {
+                    claim = claim.map(|claim| CatalogClaim {
+                        epoch: slot.epoch,
+                        replace: claim.replace || replaces(again),
+                        ..claim
+                    });
+                }
+                Looked::Miss(_, None) => {}
+            }
+        }
+        let Some(unreserved) = claim.filter(|_| task.policy.serialize) else {
+            return Prepared::Compute(claim, None);
+        };
+        if !task.policy.mode.writes() {
+            return Prepared::Compute(claim, None);
+        }
+        match self.take_turn(key, &task.policy, task.interrupted) {
+            Turn::Mine(taken) => {
+                let claim = CatalogClaim {
+                    replace: unreserved.replace,
+                    ..taken.claim()
+                };
+                Prepared::Compute(Some(claim), Some(Box::new(taken)))
+            }
+            Turn::Answered(answer) => Prepared::Answered(answer),
+            Turn::Unserialised => Prepared::Compute(claim, None),
+            Turn::Interrupted => Prepared::Interrupted,
+        }
     }
 
     /// Publishes what a body made, if the policy says so and it can be stored.
@@ -197,61 +234,57 @@ impl Cache {
         key: Key,
         miss: Miss,
         claim: Option<CatalogClaim>,
-        made: Made,
+        output: Output<'_>,
         spent: Duration,
     ) -> Settled {
-        let Made {
-            object,
-            contribution,
-            draft,
-        } = made;
-        let live = |contribution, outcome| Settled {
-            value: Value::Live {
-                object: Arc::clone(&object),
-                contribution,
-            },
-            outcome,
-            entry: None,
-            spent,
-            made: Some(Arc::clone(&object)),
-        };
-        let draft = match draft {
-            Ok(draft) => draft,
-            Err(reason) => return live(contribution, Outcome::NotStored(miss, reason)),
+        let writing = match output.writing {
+            Ok(writing) => writing,
+            Err(reason) => {
+                let outcome = Outcome::NotStored(miss, reason.to_owned());
+                return output.unstored(outcome, spent);
+            }
         };
         let (Some(claim), true) = (claim, task.policy.mode.writes()) else {
-            return live(
-                contribution,
-                Outcome::Uncached(not_written(&task.policy, miss)),
-            );
+            return output.unstored(not_written(&task.policy, miss), spent);
         };
-        match self.publish(task, key, claim, draft, spent) {
+        match self.publish(task, key, claim, writing, spent) {
             Published::Stored(answer, outcome) => Settled {
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome: outcome.unwrap_or(Outcome::Computed(miss)),
                 spent,
-                made: Some(Arc::clone(&object)),
+                made: Some(output.object),
             },
-            Published::Fenced => live(contribution, Outcome::Fenced),
-            Published::Failed(reason) => live(contribution, Outcome::NotStored(miss, reason)),
+            Published::Fenced => output.unstored(Outcome::Fenced, spent),
+            Published::Failed(reason) => output.unstored(Outcome::NotStored(miss, reason), spent),
         }
     }
 
     /// Publishes the value of an expanded call, now that its operations are settled.
-    pub fn finish(&self, task: &Task<'_>, unfinished: Unfinished, made: Made) -> Settled {
-        let Unfinished {
-            began,
-            slot,
-            uncached,
-            reservation,
-        } = unfinished;
-        let spent = began.elapsed();
-        let settled = match slot {
-            Some((key, claim, miss)) => self.settle(task, key, miss, Some(claim), made, spent),
-            None => uncached_value(made, uncached, spent),
+    pub(crate) fn finish(
+        &self,
+        task: &Task<'_>,
+        unfinished: Unfinished,
+        gathered: Gathered,
+    ) -> Settled {
+        let spent = unfinished.began.elapsed();
+        let gathered = Arc::new(gathered);
+        let writing = Writing {
+            draft: &gathered.output,
+            taken: &gathered.taken,
         };
-        drop(reservation);
+        let outline = writing.draft.outline(writing.taken);
+        let output = Output {
+            object: Arc::<Gathered>::clone(&gathered),
+            contribution: outline.and_then(|outline| outline.contribution().ok()),
+            writing: Ok(writing),
+        };
+        let mut settled = match unfinished.slot {
+            Ok((key, claim, miss)) => self.settle(task, key, miss, Some(claim), output, spent),
+            Err(outcome) => output.unstored(outcome, spent),
+        };
+        // Nobody made the value itself: it is loaded from its parts.
+        settled.made = None;
         settled
     }
 
@@ -261,19 +294,15 @@ impl Cache {
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
         let began = Instant::now();
+        let outcome = Outcome::Uncached(reason.to_owned());
         match body() {
             Ok(Product::Made(made)) => {
-                Computed::Settled(uncached_value(made, reason.to_owned(), began.elapsed()))
+                Computed::Settled(Output::of(&made).unstored(outcome, began.elapsed()))
             }
-            Ok(Product::Expanded(expansion)) => Computed::Expanded(
-                expansion,
-                Box::new(Unfinished {
-                    began,
-                    slot: None,
-                    uncached: reason.to_owned(),
-                    reservation: None,
-                }),
-            ),
+            Ok(Product::Expanded(expansion)) => {
+                let slot = Err(outcome);
+                Computed::Expanded(expansion, Box::new(Unfinished { began, slot }))
+            }
             Err(failure) => Computed::Failed(failure, began.elapsed()),
         }
     }
@@ -290,24 +319,66 @@ impl Cache {
     }
 }
 
-fn uncached_value(made: Made, reason: String, spent: Duration) -> Settled {
-    Settled {
-        value: Value::Live {
+/// What a leader found out before it computes.
+enum Prepared {
+    /// It computes, and commits with this claim, if it can commit at all.
+    Compute(Option<CatalogClaim>, Option<Box<Reservation>>),
+    /// Somebody else was faster.
+    Answered(Arc<Answer>),
+    /// The caller gave up waiting.
+    Interrupted,
+}
+
+impl<'a> Output<'a> {
+    fn of(made: &'a Made) -> Self {
+        Self {
             object: Arc::clone(&made.object),
-            contribution: made.contribution,
-        },
-        outcome: Outcome::Uncached(reason),
-        entry: None,
-        spent,
-        made: Some(made.object),
+            contribution: made.contribution.clone(),
+            writing: match &made.draft {
+                Ok(draft) => Ok(Writing { draft, taken: &[] }),
+                Err(reason) => Err(reason),
+            },
+        }
+    }
+
+    /// The value, kept in memory for this run alone.
+    fn unstored(self, outcome: Outcome, spent: Duration) -> Settled {
+        let writing = self.writing.ok();
+        let value = match writing.map(|writing| writing.draft) {
+            // Its bytes are in the store although no entry refers to them.
+            Some(Draft::Stored(record)) => Answer::unstored(record.clone(), spent).ok(),
+            _ => None,
+        };
+        let outline = writing.and_then(|writing| writing.draft.outline(writing.taken));
+        let live = |made: &Arc<_>| Value::Live {
+            object: Arc::clone(made),
+            contribution: self.contribution,
+            outline: outline.map(Arc::new),
+        };
+        Settled {
+            value: match value {
+                Some(answer) => Value::Known(Arc::new(answer)),
+                None => live(&self.object),
+            },
+            outcome,
+            entry: None,
+            spent,
+            made: Some(self.object),
+        }
     }
 }
 
-fn not_written(policy: &Policy, miss: Miss) -> String {
+/// Whether a computation after this miss puts its result in the place of what is there.
+const fn replaces(miss: Miss) -> bool {
+    matches!(miss, Miss::Refresh | Miss::TooOld | Miss::Unreadable)
+}
+
+/// The outcome of a call whose value is not to be stored, or has nowhere to go.
+fn not_written(policy: &Policy, miss: Miss) -> Outcome {
     if policy.mode.writes() {
-        miss.word().to_owned()
+        Outcome::NotStored(miss, Miss::Unavailable.word().to_owned())
     } else {
-        format!("{} ({})", policy.mode.word(), policy.rule.word())
+        Outcome::Uncached(format!("{} ({})", policy.mode.word(), policy.rule.word()))
     }
 }
 
@@ -319,11 +390,4 @@ fn waited(answer: Arc<Answer>, began: Instant) -> Computed {
         spent: began.elapsed(),
         made: None,
     })
-}
-
-fn shared_failure(message: String) -> Failure {
-    Failure::Raised {
-        cause: Arc::new(message.clone()),
-        message,
-    }
 }

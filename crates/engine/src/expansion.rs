@@ -1,13 +1,11 @@
-//! The value of an operation that became other operations.
-
-use std::sync::Arc;
+//! Values that are not stored, or not yet: drafts, and what an expanded operation gathers.
 
 use thrifty_key::plain::{self, PlainError};
 
-use crate::graph::{Made, Taken, Value};
-use crate::record::{Draft, RecordError, Shape};
+use crate::graph::{Taken, Value};
+use crate::record::{Buffer, Draft, Object, Record, RecordError, Shape, Source};
 
-/// A value made of the outputs of other operations, at least one of which is not stored.
+/// The value of an operation that became other operations: made of their outputs.
 pub struct Gathered {
     /// The value, with edges.
     pub output: Draft,
@@ -15,80 +13,134 @@ pub struct Gathered {
     pub taken: Vec<Taken>,
 }
 
-/// Puts what the edges lead to in their places. If all of it is stored, so can the value be,
-/// without loading anything.
-pub(crate) fn gather(output: Draft, taken: Vec<Taken>) -> Made {
-    let contribution = contribution(&output, &taken).ok();
-    match fill(output, &taken) {
-        Ok(draft) => Made {
-            object: Arc::new(()),
-            contribution,
-            draft: Ok(draft),
-        },
-        Err(output) => Made {
-            object: Arc::new(Gathered { output, taken }),
-            contribution,
-            draft: Err("it takes a value that is not stored".to_owned()),
-        },
+impl Draft {
+    /// What the value contributes to a container it stands in.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if a plain part is damaged, or the draft has edges.
+    pub(crate) fn contribution(&self) -> Result<Vec<u8>, RecordError> {
+        Ok(match self {
+            Self::Plain(encoding) => plain::contribution(encoding)?,
+            Self::Stored(record) => record.contribution()?,
+            Self::Edge(number) => return Err(PlainError::Edge(*number).into()),
+            Self::Hashed { digest, .. } | Self::Object { digest, .. } => {
+                plain::contribution_of_digest(digest)
+            }
+            Self::Composite { container, parts } => {
+                let parts: Result<Vec<_>, _> = parts.iter().map(Self::contribution).collect();
+                plain::contribution(&Shape::encode(container, &parts?))?
+            }
+        })
+    }
+
+    /// The record this would become, without the bytes of its buffers: what each part
+    /// contributes can be told from it. `None` if an edge leads to a value without a digest.
+    pub(crate) fn outline(&self, taken: &[Taken]) -> Option<Record> {
+        Some(match self {
+            Self::Plain(encoding) => Record::Plain(encoding.clone()),
+            Self::Stored(record) => record.clone(),
+            Self::Edge(number) => edge(*number, taken)?.outline()?,
+            Self::Hashed { digest, value } => Record::Hashed {
+                digest: *digest,
+                value: Box::new(value.outline(taken)?),
+            },
+            Self::Composite { container, parts } => {
+                let parts: Option<_> = parts.iter().map(|part| part.outline(taken)).collect();
+                Record::Composite {
+                    container: container.clone(),
+                    parts: parts?,
+                }
+            }
+            Self::Object {
+                codec,
+                digest,
+                header,
+                buffers: _,
+            } => Record::Object(Object {
+                codec: codec.clone(),
+                digest: *digest,
+                header: header.clone(),
+                buffers: Vec::new(),
+            }),
+        })
+    }
+
+    /// The record, its sources made buffers by `write`. `None` stands for a part that leads to
+    /// a value which is not stored.
+    ///
+    /// # Errors
+    ///
+    /// What `write` returns.
+    pub(crate) fn record<E>(
+        &self,
+        taken: &[Taken],
+        write: &mut dyn FnMut(&Source) -> Result<Buffer, E>,
+    ) -> Result<Option<Record>, E> {
+        Ok(Some(match self {
+            Self::Plain(encoding) => Record::Plain(encoding.clone()),
+            Self::Stored(record) => record.clone(),
+            Self::Edge(number) => match edge(*number, taken).and_then(Taken::stored) {
+                Some(record) => record,
+                None => return Ok(None),
+            },
+            Self::Hashed { digest, value } => match value.record(taken, write)? {
+                Some(value) => Record::Hashed {
+                    digest: *digest,
+                    value: Box::new(value),
+                },
+                None => return Ok(None),
+            },
+            Self::Composite { container, parts } => {
+                let parts: Result<Option<Vec<_>>, E> =
+                    parts.iter().map(|part| part.record(taken, write)).collect();
+                match parts? {
+                    Some(parts) => Record::Composite {
+                        container: container.clone(),
+                        parts,
+                    },
+                    None => return Ok(None),
+                }
+            }
+            Self::Object {
+                codec,
+                digest,
+                header,
+                buffers,
+            } => {
+                let buffers: Result<_, E> = buffers.iter().map(write).collect();
+                Record::Object(Object {
+                    codec: codec.clone(),
+                    digest: *digest,
+                    header: header.clone(),
+                    buffers: buffers?,
+                })
+            }
+        }))
     }
 }
 
-fn contribution(output: &Draft, taken: &[Taken]) -> Result<Vec<u8>, RecordError> {
-    Ok(match output {
-        Draft::Edge(number) => {
-            let taken = usize::try_from(*number)
-                .ok()
-                .and_then(|number| taken.get(number));
-            taken
-                .and_then(|taken| taken.value.contribution_at(&taken.steps))
-                .ok_or(PlainError::Edge(*number))?
+impl Taken {
+    /// The record of the part, if it is stored and need not be loaded to be found.
+    fn stored(&self) -> Option<Record> {
+        match &self.value {
+            Value::Known(answer) => answer.record.select(&self.steps),
+            Value::Live { .. } => None,
         }
-        Draft::Composite { container, parts } => {
-            let parts: Result<Vec<_>, _> =
-                parts.iter().map(|part| contribution(part, taken)).collect();
-            plain::contribution(&Shape::encode(container, &parts?))?
-        }
-        other => other.contribution()?,
-    })
-}
+    }
 
-/// The draft without edges; or as it was, if one of them leads to nothing that is stored.
-fn fill(output: Draft, taken: &[Taken]) -> Result<Draft, Draft> {
-    if can_fill(&output, taken) {
-        Ok(replace(output, taken))
-    } else {
-        Err(output)
+    fn outline(&self) -> Option<Record> {
+        let whole = match &self.value {
+            Value::Known(answer) => Some(&answer.record),
+            Value::Live { outline, .. } => outline.as_deref(),
+        };
+        // A contribution is a plain encoding that contributes itself.
+        whole
+            .and_then(|whole| whole.select(&self.steps))
+            .or_else(|| Some(Record::Plain(self.value.contribution_at(&self.steps)?)))
     }
 }
 
-fn can_fill(output: &Draft, taken: &[Taken]) -> bool {
-    match output {
-        Draft::Edge(number) => stored(*number, taken).is_some(),
-        Draft::Composite { parts, .. } => parts.iter().all(|part| can_fill(part, taken)),
-        Draft::Hashed { value, .. } => can_fill(value, taken),
-        Draft::Plain(_) | Draft::Object { .. } | Draft::Stored(_) => true,
-    }
-}
-
-fn replace(output: Draft, taken: &[Taken]) -> Draft {
-    match output {
-        Draft::Edge(number) => stored(number, taken).unwrap_or(Draft::Edge(number)),
-        Draft::Composite { container, parts } => {
-            let parts = parts.into_iter().map(|part| replace(part, taken)).collect();
-            Draft::Composite { container, parts }
-        }
-        Draft::Hashed { digest, value } => Draft::Hashed {
-            digest,
-            value: Box::new(replace(*value, taken)),
-        },
-        other => other,
-    }
-}
-
-fn stored(number: u64, taken: &[Taken]) -> Option<Draft> {
-    let taken = taken.get(usize::try_from(number).ok()?)?;
-    let Value::Known(answer) = &taken.value else {
-        return None;
-    };
-    Some(Draft::Stored(answer.record.select(&taken.steps)?))
+fn edge(number: u64, taken: &[Taken]) -> Option<&Taken> {
+    taken.get(usize::try_from(number).ok()?)
 }

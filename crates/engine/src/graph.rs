@@ -8,7 +8,7 @@ use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
 use crate::answer::Answer;
 use crate::operation::Operation;
 use crate::policy::Policy;
-use crate::record::{Draft, Step};
+use crate::record::{Draft, Record, Step, contribution_of_part};
 
 /// One call of an operation.
 pub struct Node {
@@ -87,6 +87,8 @@ pub enum Value {
         object: Arc<dyn Any + Send + Sync>,
         /// What it contributes to keys.
         contribution: Option<Vec<u8>>,
+        /// What its parts contribute: its record without bytes.
+        outline: Option<Arc<Record>>,
     },
 }
 
@@ -95,13 +97,19 @@ impl Value {
     pub fn contribution_at(&self, steps: &[Step]) -> Option<Vec<u8>> {
         match self {
             Self::Known(answer) => Some(answer.contribution_at(steps)),
-            Self::Live { contribution, .. } => {
+            Self::Live {
+                contribution,
+                outline,
+                ..
+            } => {
                 let whole = contribution.as_ref()?;
-                Some(if steps.is_empty() {
-                    whole.clone()
-                } else {
-                    crate::record::contribution_of_part(whole, steps)
-                })
+                if steps.is_empty() {
+                    return Some(whole.clone());
+                }
+                let part = outline
+                    .as_ref()
+                    .and_then(|outline| outline.select(steps)?.contribution().ok());
+                Some(part.unwrap_or_else(|| contribution_of_part(whole, steps)))
             }
         }
     }

@@ -53,10 +53,10 @@ impl Health {
         }
     }
 
-    /// Counts a trouble that was noticed elsewhere, and passes its text on.
-    pub fn trouble(&self, text: String) -> String {
-        _ = self.note::<(), _>(Err(&text));
-        text
+    /// Keeps a trouble for the warning that is no reason to stop asking: a full store still
+    /// serves hits.
+    pub fn mention(&self, text: &str) {
+        self.first.lock().get_or_insert_with(|| text.to_owned());
     }
 
     /// The first trouble since this was last asked, for one warning.

@@ -6,8 +6,8 @@ use crate::outcome::Outcome;
 use crate::schedule::{Problem, Schedule};
 
 impl Schedule<'_> {
-    /// The settled operations, as the catalog keeps them. Operations nothing asked for are left
-    /// out.
+    /// The operations that were asked for, as the catalog keeps them; those that a cancelled run
+    /// did not come to are cancelled.
     pub fn history(&self) -> Vec<Node> {
         (0..self.len())
             .filter_map(|number| self.history_of(number))
@@ -15,13 +15,11 @@ impl Schedule<'_> {
     }
 
     fn history_of(&self, number: usize) -> Option<Node> {
-        let settled = self.settled(number)?;
+        let outcome = self.outcome(number)?;
         let node = self.node(number);
-        let outcome = match settled {
-            Ok(settled) => settled.outcome.clone(),
-            Err(problem) => self.outcome_of(problem),
-        };
-        let done = settled.as_ref().ok();
+        let done = self
+            .settled(number)
+            .and_then(|settled| settled.as_ref().ok());
         let entry = done.and_then(|settled| settled.entry);
         let source = match done.map(|settled| &settled.value) {
             Some(crate::graph::Value::Known(answer)) if outcome.is_hit() => answer.run.clone(),
@@ -74,11 +72,13 @@ impl Schedule<'_> {
         })
     }
 
-    /// The outcome of an operation, if it has one.
+    /// The outcome of an operation; `None` if nothing asked for it, or it is on its way.
     pub fn outcome(&self, number: usize) -> Option<Outcome> {
-        Some(match self.settled(number)? {
-            Ok(settled) => settled.outcome.clone(),
-            Err(problem) => self.outcome_of(problem),
-        })
+        match self.settled(number) {
+            Some(Ok(settled)) => Some(settled.outcome.clone()),
+            Some(Err(problem)) => Some(self.outcome_of(problem)),
+            None if self.is_stopped() && self.is_open(number) => Some(Outcome::Cancelled),
+            None => None,
+        }
     }
 }

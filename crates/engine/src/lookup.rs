@@ -71,8 +71,22 @@ impl Cache {
     }
 
     fn remembered(&self, key: &Key, max_age: Option<Duration>) -> Option<Arc<Answer>> {
-        self.memory
-            .get(key, self.catalog.changes(), self.wall_clock(), max_age)
+        // The catalog's clock is asked only where time matters.
+        self.memory.get(key, self.catalog.changes(), |answer| {
+            (max_age.is_none() && answer.expires_at.is_none())
+                || self
+                    .catalog
+                    .now()
+                    .is_ok_and(|now| answer.is_valid(now, max_age))
+        })
+    }
+
+    /// Keeps an answer in memory, if nothing was removed since the counter stood at `changes`.
+    pub(crate) fn remember(&self, key: Key, answer: impl Into<Arc<Answer>>, changes: u64) {
+        // A counter that is just being moved gives a number that it never stands at.
+        if self.catalog.changes() == changes {
+            self.memory.put(key, answer.into(), changes);
+        }
     }
 
     fn ask(&self, requests: &[Request]) -> Vec<Looked> {
@@ -102,7 +116,7 @@ impl Cache {
         match Answer::from_hit(hit) {
             Ok(answer) => {
                 let answer = Arc::new(answer);
-                self.memory.put(*key, Arc::clone(&answer), changes);
+                self.remember(*key, Arc::clone(&answer), changes);
                 Looked::Hit(answer, Outcome::HitLocal)
             }
             Err(_) => {

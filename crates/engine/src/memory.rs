@@ -5,10 +5,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLock;
-use thrifty_catalog::Time;
 use thrifty_key::Key;
 
 use crate::answer::Answer;
@@ -28,13 +26,12 @@ struct Inner {
 }
 
 impl Memory {
-    /// The answer to a key, if it was seen since the last change and is valid now.
+    /// The answer to a key, if it was seen since the last change and `accept` takes it.
     pub fn get(
         &self,
         key: &Key,
         changes: u64,
-        now: Time,
-        max_age: Option<Duration>,
+        accept: impl Fn(&Answer) -> bool,
     ) -> Option<Arc<Answer>> {
         let inner = self.0.read();
         if inner.changes != changes {
@@ -43,17 +40,15 @@ impl Memory {
         inner
             .answers
             .get(key)
-            .filter(|answer| answer.is_valid(now, max_age))
+            .filter(|answer| accept(answer))
             .cloned()
     }
 
-    /// Keeps an answer that was true at this state of the change counter.
+    /// Keeps an answer that was true at this state of the change counter. Whoever calls this
+    /// has seen that the counter still stands there.
     pub fn put(&self, key: Key, answer: Arc<Answer>, changes: u64) {
         let mut inner = self.0.write();
-        if inner.changes > changes {
-            return;
-        }
-        if inner.changes < changes || inner.bytes + answer.size > BUDGET {
+        if inner.changes != changes || inner.bytes + answer.size > BUDGET {
             inner.answers.clear();
             inner.bytes = 0;
             inner.changes = changes;
@@ -70,10 +65,5 @@ impl Memory {
         if let Some(old) = inner.answers.remove(key) {
             inner.bytes -= old.size;
         }
-    }
-
-    /// Forgets everything.
-    pub fn clear(&self) {
-        *self.0.write() = Inner::default();
     }
 }

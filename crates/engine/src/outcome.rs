@@ -25,7 +25,7 @@ pub enum Outcome {
     Failed(String),
     /// It never ran, because an operation it needs failed.
     UpstreamFailed(String),
-    /// It never ran, because the run was cancelled.
+    /// It has no value, because the run was cancelled.
     Cancelled,
 }
 

@@ -6,19 +6,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, Claim, Committed, NewEntry};
-use thrifty_key::plain::PlainError;
-use thrifty_key::{Digest, Key, plain};
-use thrifty_store::{BlobName, PutError};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, NewEntry};
+use thrifty_key::{Digest, Key};
+use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::compute::Task;
+use crate::graph::Taken;
 use crate::outcome::Outcome;
-use crate::record::{Buffer, Draft, Object, Record, RecordError, Shape, Source, reference};
+use crate::record::{Buffer, Draft, Record, Source, reference};
 
 /// The longest buffer that stands in the record itself, in bytes.
 const INLINE: usize = 16 << 10;
+/// From how many bytes on several cores hash faster than one.
+const SEVERAL_CORES: usize = 128 << 10;
 /// How long a blob found in the store is protected until the entry refers to it.
 const PIN: Duration = Duration::from_secs(3600);
 
@@ -32,6 +34,15 @@ pub(crate) enum Published {
     Failed(String),
 }
 
+/// Whether blobs that are in the store already are referred to instead of written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Those the catalog knows are.
+    Known,
+    /// None is.
+    Nothing,
+}
+
 /// Why a draft was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
@@ -41,79 +52,124 @@ pub(crate) enum WriteError {
     /// A file is not what it was when it was hashed.
     #[error("{0} was changed while the operation ran")]
     Changed(String),
-    /// The draft still refers to other operations.
-    #[error("the value refers to the output of an operation that is not stored")]
+    /// The draft refers to other operations, one of which is not stored.
+    #[error("it takes a value that is not stored")]
     Edge,
 }
 
+/// What is to be published, and what its edges lead to.
+#[derive(Clone, Copy)]
+pub(crate) struct Writing<'a> {
+    /// The value.
+    pub draft: &'a Draft,
+    /// What its edges lead to.
+    pub taken: &'a [Taken],
+}
+
 impl Cache {
+    /// Writes a value and makes it visible under its key. A blob that was collected between
+    /// being found and being referred to is written anew, once.
     pub(crate) fn publish(
         &self,
         task: &Task<'_>,
         key: Key,
         claim: Claim,
-        draft: Draft,
+        writing: Writing<'_>,
         cost: Duration,
     ) -> Published {
         if !self.health.may_ask() {
             return Published::Failed("the cache is not answering".to_owned());
         }
-        let record = match self.write(draft) {
+        match self.publish_once(task, key, claim, writing, cost, Reuse::Known) {
+            Err(_) => self
+                .publish_once(task, key, claim, writing, cost, Reuse::Nothing)
+                .unwrap_or_else(|gone| {
+                    Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
+                }),
+            Ok(published) => published,
+        }
+    }
+
+    fn publish_once(
+        &self,
+        task: &Task<'_>,
+        key: Key,
+        claim: Claim,
+        writing: Writing<'_>,
+        cost: Duration,
+        reuse: Reuse,
+    ) -> Result<Published, BlobRef> {
+        let record = match self.write(writing, reuse) {
             Ok(record) => record,
-            Err(WriteError::Put(error)) => {
-                return Published::Failed(self.health.trouble(error.to_string()));
+            Err(error) => {
+                let text = error.to_string();
+                if matches!(error, WriteError::Put(_)) {
+                    self.health.mention(&text);
+                }
+                return Ok(Published::Failed(text));
             }
-            Err(error) => return Published::Failed(error.to_string()),
         };
         let answer = match Answer::unstored(record, cost) {
             Ok(answer) => answer,
-            Err(error) => return Published::Failed(error.to_string()),
+            Err(error) => return Ok(Published::Failed(error.to_string())),
         };
         let entry = self.entry(task, key, &answer, cost);
-        let texts: Vec<_> = task
-            .operation
-            .texts()
+        // Read before the commit: an answer that is removed right after it is never kept.
+        let changes = self.catalog.changes();
+        let committed = self
+            .keep_texts(task.operation.texts())
+            .and_then(|()| self.catalog.commit(&self.scope, &entry, &claim));
+        let is_new = matches!(committed, Ok(Committed::Stored(_)));
+        let (id, outcome) = match committed {
+            Err(error) => {
+                let text = error.to_string();
+                self.health.note::<(), _>(Err(error));
+                return Ok(Published::Failed(text));
+            }
+            Ok(committed) => match committed {
+                Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
+                // The entry holds another value than this one: the consumer gets what was
+                // computed, and the stored value goes on answering the key.
+                Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
+                Committed::Fenced => return Ok(Published::Fenced),
+                Committed::BlobGone(blob) => return Err(blob),
+            },
+        };
+        let answer = Answer {
+            entry: id,
+            size: entry.output.len() + size_of::<Answer>(),
+            ..answer
+        };
+        if is_new && entry.expires_in.is_none() {
+            // What expires is taken from the catalog, whose clock it expires by.
+            let remembered = Answer {
+                run: entry.origin.run,
+                ..answer.clone()
+            };
+            self.remember(key, remembered, changes);
+        }
+        Ok(Published::Stored(Arc::new(answer), outcome))
+    }
+
+    /// Keeps the source texts of an operation, the first time this process publishes with them.
+    fn keep_texts(&self, texts: &[(Digest, String)]) -> Result<(), CatalogError> {
+        let new: Vec<_> = {
+            let kept = self.texts_kept.lock();
+            let is_new = |text: &&(Digest, String)| !kept.contains(&text.0);
+            texts.iter().filter(is_new).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<_> = new
             .iter()
             .map(|(digest, text)| (*digest, text.as_str()))
             .collect();
-        let changes = self.catalog.changes();
-        let committed = self
-            .catalog
-            .put_texts(&texts)
-            .and_then(|()| self.catalog.commit(&self.scope, &entry, &claim));
-        let Some(committed) = self.health.note(committed) else {
-            return Published::Failed("the catalog did not take the entry".to_owned());
-        };
-        let published = Self::committed(answer, &committed);
-        // What expires is taken from the catalog, whose clock it expires by.
-        if let (Published::Stored(answer, _), Committed::Stored(_), None) =
-            (&published, committed, entry.expires_in)
-        {
-            let remembered = Answer {
-                run: entry.origin.run.clone(),
-                ..(**answer).clone()
-            };
-            self.memory.put(key, Arc::new(remembered), changes);
-        }
-        published
-    }
-
-    fn committed(answer: Answer, committed: &Committed) -> Published {
-        let (id, outcome) = match committed {
-            Committed::Stored(id) | Committed::Same(id) => (Some(*id), None),
-            // The entry holds another value than this one: the consumer gets what was computed,
-            // and the stored value goes on answering the key.
-            Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
-            Committed::Fenced => return Published::Fenced,
-            Committed::BlobGone(blob) => {
-                return Published::Failed(format!("blob {} was collected meanwhile", blob.digest));
-            }
-        };
-        let answer = Arc::new(Answer {
-            entry: id,
-            ..answer
-        });
-        Published::Stored(answer, outcome)
+        self.catalog.put_texts(&texts)?;
+        self.texts_kept
+            .lock()
+            .extend(new.iter().map(|(digest, _)| *digest));
+        Ok(())
     }
 
     fn entry(&self, task: &Task<'_>, key: Key, answer: &Answer, cost: Duration) -> NewEntry {
@@ -134,62 +190,32 @@ impl Cache {
     }
 
     /// Turns a draft into a record: large buffers become blobs.
-    pub(crate) fn write(&self, draft: Draft) -> Result<Record, WriteError> {
-        Ok(match draft {
-            Draft::Plain(encoding) => Record::Plain(encoding),
-            Draft::Stored(record) => record,
-            Draft::Edge(_) => return Err(WriteError::Edge),
-            Draft::Hashed { digest, value } => Record::Hashed {
-                digest,
-                value: Box::new(self.write(*value)?),
-            },
-            Draft::Composite { container, parts } => {
-                let parts: Result<_, _> = parts.into_iter().map(|part| self.write(part)).collect();
-                Record::Composite {
-                    container,
-                    parts: parts?,
-                }
-            }
-            Draft::Object {
-                codec,
-                digest,
-                header,
-                buffers,
-            } => {
-                let buffers: Result<_, _> = buffers
-                    .into_iter()
-                    .map(|source| self.write_buffer(source))
-                    .collect();
-                Record::Object(Object {
-                    codec,
-                    digest,
-                    header,
-                    buffers: buffers?,
-                })
-            }
-        })
+    pub(crate) fn write(&self, writing: Writing<'_>, reuse: Reuse) -> Result<Record, WriteError> {
+        let Writing { draft, taken } = writing;
+        draft
+            .record(taken, &mut |source| self.write_buffer(source, reuse))?
+            .ok_or(WriteError::Edge)
     }
 
-    fn write_buffer(&self, source: Source) -> Result<Buffer, WriteError> {
+    fn write_buffer(&self, source: &Source, reuse: Reuse) -> Result<Buffer, WriteError> {
         match source {
             Source::Memory(bytes) => {
-                let bytes = (*bytes).as_ref();
+                let bytes = (**bytes).as_ref();
                 if bytes.len() <= INLINE {
                     return Ok(Buffer::Inline(bytes.to_vec()));
                 }
-                let digest = thrifty_key::Digest::of_blob_parallel(bytes);
-                let name = match self.known_blob(&digest) {
+                let name = match self.known_blob(&digest_of(bytes), reuse) {
                     Some(name) => name,
                     None => self.blobs.put(&[bytes])?,
                 };
                 Ok(Buffer::Blob(name))
             }
             Source::File { path, digest } => {
-                let name = match self.known_blob(&digest) {
+                let name = match self.known_blob(digest, reuse) {
                     Some(name) => name,
-                    None => self.blobs.put_file(&path)?,
+                    None => self.blobs.put_file(path)?,
                 };
-                if name.digest != digest {
+                if name.digest != *digest {
                     return Err(WriteError::Changed(path.display().to_string()));
                 }
                 Ok(Buffer::Blob(name))
@@ -198,7 +224,10 @@ impl Cache {
     }
 
     /// A blob of this content that entries may go on referring to.
-    fn known_blob(&self, digest: &Digest) -> Option<BlobName> {
+    fn known_blob(&self, digest: &Digest, reuse: Reuse) -> Option<BlobName> {
+        if reuse == Reuse::Nothing {
+            return None;
+        }
         let blob = self.catalog.find_blob(digest, PIN).ok()??;
         let name = BlobName {
             digest: blob.digest,
@@ -210,20 +239,10 @@ impl Cache {
     }
 }
 
-impl Draft {
-    /// What the value contributes to a container it stands in.
-    pub(crate) fn contribution(&self) -> Result<Vec<u8>, RecordError> {
-        Ok(match self {
-            Self::Plain(encoding) => plain::contribution(encoding)?,
-            Self::Stored(record) => record.contribution()?,
-            Self::Edge(number) => return Err(PlainError::Edge(*number).into()),
-            Self::Hashed { digest, .. } | Self::Object { digest, .. } => {
-                plain::contribution_of_digest(digest)
-            }
-            Self::Composite { container, parts } => {
-                let parts: Result<Vec<_>, _> = parts.iter().map(Self::contribution).collect();
-                plain::contribution(&Shape::encode(container, &parts?))?
-            }
-        })
+/// BLAKE3 of the bytes, on all cores where that is faster, and safe after a fork.
+fn digest_of(bytes: &[u8]) -> Digest {
+    match parallel::pool().filter(|_| bytes.len() >= SEVERAL_CORES) {
+        Some(pool) => pool.install(|| Digest::of_blob_parallel(bytes)),
+        None => Digest::of_blob(bytes),
     }
 }

@@ -6,28 +6,35 @@
 //! nothing else to do meanwhile, on worker threads otherwise. Only what the demanded outputs
 //! need is ever looked at.
 
-use std::collections::HashMap;
+mod close;
+mod expand;
+mod job;
+mod loss;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use thrifty_catalog::{Request, RunId, Slot};
+use thrifty_catalog::{Request, RunId};
 use thrifty_key::{Digest, Key};
 
+use self::job::Missed;
 use crate::cache::Cache;
-use crate::compute::{Computed, Settled, Task, Unfinished};
+use crate::compute::{Computed, Settled, Unfinished};
 use crate::event::{Event, Listener};
-use crate::graph::{Body, Edge, Failure, From, Node, Taken, Value};
+use crate::flight;
+use crate::graph::{Edge, Failure, From, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::outcome::{Miss, Outcome};
-use crate::policy::{Mode, OnFailure};
+use crate::policy::Mode;
 use crate::record::Draft;
 use crate::workers::Workers;
 
 /// How often a waiting run asks whether it was interrupted.
 const INTERRUPT: Duration = Duration::from_millis(50);
-/// How often one value may be found lost before its operation fails.
-const PATIENCE: u32 = 3;
+/// How often one value may be found lost before it is kept in memory instead.
+const LOSSES: u32 = 2;
 
 /// How a graph is settled.
 pub struct Options<'a> {
@@ -48,8 +55,10 @@ pub struct Schedule<'a> {
     nodes: Vec<Slate>,
     leaders: HashMap<Key, usize>,
     ready: Vec<usize>,
-    missed: Vec<(usize, Miss, Option<Slot>)>,
+    missed: VecDeque<(usize, Missed)>,
     running: usize,
+    /// How many operations were opened again so far.
+    reopened: u64,
     workers: Workers,
     done: (Sender<Report>, Receiver<Report>),
     stopped: bool,
@@ -68,13 +77,19 @@ struct Slate {
     digests: Vec<Digest>,
     reason: Option<String>,
     losses: u32,
+    /// Which opening again of the run its last one was, and how many there had been when its
+    /// body began: what a body found lost may have been made again since.
+    opened: u64,
+    began: u64,
+    /// Something that its value is made of was lost: what is stored of it is looked at closely.
+    suspect: bool,
     followers: Vec<usize>,
 }
 
 enum State {
     /// Nobody asked for it yet.
     Idle,
-    /// It needs this many more operations.
+    /// It needs this many more operations, in whose dependents it stands.
     Waiting(usize),
     /// It is to be looked up, or runs.
     Open,
@@ -100,7 +115,8 @@ pub enum Problem {
 }
 
 impl<'a> Schedule<'a> {
-    /// A graph to be settled. Edges refer to nodes by their position.
+    /// A graph to be settled. Edges refer to nodes by their position, and never lead in a
+    /// circle.
     pub fn new(cache: Arc<Cache>, nodes: Vec<Node>, options: Options<'a>) -> Self {
         let workers = Workers::new(options.workers);
         let begun = Event::Begun {
@@ -114,8 +130,9 @@ impl<'a> Schedule<'a> {
             nodes: nodes.into_iter().map(Slate::new).collect(),
             leaders: HashMap::new(),
             ready: Vec::new(),
-            missed: Vec::new(),
+            missed: VecDeque::new(),
             running: 0,
+            reopened: 0,
             workers,
             done: mpsc::channel(),
             stopped: false,
@@ -141,6 +158,9 @@ impl<'a> Schedule<'a> {
                 continue;
             }
             self.start();
+            if !self.ready.is_empty() {
+                continue;
+            }
             if self.running == 0 {
                 return;
             }
@@ -180,6 +200,11 @@ impl<'a> Schedule<'a> {
         &self.nodes[number].digests
     }
 
+    /// Whether an operation was needed and has no outcome.
+    pub(crate) fn is_open(&self, number: usize) -> bool {
+        !matches!(self.nodes[number].state, State::Idle | State::Closed(_))
+    }
+
     /// What became of an operation; `None` if it was not needed, or the run was interrupted.
     pub fn settled(&self, number: usize) -> Option<&Result<Settled, Problem>> {
         match &self.nodes[number].state {
@@ -191,42 +216,6 @@ impl<'a> Schedule<'a> {
     /// Whether the run was interrupted.
     pub const fn is_stopped(&self) -> bool {
         self.stopped
-    }
-
-    /// Opens a settled operation again, because its value is in the cache no longer or damaged.
-    /// Its entry is removed. Returns whether that makes sense: an operation whose value is lost
-    /// again and again is closed as failed.
-    pub fn reopen(&mut self, number: usize, reason: &str) -> bool {
-        let slate = &mut self.nodes[number];
-        let State::Closed(Ok(settled)) = &slate.state else {
-            return true;
-        };
-        if let (Some(key), Value::Known(answer)) = (&slate.key, &settled.value) {
-            self.cache.discard(key, answer);
-        }
-        slate.losses += 1;
-        if slate.losses >= PATIENCE {
-            let message = format!(
-                "the result of {} cannot be read back: {reason}",
-                slate.node.operation.name()
-            );
-            let failure = Failure::Raised {
-                cause: Arc::new(message.clone()),
-                message,
-            };
-            slate.state = State::Closed(Err(Problem::Failed(failure)));
-            return false;
-        }
-        slate.state = State::Idle;
-        if let Some(key) = slate.key {
-            self.leaders.remove(&key);
-        }
-        self.tell(&Event::Reopened {
-            number,
-            reason: reason.to_owned(),
-        });
-        self.demand(number);
-        true
     }
 
     /// Marks an operation and all it needs as needed.
@@ -254,20 +243,29 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Everything it takes is settled: it is looked up next, or fails with what it needs.
+    /// Everything it takes is settled: it is looked up next, or fails with what it needs. If
+    /// something was opened again meanwhile, it is waited for once more.
     fn make_ready(&mut self, number: usize) -> Option<Closing> {
-        let failed = self.nodes[number]
-            .upstream()
-            .into_iter()
-            .find(|from| matches!(self.nodes[*from].state, State::Closed(Err(_))));
-        match failed {
-            Some(from) => Some((number, Err(Problem::Upstream(from)))),
-            None => {
-                self.nodes[number].state = State::Open;
-                self.ready.push(number);
-                None
-            }
+        let upstream = self.nodes[number].upstream();
+        if upstream.iter().any(|from| !self.is_closed(*from)) {
+            self.nodes[number].state = State::Idle;
+            self.demand(number);
+            return None;
         }
+        if let Some(from) = upstream.into_iter().find(|from| self.has_failed(*from)) {
+            return Some((number, Err(Problem::Upstream(from))));
+        }
+        self.nodes[number].state = State::Open;
+        self.ready.push(number);
+        None
+    }
+
+    fn is_closed(&self, number: usize) -> bool {
+        matches!(self.nodes[number].state, State::Closed(_))
+    }
+
+    fn has_failed(&self, number: usize) -> bool {
+        matches!(self.nodes[number].state, State::Closed(Err(_)))
     }
 
     /// Looks up everything that is ready, with one request.
@@ -275,46 +273,58 @@ impl<'a> Schedule<'a> {
         let mut requests = Vec::new();
         let mut asking = Vec::new();
         for number in std::mem::take(&mut self.ready) {
-            self.derive_key(number);
-            let policy = self.nodes[number].node.policy;
-            let Some(key) = self.nodes[number].key.filter(|_| policy.mode != Mode::Off) else {
-                self.missed.push((number, Miss::Absent, None));
+            let Some(taken) = self.inputs(number) else {
                 continue;
             };
-            if self.follows(number, key) {
+            self.derive_key(number, &taken);
+            let slate = &self.nodes[number];
+            let policy = slate.node.policy;
+            let Some(key) = slate.key.filter(|_| policy.mode != Mode::Off) else {
+                self.missed.push_back((number, (Miss::Absent, None)));
                 continue;
-            }
-            if policy.mode.reads() && self.nodes[number].losses == 0 {
-                requests.push(Request {
-                    key,
-                    max_age: policy.max_age,
-                });
+            };
+            if slate.losses >= LOSSES {
+                self.missed.push_back((number, (Miss::Unreadable, None)));
+            } else if self.follows(number, key) {
+                continue;
+            } else if policy.mode.reads() {
+                let max_age = policy.max_age;
+                requests.push(Request { key, max_age });
                 asking.push(number);
             } else {
-                let miss = if policy.mode.reads() {
-                    Miss::Unreadable
-                } else {
-                    Miss::Refresh
-                };
-                self.missed.push((number, miss, self.cache.slot(&key)));
+                let slot = self.cache.slot(&key);
+                self.missed.push_back((number, (Miss::Refresh, slot)));
             }
         }
         for (number, looked) in asking.into_iter().zip(self.cache.look_all(&requests)) {
-            match looked {
-                Looked::Hit(answer, outcome) => {
-                    let entry = answer.entry;
-                    let value = Value::Known(answer);
-                    let settled = Settled {
-                        value,
-                        outcome,
-                        entry,
-                        spent: Duration::ZERO,
-                        made: None,
-                    };
-                    self.close(number, Ok(settled));
-                }
-                Looked::Miss(miss, slot) => self.missed.push((number, miss, slot)),
+            self.looked_up(number, looked);
+        }
+    }
+
+    fn looked_up(&mut self, number: usize, looked: Looked) {
+        let slate = &self.nodes[number];
+        match looked {
+            Looked::Hit(answer, outcome) if !slate.suspect || self.cache.is_whole(&answer) => {
+                let settled = Settled {
+                    entry: answer.entry,
+                    value: Value::Known(answer),
+                    outcome,
+                    spent: Duration::ZERO,
+                    made: None,
+                };
+                self.close(number, Ok(settled));
             }
+            Looked::Hit(answer, _) => {
+                let slot = slate.key.and_then(|key| {
+                    self.cache.discard(&key, &answer);
+                    self.cache.slot(&key)
+                });
+                self.missed.push_back((number, (Miss::Unreadable, slot)));
+            }
+            Looked::Miss(Miss::Absent, slot) if slate.losses > 0 => {
+                self.missed.push_back((number, (Miss::Unreadable, slot)));
+            }
+            Looked::Miss(miss, slot) => self.missed.push_back((number, (miss, slot))),
         }
     }
 
@@ -324,8 +334,18 @@ impl<'a> Schedule<'a> {
         if leader == number {
             return false;
         }
+        let node = &self.nodes[number].node;
         match &self.nodes[leader].state {
-            State::Closed(Ok(settled)) if matches!(settled.value, Value::Known(_)) => false,
+            State::Closed(Ok(settled)) if matches!(settled.value, Value::Known(_)) => {
+                // What this run has just computed is not computed afresh once more.
+                let fresh = node.policy.mode == Mode::Refresh && settled.outcome.ran();
+                if fresh && self.nodes[number].losses == 0 {
+                    let followed = close::followed(settled);
+                    self.close(number, Ok(followed));
+                    return true;
+                }
+                false
+            }
             State::Closed(_) | State::Idle => {
                 self.leaders.insert(key, number);
                 false
@@ -337,14 +357,15 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn derive_key(&mut self, number: usize) {
+    fn derive_key(&mut self, number: usize, taken: &[Taken]) {
         let node = Arc::clone(&self.nodes[number].node);
-        let contributions: Vec<_> = self
-            .taken(number)
+        let contributions: Vec<_> = taken
             .iter()
             .map(|taken| taken.value.contribution_at(&taken.steps))
             .collect();
         let slate = &mut self.nodes[number];
+        // Opened again, it may have another key, or none.
+        (slate.key, slate.reason) = (None, None);
         match (&node.unkeyed, node.input_digests(&contributions)) {
             (Some(reason), _) => slate.reason = Some(reason.clone()),
             (None, Err(_)) => slate.reason = Some("it takes a value that has no digest".to_owned()),
@@ -355,14 +376,31 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// What the edges of an operation lead to; they are settled.
-    fn taken(&self, number: usize) -> Vec<Taken> {
-        self.nodes[number]
-            .node
-            .edges
-            .iter()
-            .filter_map(|edge| self.take(edge))
-            .collect()
+    /// What an operation takes. If something of it was opened again since the operation became
+    /// ready, it waits for that once more.
+    fn inputs(&mut self, number: usize) -> Option<Vec<Taken>> {
+        let node = Arc::clone(&self.nodes[number].node);
+        if node.edges.iter().any(|edge| edge.node().is_none()) {
+            let message = format!(
+                "{} takes an argument of no operation",
+                node.operation.name()
+            );
+            let cause = Arc::new(message.clone());
+            let failure = Failure::Raised { message, cause };
+            self.close(number, Err(Problem::Failed(failure)));
+            return None;
+        }
+        let taken = self.take_all(&node.edges);
+        if taken.is_none() {
+            self.nodes[number].state = State::Idle;
+            self.demand(number);
+        }
+        taken
+    }
+
+    /// What the edges lead to, in their order; `None` unless all of it is settled.
+    fn take_all(&self, edges: &[Edge]) -> Option<Vec<Taken>> {
+        edges.iter().map(|edge| self.take(edge)).collect()
     }
 
     /// What an edge leads to, if it is settled.
@@ -381,50 +419,44 @@ impl<'a> Schedule<'a> {
 
     /// Runs the only thing there is to do on this thread.
     fn run_here(&mut self) {
-        if let Some((number, miss, slot)) = self.missed.pop() {
-            let job = self.job(number, miss, slot);
-            let computed = job.compute(self.options.interrupted);
+        if let Some((number, miss)) = self.missed.pop_front()
+            && let Some(taken) = self.inputs(number)
+        {
+            self.begin(number);
+            let job = self.job(number);
+            let computed = job.compute(miss, &taken, self.options.interrupted);
             self.receive((number, computed));
         }
     }
 
     /// Hands misses to free workers.
     fn start(&mut self) {
-        while self.running < self.options.workers.max(1) && !self.missed.is_empty() {
-            let (number, miss, slot) = self.missed.remove(0);
-            let job = self.job(number, miss, slot);
-            let done = self.done.0.clone();
+        while self.running < self.options.workers.max(1) {
+            let Some((number, miss)) = self.missed.pop_front() else {
+                return;
+            };
+            let Some(taken) = self.inputs(number) else {
+                continue;
+            };
+            if !self.workers.are_there(self.running) {
+                // The system allows no thread: everything runs here.
+                self.missed.push_front((number, miss));
+                return self.run_here();
+            }
+            self.begin(number);
+            let job = self.job(number);
+            let (done, above) = (self.done.0.clone(), flight::lineage());
             let stop = self.workers.stop_flag();
-            self.workers.run(
-                self.running,
-                Box::new(move || {
-                    let computed = job.compute_guarded(&|| stop.is_set());
-                    // Nobody listens if the run was interrupted.
-                    _ = done.send((number, computed));
-                }),
-            );
+            self.workers.run(Box::new(move || {
+                if stop.is_set() {
+                    return;
+                }
+                let computed =
+                    flight::on_behalf_of(above, || job.compute(miss, &taken, &|| stop.is_set()));
+                // Nobody listens if the run was interrupted.
+                _ = done.send((number, computed));
+            }));
             self.running += 1;
-        }
-    }
-
-    fn job(&self, number: usize, miss: Miss, slot: Option<Slot>) -> Job {
-        let slate = &self.nodes[number];
-        let operation = slate.node.operation.name().to_owned();
-        self.tell(&Event::Started { number, operation });
-        Job {
-            cache: Arc::clone(&self.cache),
-            node: Arc::clone(&slate.node),
-            key: slate
-                .key
-                .ok_or_else(|| slate.reason.clone().unwrap_or_default()),
-            digests: slate.digests.clone(),
-            taken: self.taken(number),
-            run: (
-                self.options.run.clone(),
-                u32::try_from(number).unwrap_or(u32::MAX),
-            ),
-            miss,
-            slot,
         }
     }
 
@@ -432,179 +464,13 @@ impl<'a> Schedule<'a> {
         match computed {
             Computed::Settled(settled) => self.close(number, Ok(settled)),
             Computed::Expanded(expansion, unfinished) => {
-                let base = self.nodes.len();
-                let operations = expansion.nodes.len();
-                let parent = Arc::clone(&self.nodes[number].node);
-                let place = |edge: &mut Edge| place(edge, base, &parent.edges);
-                for mut node in expansion.nodes {
-                    node.edges.iter_mut().for_each(place);
-                    self.nodes.push(Slate::new(node));
-                }
-                self.tell(&Event::Expanded { number, operations });
-                let mut edges = expansion.edges;
-                edges.iter_mut().for_each(place);
-                self.expand(
-                    number,
-                    Expanded {
-                        output: expansion.output,
-                        edges,
-                        unfinished: *unfinished,
-                    },
-                );
+                self.expand(number, expansion, *unfinished);
             }
             Computed::Failed(Failure::Lost { edge, reason }, _) => {
-                self.recover(number, edge, &reason)
+                self.recover(number, edge, &reason);
             }
             Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
             Computed::Failed(failure, _) => self.close(number, Err(Problem::Failed(failure))),
-        }
-    }
-
-    fn expand(&mut self, number: usize, expanded: Expanded) {
-        let mut needed: Vec<_> = expanded.edges.iter().filter_map(Edge::node).collect();
-        needed.sort_unstable();
-        needed.dedup();
-        for child in &needed {
-            self.demand(*child);
-        }
-        needed.retain(|child| !matches!(self.nodes[*child].state, State::Closed(_)));
-        for child in &needed {
-            self.nodes[*child].dependents.push(number);
-        }
-        let left = needed.len();
-        self.nodes[number].state = State::Expanded(left, Box::new(expanded));
-        if left == 0
-            && let Some((number, result)) = self.collapse(number)
-        {
-            self.close(number, result);
-        }
-    }
-
-    /// All operations that an expanded one became are settled: so is it.
-    fn collapse(&mut self, number: usize) -> Option<Closing> {
-        let state = std::mem::replace(&mut self.nodes[number].state, State::Open);
-        let State::Expanded(_, expanded) = state else {
-            return None;
-        };
-        let Expanded {
-            output,
-            edges,
-            unfinished,
-        } = *expanded;
-        let failed = edges
-            .iter()
-            .filter_map(Edge::node)
-            .find(|child| matches!(self.nodes[*child].state, State::Closed(Err(_))));
-        if let Some(child) = failed {
-            return Some((number, Err(Problem::Upstream(child))));
-        }
-        let taken: Vec<_> = edges.iter().filter_map(|edge| self.take(edge)).collect();
-        let job = self.job_again(number);
-        let made = crate::expansion::gather(output, taken);
-        let settled = job.with_task(&|| false, |task| self.cache.finish(task, unfinished, made));
-        Some((number, Ok(settled)))
-    }
-
-    fn job_again(&self, number: usize) -> Job {
-        let slate = &self.nodes[number];
-        Job {
-            cache: Arc::clone(&self.cache),
-            node: Arc::clone(&slate.node),
-            key: slate
-                .key
-                .ok_or_else(|| slate.reason.clone().unwrap_or_default()),
-            digests: slate.digests.clone(),
-            taken: Vec::new(),
-            run: (
-                self.options.run.clone(),
-                u32::try_from(number).unwrap_or(u32::MAX),
-            ),
-            miss: Miss::Absent,
-            slot: None,
-        }
-    }
-
-    /// An input of an operation was found lost: settle that again first.
-    fn recover(&mut self, number: usize, edge: usize, reason: &str) {
-        let from = self.nodes[number].node.edges.get(edge).and_then(Edge::node);
-        self.nodes[number].state = State::Idle;
-        if let Some(from) = from {
-            self.reopen(from, reason);
-        }
-        self.demand(number);
-    }
-
-    fn close(&mut self, number: usize, result: Result<Settled, Problem>) {
-        let mut stack = vec![(number, result)];
-        while let Some((number, result)) = stack.pop() {
-            self.tell_settled(number, &result);
-            let slate = &mut self.nodes[number];
-            let followers = std::mem::take(&mut slate.followers);
-            let dependents = std::mem::take(&mut slate.dependents);
-            self.lead_followers(followers, &result, &mut stack);
-            self.nodes[number].state = State::Closed(result);
-            for dependent in dependents {
-                stack.extend(self.advance(dependent));
-            }
-        }
-    }
-
-    /// Followers take a result that can be loaded; otherwise the first of them computes.
-    fn lead_followers(
-        &mut self,
-        followers: Vec<usize>,
-        result: &Result<Settled, Problem>,
-        stack: &mut Vec<Closing>,
-    ) {
-        for follower in followers {
-            let share = self.nodes[follower].node.policy.on_failure == OnFailure::Share;
-            match result {
-                Ok(settled) if matches!(settled.value, Value::Known(_)) => {
-                    // Nobody waited for a computation where the leader had a hit itself.
-                    let outcome = if settled.outcome.is_hit() {
-                        settled.outcome.clone()
-                    } else {
-                        Outcome::Waited
-                    };
-                    let waited = Settled {
-                        outcome,
-                        spent: Duration::ZERO,
-                        made: None,
-                        ..settled.clone()
-                    };
-                    stack.push((follower, Ok(waited)));
-                }
-                Err(problem) if share => stack.push((follower, Err(problem.clone()))),
-                _ => {
-                    if let Some(key) = self.nodes[follower].key {
-                        self.leaders.remove(&key);
-                    }
-                    self.ready.push(follower);
-                }
-            }
-        }
-    }
-
-    /// One operation that this one needs is settled.
-    fn advance(&mut self, number: usize) -> Option<Closing> {
-        match &mut self.nodes[number].state {
-            State::Waiting(left) => {
-                *left -= 1;
-                if *left == 0 {
-                    self.make_ready(number)
-                } else {
-                    None
-                }
-            }
-            State::Expanded(left, _) => {
-                *left -= 1;
-                if *left == 0 {
-                    self.collapse(number)
-                } else {
-                    None
-                }
-            }
-            State::Idle | State::Open | State::Closed(_) => None,
         }
     }
 
@@ -613,23 +479,14 @@ impl<'a> Schedule<'a> {
         self.cache.wall_clock()
     }
 
-    fn tell(&self, event: &Event) {
-        (self.options.listener)(event);
+    fn begin(&mut self, number: usize) {
+        self.nodes[number].began = self.reopened;
+        let operation = self.nodes[number].node.operation.name().to_owned();
+        self.tell(&Event::Started { number, operation });
     }
 
-    fn tell_settled(&self, number: usize, result: &Result<Settled, Problem>) {
-        let operation = self.nodes[number].node.operation.name().to_owned();
-        let (outcome, spent, saved) = match result {
-            Ok(settled) => (settled.outcome.clone(), settled.spent, settled.saved()),
-            Err(problem) => (self.outcome_of(problem), Duration::ZERO, Duration::ZERO),
-        };
-        self.tell(&Event::Settled {
-            number,
-            operation,
-            outcome,
-            spent,
-            saved,
-        });
+    fn tell(&self, event: &Event) {
+        (self.options.listener)(event);
     }
 
     /// The outcome of an operation that has no value.
@@ -669,6 +526,9 @@ impl Slate {
             digests: Vec::new(),
             reason: None,
             losses: 0,
+            opened: 0,
+            began: 0,
+            suspect: false,
             followers: Vec::new(),
         }
     }
@@ -689,61 +549,5 @@ impl Edge {
             From::Node(number) => Some(number),
             From::Argument(_) => None,
         }
-    }
-}
-
-/// Gives an edge of an expansion its place in the whole graph.
-fn place(edge: &mut Edge, base: usize, arguments: &[Edge]) {
-    match edge.from {
-        From::Node(number) => edge.from = From::Node(base + number),
-        From::Argument(number) => {
-            let argument = &arguments[number];
-            edge.from = argument.from;
-            edge.steps.splice(0..0, argument.steps.iter().cloned());
-        }
-    }
-}
-
-/// One miss, to be computed on whatever thread.
-struct Job {
-    cache: Arc<Cache>,
-    node: Arc<Node>,
-    key: Result<Key, String>,
-    digests: Vec<Digest>,
-    taken: Vec<Taken>,
-    run: (Option<RunId>, u32),
-    miss: Miss,
-    slot: Option<Slot>,
-}
-
-impl Job {
-    fn compute(&self, interrupted: &dyn Fn() -> bool) -> Computed {
-        let body: &Arc<dyn Body> = &self.node.body;
-        self.with_task(interrupted, |task| {
-            self.cache
-                .compute(task, self.miss, self.slot, &mut || body.run(&self.taken))
-        })
-    }
-
-    /// As [`Job::compute`]; a panic of the body is its failure.
-    fn compute_guarded(&self, interrupted: &dyn Fn() -> bool) -> Computed {
-        let computing = std::panic::AssertUnwindSafe(|| self.compute(interrupted));
-        std::panic::catch_unwind(computing).unwrap_or_else(|cause| {
-            let message = format!("{} panicked", self.node.operation.name());
-            let cause: Arc<dyn std::any::Any + Send + Sync> =
-                Arc::new(cause.downcast_ref::<String>().cloned().unwrap_or_default());
-            Computed::Failed(Failure::Raised { message, cause }, Duration::ZERO)
-        })
-    }
-
-    fn with_task<T>(&self, interrupted: &dyn Fn() -> bool, act: impl FnOnce(&Task<'_>) -> T) -> T {
-        act(&Task {
-            operation: &self.node.operation,
-            key: self.key.clone(),
-            ingredients: &|| self.node.ingredients(&self.digests),
-            policy: self.node.policy,
-            run: self.run.clone(),
-            interrupted,
-        })
     }
 }

@@ -19,31 +19,46 @@ impl Cache {
     /// What the system said.
     pub fn secret_key(&self, home: &Path) -> io::Result<Vec<u8>> {
         let path = home.join("secret.key");
-        match std::fs::read(&path) {
-            Ok(key) if key.len() == LENGTH => return Ok(key),
-            Ok(_) => {
-                let text = format!("{} is damaged; delete it, and operations with secrets run again", path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
+        match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            known => return known,
         }
         std::fs::create_dir_all(home)?;
-        let mut key = vec![0; LENGTH];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-        // Whole under another name first: no process ever sees half a key, and of two that make
-        // one, the first to link it wins.
-        let draft = home.join(format!("secret.key.{}", std::process::id()));
+        let mut random = [0; LENGTH + 8];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+        let (key, name) = random.split_at(LENGTH);
+        // Whole under a name of its own first: nobody ever sees half a key, and of those that
+        // make one at once, the first to link it wins.
+        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let draft = home.join(format!("secret.key.{name}"));
+        let written = write(&draft, key).and_then(|()| std::fs::hard_link(&draft, &path));
         _ = std::fs::remove_file(&draft);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(&key)?;
-        file.sync_all()?;
-        let linked = std::fs::hard_link(&draft, &path);
-        std::fs::remove_file(&draft)?;
-        match linked {
-            Ok(()) => Ok(key),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::fs::read(&path),
-            Err(error) => Err(error),
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => read(&path),
         }
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let key = std::fs::read(path)?;
+    if key.len() == LENGTH {
+        return Ok(key);
+    }
+    let text = format!(
+        "{} is damaged; delete it, and operations with secrets run again",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+fn write(path: &Path, key: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(key)?;
+    file.sync_all()
 }

@@ -46,11 +46,18 @@ impl Workers {
         self.stop.clone()
     }
 
-    /// Runs the work on a thread; `running` pieces of work are under way.
-    pub fn run(&mut self, running: usize, work: Work) {
+    /// Whether there is a thread for one more piece of work beside the `running` ones, or at
+    /// least one that will be free. Starts one if there may be more.
+    pub fn are_there(&mut self, running: usize) -> bool {
         if running >= self.threads && self.threads < self.most {
             self.add_thread();
         }
+        self.threads > 0
+    }
+
+    /// Runs the work on a thread.
+    pub fn run(&self, work: Work) {
+        // The receiver lives as long as `self`.
         _ = self.queue.send(work);
     }
 

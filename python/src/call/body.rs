@@ -35,22 +35,26 @@ pub struct CallBody {
     pub running: Arc<Running>,
 }
 
-/// The Python threads that run bodies now, so that an interrupt can reach them.
+/// The Python threads that run bodies now, so that an interrupt can reach them; and what ended
+/// the run from within one of them.
 #[derive(Default)]
-pub struct Running(Mutex<HashSet<std::os::raw::c_ulong>>);
+pub struct Running {
+    threads: Mutex<HashSet<std::os::raw::c_ulong>>,
+    ended: Mutex<Option<PyErr>>,
+}
 
 impl Running {
     fn enter(&self) -> std::os::raw::c_ulong {
         // SAFETY: only reads the id of this thread.
         let thread = unsafe { ffi::PyThread_get_thread_ident() } as std::os::raw::c_ulong;
-        self.0.lock().insert(thread);
+        self.threads.lock().insert(thread);
         thread
     }
 
     /// Raises `KeyboardInterrupt` in every thread that runs a body, at its next line of Python.
     pub fn interrupt(&self, py: Python<'_>) {
         let exception = py.get_type::<PyKeyboardInterrupt>();
-        for thread in self.0.lock().iter() {
+        for thread in self.threads.lock().iter() {
             // SAFETY: the interpreter is attached; a thread that has ended is not found.
             unsafe { ffi::PyThreadState_SetAsyncExc(*thread as _, exception.as_ptr()) };
         }
@@ -58,7 +62,24 @@ impl Running {
 
     /// Whether no body runs.
     pub fn is_idle(&self) -> bool {
-        self.0.lock().is_empty()
+        self.threads.lock().is_empty()
+    }
+
+    /// What a body raised to end the program, such as `KeyboardInterrupt`.
+    pub fn take_end(&self) -> Option<PyErr> {
+        self.ended.lock().take()
+    }
+
+    /// A body that ends the program ends the run; any other failure is its own.
+    fn sort(&self, py: Python<'_>, failure: Failure) -> Failure {
+        if let Failure::Raised { cause, .. } = &failure
+            && let Some(error) = cause.downcast_ref::<PyErr>()
+            && !error.is_instance_of::<PyException>(py)
+        {
+            self.ended.lock().get_or_insert_with(|| error.clone_ref(py));
+            return Failure::Cancelled;
+        }
+        failure
     }
 }
 
@@ -67,8 +88,8 @@ impl Body for CallBody {
         Python::attach(|py| {
             let thread = self.running.enter();
             let product = self.run_attached(py, inputs);
-            self.running.0.lock().remove(&thread);
-            product
+            self.running.threads.lock().remove(&thread);
+            product.map_err(|failure| self.running.sort(py, failure))
         })
     }
 }
@@ -82,7 +103,7 @@ impl CallBody {
         if task.is_workflow {
             return self.expand(slf, inputs).map_err(raised);
         }
-        if self.call.run.executor == Some(Executor::Processes) {
+        if self.session.executor(&self.call.run) == Executor::Processes {
             return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
         }
         let arguments = self.arguments(py, inputs)?;

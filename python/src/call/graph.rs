@@ -95,7 +95,7 @@ impl Graph {
             policy: policy(call.choices, &call.options),
             inputs: call.inputs.clone(),
             edges: edges?,
-            unkeyed: None,
+            unkeyed: call.unkeyed.clone(),
             body: Arc::new(CallBody {
                 call,
                 session: Arc::clone(session),

@@ -64,6 +64,8 @@ pub struct Call {
     pub task: Py<Task>,
     /// What is called, by its key ingredients.
     pub operation: Arc<Operation>,
+    /// Why it has no key, if it has none.
+    pub unkeyed: Option<String>,
     /// The arguments, by parameter.
     pub arguments: Vec<Option<Py<PyAny>>>,
     /// What enters the key.

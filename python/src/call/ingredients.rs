@@ -24,6 +24,8 @@ use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 pub struct Prepared {
     /// The operation.
     pub operation: Arc<Operation>,
+    /// Why calls of it have no key, if they have none.
+    pub unkeyed: Option<String>,
     closure: Option<Closure>,
     environment: Vec<(String, Option<OsString>)>,
     files: Vec<(PathBuf, StatIdentity)>,
@@ -59,9 +61,30 @@ impl Prepared {
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
         Ok(Self {
             operation,
+            unkeyed: None,
             closure,
             environment,
             files,
+        })
+    }
+
+    /// An operation whose calls have no key.
+    ///
+    /// # Errors
+    ///
+    /// Never, for one ingredient.
+    pub fn unkeyed(name: &str, reason: String) -> PyResult<Self> {
+        let mut builder = Builder {
+            ingredients: Ingredients::new(),
+            texts: Vec::new(),
+        };
+        builder.text(Kind::Operation, "name", name)?;
+        Ok(Self {
+            operation: Arc::new(Operation::new(name, builder.ingredients, Vec::new())),
+            unkeyed: Some(reason),
+            closure: None,
+            environment: Vec::new(),
+            files: Vec::new(),
         })
     }
 

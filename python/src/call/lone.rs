@@ -43,14 +43,12 @@ pub fn call<'py>(
     let run = task.run_options(outer);
     let policy = policy(task.choices(&session, &run), task.definition());
     if policy.mode == Mode::Off {
-        let _guard = context::enter(Frame::Running(run));
-        return task
-            .function
-            .bind(py)
-            .call(args, kwargs)
-            .and_then(|value| body::forced(&value));
+        return uncached(task, args, kwargs, run);
     }
     let prepared = task.prepared(py)?;
+    if prepared.unkeyed.is_some() {
+        return uncached(task, args, kwargs, run);
+    }
     let inputs = task.inputs(py, &arguments, None)?;
     let digests = digests(&inputs)?;
     let names = inputs.iter().map(|input| input.name.as_str());
@@ -77,6 +75,18 @@ pub fn call<'py>(
         None => (Miss::Refresh, session.cache.slot(&key)),
     };
     call.compute(&arguments, run, miss, slot)
+}
+
+/// Calls the function as if there were no cache.
+fn uncached<'py>(
+    task: &Task,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    run: Arc<RunOptions>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let _guard = context::enter(Frame::Running(run));
+    let value = task.function.bind(args.py()).call(args, kwargs)?;
+    body::forced(&value)
 }
 
 fn digests(inputs: &[Input]) -> PyResult<Vec<Digest>> {

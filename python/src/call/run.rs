@@ -111,7 +111,7 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let failures = failures(py, &schedule);
     drop(schedule);
     session.warn_of_trouble(py)?;
-    let value = match interrupt.into_inner() {
+    let value = match interrupt.into_inner().or_else(|| running.take_end()) {
         Some(error) => Err(error),
         None => value,
     };

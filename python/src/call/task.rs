@@ -20,6 +20,7 @@ use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::session::Session;
 use super::{lone, run};
+use crate::code::SourceChanged;
 use crate::value::digest;
 
 /// A cached function. `thrifty.task` and `thrifty.workflow` make these.
@@ -260,6 +261,7 @@ impl Task {
             id: Call::next_id(),
             task: slf.clone().unbind(),
             operation: Arc::clone(&prepared.operation),
+            unkeyed: prepared.unkeyed.clone(),
             arguments: arguments
                 .iter()
                 .map(|argument| argument.clone().map(Bound::unbind))
@@ -369,13 +371,23 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let prepared = Arc::new(Prepared::of(
-            function,
-            &self.name,
-            parameters,
-            &self.definition,
-        )?);
-        *self.prepared.lock() = Some(Arc::clone(&prepared));
+        let prepared = match Prepared::of(function, &self.name, parameters, &self.definition) {
+            Ok(prepared) => Arc::new(prepared),
+            // Somebody works on the file while this process runs: no reason to stop it.
+            Err(error) if error.is_instance_of::<SourceChanged>(py) => {
+                let reason = error.value(py).to_string();
+                super::session::warn(
+                    py,
+                    &format!("{} runs without the cache: {reason}", self.name),
+                )?;
+                return Prepared::unkeyed(&self.name, reason).map(Arc::new);
+            }
+            Err(error) => return Err(error),
+        };
+        // Dropped without the lock: it may hold the last reference to objects whose destructors
+        // call this task.
+        let outdated = self.prepared.lock().replace(Arc::clone(&prepared));
+        drop(outdated);
         Ok(prepared)
     }
 

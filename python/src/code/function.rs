@@ -34,6 +34,10 @@ impl<'py> Walk<'_, 'py> {
             Place::Project(scope) if scope.globals(self.py).is_some_and(|own| own.is(&globals)) => {
                 Some(scope)
             }
+            // A spawned worker runs the script in one namespace and copies that into the module.
+            Place::Project(scope) if name == "__mp_main__" && scope.file.is_some() => {
+                Some(Rc::new(scope.in_namespace(&globals)))
+            }
             Place::Project(_) | Place::Missing | Place::Namespace(_) => {
                 Some(Rc::new(Scope::detached(name, &globals)))
             }
@@ -145,9 +149,11 @@ impl<'py> Walk<'_, 'py> {
             Some(line) => Ok(line),
             None => {
                 let name = code.getattr("co_qualname")?.to_string();
-                let reason =
-                    "its file was changed after it was imported: reload the module or start again";
-                Err(unfollowable(&format!("`{name}`"), &scope.name, reason))
+                Err(super::SourceChanged::new_err(format!(
+                    "the file of `{name}` ({}) was changed after it was imported, so that what runs \
+                     is not what it says: reload the module or start again",
+                    scope.name
+                )))
             }
         }
     }

@@ -45,6 +45,13 @@ pyo3::create_exception!(
     "Code that cannot be followed, so that a change of it would go unnoticed."
 );
 
+pyo3::create_exception!(
+    thrifty,
+    SourceChanged,
+    Unfollowable,
+    "A file was changed after it was imported: what runs is not what the file says."
+);
+
 /// Gives the digest of a value, or none if it has none.
 pub type Encoder<'a, 'py> = &'a dyn Fn(&Bound<'py, PyAny>) -> Option<Digest>;
 
@@ -240,6 +247,7 @@ impl Held {
 /// Adds the functions of this module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Unfollowable", module.py().get_type::<Unfollowable>())?;
+    module.add("SourceChanged", module.py().get_type::<SourceChanged>())?;
     module.add_class::<Held>()?;
     module.add_function(wrap_pyfunction!(closure, module)?)
 }

@@ -63,6 +63,19 @@ impl Scope {
         }
     }
 
+    /// The same module, with another namespace.
+    pub(super) fn in_namespace(&self, globals: &Bound<'_, PyDict>) -> Self {
+        Self {
+            import_name: self.import_name.clone(),
+            name: self.name.clone(),
+            package: self.package.clone(),
+            file: self.file.clone(),
+            text: self.text.clone(),
+            globals: RefCell::new(Some(globals.clone().unbind())),
+            is_package: self.is_package,
+        }
+    }
+
     /// Tells scopes apart: by name, and those that belong to no file by their namespace.
     pub(super) fn identity(&self) -> String {
         match (&self.file, self.globals.borrow().as_ref()) {

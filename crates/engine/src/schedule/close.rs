@@ -1,0 +1,106 @@
+//! What follows when an operation has its outcome.
+
+use std::time::Duration;
+
+use super::{Closing, Problem, Schedule, State};
+use crate::compute::Settled;
+use crate::event::Event;
+use crate::graph::{Node, Value};
+use crate::outcome::Outcome;
+use crate::policy::OnFailure;
+
+impl Schedule<'_> {
+    /// Gives an operation its outcome, and all that thereby get theirs. Without recursion: a
+    /// chain may be longer than the stack.
+    pub(super) fn close(&mut self, number: usize, result: Result<Settled, Problem>) {
+        let mut stack = vec![(number, result)];
+        while let Some((number, result)) = stack.pop() {
+            self.tell_settled(number, &result);
+            let slate = &mut self.nodes[number];
+            let followers = std::mem::take(&mut slate.followers);
+            let dependents = std::mem::take(&mut slate.dependents);
+            self.lead_followers(number, followers, &result, &mut stack);
+            self.nodes[number].state = State::Closed(result);
+            for dependent in dependents {
+                stack.extend(self.advance(dependent));
+            }
+        }
+    }
+
+    /// Followers take a result that can be loaded and that their policy accepts; otherwise the
+    /// first of them goes on by itself.
+    fn lead_followers(
+        &mut self,
+        number: usize,
+        followers: Vec<usize>,
+        result: &Result<Settled, Problem>,
+        stack: &mut Vec<Closing>,
+    ) {
+        for follower in followers {
+            let follows = &self.nodes[follower].node;
+            let share = follows.policy.on_failure == OnFailure::Share;
+            match result {
+                Ok(settled) if shares(settled, &self.nodes[number].node, follows) => {
+                    stack.push((follower, Ok(followed(settled))));
+                }
+                Err(problem) if share => stack.push((follower, Err(problem.clone()))),
+                _ => {
+                    if let Some(key) = self.nodes[follower].key {
+                        self.leaders.remove(&key);
+                    }
+                    self.ready.push(follower);
+                }
+            }
+        }
+    }
+
+    /// One operation that this one needs is settled.
+    fn advance(&mut self, number: usize) -> Option<Closing> {
+        match &mut self.nodes[number].state {
+            State::Waiting(left) | State::Expanded(left, _) if *left > 1 => {
+                *left -= 1;
+                None
+            }
+            State::Waiting(_) => self.make_ready(number),
+            State::Expanded(..) => self.collapse(number),
+            State::Idle | State::Open | State::Closed(_) => None,
+        }
+    }
+
+    fn tell_settled(&self, number: usize, result: &Result<Settled, Problem>) {
+        let operation = self.nodes[number].node.operation.name().to_owned();
+        let (outcome, spent, saved) = match result {
+            Ok(settled) => (settled.outcome.clone(), settled.spent, settled.saved()),
+            Err(problem) => (self.outcome_of(problem), Duration::ZERO, Duration::ZERO),
+        };
+        self.tell(&Event::Settled {
+            number,
+            operation,
+            outcome,
+            spent,
+            saved,
+        });
+    }
+}
+
+/// Whether an operation may take what another one of the same key got.
+pub(super) fn shares(settled: &Settled, leader: &Node, follower: &Node) -> bool {
+    let loads = matches!(settled.value, Value::Known(_));
+    let accepts = follower.policy.max_age == leader.policy.max_age
+        && follower.policy.mode == leader.policy.mode;
+    loads && (accepts || settled.outcome.ran())
+}
+
+/// What an operation gets that took the result of another one of this run.
+pub(super) fn followed(settled: &Settled) -> Settled {
+    Settled {
+        outcome: if settled.outcome.is_hit() {
+            settled.outcome.clone()
+        } else {
+            Outcome::Waited
+        },
+        spent: Duration::ZERO,
+        made: None,
+        ..settled.clone()
+    }
+}

@@ -1,0 +1,138 @@
+//! Operations that become other operations.
+
+use super::{Closing, Expanded, Problem, Schedule, Slate, State};
+use crate::compute::Unfinished;
+use crate::event::Event;
+use crate::expansion::Gathered;
+use crate::graph::{Edge, Expansion, Failure, From, Value};
+
+impl Schedule<'_> {
+    /// Takes the operations that another one became into the graph, and waits for them.
+    pub(super) fn expand(&mut self, number: usize, expansion: Expansion, unfinished: Unfinished) {
+        let Expansion {
+            mut nodes,
+            mut edges,
+            output,
+        } = expansion;
+        let (base, count) = (self.nodes.len(), nodes.len());
+        let parent = std::sync::Arc::clone(&self.nodes[number].node);
+        let mut every = nodes
+            .iter_mut()
+            .flat_map(|node| node.edges.iter_mut())
+            .chain(&mut edges);
+        if !every.all(|edge| place(edge, base, count, &parent.edges)) {
+            let message = format!(
+                "{} became operations that take from one that is not there",
+                parent.operation.name()
+            );
+            let cause = std::sync::Arc::new(message.clone());
+            let failure = Failure::Raised { message, cause };
+            return self.close(number, Err(Problem::Failed(failure)));
+        }
+        // What was lost may be what these operations have stored.
+        let suspect = self.nodes[number].suspect;
+        self.nodes.extend(nodes.into_iter().map(|node| Slate {
+            suspect,
+            ..Slate::new(node)
+        }));
+        self.tell(&Event::Expanded {
+            number,
+            operations: count,
+        });
+        let expanded = Box::new(Expanded {
+            output,
+            edges,
+            unfinished,
+        });
+        if let Some((number, result)) = self.await_parts(number, expanded) {
+            self.close(number, result);
+        }
+    }
+
+    /// Waits for what the value of an expanded operation takes and is not settled.
+    fn await_parts(&mut self, number: usize, expanded: Box<Expanded>) -> Option<Closing> {
+        let mut needed: Vec<_> = expanded.edges.iter().filter_map(Edge::node).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        for child in &needed {
+            self.demand(*child);
+        }
+        needed.retain(|child| !self.is_closed(*child));
+        for child in &needed {
+            self.nodes[*child].dependents.push(number);
+        }
+        self.nodes[number].state = State::Expanded(needed.len(), expanded);
+        if needed.is_empty() {
+            self.collapse(number)
+        } else {
+            None
+        }
+    }
+
+    /// All operations that an expanded one became are settled: so is it. One that was opened
+    /// again meanwhile is waited for once more.
+    pub(super) fn collapse(&mut self, number: usize) -> Option<Closing> {
+        let state = std::mem::replace(&mut self.nodes[number].state, State::Open);
+        let State::Expanded(_, expanded) = state else {
+            return None;
+        };
+        let children: Vec<_> = expanded.edges.iter().filter_map(Edge::node).collect();
+        if self.nodes[number].suspect {
+            self.reopen_lost(&children);
+        }
+        let mut needed = children.into_iter();
+        if needed.clone().any(|child| !self.is_closed(child)) {
+            return self.await_parts(number, expanded);
+        }
+        if let Some(child) = needed.find(|child| self.has_failed(*child)) {
+            return Some((number, Err(Problem::Upstream(child))));
+        }
+        let Expanded {
+            output,
+            edges,
+            unfinished,
+        } = *expanded;
+        let taken = self.take_all(&edges)?;
+        let job = self.job(number);
+        let settled = job.with_task(&|| false, |task| {
+            self.cache
+                .finish(task, unfinished, Gathered { output, taken })
+        });
+        Some((number, Ok(settled)))
+    }
+
+    /// Opens those again whose values are in the store no longer.
+    fn reopen_lost(&mut self, children: &[usize]) {
+        for child in children {
+            let lost = match &self.nodes[*child].state {
+                State::Closed(Ok(settled)) => match &settled.value {
+                    Value::Known(answer) => !self.cache.is_whole(answer),
+                    Value::Live { .. } => false,
+                },
+                _ => false,
+            };
+            if lost {
+                self.reopen(*child, "a part of it is in the store no longer");
+            }
+        }
+    }
+}
+
+/// Gives an edge of an expansion its place in the whole graph, if it has one: its own operations
+/// begin at `base`.
+fn place(edge: &mut Edge, base: usize, count: usize, arguments: &[Edge]) -> bool {
+    match edge.from {
+        From::Node(number) => {
+            edge.from = From::Node(base.saturating_add(number));
+            number < count
+        }
+        From::Argument(number) => match arguments.get(number) {
+            Some(argument) => {
+                edge.from = argument.from;
+                edge.steps.splice(0..0, argument.steps.iter().cloned());
+                true
+            }
+            None => false,
+        },
+    }
+}

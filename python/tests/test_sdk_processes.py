@@ -1,0 +1,338 @@
+"""Scripts, modules, notebooks, worker processes, interrupts, many processes at once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import pytest
+import thrifty
+
+pytestmark = pytest.mark.usefixtures("home")
+
+LIBRARY = """
+import os
+import time
+from thrifty import task, workflow
+
+FACTOR = 2
+
+@task
+def pid(n: int) -> int:
+    return os.getpid()
+
+@task
+def rows(n: int) -> list[int]:
+    import numpy as np
+    return np.arange(n)
+
+@task
+def scaled(values, n: int):
+    return values * FACTOR + n
+
+@task
+def fails(n: int) -> int:
+    raise LookupError(n, "for the user")
+
+@task
+def dies(n: int) -> int:
+    os._exit(7)
+
+@workflow
+def pipeline(n: int):
+    return scaled(rows(n), 1)
+"""
+
+
+@pytest.fixture
+def library(programs):
+    programs.write("library.py", LIBRARY)
+    return programs
+
+
+def test_bodies_run_in_worker_processes(library):
+    library.write(
+        "main.py",
+        """
+        import os
+        import library
+
+        if __name__ == "__main__":
+            workers = library.pid.with_options(executor="processes", workers=2).map(range(6))
+            assert os.getpid() not in workers
+            assert 1 <= len(set(workers)) <= 2
+            run = library.pipeline.with_options(executor="processes").run(100_000)
+            assert run.value[:3].tolist() == [1, 3, 5], run
+            print(*(node["outcome"] for node in run.nodes))
+            print(*(node["outcome"][:3] for node in library.pipeline.run(100_000).nodes))
+        """,
+    )
+    assert library.run("main.py") == "computed computed\nhit hit\n"
+
+
+def test_the_configuration_may_choose_worker_processes(library):
+    library.write("thrifty.toml", 'executor = "processes"\nworkers = 1\n')
+    library.write(
+        "main.py",
+        """
+        import os
+        import library
+        from thrifty import testing
+
+        if __name__ == "__main__":
+            assert library.pid.map([1])[0] != os.getpid()
+            assert library.pid.with_options(executor="threads").map([2]) == [os.getpid()]
+            with testing.memory_cache():
+                # No other process could reach this cache.
+                assert library.pid.map([1]) == [os.getpid()]
+                assert library.pipeline(100_000)[:2].tolist() == [1, 3]
+        """,
+    )
+    assert library.run("main.py") == ""
+
+
+def test_one_of_two_processes_computes(library):
+    library.write(
+        "main.py",
+        """
+        import sys
+        from thrifty import Cache, task
+
+        @task(cache=Cache(serialize=True))
+        def slow(n: int) -> int:
+            print("computing", flush=True)
+            sys.stdin.readline()
+            return n
+
+        print("calling", flush=True)
+        print(slow(1), flush=True)
+        """,
+    )
+    first = library.start("main.py", stdin=-1)
+    assert [first.stdout.readline() for _ in range(2)] == ["calling\n", "computing\n"]
+    second = library.start("main.py", stdin=-1)
+    assert second.stdout.readline() == "calling\n"
+    assert first.communicate("go\n", timeout=60)[0] == "1\n"
+    assert second.communicate("", timeout=60)[0] == "1\n"
+
+
+def test_tasks_of_a_script_run_in_worker_processes(programs):
+    programs.write(
+        "script.py",
+        """
+        import os
+        from thrifty import task
+
+        @task
+        def where(n: int) -> int:
+            return os.getpid()
+
+        if __name__ == "__main__":
+            processes = where.with_options(executor="processes", workers=1)
+            assert processes.map([1, 2])[0] != os.getpid()
+            assert where.map([1, 2]) == processes.map([1, 2])
+            print("done")
+        """,
+    )
+    assert programs.run("script.py") == "done\n"
+    assert programs.run("-m", "script") == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "texts"),
+    [
+        (
+            "library.fails(1)",
+            "LookupError",
+            ["(1, 'for the user')", "in fails", "raise LookupError"],
+        ),
+        ("library.dies(1)", "RuntimeError", ["worker process died", "library.dies", "threads"]),
+        ("local(1)", "PicklingError", ["top level of a module", 'executor="threads"']),
+        ("library.scaled(lambda: 1, 1)", "PicklingError", ["arguments of library.scaled"]),
+    ],
+)
+def test_what_goes_wrong_in_workers(library, body, error, texts):
+    library.write(
+        "main.py",
+        f"""
+        import library
+        from thrifty import task, workflow
+
+        def make():
+            @task
+            def local(n: int) -> int:
+                return n
+            return local
+
+        local = make()
+
+        @workflow
+        def wrong():
+            return {body}
+
+        if __name__ == "__main__":
+            wrong.with_options(executor="processes", workers=1)()
+        """,
+    )
+    printed = library.run("main.py", code=1)
+    assert error in printed
+    for text in texts:
+        assert text in printed
+
+
+def test_a_worker_that_would_compute_something_else(library):
+    library.write(
+        "main.py",
+        """
+        import library
+
+        if __name__ == "__main__":
+            library.FACTOR = 3
+            library.scaled.with_options(executor="processes", workers=1).map([1], [1])
+        """,
+    )
+    assert "library.scaled is not the same in a worker process" in library.run("main.py", code=1)
+
+
+def test_an_interrupt_stops_workers(library):
+    library.write(
+        "main.py",
+        """
+        import sys, time
+        from thrifty import task
+
+        @task
+        def forever(n: int) -> int:
+            print("running", flush=True)
+            while True:
+                time.sleep(0.01)
+
+        if __name__ == "__main__":
+            forever.with_options(executor=sys.argv[1], workers=2).map([1])
+        """,
+    )
+    for executor in ("threads", "processes"):
+        process = library.start("main.py", executor)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert "KeyboardInterrupt" in err
+
+
+def test_an_interrupted_call_on_its_own_stores_nothing(programs):
+    programs.write(
+        "main.py",
+        """
+        import sys, time
+        from thrifty import task
+
+        @task
+        def slow(n: int) -> int:
+            print("running", flush=True)
+            sys.stdin.readline()
+            return n
+
+        slow(1)
+        """,
+    )
+    for _ in range(2):
+        process = programs.start("main.py", stdin=-1)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert "KeyboardInterrupt" in err
+
+
+def test_cells_of_a_notebook(programs):
+    # A notebook gives its cells to `linecache` and runs them in `__main__`.
+    programs.write(
+        "kernel.py",
+        """
+        import json, linecache, sys
+
+        def cell(number, text):
+            name = f"/tmp/ipykernel_1/{number}.py"
+            linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+            exec(compile(text, name, "exec"), sys.modules["__main__"].__dict__)
+
+        del __file__
+        for number, text in enumerate(json.loads(sys.argv[1])):
+            cell(number, text)
+        """,
+    )
+    define = "from thrifty import task\nRATE = {}\n@task\ndef f(n):\n    print('computing')\n    return n * RATE\n"
+    call = "print(f(2), f.operation_name)\n"
+
+    def notebook(*cells):
+        return programs.run("kernel.py", json.dumps(cells))
+
+    assert notebook(define.format(3), call) == "computing\n6 notebook.f\n"
+    assert notebook("# another cell\n", define.format(3), call) == "6 notebook.f\n"
+    # The same cell run again, with a change.
+    assert notebook(define.format(3), call, define.format(4), call) == (
+        "6 notebook.f\ncomputing\n8 notebook.f\n"
+    )
+
+
+def test_a_package_that_is_run(programs):
+    programs.write("pkg/__init__.py", "")
+    programs.write(
+        "pkg/work.py",
+        """
+        from thrifty import task
+
+        @task
+        def f() -> int:
+            print("computing")
+            return 1
+
+        if __name__ == "__main__":
+            print(f(), f.operation_name)
+        """,
+    )
+    assert programs.run("-m", "pkg.work") == "computing\n1 pkg.work.f\n"
+    assert programs.run("-c", "import pkg.work; print(pkg.work.f())") == "1\n"
+
+
+def test_the_command(programs):
+    assert "thrifty" in programs.run("-m", "thrifty", "--version")
+
+
+def test_import_is_light(programs):
+    heavy = ["numpy", "pandas", "typing", "dataclasses", "inspect", "logging", "json", "re"]
+    heavy += ["concurrent.futures", "multiprocessing", "importlib.metadata", "thrifty.files"]
+    programs.write("light.py", "from thrifty import task\n\n@task\ndef f(a):\n    return a\n")
+    check = f"import light, sys; light.f(1); print([n for n in {heavy} if n in sys.modules])"
+    for _ in range(2):
+        assert programs.run("-S", "-c", f"import sys; sys.path[:0] = {sys.path}; {check}") == "[]\n"
+
+
+def test_many_processes_at_once(library):
+    library.write("soak.py", (pytest_directory() / "soak.py").read_text())
+    assert "0 wrong" in library.run("soak.py", "--processes", "16", "--seconds", "3")
+
+
+def pytest_directory():
+    import pathlib
+
+    return pathlib.Path(__file__).parent
+
+
+def test_a_task_is_pickled_by_name(library, monkeypatch):
+    import importlib
+    import pickle
+
+    monkeypatch.syspath_prepend(str(library.directory))
+    module = importlib.import_module("library")
+    try:
+        assert pickle.loads(pickle.dumps(module.rows)) is module.rows
+        made = module.scaled.with_options(workers=2).with_overrides(cache=thrifty.Cache(salt="s"))
+        again = pickle.loads(pickle.dumps(made))
+        assert again.key([1], 2) == made.key([1], 2) != module.scaled.key([1], 2)
+        assert again.operation_name == "library.scaled"
+    finally:
+        del sys.modules["library"]
