@@ -162,6 +162,12 @@ class Task(_native.Task[P, R]):
         kind = "workflow" if self._is_workflow else "task"
         return f"<{kind} {self.operation_name}>"
 
+    def __copy__(self) -> Task[P, R]:
+        return self  # as a function, which nothing changes
+
+    def __deepcopy__(self, memo: object) -> Task[P, R]:
+        return self
+
     def __reduce__(self) -> str | tuple[object, ...]:
         module, name = self.__module__, self.__qualname__
         found = _find(module, name)

@@ -146,7 +146,7 @@ impl Cache {
                 run: entry.origin.run,
                 ..answer.clone()
             };
-            self.remember(key, remembered, changes);
+            self.memory.put(key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
     }

@@ -243,16 +243,10 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Everything it takes is settled: it is looked up next, or fails with what it needs. If
-    /// something was opened again meanwhile, it is waited for once more.
+    /// Everything it takes is settled: it is looked up next, or fails with what it needs.
     fn make_ready(&mut self, number: usize) -> Option<Closing> {
-        let upstream = self.nodes[number].upstream();
-        if upstream.iter().any(|from| !self.is_closed(*from)) {
-            self.nodes[number].state = State::Idle;
-            self.demand(number);
-            return None;
-        }
-        if let Some(from) = upstream.into_iter().find(|from| self.has_failed(*from)) {
+        let mut upstream = self.nodes[number].upstream().into_iter();
+        if let Some(from) = upstream.find(|from| self.has_failed(*from)) {
             return Some((number, Err(Problem::Upstream(from))));
         }
         self.nodes[number].state = State::Open;

@@ -784,3 +784,73 @@ fn a_body_whose_graph_needs_itself_does_not_wait_for_itself() {
     let settled = stage.settle(vec![node], &[0], 2);
     assert_eq!(settled.values, [Some(4)]);
 }
+
+/// Two operations find the same value lost, the second when it was made again already.
+#[test]
+fn a_loss_reported_late_makes_nothing_again() {
+    let stage = Stage::new();
+    let events = Arc::clone(&stage.events);
+    let settled_twice = move || {
+        let told = events.lock();
+        let of_first = |event: &&Event| matches!(event, Event::Settled { number: 0, .. });
+        told.iter().filter(of_first).count() > 1
+    };
+    let both = Arc::new(std::sync::Barrier::new(2));
+    let losing = |name: &str, waits: bool| {
+        let (seen, both, again) = (
+            AtomicBool::new(false),
+            Arc::clone(&both),
+            settled_twice.clone(),
+        );
+        stage.scripted(name, vec![whole(0)], move |inputs| {
+            if seen.swap(true, Ordering::SeqCst) {
+                return Ok(number(inputs[0] + 1));
+            }
+            both.wait();
+            while waits && !again() {
+                std::thread::yield_now();
+            }
+            Err(Failure::Lost {
+                edge: 0,
+                reason: "gone".to_owned(),
+            })
+        })
+    };
+    let nodes = vec![
+        stage.call("a", &[], |_| 1),
+        losing("b", false),
+        losing("c", true),
+    ];
+    let settled = stage.settle(nodes, &[1, 2], 2);
+    assert_eq!(settled.values, [Some(1), Some(2), Some(2)]);
+    assert_eq!(stage.take_ran(), ["a", "a", "b", "b", "c", "c"]);
+}
+
+#[test]
+fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
+    let inner: Arc<dyn thrifty_engine::catalog::Catalog> =
+        Arc::new(thrifty_engine::catalog::Sqlite::in_memory().unwrap());
+    let stage = Stage::over(Arc::clone(&inner));
+    let nodes = |stage: &Stage, last: &str| {
+        vec![
+            stage.big("a", &[], |_| 1),
+            stage.call(last, &[0], |i| i[0] + 1),
+        ]
+    };
+    stage.settle(nodes(&stage, "b"), &[1], 1);
+    stage.blobs.lose_all();
+    let writes = ["invalidate", "commit", "reserve", "find_blob", "put_texts"];
+    let read_only = Flaky::new(inner, move |_, method| writes.contains(&method));
+    let blobs = Arc::clone(&stage.blobs);
+    let cache = thrifty_engine::Cache::new(read_only, Arc::<Shaky>::clone(&blobs), scope());
+    let frozen = Stage {
+        cache: Arc::new(cache),
+        blobs,
+        ..stage.again()
+    };
+    for workers in [1, 2] {
+        let settled = frozen.settle(nodes(&frozen, "c"), &[1], workers);
+        assert_eq!(settled.values[1], Some(2));
+        assert_eq!(frozen.take_ran(), ["a", "c"]);
+    }
+}
