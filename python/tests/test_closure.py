@@ -326,6 +326,30 @@ REACHED = {
     "bytes": ("def run():\n    from lib import N\n    return N", "N = b'a'", "b'a'", "b'b'"),
     "set": ("def run():\n    from lib import N\n    return N", "N = {1, 2}", "2", "3"),
     "annotated constant": ("def run():\n    from lib import N\n    return N", "N: int = 1", "1", "2"),
+    "bound again under a condition": ("def run():\n    from lib import M\n    return M", "N = 0\nif True:\n    N = 1\nM = N", "= 1", "= 2"),
+    "bound again by a global statement": (
+        "def run():\n    from lib import M\n    return M",
+        "N = 0\ndef set():\n    global N\n    N = 1\nset()\nM = N", "= 1", "= 2",
+    ),
+    "bound again by an expression": ("def run():\n    from lib import N\n    return N", "N = 0\nprint(end=(N := '1') and '')", "1", "2"),
+    "bound again by a star": (
+        "def run():\n    from lib import N\n    return N",
+        "N = 0\nM = 1\nimport sys, types\nother = types.ModuleType('other')\nother.N = M\nsys.modules['other'] = other\n"
+        "try:\n    from other import *\nexcept ImportError:\n    pass", "M = 1", "M = 2",
+    ),
+    "bound again by its name": ("def run():\n    from lib import N\n    return N", "N = 0\nglobals()['N'] = 1", "1", "2"),
+    "filled deep inside": ("def run():\n    from lib import N\n    return N", "N = {'a': {}}\nN['a']['b'] = 1", "1", "2"),
+    "filled by another function": (
+        "def run():\n    from lib import N\n    return N",
+        "N = {}\ndef fill(table): table['b'] = 1\nfill(N)", "1", "2",
+    ),
+    "other branch of type checking": (
+        "def run():\n    from lib import N\n    return N",
+        "from typing import TYPE_CHECKING\nN = 0\nif TYPE_CHECKING:\n    pass\nelse:\n    N = 1", "1", "2",
+    ),
+    "constant of a class": (
+        "def run():\n    from lib import C\n    return C.B", "A = 0\nclass C:\n    A = 1\n    B = A", "= 1", "= 2",
+    ),
     "module getattr": ("def run():\n    import lib\n    return lib.x", "def __getattr__(name): return 1", "1", "2"),
 }
 

@@ -8,11 +8,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_key::{Context, Hasher};
+use thrifty_source::outline::Binding;
 
 use super::guard::Guard;
 use super::inspect::{attributes, cells, describe, is_descriptor, module_of, plain_function};
 use super::origin::{Place, Scope};
-use super::outline::Binding;
 use super::text::{Piece, Text};
 use super::walk::Walk;
 use super::{Kind, source, unfollowable};
@@ -167,7 +167,7 @@ impl<'py> Walk<'_, 'py> {
         name: &str,
     ) -> PyResult<()> {
         let py = self.py;
-        let Some(written) = text.outline.classes.get(name) else {
+        let Some(written) = text.outline().classes.get(name) else {
             return Ok(());
         };
         let meta = class.get_type();

@@ -169,7 +169,7 @@ impl<'py> Walk<'_, 'py> {
     ) -> PyResult<()> {
         let positional = function.getattr(intern!(self.py, "__defaults__"))?;
         let keyword = function.getattr(intern!(self.py, "__kwdefaults__"))?;
-        let written = text.outline.defaults.get(&which);
+        let written = text.outline().defaults.get(&which);
         let mut values: Vec<(String, Bound<'py, PyAny>, Option<Option<Digest>>)> = Vec::new();
         if let Ok(positional) = positional.cast::<PyTuple>() {
             let same = written.filter(|written| written.positional.len() == positional.len());
