@@ -1003,6 +1003,41 @@ def test_a_mutable_default_that_changed_is_seen(project: Project) -> None:
     assert not project.current("step.run()")
 
 
+TABLE = "T = {'a': [[1], 2.5], 'b': ('x', None, [True])}\ndef run(): return T\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "T['a'][0].append(T['a'].pop())",
+        "T['a'][0][0] = 1.0",
+        "T['b'][2][0] = 1",
+        "T['b'][2].clear()",
+        "T['c'] = 1",
+        "T['a'] = T['b']",
+        "T['a'].append(T)",
+    ],
+)
+def test_a_table_changed_in_place_is_seen(project: Project, change: str) -> None:
+    project.write(step=TABLE)
+    assert not project.current(f"from step import T\n{change}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "T['a'] = [[1], 2.5]",
+        "T['a'][1] = float('2.5')",
+        "T['a'] = T.pop('a')",
+        "T['b'] = tuple(T['b'])",
+        "T['c'] = 1; del T['c']",
+    ],
+)
+def test_a_table_with_the_same_content_is_the_same(project: Project, change: str) -> None:
+    project.write(step=TABLE)
+    assert project.current(f"from step import T\n{change}")
+
+
 def test_a_method_patched_in_place_is_seen(project: Project) -> None:
     project.write(step="from lib import C\ndef run(): return C().m()\n", lib=LIB)
     change = "step.C.m.__code__ = (lambda self: 5).__code__"

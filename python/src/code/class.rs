@@ -187,10 +187,7 @@ impl<'py> Walk<'_, 'py> {
                     if !is_descriptor(&value)? && (self.encoder)(&value) != Some(*digest) {
                         self.value(scope, &value, &hint, &[])?;
                     } else if !is_descriptor(&value)? {
-                        self.guards.push(Guard::Value {
-                            value: value.unbind(),
-                            digest: *digest,
-                        });
+                        self.guards.push(Guard::of_value(value, *digest));
                     }
                 }
                 (None, Some(function)) if !attribute.starts_with('_') => {

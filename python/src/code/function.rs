@@ -200,8 +200,7 @@ impl<'py> Walk<'_, 'py> {
                 Some(digest) => (self.encoder)(&value) == digest,
             };
             if let Some(Some(digest)) = written.filter(|_| decided && !is_immutable(&value)) {
-                let value = value.clone().unbind();
-                self.guards.push(Guard::Value { value, digest });
+                self.guards.push(Guard::of_value(value.clone(), digest));
             }
             if !decided {
                 self.value(scope, &value, &hint, &[])?;

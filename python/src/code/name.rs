@@ -90,10 +90,7 @@ impl<'py> Walk<'_, 'py> {
                 }
                 live => {
                     if let Some(live) = live.filter(|_| *mutable) {
-                        self.guards.push(Guard::Value {
-                            value: live.unbind(),
-                            digest: *digest,
-                        });
+                        self.guards.push(Guard::of_value(live, *digest));
                     }
                     self.add(&hint, Kind::Constant, *digest, Some(text.clone()));
                     Ok(())
