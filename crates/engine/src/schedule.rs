@@ -81,8 +81,6 @@ struct Slate {
     /// body began: what a body found lost may have been made again since.
     opened: u64,
     began: u64,
-    /// Something that its value is made of was lost: what is stored of it is looked at closely.
-    suspect: bool,
     followers: Vec<usize>,
 }
 
@@ -298,7 +296,7 @@ impl<'a> Schedule<'a> {
     fn looked_up(&mut self, number: usize, looked: Looked) {
         let slate = &self.nodes[number];
         match looked {
-            Looked::Hit(answer, outcome) if !slate.suspect || self.cache.is_whole(&answer) => {
+            Looked::Hit(answer, outcome) if slate.losses == 0 || self.cache.is_whole(&answer) => {
                 let settled = Settled {
                     entry: answer.entry,
                     value: Value::Known(answer),
@@ -522,7 +520,6 @@ impl Slate {
             losses: 0,
             opened: 0,
             began: 0,
-            suspect: false,
             followers: Vec::new(),
         }
     }

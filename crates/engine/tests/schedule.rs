@@ -313,6 +313,21 @@ fn the_same_call_twice_in_a_run_runs_once_in_every_mode() {
 }
 
 #[test]
+fn what_a_run_computed_anew_is_not_computed_anew_once_more() {
+    let stage = Stage::new();
+    let anew = || {
+        let mut call = stage.call("a", &[], |_| 1);
+        call.policy.mode = Mode::Refresh;
+        call
+    };
+    let mut schedule = silent(&stage, vec![anew(), anew()]);
+    schedule.settle(&[0]);
+    schedule.settle(&[1]);
+    assert_eq!(stage.take_ran(), ["a"]);
+    assert_eq!(schedule.outcome(1).unwrap().word(), "waited");
+}
+
+#[test]
 fn followers_of_a_hit_have_a_hit() {
     let stage = Stage::new();
     let nodes = |stage: &Stage| vec![stage.call("a", &[], |_| 1), stage.call("a", &[], |_| 1)];
@@ -604,6 +619,8 @@ fn a_store_that_takes_everything_and_gives_nothing_fails_nobody() {
     let settled = stage.settle(nodes, &[1], 1);
     assert_eq!(settled.values[1], Some(2));
     assert_eq!(settled.status, RunStatus::Succeeded);
+    let told = settled.outcomes[0].as_ref().unwrap().to_string();
+    assert_eq!(told, "uncached (what is stored of it cannot be read back)");
     // Nobody could tell whether the bytes were gone, so no good entry was removed.
     stage.blobs.is_blind.store(false, Ordering::SeqCst);
     let again = stage.again();
@@ -850,6 +867,7 @@ fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
     for workers in [1, 2] {
         let settled = frozen.settle(nodes(&frozen, "c"), &[1], workers);
         assert_eq!(settled.values[1], Some(2));
+        assert_eq!(settled.words()[0], "computed-not-stored");
         assert_eq!(frozen.take_ran(), ["a", "c"]);
     }
 }
