@@ -243,27 +243,32 @@ def listed(names: Counter[str]) -> str:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """One line a run."""
-    heading = ("run", "computed", "hits", "took", "saved", "what ran", "why")
-    lines = [heading, *map(line, outcomes)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(laid_out(line, widths) for line in lines)
+    """One line a run, and below it what ran and why."""
+    heading = ("run", "computed", "hits", "took", "saved")
+    rows = [heading, *map(figures, outcomes)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *lines = (laid_out(row, widths) for row in rows)
+    ran = [f"\n    {what_ran(done)}" if done.computed else "" for done in outcomes]
+    return "\n".join([head, *map(str.__add__, lines, ran)])
 
 
-def line(done: Outcome) -> tuple[str, ...]:
+def figures(done: Outcome) -> tuple[str, ...]:
     """The cells of one run."""
-    what = "everything" if done.computed == EVERYTHING else listed(done.computed)
-    spent, saved = f"{done.seconds:.2f} s", f"{done.saved:.1f} s"
     computed, hits = str(done.computed.total()), str(done.hits)
-    return (done.step.title, computed, hits, spent, saved, what, done.why)
+    return (done.step.title, computed, hits, f"{done.seconds:.2f} s", f"{done.saved:.1f} s")
 
 
-def laid_out(line: tuple[str, ...], widths: list[int]) -> str:
+def what_ran(done: Outcome) -> str:
+    """What one run computed, and the reason."""
+    what = "everything" if done.computed == EVERYTHING else listed(done.computed)
+    return f"ran: {what}; why: {done.why}"
+
+
+def laid_out(row: tuple[str, ...], widths: list[int]) -> str:
     """Text to the left, numbers to the right."""
-    title, *numbers, what, why = line
-    cells = [title.ljust(widths[0])]
-    cells += [text.rjust(width) for text, width in zip(numbers, widths[1:-2], strict=True)]
-    return "  ".join([*cells, what.ljust(widths[-2]), why]).rstrip()
+    title, *numbers = row
+    cells = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True)]
+    return "  ".join([title.ljust(widths[0]), *cells])
 
 
 def main() -> None:
