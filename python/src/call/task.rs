@@ -15,7 +15,7 @@ use super::context::{self, Frame, RunOptions};
 use super::error::{self, HandleError};
 use super::handle::{self, Call, Handle};
 use super::hooks::Hook;
-use super::ingredients::{Around, Numbering, Prepared};
+use super::ingredients::{Around, Numbering, Prepared, Settings};
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::session::Session;
@@ -35,6 +35,7 @@ pub struct Task {
     parameters: OnceLock<Parameters>,
     hooks: OnceLock<Hooks>,
     prepared: Mutex<Option<Arc<Prepared>>>,
+    settings: Mutex<Option<Arc<Settings>>>,
 }
 
 /// What the annotations say, by parameter, and what that of the result says.
@@ -72,6 +73,7 @@ impl Task {
             parameters: OnceLock::new(),
             hooks: OnceLock::new(),
             prepared: Mutex::new(None),
+            settings: Mutex::new(None),
         })
     }
 
@@ -371,7 +373,9 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let prepared = match Prepared::of(function, &self.name, parameters, &self.definition) {
+        let beside = self.beside(py)?;
+        let found = Prepared::of(function, &self.name, parameters, &self.definition, &beside);
+        let prepared = match found {
             Ok(prepared) => Arc::new(prepared),
             // Somebody works on the file while this process runs: no reason to stop it.
             Err(error) if error.is_instance_of::<SourceChanged>(py) => {
@@ -386,6 +390,35 @@ impl Task {
         };
         *self.prepared.lock() = Some(Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    /// The functions that make keys and digests for this task, each with what it is for.
+    pub fn beside<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let mut beside = Vec::new();
+        if let Some(key) = &self.definition.key {
+            beside.push(("key function".to_owned(), key.bind(py).clone()));
+        }
+        let (parameters, hooks) = (self.parameters(py)?, self.hooks(py)?);
+        let named = parameters.all.iter().zip(&hooks.parameters);
+        let named = named.map(|(parameter, hook)| (parameter.name.as_str(), hook));
+        for (name, hook) in named.chain([("the result", &hooks.result)]) {
+            if let Some(method) = &hook.method {
+                beside.push((format!("hash method of {name}"), method.bind(py).clone()));
+            }
+        }
+        Ok(beside)
+    }
+
+    /// What the definition asks of the cache, as it holds now; `None` if nothing that decides
+    /// about results.
+    pub fn settings(&self, py: Python<'_>) -> PyResult<Option<Arc<Settings>>> {
+        let held = self.settings.lock().clone();
+        if let Some(settings) = held.filter(|settings| settings.is_current()) {
+            return Ok(Some(settings));
+        }
+        let settings = Settings::of(py, &self.definition)?.map(Arc::new);
+        self.settings.lock().clone_from(&settings);
+        Ok(settings)
     }
 
     pub(super) fn parameters(&self, py: Python<'_>) -> PyResult<&Parameters> {

@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyString};
 use thrifty_key::Digest;
 
 use super::Encoder;
+use crate::call::Task;
 
 /// One thing that has to be as it was.
 pub(super) enum Guard {
@@ -42,6 +43,8 @@ pub(super) enum Guard {
     },
     /// A value that can change in place.
     Value { value: Py<PyAny>, digest: Digest },
+    /// What a task asks of its cache: variables and files can change.
+    Settings { task: Py<Task>, digest: Digest },
 }
 
 impl Guard {
@@ -121,6 +124,10 @@ impl Guard {
                 now.len() == before.len()
                     && now.iter().zip(before).all(|(now, before)| now.is(before))
             }
+            Self::Settings { task, digest } => task
+                .get()
+                .settings(py)?
+                .is_some_and(|settings| settings.digest == *digest),
             Self::Value { value, digest } => encoder(value.bind(py)) == Some(*digest),
         })
     }

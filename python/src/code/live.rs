@@ -6,10 +6,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyType};
 
+use super::Kind;
+use super::guard::Guard;
 use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
+use crate::call::Task;
 
 impl<'py> Walk<'_, 'py> {
     /// Begins at the function that was given.
@@ -19,6 +22,7 @@ impl<'py> Walk<'_, 'py> {
             if is_function(&function)? {
                 break;
             }
+            self.settings(&function, &describe(&function))?;
             let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? else {
                 break;
             };
@@ -100,7 +104,10 @@ impl<'py> Walk<'_, 'py> {
             ("functools", "partial" | "partialmethod") => &["func", "args", "keywords"],
             ("functools", "cached_property") => &["func"],
             ("functools", "_lru_cache_wrapper") => &["__wrapped__"],
-            _ if module.starts_with("thrifty") && value.hasattr("__wrapped__")? => &["__wrapped__"],
+            _ if module.starts_with("thrifty") && value.hasattr("__wrapped__")? => {
+                self.settings(value, hint)?;
+                &["__wrapped__"]
+            }
             _ if self.is_installed(&module)? && value.is_callable() => {
                 let found = WRAPPED.iter().find(|part| {
                     let held = value.getattr_opt(**part).ok().flatten();
@@ -129,6 +136,32 @@ impl<'py> Walk<'_, 'py> {
             }
         }
         Ok(true)
+    }
+
+    /// What a task that is reached asks of its cache decides which of its results are served, so
+    /// it decides about the results of whatever calls it.
+    pub(super) fn settings(&mut self, value: &Bound<'py, PyAny>, hint: &str) -> PyResult<()> {
+        let Ok(task) = value.cast::<Task>() else {
+            return Ok(());
+        };
+        let (py, name) = (self.py, format!("{hint} (cache)"));
+        if let Some(settings) = task.get().settings(py)? {
+            self.add(
+                &name,
+                Kind::Constant,
+                settings.digest,
+                Some(settings.text.clone()),
+            );
+            self.guards.push(Guard::Settings {
+                task: task.clone().unbind(),
+                digest: settings.digest,
+            });
+        }
+        let scope = self.detached("")?;
+        for (part, value) in task.get().beside(py)? {
+            self.value(&scope, &value, &format!("{name}.{part}"), &[])?;
+        }
+        Ok(())
     }
 
     fn is_installed(&mut self, module: &str) -> PyResult<bool> {

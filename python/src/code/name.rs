@@ -134,7 +134,12 @@ impl<'py> Walk<'_, 'py> {
         let dispatches = decorators
             .iter()
             .any(|decorator| decorator.ends_with("singledispatch"));
-        let live = if dispatches {
+        // What a task asks of its cache is not in the text, which a variable may decide.
+        let is_task = decorators.iter().any(|decorator| {
+            let path: Vec<String> = decorator.split('.').map(str::to_owned).collect();
+            self.is_ours(scope, &path)
+        });
+        let live = if dispatches || is_task {
             self.loaded(scope, name)?
         } else {
             live
@@ -145,6 +150,7 @@ impl<'py> Walk<'_, 'py> {
             if !own || dispatches || decorators.is_empty() {
                 return self.value(scope, &live, &hint, &[]);
             }
+            self.settings(&live, &hint)?;
             self.guard_wrapped(&live)?;
         }
         let piece = self.piece_at(scope, text, line, name)?;
