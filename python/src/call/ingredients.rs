@@ -16,7 +16,7 @@ use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview};
 use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
-use crate::code::{Closure, Depth, code_of_class};
+use crate::code::{Closure, Depth, code_of_class, imported_as};
 use crate::value::codec;
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
@@ -364,7 +364,7 @@ fn named(class: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
-    Ok(format!("{module}.{name}"))
+    Ok(format!("{}.{name}", imported_as(py, &module)?))
 }
 
 /// The value digest of a module constant; `None` if it has none.

@@ -435,7 +435,7 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let found: PyResult<_> = parameters
+        let found: PyResult<Vec<Hook>> = parameters
             .all
             .iter()
             .map(|parameter| Hook::of(function, &parameter.name))
@@ -444,8 +444,13 @@ impl Task {
             .filter(|index| self.definition.takes(&parameters.all[*index].name))
             .collect();
         keyed.sort_by_key(|index| &parameters.all[*index].name);
+        let mut found: Vec<Hook> = found?;
+        let names: Vec<_> = parameters.all.iter().map(|it| it.name.as_str()).collect();
+        if Hook::hidden_secret(function, &names)? {
+            found.iter_mut().for_each(|hook| hook.secret = true);
+        }
         let hooks = Hooks {
-            parameters: found?,
+            parameters: found,
             result: Hook::of(function, "return")?,
             keyed,
         };
@@ -454,6 +459,20 @@ impl Task {
 
     pub(super) fn is_secret(&self, py: Python<'_>, index: usize) -> PyResult<bool> {
         Ok(self.hooks(py)?.parameters[index].secret)
+    }
+
+    /// Whether each body gets a copy of this argument: not of one that the key does not
+    /// describe, nor of a default, which may be there to be recognised.
+    pub(super) fn is_copied(
+        &self,
+        py: Python<'_>,
+        index: usize,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let hooks = self.hooks(py)?;
+        let is_described =
+            hooks.keyed.contains(&index) && hooks.parameters[index].method.is_none();
+        Ok(is_described && !self.parameters(py)?.all[index].is_default(value))
     }
 
     pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {

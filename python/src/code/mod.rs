@@ -38,6 +38,7 @@ use crate::value::digest;
 use guard::Guard;
 
 pub use classes::code_of_class;
+pub use origin::imported_as;
 use walk::Walk;
 
 pyo3::create_exception!(

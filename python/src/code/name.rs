@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
 
 use super::guard::Guard;
 use super::origin::{Place, Scope};
@@ -116,7 +116,15 @@ impl<'py> Walk<'_, 'py> {
                 _ => self.import(scope, from, Some(name), &path[1..]),
             },
             Binding::Undecided => match self.loaded(scope, root)? {
-                Some(live) => self.value(scope, &live, &hint, &path[1..]),
+                Some(live) => {
+                    // A class that a call made has no text of its own but this.
+                    if live.is_instance_of::<PyType>()
+                        && let Some(made) = text.assignment(root)
+                    {
+                        self.define(scope, root, Kind::Constant, made, HashMap::new());
+                    }
+                    self.value(scope, &live, &hint, &path[1..])
+                }
                 None => self.expression(scope, root, "its module could not be imported"),
             },
         }

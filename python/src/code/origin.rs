@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
@@ -281,6 +282,36 @@ fn loaded(name: &str, module: &Bound<'_, PyAny>) -> PyResult<Found> {
         globals,
         name: canonical,
     })
+}
+
+/// Names of modules that run as the program, by the address of the module.
+static PROGRAM: Mutex<Option<(usize, String)>> = Mutex::new(None);
+
+/// The name by which a module is imported: that of the program, which is `__main__` in one
+/// process and `__mp_main__` in another, is the one it would have.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn imported_as(py: Python<'_>, name: &str) -> PyResult<String> {
+    if !matches!(name, "__main__" | "__mp_main__") {
+        return Ok(name.to_owned());
+    }
+    let modules = py
+        .import(intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
+    let Ok(module) = modules.get_item(name) else {
+        return Ok(name.to_owned());
+    };
+    let address = module.as_ptr() as usize;
+    if let Some((known, found)) = &*PROGRAM.lock()
+        && *known == address
+    {
+        return Ok(found.clone());
+    }
+    let found = loaded(name, &module)?.name;
+    *PROGRAM.lock() = Some((address, found.clone()));
+    Ok(found)
 }
 
 /// The name by which the module that runs as the program would be imported, so that its functions
