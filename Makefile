@@ -16,7 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench venv wheel build lint test-rust test-python docs fmt clean
+.PHONY: help demo test soak bench venv wheel build lint test-rust test-python docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ docs: ## the documentation of the crates; a broken link is an error
 test-python: build ## the tests of the Python package, and the examples in its documentation
 	$(VENV)/bin/pytest
 	$(VENV)/bin/pytest --doctest-modules --collect-in-virtualenv --pyargs thrifty
+
+soak: build ## sixteen processes on one cache for a minute
+	$(VENV)/bin/python python/tests/soak.py
 
 bench: wheel ## the benchmark beside its peers; writes docs/benchmarks.md
 	$(PYTHON) benches/run.py --wheel $(WHEELS)/*.whl

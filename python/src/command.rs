@@ -1,13 +1,14 @@
 //! The `thrifty` command inside Python: what it needs of the interpreter.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use glob::Pattern;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use thrifty_cli::{End, Failed, Host, HostError, RunReport, RunRequest};
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
@@ -60,10 +61,14 @@ fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, 
             .cast_into::<Task>()
             .map_err(|error| HostError::Usage(error.to_string())),
         Err(error) if is(py, &error, "UnknownTarget") => {
-            let (reason, known) = details(py, &error);
+            let args = error.value(py).getattr(intern!(py, "args"));
+            let (reason, name, known) = args
+                .and_then(|args| args.extract())
+                .map_err(|error| usage(&error))?;
             Err(HostError::UnknownTarget {
                 target: target.clone(),
                 reason,
+                name,
                 known,
             })
         }
@@ -84,11 +89,14 @@ fn arguments<'py>(
     let found = found.and_then(|found| Ok(found.cast_into::<PyDict>()?));
     found.map_err(|error| {
         if is(py, &error, "UnknownParameter") {
-            let (parameter, known) = details(py, &error);
-            HostError::UnknownParameter {
-                target: request.target.clone(),
-                parameter,
-                known,
+            let args = error.value(py).getattr(intern!(py, "args"));
+            match args.and_then(|args| args.extract()) {
+                Ok((parameter, known)) => HostError::UnknownParameter {
+                    target: request.target.clone(),
+                    parameter,
+                    known,
+                },
+                Err(error) => usage(&error),
             }
         } else {
             HostError::Usage(error.value(py).to_string())
@@ -132,12 +140,20 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         operation: operation.clone(),
         message: traceback(py, error),
     });
-    let result = run.shown(py, &|value| digest::preview(value));
+    let result = run.shown(py, &shown);
     RunReport {
         run: run.identity(),
         end,
         result,
         failures: failures.collect(),
+    }
+}
+
+/// The result for people: where a file or directory is, and a preview of anything else.
+fn shown(value: &Bound<'_, PyAny>) -> String {
+    match value.extract::<PathBuf>() {
+        Ok(path) if !value.is_instance_of::<PyString>() => path.display().to_string(),
+        _ => digest::preview(value),
     }
 }
 
@@ -161,13 +177,6 @@ fn usage(error: &PyErr) -> HostError {
 fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
     let class = module(py).ok().and_then(|module| module.getattr(name).ok());
     class.is_some_and(|class| error.matches(py, class).unwrap_or(false))
-}
-
-/// The two arguments of an exception of `_command`: text, and the names there are.
-fn details(py: Python<'_>, error: &PyErr) -> (String, Vec<String>) {
-    let args = error.value(py).getattr(intern!(py, "args"));
-    args.and_then(|args| args.extract())
-        .unwrap_or_else(|_| (error.to_string(), Vec::new()))
 }
 
 /// The exception as Python shows it.

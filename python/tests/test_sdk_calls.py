@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Annotated, Any
 
 import numpy as np
@@ -200,6 +201,10 @@ def test_expired_and_too_old_entries():
     brief(1)
     assert outcome(brief, 1) == "computed"
     plain(2)
+    # Ages are counted in milliseconds.
+    written = time.time()
+    while time.time() < written + 0.01:
+        pass
     assert outcome(plain.with_overrides(cache=Cache(max_age=0)), 2) == "computed"
     assert outcome(plain.with_overrides(cache=Cache(max_age="1h")), 2) == "hit"
 
@@ -348,6 +353,50 @@ def test_a_secret_is_written_nowhere(home, reopen):
     kept = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"connect" in kept
     assert b"hunter" not in kept
+
+
+def test_a_task_as_an_argument_counts_by_its_code():
+    def define(constant):
+        @task(name="given")
+        def f(a: int) -> int:
+            return a + constant
+
+        return f
+
+    @task
+    def apply(function, a: int) -> int:
+        return function(a)
+
+    assert apply(define(1), 1) == 2
+    assert outcome(apply, define(1), 1) == "hit"
+    assert apply(define(2), 1) == 3
+
+
+def test_a_task_that_is_passed_by_a_changed_module(programs):
+    text = """
+    from thrifty import task
+
+    @task
+    def step(a):
+        return a + 1
+
+    @task
+    def apply(function, a):
+        return function(a)
+
+    STEPS = {"step": step}
+
+    @task
+    def registered(name, a):
+        return STEPS[name](a)
+
+    STEPS["registered"] = registered
+    """
+    show = "import steps; print(steps.apply(steps.step, 1), steps.registered('step', 1))"
+    programs.write("steps.py", text)
+    assert programs.run("-c", show) == "2 2\n"
+    programs.write("steps.py", text.replace("a + 1", "a + 2"))
+    assert programs.run("-c", show) == "3 3\n"
 
 
 def test_the_key_says_which_calls_are_one():

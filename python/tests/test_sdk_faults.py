@@ -108,6 +108,34 @@ def test_a_home_that_cannot_be_made(monkeypatch, tmp_path, reopen):
     assert calls.hits == ["array"]
 
 
+def test_a_home_that_cannot_be_made_and_everything_that_needs_one(programs, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("THRIFTY_HOME", str(tmp_path / "file"))
+    programs.write(
+        "needy.py",
+        """
+        import pathlib
+        from thrifty import File, Secret, task
+
+        @task
+        def write(text: str) -> File:
+            path = pathlib.Path("written")
+            path.write_text(text)
+            return File(path)
+
+        @task
+        def read(file: File, token: Secret[str]) -> str:
+            return file.read_text() + token
+
+        if __name__ == "__main__":
+            for _ in range(2):
+                print(read(write("a"), "b"))
+            assert read.with_options(executor="processes").map([write("a")], ["c"]) == ["ac"]
+        """,
+    )
+    assert programs.run("needy.py") == "ab\nab\n"
+
+
 def test_strict_refuses_to_start_without_its_directory(monkeypatch, tmp_path, reopen):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 
 import pytest
 import thrifty
@@ -70,6 +69,52 @@ def test_bodies_run_in_worker_processes(library):
         """,
     )
     assert library.run("main.py") == "computed computed\nhit hit\n"
+
+
+def test_the_configuration_may_choose_worker_processes(library):
+    library.write("thrifty.toml", 'executor = "processes"\nworkers = 1\n')
+    library.write(
+        "main.py",
+        """
+        import os
+        import library
+        from thrifty import testing
+
+        if __name__ == "__main__":
+            assert library.pid.map([1])[0] != os.getpid()
+            assert library.pid.with_options(executor="threads").map([2]) == [os.getpid()]
+            with testing.memory_cache():
+                # No other process could reach this cache.
+                assert library.pid.map([1]) == [os.getpid()]
+                assert library.pipeline(100_000)[:2].tolist() == [1, 3]
+        """,
+    )
+    assert library.run("main.py") == ""
+
+
+def test_one_of_two_processes_computes(library):
+    library.write(
+        "main.py",
+        """
+        import sys
+        from thrifty import Cache, task
+
+        @task(cache=Cache(serialize=True))
+        def slow(n: int) -> int:
+            print("computing", flush=True)
+            sys.stdin.readline()
+            return n
+
+        print("calling", flush=True)
+        print(slow(1), flush=True)
+        """,
+    )
+    first = library.start("main.py", stdin=-1)
+    assert [first.stdout.readline() for _ in range(2)] == ["calling\n", "computing\n"]
+    second = library.start("main.py", stdin=-1)
+    assert second.stdout.readline() == "calling\n"
+    assert first.communicate("go\n", timeout=60)[0] == "1\n"
+    assert second.communicate("", timeout=60)[0] == "1\n"
 
 
 def test_tasks_of_a_script_run_in_worker_processes(programs):
@@ -171,10 +216,8 @@ def test_an_interrupt_stops_workers(library):
         process = library.start("main.py", executor)
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
-        begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert time.monotonic() - begun < 10
         assert process.returncode != 0
         assert "KeyboardInterrupt" in err
 

@@ -334,7 +334,7 @@ def test_keywords_of_map_are_the_same_for_all():
     [
         (([1, 2], [1]), ValueError, "one length, and was given 2, 1"),
         ((), TypeError, "at least one"),
-        (("abc",), TypeError, "goes through lists, not str"),
+        (("abc",), TypeError, "goes through lists, not text"),
         ((5,), TypeError, "not iterable"),
     ],
 )

@@ -53,7 +53,7 @@ with testing.memory_cache(), testing.force_hit(given, "x"), testing.recorded() a
 plain("1")  # error: reportArgumentType
 plain()  # error: reportCallIssue
 plain(1, d=1)  # error: reportCallIssue
-given.map()[0].nothing  # error: reportAttributeAccessIssue
+_ = given.map()[0].nothing  # error: reportAttributeAccessIssue
 given.with_options(cache="of")  # error: reportArgumentType
 given.with_options(retries=1)  # error: reportCallIssue
 Cache(verison="1")  # error: reportCallIssue

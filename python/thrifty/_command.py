@@ -12,11 +12,11 @@ from thrifty._task import Task
 
 
 class UnknownTarget(Exception):
-    """There is no such module or workflow. The second argument lists those there are."""
+    """There is no such module or workflow: the reason, the unknown name, and those there are."""
 
 
 class UnknownParameter(Exception):
-    """The workflow has no such parameter. The second argument lists those it has."""
+    """The workflow has no such parameter: its name, and those there are."""
 
 
 class BadValue(Exception):
@@ -34,15 +34,17 @@ def load(target: str) -> Task[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
-        raise UnknownTarget(f"there is no module `{error.name}` here", _modules(directory)) from None
+        reason = f"there is no module `{error.name}` here"
+        raise UnknownTarget(reason, error.name, _modules(directory)) from None
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
     if isinstance(found, Task):
         return found
     known = [key for key, value in vars(module).items() if isinstance(value, Task)]
-    what = "no such name" if found is None else "neither a task nor a workflow"
-    raise UnknownTarget(f"`{name}` is {what} in {module_name}", known)
+    if found is None:
+        raise UnknownTarget(f"`{module_name}` has no `{name}`", name, known)
+    raise UnknownTarget(f"`{name}` is neither a task nor a workflow", name, known)
 
 
 def _modules(directory: str) -> list[str]:

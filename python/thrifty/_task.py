@@ -55,7 +55,8 @@ class Task(_native.Task[P, R]):
             cache: How all operations of the run use the cache, whatever their definitions say.
             refresh: Names of operations that are computed again, with ``*`` for any text.
             workers: How many operations run at once.
-            executor: Where they run: ``"threads"`` or ``"processes"``.
+            executor: Where they run: ``"threads"`` or ``"processes"``. A call on its own, outside
+                of workflows and ``map``, always runs where it is made.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -80,7 +81,9 @@ class Task(_native.Task[P, R]):
     def with_overrides(self, *, cache: Cache | Mode | bool) -> Task[P, R]:
         """The same task, with other cache settings for the calls that are made of it.
 
-        The fields that are given replace those of the definition; the others stay.
+        The fields that are given replace those of the definition; the others stay. Inside a
+        workflow, the handle that a call gives has the same method; to type checkers it is the
+        value, so in typed code write ``train.with_overrides(...)(...)``.
 
         >>> from thrifty import Cache, task, testing
         >>> @task(cache=Cache(version="1"))
@@ -128,7 +131,7 @@ class Task(_native.Task[P, R]):
 
         name = f"{self.operation_name}.map"
         run: Task[[], list[R]] = Task(elements, name, True, None, None, self._run)
-        return run()
+        return _dress(run, elements, True, (None, None, self._run))()
 
     if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
@@ -158,6 +161,12 @@ class Task(_native.Task[P, R]):
     def __repr__(self) -> str:
         kind = "workflow" if self._is_workflow else "task"
         return f"<{kind} {self.operation_name}>"
+
+    def __copy__(self) -> Task[P, R]:
+        return self  # as a function, which nothing changes
+
+    def __deepcopy__(self, memo: object) -> Task[P, R]:
+        return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
         module, name = self.__module__, self.__qualname__
@@ -304,6 +313,11 @@ def _dress(
     attributes.update(function.__dict__)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         attributes[name] = getattr(function, name)
+    try:  # noqa: SIM105  (contextlib is not imported yet)
+        attributes["__annotations__"] = function.__annotations__
+    except NameError:
+        # Python 3.14 evaluates them now, and a name may be defined later: see `__getattr__`.
+        pass
     attributes["__wrapped__"] = function
     attributes["_is_workflow"] = is_workflow
     attributes["_definition"], attributes["_invocation"], attributes["_run"] = settings
@@ -383,9 +397,8 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
         raise TypeError(f"map of {name} needs at least one list of arguments")
     for iterable in iterables:
         if isinstance(iterable, (str, bytes)):
-            kind = _kind(iterable)
-            raise TypeError(f"map of {name} goes through lists, not {kind}: put it into a list")
-        if isinstance(iterable, _native.Handle):
+            raise TypeError(f"map of {name} goes through lists, not text: put it into a list")
+        if iterable.__class__ is _native.Handle:
             _check_arity(name, iterable)
     columns = [list(iterable) for iterable in iterables]
     lengths = [len(column) for column in columns]
@@ -395,7 +408,7 @@ def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tu
     return list(zip(*columns, strict=True))
 
 
-def _check_arity(name: str, handle: _native.Handle[Any]) -> None:
+def _check_arity(name: str, handle: Iterable[Any]) -> None:
     try:
         iter(handle)
     except _native.HandleError:

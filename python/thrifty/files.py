@@ -187,10 +187,10 @@ class Dir:
 
 
 def _absolute(path: Any) -> str:
-    found: object = os.fspath(path)
-    if not isinstance(found, str):
-        raise TypeError(f"a path is text, not {type(found).__name__}")
-    return os.path.abspath(found)
+    text: str | bytes = os.fspath(path)
+    if isinstance(text, bytes):
+        raise TypeError("a path is text, not bytes")
+    return os.path.abspath(text)
 
 
 def _copy(source: str, target: str) -> None:

@@ -40,7 +40,8 @@ _COMPUTED = ("computed", "nondeterministic", "fenced", "computed-not-stored", "u
 def memory_cache() -> Generator[None]:
     """An empty cache in memory, in the place of the real one, for the whole process.
 
-    Settings of the environment, such as ``THRIFTY_CACHE=off``, do not count inside.
+    Settings of the environment, such as ``THRIFTY_CACHE=off``, do not count inside, and bodies run
+    on threads. A ``File`` that came out of this cache is gone after the block.
 
     >>> from thrifty import task, testing
     >>> @task

@@ -81,7 +81,9 @@ pub enum HostError {
         target: String,
         /// What went wrong while looking for it.
         reason: String,
-        /// The workflows and tasks there are.
+        /// The part of the target that is unknown.
+        name: String,
+        /// The modules, or workflows and tasks, there are.
         known: Vec<String>,
     },
     /// The workflow has no such parameter.
@@ -115,9 +117,9 @@ impl fmt::Display for HostError {
             Self::UnknownTarget {
                 target,
                 reason,
+                name,
                 known,
             } => {
-                let name = target.rsplit(':').next().unwrap_or(target);
                 write!(f, "cannot run `{target}`: {reason}")?;
                 if known.is_empty() {
                     Ok(())

@@ -10,6 +10,12 @@ use thrifty_engine::units::show_duration;
 
 use crate::show::{Counts, count, short_name};
 
+/// How often the live line moves; what happens meanwhile is shown with the next move.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many names of running operations are shown.
+const NAMES: usize = 4;
+
 /// Shows the events of a run on standard error: a live line on a terminal, and in any case one
 /// plain line for each operation that was not a hit. Hits are counted.
 pub(crate) struct Progress {
@@ -36,8 +42,12 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
+        // Not `wide_msg`: it fills the line, and then the ^C that a terminal echoes begins another.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {msg}") {
             bar.set_style(style);
+        }
+        if is_live {
+            bar.enable_steady_tick(TICK);
         }
         Self {
             bar,
@@ -72,8 +82,7 @@ impl Progress {
             Event::Reopened { reason, .. } => self.say(&format!("  again        {reason}")),
             Event::Ended => self.bar.finish_and_clear(),
         }
-        let running: Vec<_> = state.running.iter().map(|name| short_name(name)).collect();
-        self.bar.set_message(running.join(", "));
+        self.bar.set_message(state.shown());
     }
 
     /// One line over the whole run.
@@ -116,6 +125,25 @@ impl State {
         if let Some(at) = self.running.iter().position(|name| name == operation) {
             self.running.remove(at);
         }
+    }
+
+    /// What is running: `tournament, train ×2`.
+    fn shown(&self) -> String {
+        let mut names: Vec<(&str, usize)> = Vec::new();
+        for name in self.running.iter().map(|name| short_name(name)) {
+            match names.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, times)) => *times += 1,
+                None => names.push((name, 1)),
+            }
+        }
+        let more = names.len().saturating_sub(NAMES);
+        let shown = names.iter().take(NAMES).map(|(name, times)| match times {
+            1 => (*name).to_owned(),
+            _ => format!("{name} ×{times}"),
+        });
+        let mut parts: Vec<_> = shown.collect();
+        parts.extend((more > 0).then(|| format!("{more} more")));
+        parts.join(", ")
     }
 }
 

@@ -499,6 +499,27 @@ fn why_shows_the_difference_of_sources() {
 }
 
 #[test]
+fn why_says_once_what_is_alike() {
+    let world = World::new();
+    let [first, second] = ["10", "20"].map(|limit| {
+        let run = world.begin("m:tune");
+        for (number, rate) in ["0.1", "0.2"].into_iter().enumerate() {
+            let limit = (Kind::Code, "m.LIMIT", text(limit));
+            let parts = [limit, (Kind::Inputs, "rate", text(rate))];
+            world.computed(&run, number as u32, "m:train", &parts);
+        }
+        run
+    });
+    let out = world.run(&["why"]).out;
+    assert_eq!(
+        steady(&out, &[&first, &second]),
+        "RUN1 m:tune just now\n\
+         train #0 #1: ran because its code changed since run RUN0\n\
+         code m.LIMIT: 10 → 20"
+    );
+}
+
+#[test]
 fn stats_sum_up_by_operation() {
     let (world, ..) = edited();
     let done = world.run(&["stats"]);
@@ -843,6 +864,7 @@ fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
     let unknown = HostError::UnknownTarget {
         target: "m:experimnt".to_owned(),
         reason: "module `m` has no workflow `experimnt`".to_owned(),
+        name: "experimnt".to_owned(),
         known: known.clone(),
     };
     let unknown = Told::new(Err(unknown));

@@ -1,11 +1,13 @@
 //! The cache: a catalog, a store, and the memory of this process.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
-use thrifty_key::{Part, Preview};
+use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
 use thrifty_store::Blobs;
 use thrifty_store::disk::{self, Disk};
@@ -38,6 +40,8 @@ pub struct Cache {
     pub(crate) flights: Flights,
     pub(crate) health: Health,
     pub(crate) recorder: Recorder,
+    /// Source texts that this process has put into the catalog.
+    pub(crate) texts_kept: Mutex<HashSet<Digest>>,
     pub(crate) host: String,
     pub(crate) user: String,
 }
@@ -142,6 +146,7 @@ impl Cache {
             memory: Memory::default(),
             flights: Flights::default(),
             health: Health::default(),
+            texts_kept: Mutex::default(),
             host: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()

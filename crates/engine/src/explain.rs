@@ -88,11 +88,11 @@ pub struct Shown {
     pub name: String,
     /// `added`, `removed` or `changed`.
     pub change: &'static str,
-    /// What may be shown of the earlier part.
+    /// What may be shown of the earlier part; of source text, if it is one line.
     pub old: Option<String>,
-    /// What may be shown of this part.
+    /// What may be shown of this part; of source text, if it is one line.
     pub new: Option<String>,
-    /// The unified difference of the source texts.
+    /// The unified difference of longer source texts.
     pub diff: Option<String>,
     /// The upstream nodes whose outputs it came from.
     pub upstream: Vec<Upstream>,
@@ -307,33 +307,34 @@ impl Explainer<'_> {
         let mut all = Vec::with_capacity(differences.len());
         for difference in differences {
             let (change, old, new) = parts_of(&difference.change);
+            let (old, new, diff) = match self.sources(old, new)? {
+                Some((old, new)) if is_line(&old) && is_line(&new) => (Some(old), Some(new), None),
+                Some((old, new)) => (None, None, Some(unified_diff(&old, &new))),
+                None => (old.and_then(text_of), new.and_then(text_of), None),
+            };
             all.push(Shown {
                 kind: difference.kind,
                 name: difference.name.clone(),
                 change,
-                old: old.and_then(text_of),
-                new: new.and_then(text_of),
-                diff: self.source_diff(old, new)?,
+                old,
+                new,
+                diff,
                 upstream: sources.of_part(difference, ingredients),
             });
         }
         Ok(all)
     }
 
-    /// The difference of two source texts, if both are still kept.
-    fn source_diff(
+    /// The two source texts, if both are still kept.
+    fn sources(
         &self,
         old: Option<&Preview>,
         new: Option<&Preview>,
-    ) -> Result<Option<String>, CatalogError> {
+    ) -> Result<Option<(String, String)>, CatalogError> {
         let (Some(Preview::Source(old)), Some(Preview::Source(new))) = (old, new) else {
             return Ok(None);
         };
-        let texts = (self.catalog.text(old)?, self.catalog.text(new)?);
-        let (Some(old), Some(new)) = texts else {
-            return Ok(None);
-        };
-        Ok(Some(unified_diff(&old, &new)))
+        Ok(self.catalog.text(old)?.zip(self.catalog.text(new)?))
     }
 }
 
@@ -436,11 +437,18 @@ fn text_of(preview: &Preview) -> Option<String> {
     }
 }
 
+/// Whether a source text is shown whole, as a constant mostly can be.
+fn is_line(source: &str) -> bool {
+    const LIMIT: usize = 80;
+    source.len() <= LIMIT && !source.trim_end().contains('\n')
+}
+
 /// The changed lines of a text with three lines around them, in the form of `diff -u`.
 pub fn unified_diff(old: &str, new: &str) -> String {
     let diff = similar::TextDiff::from_lines(old, new);
     diff.unified_diff()
         .context_radius(3)
+        .missing_newline_hint(false)
         .header("before", "now")
         .to_string()
 }

@@ -3,7 +3,8 @@
 //! A leader holds a [`Lead`]; dropping it, on whatever path, wakes the followers. Followers that
 //! would wait for a computation that itself waits for them are told so instead.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -25,6 +26,30 @@ pub(crate) enum Landing {
     Nothing,
 }
 
+/// A thread, and before it those on whose behalf it works: they go on only when it ends.
+pub(crate) type Lineage = Arc<[ThreadId]>;
+
+thread_local! {
+    static ABOVE: RefCell<Option<Lineage>> = const { RefCell::new(None) };
+}
+
+/// The lineage of the current thread.
+pub(crate) fn lineage() -> Lineage {
+    let me = thread::current().id();
+    ABOVE.with_borrow(|above| match above {
+        Some(above) => above.iter().copied().chain([me]).collect(),
+        None => [me].into(),
+    })
+}
+
+/// Works on behalf of the threads above.
+pub(crate) fn on_behalf_of<T>(above: Lineage, work: impl FnOnce() -> T) -> T {
+    ABOVE.set(Some(above));
+    let done = work();
+    ABOVE.set(None);
+    done
+}
+
 struct Flight {
     key: Key,
     leader: ThreadId,
@@ -39,7 +64,7 @@ pub(crate) struct Flights(Mutex<Board>);
 #[derive(Default)]
 struct Board {
     flights: HashMap<Key, Arc<Flight>>,
-    waiting: HashMap<ThreadId, Arc<Flight>>,
+    waiting: HashMap<ThreadId, (Lineage, Arc<Flight>)>,
 }
 
 /// What became of the wish to compute a key.
@@ -75,10 +100,11 @@ impl Flights {
                     landing: Landing::Nothing,
                 });
             };
-            if board.leads_to(&flight, me) {
+            let lineage = lineage();
+            if board.leads_to(&flight, &lineage) {
                 return Claim::Cycle;
             }
-            board.waiting.insert(me, Arc::clone(&flight));
+            board.waiting.insert(me, (lineage, Arc::clone(&flight)));
             flight
         };
         let landing = flight.wait(interrupted);
@@ -88,20 +114,23 @@ impl Flights {
 }
 
 impl Board {
-    /// Whether the flight cannot land before the thread goes on.
-    fn leads_to(&self, flight: &Arc<Flight>, thread: ThreadId) -> bool {
-        let mut leader = flight.leader;
-        // Each waiting thread waits for one flight, so this walk visits a thread at most once.
-        for _ in 0..=self.waiting.len() {
-            if leader == thread {
+    /// Whether the flight cannot land before the last thread of the lineage goes on: its leader
+    /// is one of them, or waits, itself or through threads that work for it, for such a flight.
+    fn leads_to(&self, flight: &Flight, lineage: &[ThreadId]) -> bool {
+        let mut seen = HashSet::new();
+        let mut leaders = vec![flight.leader];
+        while let Some(leader) = leaders.pop() {
+            if lineage.contains(&leader) {
                 return true;
             }
-            match self.waiting.get(&leader) {
-                Some(next) => leader = next.leader,
-                None => return false,
+            if seen.insert(leader) {
+                let held_up = self.waiting.values().filter(|(waiter, flight)| {
+                    waiter.contains(&leader) && flight.landing.lock().is_none()
+                });
+                leaders.extend(held_up.map(|(_, flight)| flight.leader));
             }
         }
-        true
+        false
     }
 }
 
@@ -141,9 +170,10 @@ impl Lead<'_> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        self.flights.0.lock().flights.remove(&self.flight.key);
+        // Landed before it is taken off the board: who still waits for it is held up no longer.
         let landing = std::mem::replace(&mut self.landing, Landing::Nothing);
         *self.flight.landing.lock() = Some(landing);
         self.flight.landed.notify_all();
+        self.flights.0.lock().flights.remove(&self.flight.key);
     }
 }

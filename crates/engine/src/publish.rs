@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, Claim, Committed, NewEntry};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, NewEntry};
 use thrifty_key::{Digest, Key};
 use thrifty_store::{BlobName, PutError, parallel};
 
@@ -114,17 +114,10 @@ impl Cache {
             Err(error) => return Ok(Published::Failed(error.to_string())),
         };
         let entry = self.entry(task, key, &answer, cost);
-        let texts: Vec<_> = task
-            .operation
-            .texts()
-            .iter()
-            .map(|(digest, text)| (*digest, text.as_str()))
-            .collect();
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
         let committed = self
-            .catalog
-            .put_texts(&texts)
+            .keep_texts(task.operation.texts())
             .and_then(|()| self.catalog.commit(&self.scope, &entry, &claim));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
         let (id, outcome) = match committed {
@@ -156,6 +149,27 @@ impl Cache {
             self.remember(key, remembered, changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
+    }
+
+    /// Keeps the source texts of an operation, the first time this process publishes with them.
+    fn keep_texts(&self, texts: &[(Digest, String)]) -> Result<(), CatalogError> {
+        let new: Vec<_> = {
+            let kept = self.texts_kept.lock();
+            let is_new = |text: &&(Digest, String)| !kept.contains(&text.0);
+            texts.iter().filter(is_new).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<_> = new
+            .iter()
+            .map(|(digest, text)| (*digest, text.as_str()))
+            .collect();
+        self.catalog.put_texts(&texts)?;
+        self.texts_kept
+            .lock()
+            .extend(new.iter().map(|(digest, _)| *digest));
+        Ok(())
     }
 
     fn entry(&self, task: &Task<'_>, key: Key, answer: &Answer, cost: Duration) -> NewEntry {

@@ -13,6 +13,10 @@ use thrifty_store::BlobName;
 /// The version of the record format; the first byte of every encoded record.
 pub const FORMAT: u8 = 1;
 
+/// The deepest nesting of MessagePack that is read: about a third as many records in each other.
+/// Damaged bytes must not cost the stack.
+const DEPTH: usize = 300;
+
 /// A stored value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -156,8 +160,12 @@ impl Record {
     /// [`RecordError`] for another format or damaged bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         match bytes {
-            [FORMAT, record @ ..] => rmp_serde::from_slice(record)
-                .map_err(|error| RecordError::Damaged(error.to_string())),
+            [FORMAT, record @ ..] => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(record);
+                reader.set_max_depth(DEPTH);
+                Self::deserialize(&mut reader)
+                    .map_err(|error| RecordError::Damaged(error.to_string()))
+            }
             [found, ..] => Err(RecordError::Format { found: *found }),
             [] => Err(RecordError::Damaged("it is empty".to_owned())),
         }

@@ -1,11 +1,10 @@
 //! The history of runs, written behind their back.
 //!
-//! History is not needed to be right about values, so it is written in batches by a thread of
-//! its own, and a killed process may lose its last moments of it.
+//! History is not needed to be right about values, so it is gathered in memory and written now
+//! and then by a thread of its own; a killed process may lose its last moments of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,20 +12,33 @@ use thrifty_catalog::{Catalog, EntryId, NewRun, Node, RunId, RunStatus, Scope, U
 
 /// Lone hits of more entries than this are written at once.
 const LONE: usize = 4096;
-
-enum Message {
-    Nodes(RunId, Vec<Node>),
-    Finish(RunId, RunStatus),
-    Uses(Vec<(EntryId, Usage)>),
-    Flush(Sender<()>),
-}
+/// How long history is gathered before it is written.
+const GATHERING: Duration = Duration::from_millis(100);
+/// Nodes written in one transaction: a commit waits for no more than these.
+const TOGETHER: usize = 256;
 
 /// Writes runs and their nodes to the catalog.
 pub struct Recorder {
-    catalog: Arc<dyn Catalog>,
+    history: Arc<History>,
     scope: Scope,
-    writer: Mutex<Option<Sender<Message>>>,
     lone: Mutex<Lone>,
+}
+
+/// What is to be written, and where.
+struct History {
+    catalog: Arc<dyn Catalog>,
+    pending: Mutex<Pending>,
+    /// Held while writing, so that what was gathered first is written first.
+    writing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Pending {
+    nodes: Vec<(RunId, Vec<Node>)>,
+    uses: Vec<(EntryId, Usage)>,
+    ended: Vec<(RunId, RunStatus)>,
+    /// Whether a thread is going to write this.
+    has_writer: bool,
 }
 
 /// Calls outside of workflows: one run gathers those of this process.
@@ -41,34 +53,35 @@ struct Lone {
 impl Recorder {
     pub(crate) fn new(catalog: Arc<dyn Catalog>, scope: Scope) -> Self {
         Self {
-            catalog,
+            history: Arc::new(History {
+                catalog,
+                pending: Mutex::default(),
+                writing: Mutex::default(),
+            }),
             scope,
-            writer: Mutex::default(),
             lone: Mutex::default(),
         }
     }
 
     /// Begins a run; `None` if the catalog does not take it.
     pub fn begin(&self, run: &NewRun) -> Option<RunId> {
-        self.catalog.begin_run(&self.scope, run).ok()
+        self.history.catalog.begin_run(&self.scope, run).ok()
     }
 
     /// Adds or replaces nodes of a run.
     pub fn nodes(&self, run: &RunId, nodes: Vec<Node>) {
-        let uses: Vec<_> = nodes
-            .iter()
-            .filter(|node| node.source.is_some() || node.outcome.starts_with("hit"))
-            .filter_map(|node| Some((node.entry?, Usage { hits: node.count })))
-            .collect();
-        self.send(Message::Nodes(run.clone(), nodes));
-        if !uses.is_empty() {
-            self.send(Message::Uses(uses));
-        }
+        self.history.pending.lock().add(run, nodes);
+        self.history.write_soon();
     }
 
     /// Ends a run.
     pub fn finish(&self, run: &RunId, status: RunStatus) {
-        self.send(Message::Finish(run.clone(), status));
+        self.history
+            .pending
+            .lock()
+            .ended
+            .push((run.clone(), status));
+        self.history.write_soon();
     }
 
     /// The name of the run that gathers the lone calls of this process.
@@ -108,11 +121,12 @@ impl Recorder {
         counted.count += 1;
         counted.saved += saved;
         if known >= LONE {
-            self.write_lone(&mut lone);
+            self.gather_lone(&mut lone);
+            self.history.write_soon();
         }
     }
 
-    fn write_lone(&self, lone: &mut Lone) {
+    fn gather_lone(&self, lone: &mut Lone) {
         if lone.hits.is_empty() {
             return;
         }
@@ -126,56 +140,104 @@ impl Recorder {
             lone.next += 1;
             node.number = lone.next;
         }
-        self.nodes(&run, nodes);
+        self.history.pending.lock().add(&run, nodes);
     }
 
-    /// Writes everything that is not written yet, and waits for it.
+    /// Writes everything that is not written yet.
     pub fn flush(&self) {
-        self.write_lone(&mut self.lone.lock());
-        let Some(writer) = self.writer.lock().clone() else {
-            return;
-        };
-        let (done, wait) = mpsc::channel();
-        if writer.send(Message::Flush(done)).is_ok() {
-            _ = wait.recv();
-        }
+        self.gather_lone(&mut self.lone.lock());
+        self.history.write();
     }
 
     /// Writes everything, and ends the run of lone calls.
     pub fn close(&self) {
         let mut lone = self.lone.lock();
-        self.write_lone(&mut lone);
+        self.gather_lone(&mut lone);
         if let Some(run) = lone.run.take().flatten() {
-            self.finish(&run, RunStatus::Succeeded);
+            let ended = (run, RunStatus::Succeeded);
+            self.history.pending.lock().ended.push(ended);
         }
         drop(lone);
-        self.flush();
-    }
-
-    fn send(&self, message: Message) {
-        let mut writer = self.writer.lock();
-        let sender = writer.get_or_insert_with(|| {
-            let (sender, messages) = mpsc::channel();
-            let catalog = Arc::clone(&self.catalog);
-            let work = move || write(catalog.as_ref(), &messages);
-            // Without a thread the messages are dropped with their receiver: history is lost.
-            _ = std::thread::Builder::new()
-                .name("thrifty-history".to_owned())
-                .spawn(work);
-            sender
-        });
-        _ = sender.send(message);
+        self.history.write();
     }
 }
 
-fn write(catalog: &dyn Catalog, messages: &Receiver<Message>) {
-    for message in messages {
+impl Pending {
+    fn add(&mut self, run: &RunId, nodes: Vec<Node>) {
+        for node in &nodes {
+            if let Some(entry) = node.entry
+                && (node.source.is_some() || node.outcome.starts_with("hit"))
+            {
+                self.uses.push((entry, Usage { hits: node.count }));
+            }
+        }
+        match self.nodes.last_mut() {
+            Some((last, gathered)) if last == run => gathered.extend(nodes),
+            _ => self.nodes.push((run.clone(), nodes)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.ended.is_empty()
+    }
+
+    /// Everything gathered so far.
+    fn take(&mut self) -> Self {
+        let has_writer = self.has_writer;
+        std::mem::replace(
+            self,
+            Self {
+                has_writer,
+                ..Self::default()
+            },
+        )
+    }
+}
+
+impl History {
+    /// Sees to it that what is gathered is written before long.
+    fn write_soon(self: &Arc<Self>) {
+        let mut pending = self.pending.lock();
+        if pending.has_writer {
+            return;
+        }
+        let history = Arc::clone(self);
+        // Without a thread, what is gathered waits for a flush.
+        pending.has_writer = std::thread::Builder::new()
+            .name("thrifty-history".to_owned())
+            .spawn(move || history.write_on())
+            .is_ok();
+    }
+
+    /// Writes now and then, as long as there is something to write.
+    fn write_on(&self) {
+        loop {
+            std::thread::sleep(GATHERING);
+            let mut pending = self.pending.lock();
+            if pending.is_empty() {
+                pending.has_writer = false;
+                return;
+            }
+            drop(pending);
+            self.write();
+        }
+    }
+
+    /// Writes what is gathered; whatever was being written is written when this returns.
+    fn write(&self) {
+        let _writing = self.writing.lock();
+        let gathered = self.pending.lock().take();
         // Trouble with the history is no trouble for anybody.
-        match message {
-            Message::Nodes(run, nodes) => _ = catalog.record(&run, &nodes),
-            Message::Finish(run, status) => _ = catalog.finish_run(&run, status),
-            Message::Uses(uses) => _ = catalog.touch(&uses),
-            Message::Flush(done) => _ = done.send(()),
+        for (run, nodes) in &gathered.nodes {
+            for some in nodes.chunks(TOGETHER) {
+                _ = self.catalog.record(run, some);
+            }
+        }
+        for some in gathered.uses.chunks(TOGETHER) {
+            _ = self.catalog.touch(some);
+        }
+        for (run, status) in &gathered.ended {
+            _ = self.catalog.finish_run(run, *status);
         }
     }
 }

@@ -23,6 +23,7 @@ use self::job::Missed;
 use crate::cache::Cache;
 use crate::compute::{Computed, Settled, Unfinished};
 use crate::event::{Event, Listener};
+use crate::flight;
 use crate::graph::{Edge, Failure, From, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::outcome::{Miss, Outcome};
@@ -56,6 +57,8 @@ pub struct Schedule<'a> {
     ready: Vec<usize>,
     missed: VecDeque<(usize, Missed)>,
     running: usize,
+    /// How many operations were opened again so far.
+    reopened: u64,
     workers: Workers,
     done: (Sender<Report>, Receiver<Report>),
     stopped: bool,
@@ -74,6 +77,10 @@ struct Slate {
     digests: Vec<Digest>,
     reason: Option<String>,
     losses: u32,
+    /// Which opening again of the run its last one was, and how many there had been when its
+    /// body began: what a body found lost may have been made again since.
+    opened: u64,
+    began: u64,
     /// Something that its value is made of was lost: what is stored of it is looked at closely.
     suspect: bool,
     followers: Vec<usize>,
@@ -125,6 +132,7 @@ impl<'a> Schedule<'a> {
             ready: Vec::new(),
             missed: VecDeque::new(),
             running: 0,
+            reopened: 0,
             workers,
             done: mpsc::channel(),
             stopped: false,
@@ -414,7 +422,7 @@ impl<'a> Schedule<'a> {
         if let Some((number, miss)) = self.missed.pop_front()
             && let Some(taken) = self.inputs(number)
         {
-            self.tell_started(number);
+            self.begin(number);
             let job = self.job(number);
             let computed = job.compute(miss, &taken, self.options.interrupted);
             self.receive((number, computed));
@@ -435,15 +443,16 @@ impl<'a> Schedule<'a> {
                 self.missed.push_front((number, miss));
                 return self.run_here();
             }
-            self.tell_started(number);
+            self.begin(number);
             let job = self.job(number);
-            let done = self.done.0.clone();
+            let (done, above) = (self.done.0.clone(), flight::lineage());
             let stop = self.workers.stop_flag();
             self.workers.run(Box::new(move || {
                 if stop.is_set() {
                     return;
                 }
-                let computed = job.compute(miss, &taken, &|| stop.is_set());
+                let computed =
+                    flight::on_behalf_of(above, || job.compute(miss, &taken, &|| stop.is_set()));
                 // Nobody listens if the run was interrupted.
                 _ = done.send((number, computed));
             }));
@@ -470,7 +479,8 @@ impl<'a> Schedule<'a> {
         self.cache.wall_clock()
     }
 
-    fn tell_started(&self, number: usize) {
+    fn begin(&mut self, number: usize) {
+        self.nodes[number].began = self.reopened;
         let operation = self.nodes[number].node.operation.name().to_owned();
         self.tell(&Event::Started { number, operation });
     }
@@ -516,6 +526,8 @@ impl Slate {
             digests: Vec::new(),
             reason: None,
             losses: 0,
+            opened: 0,
+            began: 0,
             suspect: false,
             followers: Vec::new(),
         }

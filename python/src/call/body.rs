@@ -103,7 +103,7 @@ impl CallBody {
             self.check_unchanged(slf).map_err(raised)?;
             return self.expand(slf, inputs).map_err(raised);
         }
-        if self.call.run.executor == Some(Executor::Processes) {
+        if self.session.executor(&self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
             return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
         }

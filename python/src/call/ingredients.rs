@@ -16,6 +16,7 @@ use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview};
 use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
+use super::task::Task;
 use crate::code::{Closure, Depth, code_of_class, imported_as};
 use crate::value::codec;
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
@@ -451,7 +452,10 @@ impl Surroundings for Around<'_, '_> {
             };
             return Ok(Some(StandIn::Edge(edges(handle))));
         }
-        Ok(codec::file_encoding(value)?.map(StandIn::Encoding))
+        match value.cast::<Task>() {
+            Ok(task) => callable(task.get(), value.py()).map(Some),
+            Err(_) => Ok(codec::file_encoding(value)?.map(StandIn::Encoding)),
+        }
     }
 
     fn code(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<Digest>> {
@@ -465,4 +469,22 @@ impl Surroundings for Around<'_, '_> {
     fn met(&mut self, class: &Bound<'_, PyType>) {
         self.classes.push(class.clone().unbind());
     }
+}
+
+/// A task that is passed to another is what it does, which its name does not tell.
+fn callable(task: &Task, py: Python<'_>) -> PyResult<StandIn> {
+    let definition = task.definition();
+    let mut hasher = Hasher::new(Context::Code);
+    hasher.framed(task.name().as_bytes());
+    if let Some(version) = &definition.version {
+        hasher.tag(1).framed(version.as_bytes());
+    } else {
+        let closure = Closure::of(task.function.bind(py), Depth::Closure, &encode_constant)?;
+        hasher.tag(0).digest(&closure.digest());
+    }
+    hasher.framed(definition.salt.as_deref().unwrap_or_default().as_bytes());
+    let mut writer = plain::Writer::new();
+    writer.typed("thrifty.Task");
+    writer.digest(&hasher.finish());
+    Ok(StandIn::Encoding(writer.into_bytes()))
 }

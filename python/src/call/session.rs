@@ -1,5 +1,6 @@
 //! The cache of this process, opened at the first call.
 
+use std::io::Read;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -8,7 +9,7 @@ use parking_lot::RwLock;
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{NewRun, Scope};
-use thrifty_engine::config::{Settings, Source};
+use thrifty_engine::config::{Executor, Settings, Source};
 use thrifty_engine::{Cache, Mode};
 
 use super::context::RunOptions;
@@ -23,6 +24,8 @@ pub struct Session {
     pub settings: Settings,
     /// Where files that come out of the cache are placed.
     pub files: PathBuf,
+    /// Whether the cache is a directory, which other processes can open.
+    is_shared: bool,
     /// The mode chosen by the environment, for every run.
     pub run_mode: Option<Mode>,
     /// The mode chosen by the project's configuration.
@@ -53,33 +56,50 @@ impl Session {
             domain: settings.domain.value.clone(),
         };
         let home = settings.home.value.clone();
-        let cache = match py.detach(|| Cache::open_scope(&home, scope)) {
-            Ok(cache) => cache,
+        match py.detach(|| Cache::open_scope(&home, scope)) {
+            Ok(cache) => {
+                crate::value::codec::keep_digests(cache.file_memo());
+                Ok(Self::new(cache, settings, home.join("files"), true))
+            }
             Err(error) if std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0") => {
-                return Err(PyRuntimeError::new_err(error.to_string()));
+                Err(PyRuntimeError::new_err(error.to_string()))
             }
             Err(error) => {
                 let text = format!("thrifty runs without its cache directory: {error}");
                 warn(py, &text)?;
-                Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?
+                Self::in_memory(settings)
             }
-        };
-        crate::value::codec::keep_digests(cache.file_memo());
-        Ok(Self::new(cache, settings))
+        }
     }
 
-    fn new(cache: Arc<Cache>, settings: Settings) -> Self {
+    /// A session that leaves nothing behind, and that ends with this process.
+    fn in_memory(settings: Settings) -> PyResult<Self> {
+        let cache =
+            Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let random = random()?;
+        let name: String = random
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let files = std::env::temp_dir().join(format!("thrifty-{name}"));
+        let session = Self::new(cache, settings, files, false);
+        _ = session.secret.set(random);
+        Ok(session)
+    }
+
+    fn new(cache: Arc<Cache>, settings: Settings, files: PathBuf, is_shared: bool) -> Self {
         let from_environment = matches!(settings.cache.source, Source::Variable(_));
         let (run_mode, project_mode) = if from_environment {
             (settings.cache.value, None)
         } else {
             (None, settings.cache.value)
         };
-        let files = settings.home.value.join("files");
         Self {
             cache,
             settings,
             files,
+            is_shared,
             run_mode,
             project_mode,
             secret: OnceLock::new(),
@@ -93,6 +113,23 @@ impl Session {
             .workers
             .or(self.settings.workers.value)
             .unwrap_or_else(cores)
+    }
+
+    /// Where bodies run. A worker process could not reach a cache that is in memory.
+    pub fn executor(&self, options: &RunOptions) -> Executor {
+        let chosen = options.executor.unwrap_or(self.settings.executor.value);
+        if self.is_shared {
+            chosen
+        } else {
+            Executor::Threads
+        }
+    }
+
+    /// Removes the files of a cache that was in memory: nobody can come to them any more.
+    fn remove_files(&self) {
+        if !self.is_shared {
+            _ = std::fs::remove_dir_all(&self.files);
+        }
     }
 
     /// A run by this user on this host.
@@ -135,6 +172,19 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.remove_files();
+    }
+}
+
+/// Bytes that nobody can guess.
+fn random() -> PyResult<Vec<u8>> {
+    let mut bytes = vec![0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
     let text = std::ffi::CString::new(text.replace('\0', " "))?;
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 2)
@@ -145,20 +195,20 @@ pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
 fn close(py: Python<'_>) {
     let session = SESSION.read().clone();
     if let Some(session) = session {
-        py.detach(|| session.cache.recorder().close());
+        py.detach(|| {
+            session.cache.recorder().close();
+            session.remove_files();
+        });
     }
 }
 
 /// Puts a cache in memory in the place of the session's, for tests. Returns what was there.
 #[pyfunction]
 fn enter_memory() -> PyResult<Previous> {
-    let cache = Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let settings = Settings::load().map_err(super::error::configuration)?;
-    let session = Session {
-        run_mode: None,
-        project_mode: None,
-        ..Session::new(cache, settings)
-    };
+    let mut session = Session::in_memory(settings)?;
+    session.run_mode = None;
+    session.project_mode = None;
     Ok(Previous(SESSION.write().replace(Arc::new(session))))
 }
 

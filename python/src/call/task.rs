@@ -388,7 +388,10 @@ impl Task {
             }
             Err(error) => return Err(error),
         };
-        *self.prepared.lock() = Some(Arc::clone(&prepared));
+        // Dropped without the lock: it may hold the last reference to objects whose destructors
+        // call this task.
+        let outdated = self.prepared.lock().replace(Arc::clone(&prepared));
+        drop(outdated);
         Ok(prepared)
     }
 

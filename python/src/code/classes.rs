@@ -77,6 +77,8 @@ pub fn code_of_class<'py>(
         _class: Arc::new(class.clone().unbind()),
         code,
     };
-    KNOWN.lock().get_or_insert_default().insert(address, known);
+    // Dropped without the lock: it may hold objects whose destructors come back here.
+    let outdated = KNOWN.lock().get_or_insert_default().insert(address, known);
+    drop(outdated);
     Ok(digest)
 }

@@ -138,6 +138,9 @@ CREATE TABLE memo (
 ) STRICT, WITHOUT ROWID;
 ";
 
+const INSPECT: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
+     (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
+
 /// What an opened file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
@@ -153,16 +156,17 @@ pub(super) enum Made {
 
 /// Says what the file is, without changing it.
 pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
-    let number = |pragma: &str| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let format = number("PRAGMA user_version")?;
-    if number("PRAGMA application_id")? == APPLICATION {
+    // One statement sees one state: between two, another process may make the tables.
+    let (format, application, tables) = conn.query_row(INSPECT, [], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    if application == APPLICATION {
         return Ok(match format {
             FORMAT => Made::Current,
             later if later > FORMAT => Made::Newer(later),
             _ => Made::Foreign,
         });
     }
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
     Ok(if format == 0 && tables == 0 {
         Made::Empty
     } else {

@@ -68,8 +68,8 @@ pub(crate) fn write(
     }
     explanation
         .nodes
-        .iter()
-        .try_for_each(|explained| show(explained, &run, console))
+        .chunk_by(is_alike)
+        .try_for_each(|alike| show(alike, &run, console))
 }
 
 /// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
@@ -108,10 +108,27 @@ fn chosen(
     Ok((run, nodes, Some(numbers)))
 }
 
-fn show(explained: &Explained, run: &Run, console: &mut Console<'_>) -> Result<(), Failure> {
+/// Whether all that is said of both is the same, but for their numbers.
+fn is_alike(one: &Explained, other: &Explained) -> bool {
+    let since = |explained: &Explained| explained.against.clone().and_then(|against| against.run);
+    let said = |explained: &Explained| Explained {
+        node: 0,
+        against: None,
+        ..explained.clone()
+    };
+    // Siblings are compared with one another, each with another one.
+    one.reason != Reason::FirstTime && since(one) == since(other) && said(one) == said(other)
+}
+
+/// Shows what is said of calls that are alike, once.
+fn show(alike: &[Explained], run: &Run, console: &mut Console<'_>) -> Result<(), Failure> {
+    let Some(explained) = alike.first() else {
+        return Ok(());
+    };
     let name = console.paint(Paint::Bold, short_name(&explained.operation));
-    let number = console.paint(Paint::Dim, &format!("#{}", explained.node));
-    console.line(&format!("{name} {number}: {}", sentence(explained, run)))?;
+    let numbers: Vec<_> = alike.iter().map(|it| format!("#{}", it.node)).collect();
+    let numbers = console.paint(Paint::Dim, &numbers.join(" "));
+    console.line(&format!("{name} {numbers}: {}", sentence(explained, run)))?;
     for difference in &explained.differences {
         let text = difference_line(difference);
         console.line(&format!("  {text}"))?;

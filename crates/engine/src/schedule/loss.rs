@@ -18,6 +18,8 @@ impl Schedule<'_> {
         if let (Some(key), Value::Known(answer)) = (&slate.key, &settled.value) {
             self.cache.discard(key, answer);
         }
+        self.reopened += 1;
+        slate.opened = self.reopened;
         slate.losses += 1;
         slate.suspect = true;
         if slate.losses > LOSSES {
@@ -49,7 +51,9 @@ impl Schedule<'_> {
             return self.close(number, Err(Problem::Failed(failure)));
         };
         self.nodes[number].state = State::Idle;
-        self.reopen(from, reason);
+        if self.nodes[from].opened <= self.nodes[number].began {
+            self.reopen(from, reason);
+        }
         self.unlead(number);
         self.demand(number);
     }

@@ -1,0 +1,767 @@
+//! Single calls: looked up, computed once, published, and never harmed by the cache.
+
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use stage::*;
+use thrifty_engine::catalog::*;
+use thrifty_engine::compute::{Computed, Settled, Task};
+use thrifty_engine::graph::{Failure, Made, Product, Value};
+use thrifty_engine::key::{Ingredients, Key, plain};
+use thrifty_engine::record::{Draft, Source};
+use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy};
+
+fn key(name: &str) -> Key {
+    operation(name).key([].into_iter())
+}
+
+fn with(mode: Mode) -> Policy {
+    Policy {
+        mode,
+        ..Policy::default()
+    }
+}
+
+/// One call as a front end makes it: looked up, and computed on a miss.
+fn call(
+    cache: &Arc<Cache>,
+    name: &str,
+    policy: Policy,
+    body: &mut dyn FnMut() -> Result<Product, Failure>,
+) -> Computed {
+    let operation = operation(name);
+    let key = operation.key([].into_iter());
+    let (miss, slot) = match policy
+        .mode
+        .reads()
+        .then(|| cache.look(&key, policy.max_age))
+    {
+        Some(Looked::Hit(answer, outcome)) => {
+            return Computed::Settled(Settled {
+                entry: answer.entry,
+                value: Value::Known(answer),
+                outcome,
+                spent: Duration::ZERO,
+                made: None,
+            });
+        }
+        Some(Looked::Miss(miss, slot)) => (miss, slot),
+        None => (Miss::Refresh, cache.slot(&key)),
+    };
+    compute(cache, name, policy, miss, slot, body)
+}
+
+fn compute(
+    cache: &Arc<Cache>,
+    name: &str,
+    policy: Policy,
+    miss: Miss,
+    slot: Option<Slot>,
+    body: &mut dyn FnMut() -> Result<Product, Failure>,
+) -> Computed {
+    let operation = operation(name);
+    let task = Task {
+        operation: &operation,
+        key: Ok(operation.key([].into_iter())),
+        ingredients: &|| operation.ingredients([]),
+        policy,
+        run: (None, 0),
+        interrupted: &|| false,
+    };
+    cache.compute(&task, miss, slot, body)
+}
+
+/// The outcome as text, and the number.
+fn shown(stage: &Stage, computed: Computed) -> (String, i64) {
+    match computed {
+        Computed::Settled(settled) => {
+            let value = load(&stage.blobs, &settled.value, &[]).unwrap();
+            (settled.outcome.to_string(), value)
+        }
+        Computed::Failed(failure, _) => (format!("failed: {}", failure.message()), 0),
+        Computed::Expanded(..) => unreachable!("no body here expands"),
+    }
+}
+
+fn simple(stage: &Stage, policy: Policy, value: i64) -> (String, i64) {
+    let computed = call(&stage.cache, "f", policy, &mut || Ok(number(value)));
+    shown(stage, computed)
+}
+
+fn is(outcome: &str, value: i64) -> (String, i64) {
+    (outcome.to_owned(), value)
+}
+
+#[test]
+fn modes_read_and_write_as_they_say() {
+    let stage = Stage::new();
+    assert_eq!(
+        simple(&stage, with(Mode::ReadOnly), 1),
+        is("uncached (read-only (default))", 1)
+    );
+    assert_eq!(
+        simple(&stage, with(Mode::On), 2),
+        is("computed (no entry)", 2)
+    );
+    assert_eq!(simple(&stage, with(Mode::ReadOnly), 3), is("hit-memory", 2));
+    assert_eq!(
+        simple(&stage, with(Mode::Off), 4),
+        is("uncached (default)", 4)
+    );
+    assert_eq!(simple(&stage, with(Mode::On), 5), is("hit-memory", 2));
+    assert_eq!(
+        simple(&stage, with(Mode::Refresh), 6),
+        is("computed (refresh)", 6)
+    );
+    assert_eq!(simple(&stage, with(Mode::On), 7).1, 6);
+    assert_eq!(
+        simple(&stage.again(), with(Mode::On), 8),
+        is("hit-local", 6)
+    );
+}
+
+#[test]
+fn an_invalidation_by_another_process_is_seen_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(directory.path()).unwrap(),
+        Cache::open(directory.path()).unwrap(),
+    );
+    let cube = |cache: &Arc<Cache>, value: i64| -> i64 {
+        cache
+            .get_or_compute("cube", &3_i64, || Ok::<_, std::io::Error>(value))
+            .unwrap()
+    };
+    assert_eq!(cube(&one, 27), 27);
+    assert_eq!(cube(&one, 0), 27);
+    assert_eq!(cube(&other, 0), 27);
+    other
+        .catalog()
+        .invalidate(None, &Selector::default())
+        .unwrap();
+    assert_eq!(cube(&one, 28), 28);
+    assert_eq!(cube(&other, 0), 28);
+}
+
+fn timed() -> (Arc<Moved>, Stage) {
+    let clock = Arc::new(Moved::default());
+    let catalog = Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap();
+    (clock, Stage::over(Arc::new(catalog)))
+}
+
+#[test]
+fn what_expires_is_not_served_from_anywhere_by_the_catalogs_clock() {
+    let (clock, stage) = timed();
+    let policy = Policy {
+        expires: Some(Duration::from_secs(10)),
+        ..Policy::default()
+    };
+    assert_eq!(simple(&stage, policy, 1).0, "computed (no entry)");
+    clock.pass(Duration::from_secs(9));
+    for outcome in ["hit-local", "hit-memory"] {
+        assert_eq!(simple(&stage, policy, 2), is(outcome, 1));
+    }
+    clock.pass(Duration::from_secs(1));
+    assert_eq!(simple(&stage, policy, 3), is("computed (expired)", 3));
+}
+
+#[test]
+fn an_entry_another_writer_let_expire_is_not_kept_by_who_computed_the_same() {
+    let (clock, stage) = timed();
+    let policy = Policy {
+        expires: Some(Duration::from_secs(10)),
+        ..Policy::default()
+    };
+    let other = stage.again();
+    let mut body = || {
+        simple(&other, policy, 1);
+        Ok(number(1))
+    };
+    assert_eq!(
+        shown(
+            &stage,
+            call(&stage.cache, "f", Policy::default(), &mut body)
+        )
+        .1,
+        1
+    );
+    clock.pass(Duration::from_secs(11));
+    assert_eq!(
+        simple(&stage, Policy::default(), 2),
+        is("computed (expired)", 2)
+    );
+}
+
+#[test]
+fn a_reader_sets_the_age_it_accepts_and_what_is_too_old_is_replaced() {
+    let (clock, stage) = timed();
+    let young = Policy {
+        max_age: Some(Duration::from_secs(5)),
+        ..Policy::default()
+    };
+    simple(&stage, Policy::default(), 1);
+    clock.pass(Duration::from_secs(5));
+    assert_eq!(simple(&stage, young, 2).1, 1);
+    clock.pass(Duration::from_secs(1));
+    assert_eq!(simple(&stage, Policy::default(), 2).1, 1);
+    assert_eq!(simple(&stage, young, 3), is("computed (too old)", 3));
+    assert_eq!(simple(&stage, young, 4).1, 3);
+    assert_eq!(simple(&stage, Policy::default(), 4).1, 3);
+}
+
+#[test]
+fn many_threads_compute_one_key_once() {
+    const THREADS: usize = 64;
+    for seed in 0..5 {
+        let stage = Stage::new();
+        let (barrier, runs) = (Barrier::new(THREADS), AtomicUsize::new(0));
+        let outcomes = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let computed = call(&stage.cache, "f", Policy::default(), &mut || {
+                        runs.fetch_add(1, Ordering::SeqCst);
+                        Ok(big(seed))
+                    });
+                    outcomes.lock().push(shown(&stage, computed));
+                });
+            }
+        });
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        let outcomes = outcomes.into_inner();
+        assert!(outcomes.iter().all(|(_, value)| *value == seed));
+        let computed = outcomes
+            .iter()
+            .filter(|(word, _)| word == "computed (no entry)");
+        assert_eq!(computed.count(), 1);
+    }
+}
+
+/// Runs a leader that ends by `ending` while one thread waits for it, and gives what the waiter
+/// got and how many bodies ran.
+fn behind(
+    policy: Policy,
+    ending: impl Fn() -> Result<Product, Failure> + Sync,
+) -> ((String, i64), usize) {
+    let stage = Stage::new();
+    let runs = AtomicUsize::new(0);
+    let (leading, waiting) = (Barrier::new(2), Barrier::new(2));
+    let slot = stage.cache.slot(&key("f"));
+    let waited = std::thread::scope(|scope| {
+        let leader = scope.spawn(|| {
+            compute(&stage.cache, "f", policy, Miss::Absent, slot, &mut || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                leading.wait();
+                waiting.wait();
+                ending()
+            });
+        });
+        leading.wait();
+        // The waiter is asked whether it was interrupted once it waits: then the leader ends.
+        let released = AtomicUsize::new(0);
+        let interrupted = || {
+            if released.fetch_add(1, Ordering::SeqCst) == 0 {
+                waiting.wait();
+            }
+            false
+        };
+        let operation = operation("f");
+        let task = Task {
+            operation: &operation,
+            key: Ok(key("f")),
+            ingredients: &|| operation.ingredients([]),
+            policy,
+            run: (None, 0),
+            interrupted: &interrupted,
+        };
+        let computed = stage.cache.compute(&task, Miss::Absent, slot, &mut || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            Ok(number(7))
+        });
+        let shown = shown(&stage, computed);
+        _ = leader.join();
+        shown
+    });
+    (waited, runs.into_inner())
+}
+
+#[test]
+fn who_waits_takes_the_result_or_goes_on_when_there_is_none() {
+    let share = Policy {
+        on_failure: OnFailure::Share,
+        ..Policy::default()
+    };
+    assert_eq!(
+        behind(Policy::default(), || Ok(number(1))),
+        (is("waited", 1), 1)
+    );
+    let broken = || failed("broken");
+    assert_eq!(
+        behind(Policy::default(), broken),
+        (is("computed (no entry)", 7), 2)
+    );
+    assert_eq!(behind(share, broken), (is("failed: broken", 0), 1));
+    let cancelled = || Err(Failure::Cancelled);
+    assert_eq!(behind(share, cancelled), (is("computed (no entry)", 7), 2));
+    let panics = || panic!("on purpose");
+    assert_eq!(
+        behind(Policy::default(), panics),
+        (is("computed (no entry)", 7), 2)
+    );
+    let unstored = || Ok(unstorable(5));
+    assert_eq!(
+        behind(Policy::default(), unstored),
+        (is("computed (no entry)", 7), 2)
+    );
+}
+
+#[test]
+fn a_shared_failure_is_the_leaders_own() {
+    let stage = Stage::new();
+    let cause: Arc<dyn std::any::Any + Send + Sync> = Arc::new("the error itself");
+    let policy = Policy {
+        on_failure: OnFailure::Share,
+        ..Policy::default()
+    };
+    let (leading, waiting) = (Barrier::new(2), Barrier::new(2));
+    let slot = stage.cache.slot(&key("f"));
+    let failure = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            compute(&stage.cache, "f", policy, Miss::Absent, slot, &mut || {
+                leading.wait();
+                waiting.wait();
+                Err(Failure::Raised {
+                    message: "broken".to_owned(),
+                    cause: Arc::clone(&cause),
+                })
+            });
+        });
+        leading.wait();
+        let released = AtomicUsize::new(0);
+        let operation = operation("f");
+        let task = Task {
+            operation: &operation,
+            key: Ok(key("f")),
+            ingredients: &|| operation.ingredients([]),
+            policy,
+            run: (None, 0),
+            interrupted: &|| {
+                if released.fetch_add(1, Ordering::SeqCst) == 0 {
+                    waiting.wait();
+                }
+                false
+            },
+        };
+        match stage
+            .cache
+            .compute(&task, Miss::Absent, slot, &mut || Ok(number(7)))
+        {
+            Computed::Failed(Failure::Raised { cause, .. }, _) => cause,
+            _ => panic!("it did not fail"),
+        }
+    });
+    assert_eq!(failure.downcast_ref::<&str>(), Some(&"the error itself"));
+}
+
+#[test]
+fn a_waiter_may_give_up() {
+    let stage = Stage::new();
+    let (leading, ending) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            call(&stage.cache, "f", Policy::default(), &mut || {
+                leading.wait();
+                ending.wait();
+                Ok(number(1))
+            });
+        });
+        leading.wait();
+        let operation = operation("f");
+        let task = Task {
+            operation: &operation,
+            key: Ok(key("f")),
+            ingredients: &|| operation.ingredients([]),
+            policy: Policy::default(),
+            run: (None, 0),
+            interrupted: &|| true,
+        };
+        let computed = stage
+            .cache
+            .compute(&task, Miss::Absent, None, &mut || Ok(number(2)));
+        assert!(matches!(computed, Computed::Failed(Failure::Cancelled, _)));
+        ending.wait();
+    });
+}
+
+#[test]
+fn two_threads_that_would_wait_for_each_other_do_not() {
+    let stage = Stage::new();
+    let both = Barrier::new(2);
+    let one = |outer: &str, inner: &str| {
+        let computed = call(&stage.cache, outer, Policy::default(), &mut || {
+            both.wait();
+            let inside = call(&stage.cache, inner, Policy::default(), &mut || {
+                Ok(number(1))
+            });
+            Ok(number(shown(&stage, inside).1 + 1))
+        });
+        shown(&stage, computed).1
+    };
+    let values = std::thread::scope(|scope| {
+        let other = scope.spawn(|| one("b", "a"));
+        [one("a", "b"), other.join().unwrap()]
+    });
+    // One of them found that waiting would never end, and computed for itself.
+    assert!(
+        values.iter().all(|value| (2..=3).contains(value)),
+        "{values:?}"
+    );
+    assert!(values.contains(&2));
+    // So does a call that needs itself.
+    let computed = call(&stage.cache, "self", Policy::default(), &mut || {
+        let inside = call(&stage.cache, "self", Policy::default(), &mut || {
+            Ok(number(4))
+        });
+        Ok(number(shown(&stage, inside).1))
+    });
+    assert_eq!(shown(&stage, computed).1, 4);
+}
+
+#[test]
+fn a_crash_before_the_commit_leaves_no_entry() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let flaky = Flaky::new(Arc::clone(&catalog), |_, method| {
+        assert!(method != "commit", "the process dies here");
+        false
+    });
+    let stage = Stage::over(flaky);
+    let crashing = std::panic::AssertUnwindSafe(|| {
+        call(&stage.cache, "f", Policy::default(), &mut || Ok(big(1)));
+    });
+    assert!(std::panic::catch_unwind(crashing).is_err());
+    let after = Stage::over(catalog);
+    let mut body = || Ok(big(2));
+    let computed = call(&after.cache, "f", Policy::default(), &mut body);
+    assert_eq!(shown(&after, computed), is("computed (no entry)", 2));
+}
+
+#[test]
+fn what_was_invalidated_while_it_ran_is_not_stored() {
+    for invalidated in [
+        Selector::default(),
+        Selector {
+            operation: Some("f".to_owned()),
+            ..Selector::default()
+        },
+    ] {
+        let stage = Stage::new();
+        let mut body = || {
+            stage.catalog.invalidate(None, &invalidated).unwrap();
+            Ok(number(1))
+        };
+        let computed = call(&stage.cache, "f", Policy::default(), &mut body);
+        assert_eq!(
+            shown(&stage, computed),
+            is("fenced (invalidated while it ran)", 1)
+        );
+        assert_eq!(
+            simple(&stage, Policy::default(), 2),
+            is("computed (no entry)", 2)
+        );
+    }
+}
+
+#[test]
+fn another_result_than_the_stored_one_goes_to_who_computed_it() {
+    let stage = Stage::new();
+    let other = stage.again();
+    let mut body = || {
+        simple(&other, Policy::default(), 1);
+        Ok(number(2))
+    };
+    let computed = call(&stage.cache, "f", Policy::default(), &mut body);
+    let word = "nondeterministic (another result was stored before)";
+    assert_eq!(shown(&stage, computed), is(word, 2));
+    assert_eq!(simple(&stage, Policy::default(), 3).1, 1);
+    let entries = stage
+        .catalog
+        .entries(None, &Selector::default(), 9)
+        .unwrap();
+    assert!(entries.len() == 1 && entries[0].nondeterministic);
+}
+
+#[test]
+fn a_full_store_costs_the_entry_and_nothing_else() {
+    let stage = Stage::new();
+    simple(&stage, Policy::default(), 9);
+    stage.blobs.is_full.store(true, Ordering::SeqCst);
+    for round in 0..12 {
+        let name = format!("g{round}");
+        let (outcome, value) = {
+            let computed = call(&stage.cache, &name, Policy::default(), &mut || {
+                Ok(big(round))
+            });
+            shown(&stage, computed)
+        };
+        assert!(
+            outcome.starts_with("computed-not-stored (no space left"),
+            "{outcome}"
+        );
+        assert_eq!(value, round);
+    }
+    assert!(
+        stage
+            .cache
+            .take_trouble()
+            .unwrap()
+            .contains("no space left")
+    );
+    assert_eq!(stage.cache.take_trouble(), None);
+    // Hits are served all the same.
+    assert_eq!(
+        simple(&stage.again(), Policy::default(), 0),
+        is("hit-local", 9)
+    );
+}
+
+#[test]
+fn known_bytes_are_referred_to_and_collected_ones_written_anew() {
+    let (clock, stage) = timed();
+    for name in ["f", "g"] {
+        call(&stage.cache, name, Policy::default(), &mut || Ok(big(5)));
+        assert_eq!(stage.blobs.put.load(Ordering::SeqCst), 1);
+    }
+    // Collected between being found and being referred to.
+    let (inner, once) = (Arc::clone(&stage.catalog), AtomicUsize::new(0));
+    let flaky = Flaky::new(Arc::clone(&stage.catalog), move |_, method| {
+        if method == "commit" && once.fetch_add(1, Ordering::SeqCst) == 0 {
+            let others = Selector {
+                operation: Some("[fg]".to_owned()),
+                ..Selector::default()
+            };
+            assert_eq!(inner.invalidate(None, &others).unwrap().entries, 2);
+            clock.pass(Duration::from_secs(7_200));
+            assert_eq!(
+                inner.condemn(Duration::from_secs(60), false).unwrap().len(),
+                1
+            );
+        }
+        false
+    });
+    let racing = Cache::new(flaky, Arc::<Shaky>::clone(&stage.blobs), scope());
+    let computed = call(&Arc::new(racing), "h", Policy::default(), &mut || {
+        Ok(big(5))
+    });
+    assert_eq!(shown(&stage, computed), is("computed (no entry)", 5));
+    assert_eq!(stage.blobs.put.load(Ordering::SeqCst), 2);
+    let entries = stage
+        .catalog
+        .entries(None, &Selector::default(), 9)
+        .unwrap();
+    assert_eq!(entries.len(), 1);
+}
+
+#[test]
+fn a_file_that_changed_is_not_stored() {
+    let stage = Stage::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("output");
+    std::fs::write(&path, vec![1; 100]).unwrap();
+    let computed = call(&stage.cache, "f", Policy::default(), &mut || {
+        let draft = Draft::Object {
+            codec: "file/1".to_owned(),
+            digest: plain::digest_text("x"),
+            header: Vec::new(),
+            buffers: vec![Source::File {
+                path: path.clone(),
+                digest: plain::digest_text("before"),
+            }],
+        };
+        Ok(Product::Made(Made::new(Arc::new(3_i64), draft)))
+    });
+    let (outcome, value) = shown(&stage, computed);
+    assert!(
+        outcome.ends_with("was changed while the operation ran)"),
+        "{outcome}"
+    );
+    assert_eq!(value, 3);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
+    let stage = Stage::new();
+    let entry = NewEntry {
+        key: key("f"),
+        operation: "f".to_owned(),
+        ingredients: Ingredients::new(),
+        output: vec![99, 1, 2, 3],
+        output_digest: plain::digest_text("x"),
+        blobs: Vec::new(),
+        cost: Duration::ZERO,
+        expires_in: None,
+        origin: Origin::default(),
+    };
+    stage
+        .catalog
+        .commit(&scope(), &entry, &Claim::default())
+        .unwrap();
+    assert_eq!(
+        simple(&stage, Policy::default(), 1),
+        is("computed (unreadable entry)", 1)
+    );
+    assert_eq!(
+        simple(&stage.again(), Policy::default(), 2),
+        is("hit-local", 1)
+    );
+}
+
+#[test]
+fn a_catalog_that_never_answers_costs_nothing_but_hits() {
+    let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), |_, _| true);
+    let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+    let runs = AtomicUsize::new(0);
+    for mode in [Mode::On, Mode::Refresh] {
+        for round in 0..20 {
+            for serialize in [false, true] {
+                let policy = Policy {
+                    serialize,
+                    ..with(mode)
+                };
+                let computed = call(&stage.cache, "f", policy, &mut || {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    Ok(number(round))
+                });
+                let expected = is("computed-not-stored (cache unavailable)", round);
+                assert_eq!(shown(&stage, computed), expected);
+            }
+        }
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 80);
+    // After a few failures it is left alone.
+    assert!(flaky.calls.load(Ordering::SeqCst) < 10);
+    let value = stage
+        .cache
+        .get_or_compute("g", &1_i64, || Ok::<_, std::io::Error>(3_i64));
+    assert_eq!(value.unwrap(), 3);
+    assert!(stage.cache.take_trouble().unwrap().contains("busy"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_catalog_that_fails_now_and_then_gives_no_wrong_value(
+        failing in prop::collection::vec(any::<bool>(), 1..40),
+        calls in prop::collection::vec((0..4_i64, any::<bool>(), 0..3_usize), 1..25),
+    ) {
+        let plan = failing.clone();
+        let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+        let stage = Stage::over(Flaky::new(inner, move |call, _| plan[call % plan.len()]));
+        for (which, serialize, mode) in calls {
+            let runs = AtomicUsize::new(0);
+            let policy = Policy { serialize, ..with([Mode::On, Mode::Refresh, Mode::ReadOnly][mode]) };
+            let computed = call(&stage.cache, &format!("f{which}"), policy, &mut || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                Ok(big(which * 11))
+            });
+            let Computed::Settled(settled) = computed else {
+                return Err(TestCaseError::fail("it failed"));
+            };
+            prop_assert_eq!(load(&stage.blobs, &settled.value, &[]), Ok(which * 11));
+            prop_assert_eq!(runs.load(Ordering::SeqCst), usize::from(settled.outcome.ran()));
+        }
+    }
+}
+
+#[test]
+fn lone_hits_are_counted_together_and_written_on_demand() {
+    let stage = Stage::new();
+    simple(&stage, Policy::default(), 1);
+    let Looked::Hit(answer, outcome) = stage.cache.look(&key("f"), None) else {
+        panic!("no hit")
+    };
+    let entry = answer.entry.unwrap();
+    let recorder = stage.cache.recorder();
+    recorder.name_lone("script.py");
+    for _ in 0..5 {
+        recorder.lone_hit(entry, Duration::from_secs(2), || Node {
+            number: 0,
+            operation: "f".to_owned(),
+            key: Some(key("f")),
+            ingredients: None,
+            outcome: outcome.word().to_owned(),
+            detail: String::new(),
+            rule: "default".to_owned(),
+            entry: Some(entry),
+            source: None,
+            output_digest: None,
+            count: 1,
+            at: 0,
+            spent: Duration::ZERO,
+            saved: Duration::ZERO,
+            upstream: Vec::new(),
+        });
+    }
+    assert!(
+        stage
+            .catalog
+            .runs(None, &RunFilter::default())
+            .unwrap()
+            .is_empty()
+    );
+    recorder.flush();
+    let runs = stage.catalog.runs(None, &RunFilter::default()).unwrap();
+    assert_eq!(
+        (runs[0].name.as_str(), runs[0].status),
+        ("script.py", RunStatus::Running)
+    );
+    let nodes = stage.catalog.nodes(&runs[0].id).unwrap();
+    assert_eq!(
+        (nodes.len(), nodes[0].count, nodes[0].saved),
+        (1, 5, Duration::from_secs(10))
+    );
+    let entries = stage
+        .catalog
+        .entries(None, &Selector::default(), 9)
+        .unwrap();
+    assert_eq!(entries[0].hits, 5);
+    let (run, number) = recorder.lone();
+    assert_eq!(run.as_ref(), Some(&runs[0].id));
+    assert!(number > nodes[0].number);
+    recorder.close();
+    let runs = stage.catalog.runs(None, &RunFilter::default()).unwrap();
+    assert_eq!((runs.len(), runs[0].status), (1, RunStatus::Succeeded));
+}
+
+#[test]
+fn outcomes_that_ran_are_no_hits() {
+    let all = [
+        Outcome::HitMemory,
+        Outcome::HitLocal,
+        Outcome::Waited,
+        Outcome::Computed(Miss::Absent),
+        Outcome::Nondeterministic,
+        Outcome::Fenced,
+        Outcome::NotStored(Miss::Absent, String::new()),
+        Outcome::Uncached(String::new()),
+        Outcome::Failed(String::new()),
+        Outcome::UpstreamFailed(String::new()),
+        Outcome::Cancelled,
+    ];
+    let mut words: Vec<_> = all.iter().map(Outcome::word).collect();
+    assert!(
+        all.iter()
+            .all(|outcome| !(outcome.is_hit() && outcome.ran()))
+    );
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), all.len());
+}

@@ -1,0 +1,104 @@
+//! The history of runs: nothing is lost between recording and flushing, and order is kept.
+
+use std::time::Duration;
+
+use thrifty_engine::Cache;
+use thrifty_engine::catalog::{EntryId, NewRun, Node, RunFilter, RunId, RunStatus};
+
+fn node(number: u32, outcome: &str) -> Node {
+    Node {
+        number,
+        operation: "clean".to_owned(),
+        key: None,
+        ingredients: None,
+        outcome: outcome.to_owned(),
+        detail: String::new(),
+        rule: String::new(),
+        entry: None,
+        source: None,
+        output_digest: None,
+        count: 1,
+        at: 1,
+        spent: Duration::ZERO,
+        saved: Duration::ZERO,
+        upstream: Vec::new(),
+    }
+}
+
+fn recorded(cache: &Cache, run: &RunId) -> Vec<(u32, String)> {
+    let nodes = cache.catalog().nodes(run).unwrap();
+    nodes
+        .into_iter()
+        .map(|it| (it.number, it.outcome))
+        .collect()
+}
+
+#[test]
+fn everything_recorded_is_there_after_a_flush_and_later_nodes_replace_earlier_ones() {
+    let cache = Cache::in_memory().unwrap();
+    let recorder = cache.recorder();
+    let run = recorder.begin(&NewRun::default()).unwrap();
+    let other = recorder.begin(&NewRun::default()).unwrap();
+    let many: Vec<_> = (0..1000).map(|number| node(number, "computed")).collect();
+    recorder.nodes(&run, many);
+    recorder.nodes(&other, vec![node(0, "computed")]);
+    recorder.nodes(&run, vec![node(7, "failed")]);
+    recorder.flush();
+    let found = recorded(&cache, &run);
+    assert_eq!(found.len(), 1000);
+    assert_eq!(found[7], (7, "failed".to_owned()));
+    assert_eq!(found[8], (8, "computed".to_owned()));
+    assert_eq!(recorded(&cache, &other), [(0, "computed".to_owned())]);
+}
+
+#[test]
+fn a_flush_waits_for_what_other_threads_recorded_before() {
+    let cache = Cache::in_memory().unwrap();
+    let run = cache.recorder().begin(&NewRun::default()).unwrap();
+    std::thread::scope(|threads| {
+        for part in 0..4 {
+            let (cache, run) = (&cache, &run);
+            threads.spawn(move || {
+                for number in part * 100..part * 100 + 100 {
+                    cache.recorder().nodes(run, vec![node(number, "computed")]);
+                    cache.recorder().flush();
+                    assert!(recorded(cache, run).iter().any(|it| it.0 == number));
+                }
+            });
+        }
+    });
+    assert_eq!(recorded(&cache, &run).len(), 400);
+}
+
+#[test]
+fn lone_hits_of_an_entry_are_one_node_of_a_run_that_ends_at_the_close() {
+    let cache = Cache::in_memory().unwrap();
+    let recorder = cache.recorder();
+    recorder.name_lone("notebook");
+    for entry in [1, 2, 1, 1] {
+        let described = || Node {
+            entry: Some(EntryId(entry)),
+            ..node(0, "hit (local)")
+        };
+        recorder.lone_hit(EntryId(entry), Duration::from_secs(2), described);
+    }
+    recorder.close();
+    let runs = cache.catalog().runs(None, &RunFilter::default()).unwrap();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    assert_eq!(
+        (run.name.as_str(), run.status),
+        ("notebook", RunStatus::Succeeded)
+    );
+    let nodes = cache.catalog().nodes(&run.id).unwrap();
+    let counted: Vec<_> = nodes
+        .iter()
+        .map(|it| (it.entry, it.count, it.saved))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            (Some(EntryId(1)), 3, Duration::from_secs(6)),
+            (Some(EntryId(2)), 1, Duration::from_secs(2)),
+        ]
+    );
+}

@@ -1,0 +1,552 @@
+//! What tests of the engine stand on: scripted bodies, stores and catalogs that fail on demand.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thrifty_engine::catalog::*;
+use thrifty_engine::event::{Event, Listener};
+use thrifty_engine::graph::{
+    Body, Edge, Expansion, Failure, From, Input, Made, Node as Call, Product, Taken, Value,
+};
+use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
+use thrifty_engine::record::{Buffer, Draft, Record, Shape, Source, Step};
+use thrifty_engine::schedule::{Options, Problem};
+use thrifty_engine::store::memory::Memory;
+use thrifty_engine::store::{Blob, BlobName, Blobs, GetError, Listing, PutError, RemoveError};
+use thrifty_engine::{Cache, Gathered, Operation, Outcome, Policy, Schedule};
+
+pub fn scope() -> Scope {
+    Scope {
+        project: "default".to_owned(),
+        domain: "development".to_owned(),
+    }
+}
+
+/// A clock that the test moves.
+#[derive(Default)]
+pub struct Moved(AtomicI64);
+
+impl Moved {
+    pub fn pass(&self, time: Duration) {
+        self.0
+            .fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Moved {
+    fn wall(&self) -> Time {
+        1_700_000_000_000 + self.0.load(Ordering::SeqCst)
+    }
+
+    fn steady(&self) -> Time {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Blobs in memory that count what is opened, refuse writes and lose or hide blobs on demand.
+#[derive(Default)]
+pub struct Shaky {
+    pub inner: Memory,
+    pub opened: AtomicUsize,
+    pub put: AtomicUsize,
+    pub is_full: AtomicBool,
+    pub is_blind: AtomicBool,
+}
+
+impl Shaky {
+    pub fn lose_all(&self) {
+        let names: Vec<_> = self
+            .inner
+            .list()
+            .unwrap()
+            .map(|l| l.unwrap().name)
+            .collect();
+        names
+            .iter()
+            .for_each(|name| self.inner.delete(name).unwrap());
+    }
+}
+
+impl Blobs for Shaky {
+    fn put(&self, parts: &[&[u8]]) -> Result<BlobName, PutError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(PutError::Full {
+                path: PathBuf::from("shaky"),
+                source: std::io::ErrorKind::StorageFull.into(),
+            });
+        }
+        self.put.fetch_add(1, Ordering::SeqCst);
+        self.inner.put(parts)
+    }
+
+    fn put_file(&self, path: &Path) -> Result<BlobName, PutError> {
+        self.inner.put_file(path)
+    }
+
+    fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        if self.is_blind.load(Ordering::SeqCst) {
+            return Err(GetError::Transient {
+                path: PathBuf::from("shaky"),
+                source: std::io::ErrorKind::PermissionDenied.into(),
+            });
+        }
+        self.inner.open(name)
+    }
+
+    fn contains(&self, digest: &Digest) -> Result<Option<BlobName>, GetError> {
+        self.inner.contains(digest)
+    }
+
+    fn delete(&self, name: &BlobName) -> Result<(), RemoveError> {
+        self.inner.delete(name)
+    }
+
+    fn quarantine(&self, name: &BlobName) -> Result<(), RemoveError> {
+        self.inner.quarantine(name)
+    }
+
+    fn list(&self) -> Result<Listing<'_>, GetError> {
+        self.inner.list()
+    }
+
+    fn leftovers(&self, age: Duration) -> Result<Vec<PathBuf>, GetError> {
+        self.inner.leftovers(age)
+    }
+
+    fn remove_leftover(&self, path: &Path) -> Result<(), RemoveError> {
+        self.inner.remove_leftover(path)
+    }
+}
+
+/// Whether the call of this method, counted from 0 over all methods, fails.
+pub type Plan = dyn Fn(usize, &'static str) -> bool + Send + Sync;
+
+/// A catalog whose calls fail by plan.
+pub struct Flaky {
+    pub inner: Arc<dyn Catalog>,
+    pub calls: AtomicUsize,
+    pub plan: Mutex<Box<Plan>>,
+}
+
+impl Flaky {
+    pub fn new(
+        inner: Arc<dyn Catalog>,
+        plan: impl Fn(usize, &'static str) -> bool + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            calls: AtomicUsize::new(0),
+            plan: Mutex::new(Box::new(plan)),
+        })
+    }
+
+    fn pass(&self, method: &'static str) -> Result<(), CatalogError> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        if (self.plan.lock())(call, method) {
+            return Err(CatalogError::Busy {
+                path: PathBuf::from("flaky"),
+                waited_ms: 1,
+            });
+        }
+        Ok(())
+    }
+}
+
+macro_rules! by_plan {
+    ($($method:ident($($name:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl Catalog for Flaky {
+            fn changes(&self) -> u64 {
+                self.inner.changes()
+            }
+
+            $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
+                self.pass(stringify!($method))?;
+                self.inner.$method($($name),*)
+            })*
+        }
+    };
+}
+
+by_plan! {
+    now() -> Time;
+    lookup(scope: &Scope, requests: &[Request]) -> Vec<Found>;
+    slot(scope: &Scope, key: &Key) -> Slot;
+    commit(scope: &Scope, entry: &NewEntry, claim: &Claim) -> Committed;
+    reserve(scope: &Scope, key: &Key, nonce: u128, lease: Duration) -> Reserved;
+    heartbeat(scope: &Scope, key: &Key, claim: &Claim, lease: Duration) -> bool;
+    release(scope: &Scope, key: &Key, claim: &Claim) -> ();
+    invalidate(scope: Option<&Scope>, selector: &Selector) -> Invalidated;
+    entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
+    touch(uses: &[(EntryId, Usage)]) -> ();
+    find_blob(digest: &Digest, pin: Duration) -> Option<BlobRef>;
+    condemn(grace: Duration, dry_run: bool) -> Vec<BlobRef>;
+    forget(blobs: &[BlobRef]) -> ();
+    blobs() -> Vec<BlobRef>;
+    begin_run(scope: &Scope, run: &NewRun) -> RunId;
+    record(run: &RunId, nodes: &[Node]) -> ();
+    finish_run(run: &RunId, status: RunStatus) -> ();
+    runs(scope: Option<&Scope>, filter: &RunFilter) -> Vec<Run>;
+    nodes(run: &RunId) -> Vec<Node>;
+    totals(scope: Option<&Scope>) -> Vec<Totals>;
+    put_texts(texts: &[(Digest, &str)]) -> ();
+    text(digest: &Digest) -> Option<String>;
+    recall(table: &str, name: &[u8]) -> Option<Vec<u8>>;
+    remember(table: &str, memos: &[(&[u8], &[u8])]) -> ();
+    check() -> Vec<String>;
+    compact() -> ();
+}
+
+/// A cache, and what its bodies did.
+pub struct Stage {
+    pub cache: Arc<Cache>,
+    pub catalog: Arc<dyn Catalog>,
+    pub blobs: Arc<Shaky>,
+    pub ran: Arc<Mutex<Vec<String>>>,
+    pub events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::over(Arc::new(Sqlite::in_memory().unwrap()))
+    }
+
+    pub fn over(catalog: Arc<dyn Catalog>) -> Self {
+        let blobs = Arc::new(Shaky::default());
+        let cache = Cache::new(Arc::clone(&catalog), Arc::<Shaky>::clone(&blobs), scope());
+        Self {
+            cache: Arc::new(cache),
+            catalog,
+            blobs,
+            ran: Arc::default(),
+            events: Arc::default(),
+        }
+    }
+
+    /// The same catalog and store, as a process sees them that starts now.
+    pub fn again(&self) -> Self {
+        let blobs = Arc::clone(&self.blobs);
+        let cache = Cache::new(
+            Arc::clone(&self.catalog),
+            Arc::<Shaky>::clone(&blobs),
+            scope(),
+        );
+        Self {
+            cache: Arc::new(cache),
+            catalog: Arc::clone(&self.catalog),
+            blobs,
+            ran: Arc::default(),
+            events: Arc::default(),
+        }
+    }
+
+    /// What ran since this was last asked, sorted.
+    pub fn take_ran(&self) -> Vec<String> {
+        let mut ran = std::mem::take(&mut *self.ran.lock());
+        ran.sort();
+        ran
+    }
+
+    /// A call of an operation that takes whole outputs and gives a number.
+    pub fn call(
+        &self,
+        name: &str,
+        from: &[usize],
+        f: impl Fn(&[i64]) -> i64 + Send + Sync + 'static,
+    ) -> Call {
+        self.scripted(
+            name,
+            from.iter().map(|from| whole(*from)).collect(),
+            move |inputs| Ok(number(f(inputs))),
+        )
+    }
+
+    /// As [`Stage::call`], the number kept in a blob.
+    pub fn big(
+        &self,
+        name: &str,
+        from: &[usize],
+        f: impl Fn(&[i64]) -> i64 + Send + Sync + 'static,
+    ) -> Call {
+        self.scripted(
+            name,
+            from.iter().map(|from| whole(*from)).collect(),
+            move |inputs| Ok(big(f(inputs))),
+        )
+    }
+
+    /// A call that does what the script says.
+    pub fn scripted(
+        &self,
+        name: &str,
+        edges: Vec<Edge>,
+        script: impl Fn(&[i64]) -> Result<Product, Failure> + Send + Sync + 'static,
+    ) -> Call {
+        let mut writer = plain::Writer::new();
+        writer.open(plain::Container::List, edges.len());
+        (0..edges.len()).for_each(|edge| writer.edge(edge as u64));
+        Call {
+            operation: operation(name),
+            policy: Policy::default(),
+            inputs: vec![Input {
+                name: "inputs".to_owned(),
+                encoding: writer.into_bytes(),
+                preview: Preview::Hidden,
+            }],
+            edges,
+            unkeyed: None,
+            body: Arc::new(Script {
+                name: name.to_owned(),
+                blobs: Arc::clone(&self.blobs),
+                ran: Arc::clone(&self.ran),
+                script: Box::new(script),
+            }),
+        }
+    }
+
+    /// Settles a graph, and hands it over.
+    pub fn settle(&self, nodes: Vec<Call>, demanded: &[usize], workers: usize) -> Settlement {
+        self.settle_in(nodes, demanded, workers, None)
+    }
+
+    pub fn settle_in(
+        &self,
+        nodes: Vec<Call>,
+        demanded: &[usize],
+        workers: usize,
+        run: Option<RunId>,
+    ) -> Settlement {
+        let events = Arc::clone(&self.events);
+        events.lock().clear();
+        let told = Arc::clone(&events);
+        let listener: Arc<Listener> =
+            Arc::new(move |event: &Event| told.lock().push(event.clone()));
+        let mut schedule = Schedule::new(
+            Arc::clone(&self.cache),
+            nodes,
+            Options {
+                workers,
+                run,
+                interrupted: &|| false,
+                listener,
+            },
+        );
+        schedule.settle(demanded);
+        Settlement {
+            outcomes: (0..schedule.len()).map(|n| schedule.outcome(n)).collect(),
+            values: (0..schedule.len())
+                .map(|n| match schedule.settled(n)? {
+                    Ok(settled) => load(&self.blobs, &settled.value, &[]).ok(),
+                    Err(_) => None,
+                })
+                .collect(),
+            failures: (0..schedule.len())
+                .filter_map(|n| match schedule.settled(n)? {
+                    Err(Problem::Failed(failure)) => Some((n, failure.message().to_owned())),
+                    _ => None,
+                })
+                .collect(),
+            keys: (0..schedule.len()).map(|n| schedule.key(n)).collect(),
+            history: schedule.history(),
+            status: schedule.status(),
+        }
+    }
+}
+
+/// A settled graph.
+pub struct Settlement {
+    pub outcomes: Vec<Option<Outcome>>,
+    pub values: Vec<Option<i64>>,
+    pub failures: Vec<(usize, String)>,
+    pub keys: Vec<Option<Key>>,
+    pub history: Vec<Node>,
+    pub status: RunStatus,
+}
+
+impl Settlement {
+    pub fn words(&self) -> Vec<&'static str> {
+        self.outcomes
+            .iter()
+            .map(|outcome| outcome.as_ref().map_or("-", Outcome::word))
+            .collect()
+    }
+}
+
+pub fn operation(name: &str) -> Arc<Operation> {
+    let mut fixed = Ingredients::new();
+    fixed
+        .add(
+            Kind::Operation,
+            "name",
+            plain::digest_text(name),
+            Preview::text(name),
+        )
+        .unwrap();
+    Arc::new(Operation::new(name, fixed, Vec::new()))
+}
+
+pub fn whole(from: usize) -> Edge {
+    Edge {
+        from: From::Node(from),
+        steps: Vec::new(),
+    }
+}
+
+pub fn part(from: usize, index: i64) -> Edge {
+    Edge {
+        from: From::Node(from),
+        steps: vec![Step(plain::int(index))],
+    }
+}
+
+pub fn argument(number: usize) -> Edge {
+    Edge {
+        from: From::Argument(number),
+        steps: Vec::new(),
+    }
+}
+
+/// A number in the record itself.
+pub fn number(value: i64) -> Product {
+    Product::Made(Made::new(Arc::new(value), Draft::Plain(plain::int(value))))
+}
+
+fn big_draft(value: i64) -> Draft {
+    let mut bytes = value.to_le_bytes().to_vec();
+    bytes.resize(20_000, 7);
+    Draft::Object {
+        codec: "number/1".to_owned(),
+        digest: Digest::of_blob(&bytes),
+        header: Vec::new(),
+        buffers: vec![Source::Memory(Box::new(bytes))],
+    }
+}
+
+/// A number in a blob.
+pub fn big(value: i64) -> Product {
+    Product::Made(Made::new(Arc::new(value), big_draft(value)))
+}
+
+/// A pair of numbers in blobs, each to be taken alone.
+pub fn pair(one: i64, other: i64) -> Product {
+    let draft = Draft::Composite {
+        container: Shape::Tuple,
+        parts: vec![big_draft(one), big_draft(other)],
+    };
+    Product::Made(Made::new(Arc::new((one, other)), draft))
+}
+
+/// A value that cannot be stored.
+pub fn unstorable(value: i64) -> Product {
+    Product::Made(Made {
+        object: Arc::new(value),
+        contribution: plain::contribution(&plain::int(value)).ok(),
+        draft: Err("it is a number of the wrong kind".to_owned()),
+    })
+}
+
+/// More operations, and the output of one of them.
+pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
+    Product::Expanded(Expansion {
+        nodes,
+        edges: vec![whole(output)],
+        output: Draft::Edge(0),
+    })
+}
+
+pub fn failed<T>(message: &str) -> Result<T, Failure> {
+    Err(Failure::Raised {
+        message: message.to_owned(),
+        cause: Arc::new(()),
+    })
+}
+
+type Scripted = dyn Fn(&[i64]) -> Result<Product, Failure> + Send + Sync;
+
+struct Script {
+    name: String,
+    blobs: Arc<Shaky>,
+    ran: Arc<Mutex<Vec<String>>>,
+    script: Box<Scripted>,
+}
+
+impl Body for Script {
+    fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
+        let mut numbers = Vec::new();
+        for (edge, taken) in inputs.iter().enumerate() {
+            let loaded = load(&self.blobs, &taken.value, &taken.steps);
+            numbers.push(loaded.map_err(|reason| Failure::Lost { edge, reason })?);
+        }
+        self.ran.lock().push(self.name.clone());
+        (self.script)(&numbers)
+    }
+}
+
+/// The number behind a value, or why it cannot be had.
+pub fn load(blobs: &Shaky, value: &Value, steps: &[Step]) -> Result<i64, String> {
+    match value {
+        Value::Known(answer) => {
+            let record = answer.record.select(steps).ok_or("there is no such part")?;
+            read(blobs, &record)
+        }
+        Value::Live { object, .. } => {
+            if let Some(gathered) = object.downcast_ref::<Gathered>() {
+                return unfold(blobs, &gathered.output, &gathered.taken);
+            }
+            if let Some((one, other)) = object.downcast_ref::<(i64, i64)>() {
+                return Ok(if steps == [Step(plain::int(0))] {
+                    *one
+                } else {
+                    *other
+                });
+            }
+            object
+                .downcast_ref::<i64>()
+                .copied()
+                .ok_or_else(|| "not a number".to_owned())
+        }
+    }
+}
+
+fn unfold(blobs: &Shaky, output: &Draft, taken: &[Taken]) -> Result<i64, String> {
+    match output {
+        Draft::Edge(number) => {
+            let taken = &taken[usize::try_from(*number).unwrap()];
+            load(blobs, &taken.value, &taken.steps)
+        }
+        Draft::Composite { parts, .. } => {
+            let parts: Result<Vec<_>, _> = parts
+                .iter()
+                .map(|part| unfold(blobs, part, taken))
+                .collect();
+            Ok(parts?.iter().sum())
+        }
+        _ => Err("not a number".to_owned()),
+    }
+}
+
+fn read(blobs: &Shaky, record: &Record) -> Result<i64, String> {
+    match record {
+        Record::Plain(encoding) => {
+            let mut reader = plain::Reader::new(encoding);
+            <i64 as thrifty_engine::key::Plain>::read(&mut reader).map_err(|e| e.to_string())
+        }
+        Record::Object(object) => match &object.buffers[..] {
+            [Buffer::Blob(name)] => {
+                let blob = blobs.open(name).map_err(|error| error.to_string())?;
+                Ok(i64::from_le_bytes(blob[..8].try_into().unwrap()))
+            }
+            _ => Err("no blob".to_owned()),
+        },
+        Record::Composite { parts, .. } => {
+            let parts: Result<Vec<_>, _> = parts.iter().map(|part| read(blobs, part)).collect();
+            Ok(parts?.iter().sum())
+        }
+        Record::Hashed { value, .. } => read(blobs, value),
+    }
+}
