@@ -7,7 +7,6 @@ import threading
 from typing import Annotated
 
 import pytest
-
 from thrifty import Cache, HashMethod, Secret, _native, task, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -28,6 +27,7 @@ def edited(programs, main: str, before: str, after: str, lib: str = "") -> tuple
 
 CALLERS = {
     "a task that calls it": "@task\ndef outer(): return inner(1)\nprint(outer())",
+    "a task that it is passed to": "@task\ndef outer(run): return run(1)\nprint(outer(inner))",
     "a nested workflow": (
         "@workflow\ndef middle(): return inner(1)\n"
         "@workflow\ndef outer(): return middle()\nprint(outer())"
@@ -96,7 +96,10 @@ def test_functions_that_make_keys_are_part_of_them(programs, main, depth):
 
 @pytest.mark.parametrize("main", ["print(run('x'))\n"])
 def test_comments_in_functions_that_make_keys_do_not_count(programs, main):
-    main = "@task(cache=Cache(key=lib.reduced))\ndef run(text):\n    print('ran')\n    return text\n" + main
+    main = (
+        "@task(cache=Cache(key=lib.reduced))\ndef run(text):\n    print('ran')\n    return text\n"
+        + main
+    )
     lib = "def reduced(text):\n    return text.lower()\n"
     assert edited(programs, main, "lower()", "lower()  # case", lib)[1] == "x\n"
 
@@ -104,9 +107,24 @@ def test_comments_in_functions_that_make_keys_do_not_count(programs, main):
 @pytest.mark.parametrize(
     ("lib", "before", "after", "read"),
     [
-        ("import collections\nA = collections.namedtuple('A', 'x', defaults=(1,))\n", "(1,)", "(2,)", "A().x"),
-        ("import dataclasses\nA = dataclasses.make_dataclass('A', [('x', int, 1)])\n", "int, 1", "int, 2", "A().x"),
-        ("def make(x):\n    class A:\n        y = x\n    return A\nA = make(1)\n", "make(1)", "make(2)", "A.y"),
+        (
+            "import collections\nA = collections.namedtuple('A', 'x', defaults=(1,))\n",
+            "(1,)",
+            "(2,)",
+            "A().x",
+        ),
+        (
+            "import dataclasses\nA = dataclasses.make_dataclass('A', [('x', int, 1)])\n",
+            "int, 1",
+            "int, 2",
+            "A().x",
+        ),
+        (
+            "def make(x):\n    class A:\n        y = x\n    return A\nA = make(1)\n",
+            "make(1)",
+            "make(2)",
+            "A.y",
+        ),
     ],
     ids=["namedtuple", "make_dataclass", "factory"],
 )
@@ -269,7 +287,8 @@ def test_a_program_is_the_same_however_it_is_started(programs, second):
 def test_classes_of_a_script_are_the_same_in_its_workers(programs):
     programs.write(
         "main.py",
-        SCRIPT + "import sys\nif __name__ == '__main__': both.with_options(executor=sys.argv[1], refresh=sys.argv[2:])()\n",
+        SCRIPT
+        + "import sys\nif __name__ == '__main__': both.with_options(executor=sys.argv[1], refresh=sys.argv[2:])()\n",
     )
     assert sorted(programs.run("main.py", "processes").split()) == ["ran", "read"]
     assert programs.run("main.py", "threads") == ""

@@ -17,7 +17,8 @@ use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
-use crate::code::{Closure, Depth, code_of_class, imported_as};
+use crate::code::{Closure, Depth, code_of_class};
+use crate::program::imported_as;
 use crate::value::codec;
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
@@ -476,13 +477,14 @@ fn callable(task: &Task, py: Python<'_>) -> PyResult<StandIn> {
     let definition = task.definition();
     let mut hasher = Hasher::new(Context::Code);
     hasher.framed(task.name().as_bytes());
-    if let Some(version) = &definition.version {
-        hasher.tag(1).framed(version.as_bytes());
-    } else {
-        let closure = Closure::of(task.function.bind(py), Depth::Closure, &encode_constant)?;
+    if definition.version.is_none() {
+        let (function, beside) = (task.function.bind(py), task.beside(py)?);
+        let closure = Closure::with(function, &beside, Depth::Closure, &encode_constant)?;
         hasher.tag(0).digest(&closure.digest());
     }
-    hasher.framed(definition.salt.as_deref().unwrap_or_default().as_bytes());
+    if let Some(settings) = task.settings(py)? {
+        hasher.tag(1).digest(&settings.digest);
+    }
     let mut writer = plain::Writer::new();
     writer.typed("thrifty.Task");
     writer.digest(&hasher.finish());

@@ -38,6 +38,9 @@ pub struct Task {
     settings: Mutex<Option<Arc<Settings>>>,
 }
 
+/// Digest and text of settings, and named functions.
+type Told<'py> = (Option<([u8; 32], String)>, Vec<(String, Bound<'py, PyAny>)>);
+
 /// What the annotations say, by parameter, and what that of the result says.
 pub(super) struct Hooks {
     parameters: Vec<Hook>,
@@ -152,6 +155,14 @@ impl Task {
             .operation
             .key(std::iter::empty())
             .to_string())
+    }
+
+    /// What it asks of its cache as digest and text, and the functions that make its keys: for
+    /// the code of what calls it.
+    fn __thrifty_settings__<'py>(&self, py: Python<'py>) -> PyResult<Told<'py>> {
+        let settings = self.settings(py)?;
+        let settings = settings.map(|it| (*it.digest.as_bytes(), it.text.clone()));
+        Ok((settings, self.beside(py)?))
     }
 
     /// The class itself, so that annotations may say `Task[P, R]`.
@@ -473,8 +484,7 @@ impl Task {
         value: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let hooks = self.hooks(py)?;
-        let is_described =
-            hooks.keyed.contains(&index) && hooks.parameters[index].method.is_none();
+        let is_described = hooks.keyed.contains(&index) && hooks.parameters[index].method.is_none();
         Ok(is_described && !self.parameters(py)?.all[index].is_default(value))
     }
 

@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyString};
 use thrifty_key::Digest;
 
 use super::Encoder;
-use crate::call::Task;
+use super::live::{SETTINGS, Settings};
 
 /// One thing that has to be as it was.
 pub(super) enum Guard {
@@ -44,7 +44,7 @@ pub(super) enum Guard {
     /// A value that can change in place.
     Value { value: Py<PyAny>, digest: Digest },
     /// What a task asks of its cache: variables and files can change.
-    Settings { task: Py<Task>, digest: Digest },
+    Settings { task: Py<PyAny>, digest: [u8; 32] },
 }
 
 impl Guard {
@@ -124,10 +124,11 @@ impl Guard {
                 now.len() == before.len()
                     && now.iter().zip(before).all(|(now, before)| now.is(before))
             }
-            Self::Settings { task, digest } => task
-                .get()
-                .settings(py)?
-                .is_some_and(|settings| settings.digest == *digest),
+            Self::Settings { task, digest } => {
+                let told = task.bind(py).call_method0(intern!(py, SETTINGS))?;
+                let (found, _): (Option<Settings>, Bound<'_, PyAny>) = told.extract()?;
+                found.is_some_and(|(now, _)| now == *digest)
+            }
             Self::Value { value, digest } => encoder(value.bind(py)) == Some(*digest),
         })
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyType};
+use thrifty_key::Digest;
 
 use super::Kind;
 use super::guard::Guard;
@@ -12,7 +13,13 @@ use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
-use crate::call::Task;
+
+/// The method by which a task tells the digest and text of what it asks of its cache, if that
+/// decides about results, and the functions that make its keys.
+pub(super) const SETTINGS: &str = "__thrifty_settings__";
+
+/// Digest and text.
+pub(super) type Settings = ([u8; 32], String);
 
 impl<'py> Walk<'_, 'py> {
     /// Begins at the function that was given.
@@ -141,27 +148,29 @@ impl<'py> Walk<'_, 'py> {
     /// What a task that is reached asks of its cache decides which of its results are served, so
     /// it decides about the results of whatever calls it.
     pub(super) fn settings(&mut self, value: &Bound<'py, PyAny>, hint: &str) -> PyResult<()> {
-        let Ok(task) = value.cast::<Task>() else {
+        let py = self.py;
+        let Some(settings) = value.getattr_opt(intern!(py, SETTINGS))? else {
             return Ok(());
         };
-        let (py, name) = (self.py, format!("{hint} (cache)"));
-        if let Some(settings) = task.get().settings(py)? {
+        let name = format!("{hint} (cache)");
+        let (found, beside): (Option<Settings>, Vec<(String, Bound<'py, PyAny>)>) =
+            settings.call0()?.extract()?;
+        if let Some((digest, text)) = found {
             self.add(
                 &name,
                 Kind::Constant,
-                settings.digest,
-                Some(settings.text.clone()),
+                Digest::from_bytes(digest),
+                Some(text),
             );
             self.guards.push(Guard::Settings {
-                task: task.clone().unbind(),
-                digest: settings.digest,
+                task: value.clone().unbind(),
+                digest,
             });
         }
         let scope = self.detached("")?;
-        for (part, value) in task.get().beside(py)? {
-            self.value(&scope, &value, &format!("{name}.{part}"), &[])?;
-        }
-        Ok(())
+        beside
+            .iter()
+            .try_for_each(|(part, value)| self.value(&scope, value, &format!("{name}.{part}"), &[]))
     }
 
     fn is_installed(&mut self, module: &str) -> PyResult<bool> {

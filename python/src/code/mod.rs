@@ -38,7 +38,6 @@ use crate::value::digest;
 use guard::Guard;
 
 pub use classes::code_of_class;
-pub use origin::imported_as;
 use walk::Walk;
 
 pyo3::create_exception!(

@@ -9,7 +9,7 @@ use pyo3::types::{PyString, PyType};
 
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Unhashable};
-use crate::code::imported_as;
+use crate::program::imported_as;
 
 /// The rule for the instances of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
