@@ -26,15 +26,20 @@ TARGET = "pipeline:experiment"
 
 CANDIDATES = 6
 WARM_LIMIT_SECONDS = 2.0
-WORKFLOWS = {"experiment", "tournament"}
-
 LOADS = Counter(["load_flights", "load_weather", "load_planes"])
 CLEANS = Counter(["clean_flights", "clean_weather", "clean_planes"])
 FEATURES = Counter({"join": 1, "describe": 1, "split": 2})
 MODELS = Counter({"train": CANDIDATES, "evaluate": CANDIDATES})
+UNIT = Counter(["tournament"])
+"""A workflow inside the workflow; a hit of it is one hit, and what is in it is not looked at."""
+
 CLOSING = Counter(["choose_best", "weigh_columns", "report"])
-EVERYTHING = LOADS + CLEANS + FEATURES + MODELS + CLOSING
+EVERYTHING = LOADS + CLEANS + FEATURES + MODELS + UNIT + CLOSING
 NOTHING: Counter[str] = Counter()
+WITHIN = MODELS.total() + 1
+"""Operations inside the tournament: those of the models, and the choice."""
+OUTER = EVERYTHING.total() - WITHIN
+"""Operations of the workflow itself; that many hits are a run with nothing to compute."""
 
 
 class Failure(Exception):
@@ -64,6 +69,7 @@ class Step:
 
     title: str
     computes: Counter[str]
+    hits: int
     edits: tuple[Edit, ...] = ()
     ask: tuple[str, str] | None = None
     """An operation to ask ``thrifty why`` about, and the name the answer must hold."""
@@ -79,15 +85,19 @@ class Outcome:
     seconds: float
     saved: float
     why: str
+    """The differences that made operations run: ``code models:FOREST_TREES``."""
+    answer: str
+    """What ``thrifty why`` said to the step's question."""
 
 
 STEPS = [
-    Step("first run", EVERYTHING),
-    Step("again", NOTHING),
+    Step("first run", EVERYTHING, hits=0),
+    Step("again", NOTHING, hits=OUTER),
     Step(
         "comments edited",
         NOTHING,
-        (
+        hits=OUTER,
+        edits=(
             Edit(
                 "pipeline.py", "    return models.judged", "    # unseen\n    return models.judged"
             ),
@@ -98,13 +108,18 @@ STEPS = [
     Step(
         "LONGEST_DELAY_MINUTES 1440 -> 1400",
         Counter(["clean_flights"]),
-        (Edit("cleaning.py", "LONGEST_DELAY_MINUTES = 1440", "LONGEST_DELAY_MINUTES = 1400"),),
+        hits=OUTER - 1,
+        edits=(
+            Edit("cleaning.py", "LONGEST_DELAY_MINUTES = 1440", "LONGEST_DELAY_MINUTES = 1400"),
+        ),
         ask=("clean_flights", "LONGEST_DELAY_MINUTES"),
     ),
     Step(
         "FOREST_TREES 40 -> 30",
-        Counter({"train": CANDIDATES, "evaluate": 2}) + CLOSING,
-        (Edit("models.py", "FOREST_TREES = 40", "FOREST_TREES = 30"),),
+        Counter({"train": CANDIDATES, "evaluate": 2}) + UNIT + CLOSING,
+        # All before the tournament, and the evaluation of the models that came out the same.
+        hits=OUTER - len(["tournament", "weigh_columns", "report"]) + CANDIDATES - 2,
+        edits=(Edit("models.py", "FOREST_TREES = 40", "FOREST_TREES = 30"),),
         ask=("train", "FOREST_TREES"),
     ),
 ]
@@ -134,7 +149,10 @@ class Demo:
         began = time.perf_counter()
         self.thrifty("run", TARGET, show=True)
         seconds = time.perf_counter() - began
-        return outcome(step, self.latest_nodes(), seconds, self.explanation(step))
+        run = json.loads(self.thrifty("runs", "--json"))[0]["id"]
+        nodes = json.loads(self.thrifty("show", run, "--json"))["nodes"]
+        causes = json.loads(self.thrifty("why", run, "--json"))["causes"]
+        return outcome(step, nodes, seconds, summed_up(causes), self.explanation(step))
 
     def explanation(self, step: Step) -> str:
         """What ``thrifty why`` says of the step's operation; it must name the constant."""
@@ -145,11 +163,6 @@ class Demo:
         if constant not in answer:
             raise Failure(f"`thrifty why {operation}` does not name {constant}:\n{answer}")
         return f"$ thrifty why {operation}\n{answer}"
-
-    def latest_nodes(self) -> list[dict[str, Any]]:
-        """The operations of the newest run, as ``thrifty show`` lists them."""
-        newest = json.loads(self.thrifty("runs", "--json"))[0]
-        return json.loads(self.thrifty("show", newest["id"], "--json"))["nodes"]
 
     def thrifty(self, *arguments: str, show: bool = False) -> str:
         """Runs the command in the copy; returns what it printed unless that is shown."""
@@ -178,18 +191,28 @@ class Demo:
         return min(times)
 
 
-def outcome(step: Step, nodes: list[dict[str, Any]], seconds: float, why: str) -> Outcome:
+def outcome(
+    step: Step, nodes: list[dict[str, Any]], seconds: float, why: str, answer: str
+) -> Outcome:
     """What a run did, from the list of its operations."""
     hits = [node for node in nodes if node["outcome"].startswith("hit")]
-    computed = [node["name"] for node in nodes if node["outcome"] == "computed"]
     return Outcome(
         step=step,
-        computed=Counter(name for name in computed if name not in WORKFLOWS),
+        computed=Counter(node["name"] for node in nodes if node["outcome"] == "computed"),
         hits=len(hits),
         seconds=seconds,
         saved=sum(node["saved_seconds"] for node in hits),
         why=why,
+        answer=answer,
     )
+
+
+def summed_up(causes: list[dict[str, Any]]) -> str:
+    """The differences that came from outside the run, each once; or that all was new."""
+    if causes and all(cause["reason"] == "first-time" for cause in causes):
+        return "first time"
+    own = [cause for cause in causes if cause["reason"] == "changed" and not cause["upstream"]]
+    return ", ".join(dict.fromkeys(f"{cause['kind']} {cause['name']}" for cause in own))
 
 
 def check(done: Outcome) -> None:
@@ -199,6 +222,8 @@ def check(done: Outcome) -> None:
             f"{done.step.title}: should have computed {listed(done.step.computes)}; "
             f"computed {listed(done.computed)}"
         )
+    if done.hits != done.step.hits:
+        raise Failure(f"{done.step.title}: should have {done.step.hits} hits, had {done.hits}")
 
 
 def check_warm(done: Outcome, interpreter: float) -> None:
@@ -219,7 +244,8 @@ def listed(names: Counter[str]) -> str:
 
 def table(outcomes: list[Outcome]) -> str:
     """One line a run."""
-    lines = [("run", "computed", "hits", "seconds", "saved", "what ran"), *map(line, outcomes)]
+    heading = ("run", "computed", "hits", "took", "saved", "what ran", "why")
+    lines = [heading, *map(line, outcomes)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(laid_out(line, widths) for line in lines)
 
@@ -228,14 +254,16 @@ def line(done: Outcome) -> tuple[str, ...]:
     """The cells of one run."""
     what = "everything" if done.computed == EVERYTHING else listed(done.computed)
     spent, saved = f"{done.seconds:.2f} s", f"{done.saved:.1f} s"
-    return (done.step.title, str(done.computed.total()), str(done.hits), spent, saved, what)
+    computed, hits = str(done.computed.total()), str(done.hits)
+    return (done.step.title, computed, hits, spent, saved, what, done.why)
 
 
 def laid_out(line: tuple[str, ...], widths: list[int]) -> str:
     """Text to the left, numbers to the right."""
-    first, *numbers, last = line
-    middle = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False))
-    return "  ".join([first.ljust(widths[0]), *middle, last])
+    title, *numbers, what, why = line
+    cells = [title.ljust(widths[0])]
+    cells += [text.rjust(width) for text, width in zip(numbers, widths[1:-2], strict=True)]
+    return "  ".join([*cells, what.ljust(widths[-2]), why]).rstrip()
 
 
 def main() -> None:
@@ -250,9 +278,10 @@ def main() -> None:
             if not step.computes:
                 check_warm(outcomes[-1], interpreter)
     for done in outcomes:
-        print(f"\n{done.why}" if done.why else "", end="")
+        print(f"\n{done.answer}" if done.answer else "", end="")
     print(f"\n{table(outcomes)}\n")
-    print(f"seconds: the whole process, of which the bare interpreter takes {interpreter:.2f} s")
+    print(f"took: the whole process; a bare interpreter takes {interpreter:.2f} s of it.")
+    print(f"tournament is a workflow with {WITHIN} operations in it; a hit of it is one hit.")
 
 
 if __name__ == "__main__":

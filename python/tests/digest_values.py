@@ -197,7 +197,19 @@ def plain_groups():
     yield "0", [0]
     yield "1", [1]
     yield "-1", [-1]
-    for number in (127, 128, 255, 256, -128, -129, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**40):
+    for number in (
+        127,
+        128,
+        255,
+        256,
+        -128,
+        -129,
+        2**63 - 1,
+        2**63,
+        -(2**63),
+        -(2**63) - 1,
+        10**40,
+    ):
         yield f"int {number}", [number, int(str(number))]
     yield "0.0", [0.0]
     yield "-0.0", [-0.0]
@@ -350,12 +362,21 @@ def standard_groups():
     yield "date", [dt.date(2020, 1, 2)]
     yield "datetime", [dt.datetime(2020, 1, 2)]
     yield "datetime fold", [dt.datetime(2020, 1, 2, fold=1)]
-    yield "datetime utc", [dt.datetime(2020, 1, 2, tzinfo=utc), dt.datetime(2020, 1, 2, tzinfo=dt.timezone(dt.timedelta()))]
+    yield (
+        "datetime utc",
+        [
+            dt.datetime(2020, 1, 2, tzinfo=utc),
+            dt.datetime(2020, 1, 2, tzinfo=dt.timezone(dt.timedelta())),
+        ],
+    )
     yield "datetime offset", [dt.datetime(2020, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=1)))]
-    yield "datetime Berlin", [
-        dt.datetime(2020, 1, 2, tzinfo=berlin),
-        dt.datetime(2020, 1, 2, tzinfo=zoneinfo.ZoneInfo.no_cache("Europe/Berlin")),
-    ]
+    yield (
+        "datetime Berlin",
+        [
+            dt.datetime(2020, 1, 2, tzinfo=berlin),
+            dt.datetime(2020, 1, 2, tzinfo=zoneinfo.ZoneInfo.no_cache("Europe/Berlin")),
+        ],
+    )
     yield "datetime Paris", [dt.datetime(2020, 1, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"))]
     yield "time", [dt.time(1)]
     yield "time fold", [dt.time(1, fold=1)]
@@ -397,16 +418,19 @@ def numpy_groups():
     base = np.arange(12.0).reshape(3, 4)
     wide = np.arange(24.0).reshape(3, 8)
     wide[:, ::2] = base
-    yield "array", [
-        base,
-        base.copy(),
-        np.asfortranarray(base),
-        base.T.copy().T,
-        wide[:, ::2],
-        base[::-1][::-1],
-        base[::-1].copy()[::-1],
-        pickle.loads(pickle.dumps(base)),
-    ]
+    yield (
+        "array",
+        [
+            base,
+            base.copy(),
+            np.asfortranarray(base),
+            base.T.copy().T,
+            wide[:, ::2],
+            base[::-1][::-1],
+            base[::-1].copy()[::-1],
+            pickle.loads(pickle.dumps(base)),
+        ],
+    )
     yield "array transposed", [base.T, base.T.copy()]
     yield "array flat", [base.ravel()]
     yield "array f4", [base.astype("f4")]
@@ -446,11 +470,14 @@ def numpy_groups():
     clean = extended.copy()
     clean[:] = np.array([1, 2, 3, 4], dtype="g")
     yield "long double", [clean, dirty]
-    yield "object array", [
-        np.array(["a", None, 1, "b"], dtype=object),
-        np.array([uninterned("a"), None, 1, "b"], dtype=object),
-        np.array(["a", 9, None, 9, 1, 9, "b", 9], dtype=object)[::2],
-    ]
+    yield (
+        "object array",
+        [
+            np.array(["a", None, 1, "b"], dtype=object),
+            np.array([uninterned("a"), None, 1, "b"], dtype=object),
+            np.array(["a", 9, None, 9, 1, 9, "b", 9], dtype=object)[::2],
+        ],
+    )
     yield "object array moved", [np.array(["a", 1, None, "b"], dtype=object)]
     yield "object array of empty", [np.array(["", "ab"], dtype=object)]
     yield "object array of parts", [np.array(["a", "b"], dtype=object)]
@@ -463,7 +490,10 @@ def numpy_groups():
         array["flag"], array["value"] = [1, 2, 3], [4, 5, 6]
     yield "structured, padding", [zeros, ones, ones[::-1][::-1]]
     yield "structured packed", [zeros.astype([("flag", "u1"), ("value", "f8")])]
-    yield "structured names", [zeros.astype(np.dtype([("flat", "u1"), ("value", "f8")], align=True))]
+    yield (
+        "structured names",
+        [zeros.astype(np.dtype([("flat", "u1"), ("value", "f8")], align=True))],
+    )
     nested = np.zeros(2, dtype=[("a", [("b", "i4"), ("c", "O")]), ("d", "f4", (2,))])
     yield "structured nested", [nested, nested.copy()]
     yield "structured subarray", [np.zeros(2, dtype=[("d", "f4", (2,))])]
@@ -474,10 +504,13 @@ def numpy_groups():
         yield "matrix", [np.matrix([[1.0, 2.0]])]
     yield "2-d", [np.array([[1.0, 2.0]])]
     yield "recarray", [zeros.view(np.recarray)]
-    yield "masked", [
-        np.ma.array([1.0, 2.0], mask=[False, True]),
-        np.ma.array([1.0, 3.0], mask=[False, True]),
-    ]
+    yield (
+        "masked",
+        [
+            np.ma.array([1.0, 2.0], mask=[False, True]),
+            np.ma.array([1.0, 3.0], mask=[False, True]),
+        ],
+    )
     yield "masked none", [np.ma.array([1.0, 2.0])]
     yield "masked fill", [np.ma.array([1.0, 2.0], mask=[False, True], fill_value=7.0)]
     yield "dtype f4", [np.dtype("f4"), np.dtype(np.float32)]
@@ -486,7 +519,10 @@ def numpy_groups():
     yield "ufunc add", [np.add]
     yield "ufunc multiply", [np.multiply]
     yield "np.sum", [np.sum]
-    yield "generator 1", [np.random.default_rng(1), pickle.loads(pickle.dumps(np.random.default_rng(1)))]
+    yield (
+        "generator 1",
+        [np.random.default_rng(1), pickle.loads(pickle.dumps(np.random.default_rng(1)))],
+    )
     yield "generator 2", [np.random.default_rng(2)]
     used = np.random.default_rng(1)
     used.random()
@@ -523,12 +559,17 @@ def pandas_groups():
     yield "frame flags", [built().set_flags(allows_duplicate_labels=False)]
     yield "frame object column", [built().astype({"c": object})]
     numbers = np.arange(10.0).reshape(5, 2)
-    yield "frame of numbers", [
-        pd.DataFrame(numbers, columns=["p", "q"]),
-        pd.DataFrame(np.asfortranarray(numbers), columns=["p", "q"]),
-        pd.DataFrame({"p": numbers[:, 0], "q": numbers[:, 1]}),
-        pd.concat([pd.DataFrame({"p": numbers[:, 0]}), pd.DataFrame({"q": numbers[:, 1]})], axis=1),
-    ]
+    yield (
+        "frame of numbers",
+        [
+            pd.DataFrame(numbers, columns=["p", "q"]),
+            pd.DataFrame(np.asfortranarray(numbers), columns=["p", "q"]),
+            pd.DataFrame({"p": numbers[:, 0], "q": numbers[:, 1]}),
+            pd.concat(
+                [pd.DataFrame({"p": numbers[:, 0]}), pd.DataFrame({"q": numbers[:, 1]})], axis=1
+            ),
+        ],
+    )
     yield "frame empty", [pd.DataFrame()]
     yield "frame no rows", [built().iloc[:0]]
     yield "frame duplicate columns", [pd.DataFrame([[1, 2]], columns=["k", "k"])]
@@ -574,25 +615,43 @@ def pandas_groups():
     yield "boolean", [pd.array([True, None], dtype="boolean")]
     yield "float with nan", [pd.Series([1, 2, None])]
     words = ["x", None, "a much longer text than a short leaf can hold, really", "", "\u00e9"]
-    yield "str", [
-        pd.Series(words, dtype="str"),
-        pd.Series([None if w is None else uninterned(w) for w in words], dtype="str"),
-        pd.concat([pd.Series(words[:2], dtype="str"), pd.Series(words[2:], dtype="str")], ignore_index=True),
-        pd.Series(["cut", *words], dtype="str").iloc[1:].reset_index(drop=True),
-    ]
+    yield (
+        "str",
+        [
+            pd.Series(words, dtype="str"),
+            pd.Series([None if w is None else uninterned(w) for w in words], dtype="str"),
+            pd.concat(
+                [pd.Series(words[:2], dtype="str"), pd.Series(words[2:], dtype="str")],
+                ignore_index=True,
+            ),
+            pd.Series(["cut", *words], dtype="str").iloc[1:].reset_index(drop=True),
+        ],
+    )
     yield "str empty for missing", [pd.Series(["x", "", *words[2:]], dtype="str")]
     yield "string python", [pd.Series(words, dtype="string[python]")]
-    yield "string pyarrow", [
-        pd.Series(words, dtype="string[pyarrow]"),
-        pd.concat([pd.Series([w], dtype="string[pyarrow]") for w in words], ignore_index=True),
-    ]
-    yield "object words", [pd.Series(words, dtype=object), pd.Series(words * 2, dtype=object).iloc[:5]]
-    yield "object nan", [pd.Series([w if w is not None else float("nan") for w in words], dtype=object)]
+    yield (
+        "string pyarrow",
+        [
+            pd.Series(words, dtype="string[pyarrow]"),
+            pd.concat([pd.Series([w], dtype="string[pyarrow]") for w in words], ignore_index=True),
+        ],
+    )
+    yield (
+        "object words",
+        [pd.Series(words, dtype=object), pd.Series(words * 2, dtype=object).iloc[:5]],
+    )
+    yield (
+        "object nan",
+        [pd.Series([w if w is not None else float("nan") for w in words], dtype=object)],
+    )
     yield "object NA", [pd.Series([w if w is not None else pd.NA for w in words], dtype=object)]
-    yield "arrow int", [
-        pd.Series([1, None, 3], dtype="int64[pyarrow]"),
-        pd.Series([0, 1, None, 3], dtype="int64[pyarrow]").iloc[1:].reset_index(drop=True),
-    ]
+    yield (
+        "arrow int",
+        [
+            pd.Series([1, None, 3], dtype="int64[pyarrow]"),
+            pd.Series([0, 1, None, 3], dtype="int64[pyarrow]").iloc[1:].reset_index(drop=True),
+        ],
+    )
     yield "arrow int 0", [pd.Series([1, 0, 3], dtype="int64[pyarrow]")]
     yield "arrow bool", [pd.Series([True, None], dtype="bool[pyarrow]")]
     yield "arrow time", [pd.Series([1, None], dtype="timestamp[us][pyarrow]")]
@@ -637,7 +696,9 @@ def learn_groups():
         return lambda: RandomForestClassifier(5, random_state=seed)
 
     def boosting(rate):
-        return lambda: HistGradientBoostingClassifier(max_iter=5, learning_rate=rate, random_state=0)
+        return lambda: HistGradientBoostingClassifier(
+            max_iter=5, learning_rate=rate, random_state=0
+        )
 
     yield "ridge", three(Ridge)
     yield "ridge alpha", three(lambda: Ridge(alpha=2.0))
@@ -650,11 +711,16 @@ def learn_groups():
     yield "boosting 0.2", three(boosting(0.2))
     yield "function", three(lambda: make_pipeline(FunctionTransformer(np.log1p), Ridge()))
     yield "function other", three(lambda: make_pipeline(FunctionTransformer(np.sqrt), Ridge()))
-    yield "columns", three(
-        lambda: make_pipeline(
-            ColumnTransformer([("n", StandardScaler(), [0, 1]), ("o", OneHotEncoder(max_categories=5), [2])]),
-            Ridge(),
-        )
+    yield (
+        "columns",
+        three(
+            lambda: make_pipeline(
+                ColumnTransformer(
+                    [("n", StandardScaler(), [0, 1]), ("o", OneHotEncoder(max_categories=5), [2])]
+                ),
+                Ridge(),
+            )
+        ),
     )
 
 
@@ -679,7 +745,9 @@ def groups(sources=SOURCES):
 def digests(sources=SOURCES):
     from thrifty import _native
 
-    return {name: [_native.digest(member) for member in members] for name, members in groups(sources)}
+    return {
+        name: [_native.digest(member) for member in members] for name, members in groups(sources)
+    }
 
 
 if __name__ == "__main__":

@@ -48,9 +48,16 @@ class Project:
             script.write_text(LIST + textwrap.dedent(code), encoding="utf-8")
             arguments = (str(script),)
         environment = dict(os.environ, PYTHONHASHSEED=seed, PYTHONDONTWRITEBYTECODE="1")
-        environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), str(self.root), str(self.root / "site-packages")])
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(PACKAGE), str(self.root), str(self.root / "site-packages")]
+        )
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -58,13 +65,17 @@ class Project:
     def units(self, function: str = "step:run", before: str = "") -> dict:
         """The units of a function, after some code ran."""
         module, name = function.split(":")
-        return self.run(f"import {module}\n{textwrap.dedent(before)}\nshow({module}.{name})")[-1]["units"]
+        return self.run(f"import {module}\n{textwrap.dedent(before)}\nshow({module}.{name})")[-1][
+            "units"
+        ]
 
     def current(self, change: str, function: str = "step:run") -> bool:
         """Whether a closure says that it holds after a change in the running process."""
         module, name = function.split(":")
         code = f"import {module}\nheld = _native.Held({module}.{name})\nassert held.is_current()\n"
-        return self.run(f"{code}{textwrap.dedent(change)}\nprint(json.dumps(held.is_current()))")[-1]
+        return self.run(f"{code}{textwrap.dedent(change)}\nprint(json.dumps(held.is_current()))")[
+            -1
+        ]
 
 
 @pytest.fixture
@@ -147,7 +158,9 @@ MUST_KEEP = {
 
 
 @pytest.mark.parametrize("edit", MUST_RERUN.values(), ids=MUST_RERUN)
-def test_edits_that_change_the_result_are_seen(project: Project, edit: tuple[str, str, str]) -> None:
+def test_edits_that_change_the_result_are_seen(
+    project: Project, edit: tuple[str, str, str]
+) -> None:
     probe(project)
     before = project.units()
     project.edit(*edit)
@@ -155,7 +168,9 @@ def test_edits_that_change_the_result_are_seen(project: Project, edit: tuple[str
 
 
 @pytest.mark.parametrize("edit", MUST_KEEP.values(), ids=MUST_KEEP)
-def test_edits_that_change_nothing_are_not_seen(project: Project, edit: tuple[str, str, str]) -> None:
+def test_edits_that_change_nothing_are_not_seen(
+    project: Project, edit: tuple[str, str, str]
+) -> None:
     probe(project)
     before = project.units()
     project.edit(*edit)
@@ -195,143 +210,378 @@ REACHED = {
     "function": ("from lib import f\ndef run(): return f()", "def f(): return 1", "1", "2"),
     "alias": ("from lib import f as g\ndef run(): return g()", "def f(): return 1", "1", "2"),
     "module alias": ("import lib as l\ndef run(): return l.f()", "def f(): return 1", "1", "2"),
-    "local import": ("def run():\n    import lib\n    return lib.f()", "def f(): return 1", "1", "2"),
-    "local from import": ("def run():\n    from lib import f as g\n    return g()", "def f(): return 1", "1", "2"),
+    "local import": (
+        "def run():\n    import lib\n    return lib.f()",
+        "def f(): return 1",
+        "1",
+        "2",
+    ),
+    "local from import": (
+        "def run():\n    from lib import f as g\n    return g()",
+        "def f(): return 1",
+        "1",
+        "2",
+    ),
     "local import in a nested function": (
         "def run():\n    def inner():\n        from lib import f\n        return f()\n    return inner()",
-        "def f(): return 1", "1", "2",
+        "def f(): return 1",
+        "1",
+        "2",
     ),
     "local star": ("from lib import *\ndef run(): return f()", "def f(): return 1", "1", "2"),
     "constant": ("def run():\n    from lib import N\n    return N", "N = 1", "1", "2"),
-    "constant in a tuple": ("def run():\n    from lib import N\n    return N", "N = (1, [2, 3])", "3", "4"),
+    "constant in a tuple": (
+        "def run():\n    from lib import N\n    return N",
+        "N = (1, [2, 3])",
+        "3",
+        "4",
+    ),
     "constant dict": ("def run():\n    from lib import N\n    return N", "N = {'a': 1}", "1", "2"),
-    "arithmetic": ("def run():\n    from lib import N\n    return N", "B = 60\nN = 24 * B", "60", "61"),
+    "arithmetic": (
+        "def run():\n    from lib import N\n    return N",
+        "B = 60\nN = 24 * B",
+        "60",
+        "61",
+    ),
     "float": ("def run():\n    from lib import N\n    return N", "N = -0.5 * 3.0", "0.5", "0.25"),
-    "computed": ("def run():\n    from lib import N\n    return N", "N = [i for i in range(3)]", "3", "4"),
-    "filled later": ("def run():\n    from lib import N\n    return N", "N = {}\nN['a'] = 1", "1", "2"),
-    "appended later": ("def run():\n    from lib import N\n    return N", "N = [0]\nN.append(1)", "1", "2"),
+    "computed": (
+        "def run():\n    from lib import N\n    return N",
+        "N = [i for i in range(3)]",
+        "3",
+        "4",
+    ),
+    "filled later": (
+        "def run():\n    from lib import N\n    return N",
+        "N = {}\nN['a'] = 1",
+        "1",
+        "2",
+    ),
+    "appended later": (
+        "def run():\n    from lib import N\n    return N",
+        "N = [0]\nN.append(1)",
+        "1",
+        "2",
+    ),
     "augmented": ("def run():\n    from lib import N\n    return N", "N = 1\nN += 5", "5", "6"),
     "unpacked": ("def run():\n    from lib import N\n    return N", "M, N = 0, 1", "1", "2"),
-    "class": ("def run():\n    from lib import C\n    return C().m()", "class C:\n    def m(self): return 1", "1", "2"),
+    "class": (
+        "def run():\n    from lib import C\n    return C().m()",
+        "class C:\n    def m(self): return 1",
+        "1",
+        "2",
+    ),
     "base class": (
         "def run():\n    from lib import C\n    return C().m()",
-        "class B:\n    def m(self): return 1\nclass C(B):\n    pass", "1", "2",
+        "class B:\n    def m(self): return 1\nclass C(B):\n    pass",
+        "1",
+        "2",
     ),
-    "class attribute": ("def run():\n    from lib import C\n    return C.a", "class C:\n    a = 1", "1", "2"),
+    "class attribute": (
+        "def run():\n    from lib import C\n    return C.a",
+        "class C:\n    a = 1",
+        "1",
+        "2",
+    ),
     "constant read by a method": (
-        "def run():\n    from lib import C\n    return C().m()", "N = 1\nclass C:\n    def m(self): return N", "1", "2",
+        "def run():\n    from lib import C\n    return C().m()",
+        "N = 1\nclass C:\n    def m(self): return N",
+        "1",
+        "2",
     ),
     "metaclass": (
         "def run():\n    from lib import C\n    return C()",
-        "class M(type):\n    def __call__(cls): return 1\nclass C(metaclass=M): pass", "1", "2",
+        "class M(type):\n    def __call__(cls): return 1\nclass C(metaclass=M): pass",
+        "1",
+        "2",
     ),
-    "staticmethod": ("def run():\n    from lib import C\n    return C.m()", "class C:\n    @staticmethod\n    def m(): return 1", "1", "2"),
-    "property": ("def run():\n    from lib import C\n    return C().m", "class C:\n    @property\n    def m(self): return 1", "1", "2"),
+    "staticmethod": (
+        "def run():\n    from lib import C\n    return C.m()",
+        "class C:\n    @staticmethod\n    def m(): return 1",
+        "1",
+        "2",
+    ),
+    "property": (
+        "def run():\n    from lib import C\n    return C().m",
+        "class C:\n    @property\n    def m(self): return 1",
+        "1",
+        "2",
+    ),
     "dataclass": (
         "def run():\n    from lib import C\n    return C()",
-        "from dataclasses import dataclass\n@dataclass\nclass C:\n    x: int = 1", "1", "2",
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    x: int = 1",
+        "1",
+        "2",
     ),
-    "enum": ("def run():\n    from lib import C\n    return C.A", "from enum import Enum\nclass C(Enum):\n    A = 1", "1", "2"),
+    "enum": (
+        "def run():\n    from lib import C\n    return C.A",
+        "from enum import Enum\nclass C(Enum):\n    A = 1",
+        "1",
+        "2",
+    ),
     "namedtuple": (
         "def run():\n    from lib import C\n    return C(1)",
-        "from collections import namedtuple\nC = namedtuple('C', 'a b')", "'a b'", "'a c'",
+        "from collections import namedtuple\nC = namedtuple('C', 'a b')",
+        "'a b'",
+        "'a c'",
     ),
     "decorator": (
         "def run():\n    from lib import f\n    return f()",
-        "def d(g):\n    def w(): return g() + 1\n    return w\n@d\ndef f(): return 5", "+ 1", "+ 2",
+        "def d(g):\n    def w(): return g() + 1\n    return w\n@d\ndef f(): return 5",
+        "+ 1",
+        "+ 2",
     ),
     "decorated": (
         "def run():\n    from lib import f\n    return f()",
-        "def d(g):\n    def w(): return g()\n    return w\n@d\ndef f(): return 5", "5", "6",
+        "def d(g):\n    def w(): return g()\n    return w\n@d\ndef f(): return 5",
+        "5",
+        "6",
     ),
     "decorator with wraps": (
         "def run():\n    from lib import f\n    return f()",
         "import functools\ndef d(g):\n    @functools.wraps(g)\n    def w(): return g() + 1\n    return w\n@d\ndef f(): return 5",
-        "5", "6",
+        "5",
+        "6",
     ),
     "decorator argument": (
         "def run():\n    from lib import f\n    return f()",
-        "N = 3\ndef d(n):\n    return lambda g: lambda: g() * n\n@d(N)\ndef f(): return 5", "N = 3", "N = 4",
+        "N = 3\ndef d(n):\n    return lambda g: lambda: g() * n\n@d(N)\ndef f(): return 5",
+        "N = 3",
+        "N = 4",
     ),
     "lru_cache": (
         "def run():\n    from lib import f\n    return f()",
-        "import functools\n@functools.lru_cache\ndef f(): return 1", "1", "2",
+        "import functools\n@functools.lru_cache\ndef f(): return 1",
+        "1",
+        "2",
     ),
     "partial": (
         "def run():\n    from lib import p\n    return p()",
-        "import functools\ndef f(x): return x\np = functools.partial(f, 1)", "1", "2",
+        "import functools\ndef f(x): return x\np = functools.partial(f, 1)",
+        "1",
+        "2",
     ),
     "function in a partial": (
         "def run():\n    from lib import p\n    return p()",
-        "import functools\ndef f(x): return x + 5\np = functools.partial(f, 1)", "5", "6",
+        "import functools\ndef f(x): return x + 5\np = functools.partial(f, 1)",
+        "5",
+        "6",
     ),
     "lambda": ("def run():\n    from lib import f\n    return f()", "f = lambda: 1", "1", "2"),
     "closure": (
         "def run():\n    from lib import f\n    return f()",
-        "def make(n):\n    def inner(): return n\n    return inner\nf = make(1)", "make(1)", "make(2)",
+        "def make(n):\n    def inner(): return n\n    return inner\nf = make(1)",
+        "make(1)",
+        "make(2)",
     ),
     "function in a closure": (
         "def run():\n    from lib import f\n    return f()",
-        "def g(): return 1\ndef make(h):\n    def inner(): return h()\n    return inner\nf = make(g)", "1", "2",
+        "def g(): return 1\ndef make(h):\n    def inner(): return h()\n    return inner\nf = make(g)",
+        "1",
+        "2",
     ),
-    "default": ("def run():\n    from lib import f\n    return f()", "def f(x=1): return x", "1", "2"),
-    "default by name": ("def run():\n    from lib import f\n    return f()", "N = 1\ndef f(x=N): return x", "1", "2"),
-    "keyword default": ("def run():\n    from lib import f\n    return f()", "def f(*, x=1): return x", "1", "2"),
-    "function as default": ("def run():\n    from lib import f\n    return f()", "def g(): return 1\ndef f(x=g): return x()", "1", "2"),
+    "default": (
+        "def run():\n    from lib import f\n    return f()",
+        "def f(x=1): return x",
+        "1",
+        "2",
+    ),
+    "default by name": (
+        "def run():\n    from lib import f\n    return f()",
+        "N = 1\ndef f(x=N): return x",
+        "1",
+        "2",
+    ),
+    "keyword default": (
+        "def run():\n    from lib import f\n    return f()",
+        "def f(*, x=1): return x",
+        "1",
+        "2",
+    ),
+    "function as default": (
+        "def run():\n    from lib import f\n    return f()",
+        "def g(): return 1\ndef f(x=g): return x()",
+        "1",
+        "2",
+    ),
     "condition": (
         "def run():\n    from lib import f\n    return f()",
-        "import sys\nif sys.version_info > (3, 0):\n    def f(): return 1\nelse:\n    def f(): return 5", "1", "2",
+        "import sys\nif sys.version_info > (3, 0):\n    def f(): return 1\nelse:\n    def f(): return 5",
+        "1",
+        "2",
     ),
     "fallback import": (
         "def run():\n    from lib import f\n    return f()",
-        "try:\n    from nothing_like_it import f\nexcept ImportError:\n    def f(): return 1", "1", "2",
+        "try:\n    from nothing_like_it import f\nexcept ImportError:\n    def f(): return 1",
+        "1",
+        "2",
     ),
     "registry": (
         "def run():\n    from lib import table\n    return table['f']()",
-        "table = {}\ndef register(f):\n    table[f.__name__] = f\n    return f\n@register\ndef f(): return 1", "return 1", "return 2",
+        "table = {}\ndef register(f):\n    table[f.__name__] = f\n    return f\n@register\ndef f(): return 1",
+        "return 1",
+        "return 2",
     ),
     "dispatch": (
         "def run():\n    from lib import f\n    return f(1)",
-        "import functools\n@functools.singledispatch\ndef f(x): return 5\n@f.register\ndef _(x: int): return 1", "1", "2",
+        "import functools\n@functools.singledispatch\ndef f(x): return 5\n@f.register\ndef _(x: int): return 1",
+        "1",
+        "2",
     ),
-    "recursion": ("def run():\n    from lib import f\n    return f(3)", "def f(n): return 1 if n else f(n - 1)", "return 1", "return 2"),
+    "recursion": (
+        "def run():\n    from lib import f\n    return f(3)",
+        "def f(n): return 1 if n else f(n - 1)",
+        "return 1",
+        "return 2",
+    ),
     "mutual recursion": (
         "def run():\n    from lib import f\n    return f(3)",
-        "def f(n): return g(n)\ndef g(n): return 1 if n else f(n - 1)", "return 1", "return 2",
+        "def f(n): return g(n)\ndef g(n): return 1 if n else f(n - 1)",
+        "return 1",
+        "return 2",
     ),
-    "import cycle": ("import lib\ndef back(): return 0\ndef run(): return lib.f()", "import step\ndef f(): return step.back() + 1", "1", "2"),
-    "generator": ("def run():\n    from lib import f\n    return list(f())", "def f():\n    yield 1", "1", "2"),
-    "async": ("def run():\n    from lib import f\n    return f()", "async def f():\n    return 1", "1", "2"),
-    "comprehension": ("def run():\n    from lib import f\n    return [f(i) for i in range(3)]", "def f(i): return 1", "1", "2"),
-    "passed as argument": ("def run():\n    from lib import f\n    return list(map(f, [1]))", "def f(i): return 5", "5", "6"),
-    "module as a value": ("def run(name='f'):\n    import lib\n    return getattr(lib, name)()", "def f(): return 1", "1", "2"),
+    "import cycle": (
+        "import lib\ndef back(): return 0\ndef run(): return lib.f()",
+        "import step\ndef f(): return step.back() + 1",
+        "1",
+        "2",
+    ),
+    "generator": (
+        "def run():\n    from lib import f\n    return list(f())",
+        "def f():\n    yield 1",
+        "1",
+        "2",
+    ),
+    "async": (
+        "def run():\n    from lib import f\n    return f()",
+        "async def f():\n    return 1",
+        "1",
+        "2",
+    ),
+    "comprehension": (
+        "def run():\n    from lib import f\n    return [f(i) for i in range(3)]",
+        "def f(i): return 1",
+        "1",
+        "2",
+    ),
+    "passed as argument": (
+        "def run():\n    from lib import f\n    return list(map(f, [1]))",
+        "def f(i): return 5",
+        "5",
+        "6",
+    ),
+    "module as a value": (
+        "def run(name='f'):\n    import lib\n    return getattr(lib, name)()",
+        "def f(): return 1",
+        "1",
+        "2",
+    ),
     "instance": (
         "def run():\n    from lib import c\n    return c.m()",
-        "class C:\n    def m(self): return 1\nc = C()", "1", "2",
+        "class C:\n    def m(self): return 1\nc = C()",
+        "1",
+        "2",
     ),
     "instance argument": (
         "def run():\n    from lib import c\n    return c.m()",
-        "class C:\n    def __init__(self, n): self.n = n\n    def m(self): return self.n\nc = C(1)", "C(1)", "C(2)",
+        "class C:\n    def __init__(self, n): self.n = n\n    def m(self): return self.n\nc = C(1)",
+        "C(1)",
+        "C(2)",
     ),
     "bound method": (
         "def run():\n    from lib import f\n    return f()",
-        "class C:\n    def m(self): return 1\nf = C().m", "1", "2",
+        "class C:\n    def m(self): return 1\nf = C().m",
+        "1",
+        "2",
     ),
     "global statement": (
         "def run():\n    from lib import f\n    return f()",
-        "N = 1\ndef set():\n    global N\n    N = 5\nset()\ndef f(): return N", "5", "6",
+        "N = 1\ndef set():\n    global N\n    N = 5\nset()\ndef f(): return N",
+        "5",
+        "6",
     ),
-    "conditional expression": ("def run():\n    from lib import N\n    return N", "N = 1 if True else 5", "1", "2"),
+    "conditional expression": (
+        "def run():\n    from lib import N\n    return N",
+        "N = 1 if True else 5",
+        "1",
+        "2",
+    ),
     "text": ("def run():\n    from lib import N\n    return N", "N = 'grün' + 'x'", "grün", "blau"),
     "bytes": ("def run():\n    from lib import N\n    return N", "N = b'a'", "b'a'", "b'b'"),
     "set": ("def run():\n    from lib import N\n    return N", "N = {1, 2}", "2", "3"),
-    "annotated constant": ("def run():\n    from lib import N\n    return N", "N: int = 1", "1", "2"),
-    "module getattr": ("def run():\n    import lib\n    return lib.x", "def __getattr__(name): return 1", "1", "2"),
+    "annotated constant": (
+        "def run():\n    from lib import N\n    return N",
+        "N: int = 1",
+        "1",
+        "2",
+    ),
+    "bound again under a condition": (
+        "def run():\n    from lib import M\n    return M",
+        "N = 0\nif True:\n    N = 1\nM = N",
+        "= 1",
+        "= 2",
+    ),
+    "bound again by a global statement": (
+        "def run():\n    from lib import M\n    return M",
+        "N = 0\ndef set():\n    global N\n    N = 1\nset()\nM = N",
+        "= 1",
+        "= 2",
+    ),
+    "bound again by an expression": (
+        "def run():\n    from lib import N\n    return N",
+        "N = 0\nprint(end=(N := '1') and '')",
+        "1",
+        "2",
+    ),
+    "bound again by a star": (
+        "def run():\n    from lib import N\n    return N",
+        "N = 0\nM = 1\nimport sys, types\nother = types.ModuleType('other')\nother.N = M\nsys.modules['other'] = other\n"
+        "try:\n    from other import *\nexcept ImportError:\n    pass",
+        "M = 1",
+        "M = 2",
+    ),
+    "bound again by its name": (
+        "def run():\n    from lib import N\n    return N",
+        "N = 0\nglobals()['N'] = 1",
+        "1",
+        "2",
+    ),
+    "filled deep inside": (
+        "def run():\n    from lib import N\n    return N",
+        "N = {'a': {}}\nN['a']['b'] = 1",
+        "1",
+        "2",
+    ),
+    "filled by another function": (
+        "def run():\n    from lib import N\n    return N",
+        "N = {}\ndef fill(table): table['b'] = 1\nfill(N)",
+        "1",
+        "2",
+    ),
+    "other branch of type checking": (
+        "def run():\n    from lib import N\n    return N",
+        "from typing import TYPE_CHECKING\nN = 0\nif TYPE_CHECKING:\n    pass\nelse:\n    N = 1",
+        "1",
+        "2",
+    ),
+    "constant of a class": (
+        "def run():\n    from lib import C\n    return C.B",
+        "A = 0\nclass C:\n    A = 1\n    B = A",
+        "= 1",
+        "= 2",
+    ),
+    "module getattr": (
+        "def run():\n    import lib\n    return lib.x",
+        "def __getattr__(name): return 1",
+        "1",
+        "2",
+    ),
 }
 
 
 @pytest.mark.parametrize(("step", "lib", "old", "new"), REACHED.values(), ids=REACHED)
-def test_what_is_reached_is_seen_loaded_or_not(project: Project, step: str, lib: str, old: str, new: str) -> None:
+def test_what_is_reached_is_seen_loaded_or_not(
+    project: Project, step: str, lib: str, old: str, new: str
+) -> None:
     project.write(step=step + "\n", lib=lib + "\n")
     lazy = project.units()
     assert project.units(before="import lib") == lazy
@@ -339,7 +589,9 @@ def test_what_is_reached_is_seen_loaded_or_not(project: Project, step: str, lib:
     edited = project.units()
     assert edited != lazy
     assert project.units(before="import lib") == edited
-    (project.root / "lib.py").write_text("# moved\n\n" + lib.replace(old, new) + "\n", encoding="utf-8")
+    (project.root / "lib.py").write_text(
+        "# moved\n\n" + lib.replace(old, new) + "\n", encoding="utf-8"
+    )
     assert project.units() == edited
 
 
@@ -348,18 +600,27 @@ CHANGED_AT_RUN_TIME = {
     "constant of a module": ("import lib\ndef run(): return lib.N", "import lib; lib.N = 5"),
     "constant in place": ("import lib\ndef run(): return lib.L", "import lib; lib.L.append(5)"),
     "constant imported by name": ("from lib import N\ndef run(): return N", "step.N = 5"),
-    "function of a module": ("import lib\ndef run(): return lib.f()", "import lib; lib.f = lambda: 5"),
+    "function of a module": (
+        "import lib\ndef run(): return lib.f()",
+        "import lib; lib.f = lambda: 5",
+    ),
     "function imported by name": ("from lib import f\ndef run(): return f()", "step.f = lambda: 5"),
     "method": ("from lib import C\ndef run(): return C().m()", "step.C.m = lambda self: 5"),
     "class attribute": ("from lib import C\ndef run(): return C.a", "step.C.a = 5"),
     "new class attribute": ("from lib import C\ndef run(): return C.b", "step.C.b = 5"),
     "class": ("from lib import C\ndef run(): return C()", "step.C = type('C', (), {'a': 5})"),
     "default": ("from lib import g\ndef run(): return g()", "step.g.__defaults__ = (5,)"),
-    "keyword default": ("from lib import h\ndef run(): return h()", "step.h.__kwdefaults__ = {'x': 5}"),
+    "keyword default": (
+        "from lib import h\ndef run(): return h()",
+        "step.h.__kwdefaults__ = {'x': 5}",
+    ),
     "code": ("from lib import f\ndef run(): return f()", "step.f.__code__ = (lambda: 5).__code__"),
     "module": ("import lib\ndef run(): return lib.f()", "import other; step.lib = other"),
     "dict": ("import lib\ndef run(): return lib.D", "import lib; lib.D['k'] = 5"),
-    "element of a list in a tuple": ("import lib\ndef run(): return lib.T", "import lib; lib.T[0].append(5)"),
+    "element of a list in a tuple": (
+        "import lib\ndef run(): return lib.T",
+        "import lib; lib.T[0].append(5)",
+    ),
     "table of functions": ("import lib\ndef run(): return lib.F", "import lib; lib.F['f'] = lib.C"),
     "builtin shadowed": ("import lib\ndef run(): return len([])", "step.len = lambda x: 5"),
     "decorated function": ("from lib import w\ndef run(): return w()", "step.w = lambda: 5"),
@@ -398,8 +659,12 @@ def test_changes_at_run_time_are_seen(project: Project, step: str, change: str) 
 
 
 def test_a_closure_holds_while_nothing_changes(project: Project) -> None:
-    project.write(step="import lib\ndef run(): return lib.f(), lib.D, lib.C, lib.F, lib.L, lib.w()\n", lib=LIB)
-    assert project.current("import lib; step.run(); lib.f(); lib.C().m(); unrelated = 5; lib.UNUSED = 1")
+    project.write(
+        step="import lib\ndef run(): return lib.f(), lib.D, lib.C, lib.F, lib.L, lib.w()\n", lib=LIB
+    )
+    assert project.current(
+        "import lib; step.run(); lib.f(); lib.C().m(); unrelated = 5; lib.UNUSED = 1"
+    )
 
 
 def test_a_module_loaded_later_has_the_closure_looked_at_again(project: Project) -> None:
@@ -438,7 +703,11 @@ def test_closures_of_one_factory_differ_by_what_they_hold(project: Project) -> N
 
 
 def test_lambdas_of_one_line_differ_by_their_defaults(project: Project) -> None:
-    project.write(step=FACTORY, first="from step import lambdas\nf = lambdas[0]", second="from step import lambdas\nf = lambdas[1]")
+    project.write(
+        step=FACTORY,
+        first="from step import lambdas\nf = lambdas[0]",
+        second="from step import lambdas\nf = lambdas[1]",
+    )
     assert project.units("first:f") != project.units("second:f")
 
 
@@ -461,18 +730,31 @@ PACKAGE_TREE = {
 
 
 def tree(project: Project) -> None:
-    project.write(**{name: text for name, text in PACKAGE_TREE.items() if not name.endswith("____init__")})
+    project.write(
+        **{name: text for name, text in PACKAGE_TREE.items() if not name.endswith("____init__")}
+    )
     for name, text in PACKAGE_TREE.items():
         if name.endswith("____init__"):
-            (project.root / name.removesuffix("____init__").replace("__", "/") / "__init__.py").write_text(text)
+            (
+                project.root / name.removesuffix("____init__").replace("__", "/") / "__init__.py"
+            ).write_text(text)
 
 
-@pytest.mark.parametrize(("old", "new", "module"), [("return 5", "return 6", "pkg__deep__leaf"), ("= 1", "= 2", "pkg__sub")])
-def test_relative_imports_and_submodules_are_followed(project: Project, old: str, new: str, module: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "module"),
+    [("return 5", "return 6", "pkg__deep__leaf"), ("= 1", "= 2", "pkg__sub")],
+)
+def test_relative_imports_and_submodules_are_followed(
+    project: Project, old: str, new: str, module: str
+) -> None:
     tree(project)
     before = project.units()
     assert set(before) == {
-        "step:run", "pkg.deep.mod:run", "pkg.sub:f", "pkg.sub:VALUE", "pkg.deep.leaf:g",
+        "step:run",
+        "pkg.deep.mod:run",
+        "pkg.sub:f",
+        "pkg.sub:VALUE",
+        "pkg.deep.leaf:g",
     }
     project.edit(module, old, new)
     assert project.units() != before
@@ -568,21 +850,27 @@ def test_what_cannot_be_followed_is_an_error_with_ways_out(project: Project, cod
     assert 'code="none"' in message
 
 
-def test_values_without_a_digest_are_followed_by_the_text_of_their_assignment(project: Project) -> None:
-    project.write(step="import socket\nPORT = 5\nS = [socket.socket(), PORT][:1]\ndef run(): return S\n")
+def test_values_without_a_digest_are_followed_by_the_text_of_their_assignment(
+    project: Project,
+) -> None:
+    project.write(
+        step="import socket\nPORT = 5\nS = [socket.socket(), PORT][:1]\ndef run(): return S\n"
+    )
     before = project.units()
     project.edit("step", "PORT = 5", "PORT = 6")
     assert project.units() != before
 
 
 def test_loggers_and_locks_do_not_count(project: Project) -> None:
-    project.write(step="import logging, threading\nLOG = logging.getLogger('a')\nLOCK = threading.Lock()\ndef run():\n    with LOCK: LOG.info('x')\n")
+    project.write(
+        step="import logging, threading\nLOG = logging.getLogger('a')\nLOCK = threading.Lock()\ndef run():\n    with LOCK: LOG.info('x')\n"
+    )
     assert set(project.units()) == {"step:run"}
 
 
 def test_distributions_are_found_by_record_and_top_level(project: Project) -> None:
     site = project.root / "site-packages"
-    for name, text in {"odd": "", "ns/inner": "", "single": ""}.items():
+    for name in ("odd", "ns/inner", "single"):
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / f"{name}.py").write_text("def f(): return 1\n")
     for directory, file, text in [
@@ -593,10 +881,16 @@ def test_distributions_are_found_by_record_and_top_level(project: Project) -> No
     ]:
         (site / directory).mkdir()
         (site / directory / file).write_text(text)
-    project.write(step="def run():\n    import odd, single\n    from ns import inner\n    return odd.f() + single.f() + inner.f()\n")
+    project.write(
+        step="def run():\n    import odd, single\n    from ns import inner\n    return odd.f() + single.f() + inner.f()\n"
+    )
     lazy = project.units()
     assert set(lazy) == {
-        "step:run", "strange_name (distribution)", "ns_one (distribution)", "ns_two (distribution)", "other (distribution)",
+        "step:run",
+        "strange_name (distribution)",
+        "ns_one (distribution)",
+        "ns_two (distribution)",
+        "other (distribution)",
     }
     assert project.units(before="import odd, single, ns.inner") == lazy
 
@@ -612,7 +906,9 @@ def test_installed_modules_of_no_distribution_count_by_content(project: Project)
 
 
 def test_the_standard_library_and_missing_modules_are_no_units(project: Project) -> None:
-    project.write(step="import os, json\ndef run():\n    import xml.dom\n    import not_there\n    return os.path.join(json.dumps(1), 'a')\n")
+    project.write(
+        step="import os, json\ndef run():\n    import xml.dom\n    import not_there\n    return os.path.join(json.dumps(1), 'a')\n"
+    )
     assert set(project.units()) == {"step:run"}
 
 
@@ -631,25 +927,36 @@ def attempt():
 """
 
 
-def test_code_edited_after_its_import_is_never_given_the_digest_of_the_new_text(project: Project) -> None:
+def test_code_edited_after_its_import_is_never_given_the_digest_of_the_new_text(
+    project: Project,
+) -> None:
     project.write(step="import lib\ndef run(): return lib.f() + lib.C().m()\n", lib=LIB)
     message = project.run(EDIT + "edit('def f(): return 1', 'def f(): return 2')\nattempt()")[-1]
     assert "changed after it was imported" in message
     project.write(lib=LIB)
-    message = project.run(EDIT + "edit('def m(self): return 1', 'def m(self): return 2')\nattempt()")[-1]
+    message = project.run(
+        EDIT + "edit('def m(self): return 1', 'def m(self): return 2')\nattempt()"
+    )[-1]
     assert "changed after it was imported" in message
 
 
 def test_a_text_that_was_seen_before_an_edit_still_counts(project: Project) -> None:
     project.write(step="import lib\ndef run(): return lib.f()\n", lib=LIB)
-    before, after = project.run(EDIT + "attempt()\nedit('def f(): return 1', 'def f(): return 2')\nattempt()")
+    before, after = project.run(
+        EDIT + "attempt()\nedit('def f(): return 1', 'def f(): return 2')\nattempt()"
+    )
     assert before == after
 
 
 def test_an_edit_that_only_moves_code_of_a_running_module_changes_nothing(project: Project) -> None:
     project.write(step="import lib\ndef run(): return lib.f(), lib.C()\n", lib=LIB)
     before = project.units()
-    assert project.run(EDIT + "edit('import functools', '# moved\\n\\nimport functools')\nattempt()")[-1]["units"] == before
+    assert (
+        project.run(EDIT + "edit('import functools', '# moved\\n\\nimport functools')\nattempt()")[
+            -1
+        ]["units"]
+        == before
+    )
 
 
 def test_a_reloaded_module_has_the_closure_of_its_new_text(project: Project) -> None:
@@ -657,7 +964,7 @@ def test_a_reloaded_module_has_the_closure_of_its_new_text(project: Project) -> 
     change = "edit('def f(): return 1', 'def f(): return 22')\nimportlib.reload(lib)\nattempt()"
     before, after = project.run(EDIT + "attempt()\n" + change)
     assert before != after
-    assert project.units()== after["units"]
+    assert project.units() == after["units"]
 
 
 def test_a_package_is_reached_through_the_import_of_its_submodule(project: Project) -> None:
@@ -671,7 +978,13 @@ def test_a_package_is_reached_through_the_import_of_its_submodule(project: Proje
 def test_a_session_without_a_file_is_followed(project: Project) -> None:
     code = LIST + textwrap.dedent(NOTEBOOK)
     before = project.run("", "-c", code)[-1]["units"]
-    assert set(before) == {"__main__:Model", "__main__:Model.fit", "__main__:N", "__main__:helper", "__main__:run"}
+    assert set(before) == {
+        "__main__:Model",
+        "__main__:Model.fit",
+        "__main__:N",
+        "__main__:helper",
+        "__main__:run",
+    }
     assert project.run("", "-c", code.replace("N = 3", "N = 4"))[-1]["units"] != before
 
 
@@ -683,9 +996,46 @@ def test_depths(project: Project) -> None:
 
 
 def test_a_mutable_default_that_changed_is_seen(project: Project) -> None:
-    project.write(step="def f(x, seen=[]):\n    seen.append(x)\n    return seen\ndef run(): return f(1)\n")
+    project.write(
+        step="def f(x, seen=[]):\n    seen.append(x)\n    return seen\ndef run(): return f(1)\n"
+    )
     assert project.units() != project.units(before="step.run()")
     assert not project.current("step.run()")
+
+
+TABLE = "T = {'a': [[1], 2.5], 'b': ('x', None, [True])}\ndef run(): return T\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "T['a'][0].append(T['a'].pop())",
+        "T['a'][0][0] = 1.0",
+        "T['b'][2][0] = 1",
+        "T['b'][2].clear()",
+        "T['c'] = 1",
+        "T['a'] = T['b']",
+        "T['a'].append(T)",
+    ],
+)
+def test_a_table_changed_in_place_is_seen(project: Project, change: str) -> None:
+    project.write(step=TABLE)
+    assert not project.current(f"from step import T\n{change}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "T['a'] = [[1], 2.5]",
+        "T['a'][1] = float('2.5')",
+        "T['a'] = T.pop('a')",
+        "T['b'] = tuple(T['b'])",
+        "T['c'] = 1; del T['c']",
+    ],
+)
+def test_a_table_with_the_same_content_is_the_same(project: Project, change: str) -> None:
+    project.write(step=TABLE)
+    assert project.current(f"from step import T\n{change}")
 
 
 def test_a_method_patched_in_place_is_seen(project: Project) -> None:
@@ -696,7 +1046,9 @@ def test_a_method_patched_in_place_is_seen(project: Project) -> None:
 
 
 def test_nesting_without_end_is_an_error(project: Project) -> None:
-    project.write(step="nest = [len]\nfor _ in range(300):\n    nest = [nest]\ndef run(): return nest\n")
+    project.write(
+        step="nest = [len]\nfor _ in range(300):\n    nest = [nest]\ndef run(): return nest\n"
+    )
     code = "import step\ntry:\n    show(step.run)\nexcept _native.Unfollowable as error:\n    print(json.dumps(str(error)))"
     assert "nested too deep" in project.run(code)[-1]
 
@@ -736,18 +1088,25 @@ def test_our_own_decorators_are_no_part_of_the_code(project: Project, decorator:
         Cache = dict
         """
     body = "def helper(): return 2\ndef run(): return helper()\n"
-    project.write(plain=body, step=f"import thrifty\nfrom thrifty import task, Cache\n{body.replace('def', f'@{decorator}{chr(10)}def')}")
+    project.write(
+        plain=body,
+        step=f"import thrifty\nfrom thrifty import task, Cache\n{body.replace('def', f'@{decorator}{chr(10)}def')}",
+    )
     patch = f"import thrifty\nexec({textwrap.dedent(double)!r}, vars(thrifty))\n"
     plain = project.run("import plain\nshow(plain.run)")[-1]["units"]
     decorated = project.run(f"{patch}import step\nshow(step.run)")[-1]["units"]
-    assert [decorated[f"step:{name}"] for name in ("helper", "run")] == [plain[f"plain:{name}"] for name in ("helper", "run")]
+    assert [decorated[f"step:{name}"] for name in ("helper", "run")] == [
+        plain[f"plain:{name}"] for name in ("helper", "run")
+    ]
     assert set(decorated) == {"step:helper", "step:run"}
 
 
 def test_a_table_of_functions_that_use_the_table_has_an_end(project: Project) -> None:
     functions = "\n".join(f"def f{i}(n): return TABLE['f0'](n) + {i}" for i in range(12))
     table = ", ".join(f"'f{i}': f{i}" for i in range(12))
-    project.write(step=f"{functions}\nTABLE = {{{table}}}\nNEST = [[TABLE]]\ndef run(): return NEST[0][0]['f3'](1)\n")
+    project.write(
+        step=f"{functions}\nTABLE = {{{table}}}\nNEST = [[TABLE]]\ndef run(): return NEST[0][0]['f3'](1)\n"
+    )
     before = project.units()
     assert {f"step:f{i}" for i in range(12)} <= set(before)
     project.edit("step", "+ 7", "+ 8")

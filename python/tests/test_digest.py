@@ -26,7 +26,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from thrifty import _native
 
 HERE = pathlib.Path(__file__).parent
@@ -60,7 +59,10 @@ def test_other_processes_agree(table, seed):
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE)])
     ran = subprocess.run(
-        [sys.executable, str(HERE / "digest_values.py")], env=environment, check=True, capture_output=True
+        [sys.executable, str(HERE / "digest_values.py")],
+        env=environment,
+        check=True,
+        capture_output=True,
     )
     assert json.loads(ran.stdout) == table
 
@@ -71,7 +73,9 @@ def vectors():
     return [field[1:] for field in fields if field[0] == "value"]
 
 
-@pytest.mark.parametrize(("expression", "encoding", "expected"), vectors(), ids=lambda text: text[:40])
+@pytest.mark.parametrize(
+    ("expression", "encoding", "expected"), vectors(), ids=lambda text: text[:40]
+)
 def test_golden_vectors(expression, encoding, expected):
     cycle = []
     cycle.append(cycle)
@@ -105,11 +109,13 @@ leaves = (
 keys = st.text(max_size=50) | st.integers() | st.booleans() | st.none()
 values = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=5)
-    | st.tuples(inner, inner)
-    | st.dictionaries(keys, inner, max_size=5)
-    | st.frozensets(leaves, max_size=5)
-    | st.builds(digest_values.Plain, a=inner),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.dictionaries(keys, inner, max_size=5)
+        | st.frozensets(leaves, max_size=5)
+        | st.builds(digest_values.Plain, a=inner)
+    ),
     max_leaves=20,
 )
 
@@ -160,7 +166,9 @@ def test_the_layout_of_an_array_does_not_count(shape, shuffler):
     assert digest(np.repeat(array, 2, axis=0)[::2]) == digest(array)
 
 
-columns = st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.none(), min_size=1, max_size=8)
+columns = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"])) | st.none(), min_size=1, max_size=8
+)
 
 
 @given(columns, st.data())
@@ -255,7 +263,10 @@ lock = threading.Lock()
     [
         (generator(), "value: generator"),
         ([1, {"hook": generator()}], 'value[1]["hook"]: generator'),
-        (types.SimpleNamespace(cfg={"hook": [0, 0, 0, iter([])]}), 'value.cfg["hook"][3]: list_iterator'),
+        (
+            types.SimpleNamespace(cfg={"hook": [0, 0, 0, iter([])]}),
+            'value.cfg["hook"][3]: list_iterator',
+        ),
         ({3: lock}, "value[3]: _thread.lock"),
         ({lock}, "value{…}: _thread.lock"),
         (map(str, []), "value: map"),
@@ -284,7 +295,8 @@ def test_what_has_no_digest_is_named(value, place):
         digest(value)
     message = str(raised.value)
     assert place in message
-    assert "HashMethod" in message and 'ignore=("value",)' in message
+    assert "HashMethod" in message
+    assert 'ignore=("value",)' in message
 
 
 def test_open_files_and_sockets_are_refused():

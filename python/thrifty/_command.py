@@ -91,7 +91,7 @@ def _declared(target: Task[..., Any], parameter: Any) -> Any:
     annotation = parameter.annotation
     if isinstance(annotation, str):
         try:
-            annotation = eval(annotation, target.__wrapped__.__globals__)  # noqa: S307
+            annotation = eval(annotation, target.__wrapped__.__globals__)
         except Exception:  # a name that only the type checker imports
             return parameter.empty
     while hasattr(annotation, "__metadata__"):

@@ -4,6 +4,8 @@ Imported only once a pandas object, or an array of a structured type, is stored 
 A description holds builtin values only; where it says ``buffer`` it holds the number of one.
 """
 
+# The stubs of pandas leave its internals out.
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 from __future__ import annotations
 
 import pickle

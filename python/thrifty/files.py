@@ -187,10 +187,9 @@ class Dir:
 
 
 def _absolute(path: Any) -> str:
-    text: str | bytes = os.fspath(path)
-    if isinstance(text, bytes):
+    if isinstance(path, bytes):
         raise TypeError("a path is text, not bytes")
-    return os.path.abspath(text)
+    return str(os.path.abspath(path))
 
 
 def _copy(source: str, target: str) -> None:

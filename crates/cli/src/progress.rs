@@ -42,8 +42,9 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        // Not `wide_msg`: it fills the line, and then the ^C that a terminal echoes begins another.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {wide_msg}")
+        {
             bar.set_style(style);
         }
         if is_live {

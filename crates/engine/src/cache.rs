@@ -24,7 +24,7 @@ use crate::memory::Memory;
 use crate::operation::named;
 use crate::outcome::Miss;
 use crate::policy::Policy;
-use crate::publish::{Reuse, Writing};
+use crate::publish::Writing;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
 use crate::trust::CatalogMemos;
@@ -197,8 +197,7 @@ impl Cache {
             draft: &draft,
             taken: &[],
         };
-        self.write(writing, Reuse::Known)
-            .map_err(|error| error.to_string())
+        self.write(writing).map_err(|error| error.to_string())
     }
 
     /// The first trouble with the cache since this was last asked, for one warning.

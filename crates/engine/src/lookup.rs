@@ -81,14 +81,6 @@ impl Cache {
         })
     }
 
-    /// Keeps an answer in memory, if nothing was removed since the counter stood at `changes`.
-    pub(crate) fn remember(&self, key: Key, answer: impl Into<Arc<Answer>>, changes: u64) {
-        // A counter that is just being moved gives a number that it never stands at.
-        if self.catalog.changes() == changes {
-            self.memory.put(key, answer.into(), changes);
-        }
-    }
-
     fn ask(&self, requests: &[Request]) -> Vec<Looked> {
         if requests.is_empty() {
             return Vec::new();
@@ -116,7 +108,7 @@ impl Cache {
         match Answer::from_hit(hit) {
             Ok(answer) => {
                 let answer = Arc::new(answer);
-                self.remember(*key, Arc::clone(&answer), changes);
+                self.memory.put(*key, Arc::clone(&answer), changes);
                 Looked::Hit(answer, Outcome::HitLocal)
             }
             Err(_) => {

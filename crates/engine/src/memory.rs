@@ -44,8 +44,8 @@ impl Memory {
             .cloned()
     }
 
-    /// Keeps an answer that was true at this state of the change counter. Whoever calls this
-    /// has seen that the counter still stands there.
+    /// Keeps an answer that was true at this state of the change counter. One that was overtaken
+    /// by a change is never given again, because the counter never comes back.
     pub fn put(&self, key: Key, answer: Arc<Answer>, changes: u64) {
         let mut inner = self.0.write();
         if inner.changes != changes || inner.bytes + answer.size > BUDGET {

@@ -34,15 +34,6 @@ pub(crate) enum Published {
     Failed(String),
 }
 
-/// Whether blobs that are in the store already are referred to instead of written again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reuse {
-    /// Those the catalog knows are.
-    Known,
-    /// None is.
-    Nothing,
-}
-
 /// Why a draft was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
@@ -68,7 +59,7 @@ pub(crate) struct Writing<'a> {
 
 impl Cache {
     /// Writes a value and makes it visible under its key. A blob that was collected between
-    /// being found and being referred to is written anew, once.
+    /// being found and being referred to is found no longer, and written anew.
     pub(crate) fn publish(
         &self,
         task: &Task<'_>,
@@ -80,14 +71,10 @@ impl Cache {
         if !self.health.may_ask() {
             return Published::Failed("the cache is not answering".to_owned());
         }
-        match self.publish_once(task, key, claim, writing, cost, Reuse::Known) {
-            Err(_) => self
-                .publish_once(task, key, claim, writing, cost, Reuse::Nothing)
-                .unwrap_or_else(|gone| {
-                    Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
-                }),
-            Ok(published) => published,
-        }
+        let publish = || self.publish_once(task, key, claim, writing, cost);
+        publish().or_else(|_| publish()).unwrap_or_else(|gone| {
+            Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
+        })
     }
 
     fn publish_once(
@@ -97,9 +84,8 @@ impl Cache {
         claim: Claim,
         writing: Writing<'_>,
         cost: Duration,
-        reuse: Reuse,
     ) -> Result<Published, BlobRef> {
-        let record = match self.write(writing, reuse) {
+        let record = match self.write(writing) {
             Ok(record) => record,
             Err(error) => {
                 let text = error.to_string();
@@ -146,7 +132,7 @@ impl Cache {
                 run: entry.origin.run,
                 ..answer.clone()
             };
-            self.remember(key, remembered, changes);
+            self.memory.put(key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
     }
@@ -190,28 +176,28 @@ impl Cache {
     }
 
     /// Turns a draft into a record: large buffers become blobs.
-    pub(crate) fn write(&self, writing: Writing<'_>, reuse: Reuse) -> Result<Record, WriteError> {
+    pub(crate) fn write(&self, writing: Writing<'_>) -> Result<Record, WriteError> {
         let Writing { draft, taken } = writing;
         draft
-            .record(taken, &mut |source| self.write_buffer(source, reuse))?
+            .record(taken, &mut |source| self.write_buffer(source))?
             .ok_or(WriteError::Edge)
     }
 
-    fn write_buffer(&self, source: &Source, reuse: Reuse) -> Result<Buffer, WriteError> {
+    fn write_buffer(&self, source: &Source) -> Result<Buffer, WriteError> {
         match source {
             Source::Memory(bytes) => {
                 let bytes = (**bytes).as_ref();
                 if bytes.len() <= INLINE {
                     return Ok(Buffer::Inline(bytes.to_vec()));
                 }
-                let name = match self.known_blob(&digest_of(bytes), reuse) {
+                let name = match self.known_blob(&digest_of(bytes)) {
                     Some(name) => name,
                     None => self.blobs.put(&[bytes])?,
                 };
                 Ok(Buffer::Blob(name))
             }
             Source::File { path, digest } => {
-                let name = match self.known_blob(digest, reuse) {
+                let name = match self.known_blob(digest) {
                     Some(name) => name,
                     None => self.blobs.put_file(path)?,
                 };
@@ -224,10 +210,7 @@ impl Cache {
     }
 
     /// A blob of this content that entries may go on referring to.
-    fn known_blob(&self, digest: &Digest, reuse: Reuse) -> Option<BlobName> {
-        if reuse == Reuse::Nothing {
-            return None;
-        }
+    fn known_blob(&self, digest: &Digest) -> Option<BlobName> {
         let blob = self.catalog.find_blob(digest, PIN).ok()??;
         let name = BlobName {
             digest: blob.digest,

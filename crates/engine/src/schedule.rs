@@ -81,8 +81,6 @@ struct Slate {
     /// body began: what a body found lost may have been made again since.
     opened: u64,
     began: u64,
-    /// Something that its value is made of was lost: what is stored of it is looked at closely.
-    suspect: bool,
     followers: Vec<usize>,
 }
 
@@ -243,16 +241,10 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Everything it takes is settled: it is looked up next, or fails with what it needs. If
-    /// something was opened again meanwhile, it is waited for once more.
+    /// Everything it takes is settled: it is looked up next, or fails with what it needs.
     fn make_ready(&mut self, number: usize) -> Option<Closing> {
-        let upstream = self.nodes[number].upstream();
-        if upstream.iter().any(|from| !self.is_closed(*from)) {
-            self.nodes[number].state = State::Idle;
-            self.demand(number);
-            return None;
-        }
-        if let Some(from) = upstream.into_iter().find(|from| self.has_failed(*from)) {
+        let mut upstream = self.nodes[number].upstream().into_iter();
+        if let Some(from) = upstream.find(|from| self.has_failed(*from)) {
             return Some((number, Err(Problem::Upstream(from))));
         }
         self.nodes[number].state = State::Open;
@@ -304,7 +296,7 @@ impl<'a> Schedule<'a> {
     fn looked_up(&mut self, number: usize, looked: Looked) {
         let slate = &self.nodes[number];
         match looked {
-            Looked::Hit(answer, outcome) if !slate.suspect || self.cache.is_whole(&answer) => {
+            Looked::Hit(answer, outcome) if slate.losses == 0 || self.cache.is_whole(&answer) => {
                 let settled = Settled {
                     entry: answer.entry,
                     value: Value::Known(answer),
@@ -528,7 +520,6 @@ impl Slate {
             losses: 0,
             opened: 0,
             began: 0,
-            suspect: false,
             followers: Vec::new(),
         }
     }

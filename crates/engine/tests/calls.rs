@@ -624,6 +624,35 @@ fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
 }
 
 #[test]
+fn an_answer_that_came_since_the_lookup_is_taken() {
+    let stage = Stage::new();
+    let Looked::Miss(miss, slot) = stage.cache.look(&key("f"), None) else {
+        panic!("a hit")
+    };
+    simple(&stage.again(), Policy::default(), 1);
+    let mut body = || panic!("it must not run");
+    let computed = compute(&stage.cache, "f", Policy::default(), miss, slot, &mut body);
+    assert_eq!(shown(&stage, computed), is("waited", 1));
+}
+
+#[test]
+fn memory_forgets_what_another_thread_removed_between_lookup_and_keeping() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let stage = Stage::over(Arc::clone(&catalog));
+    simple(&stage, Policy::default(), 1);
+    let flaky = Flaky::new(Arc::clone(&catalog), |_, _| false);
+    *flaky.after_lookup.lock() = Some(Box::new(move || {
+        catalog.invalidate(None, &Selector::default()).unwrap();
+    }));
+    let overtaken = Stage::over(flaky);
+    assert_eq!(simple(&overtaken, Policy::default(), 2), is("hit-local", 1));
+    assert_eq!(
+        simple(&overtaken, Policy::default(), 2).0,
+        "computed (no entry)"
+    );
+}
+
+#[test]
 fn a_catalog_that_never_answers_costs_nothing_but_hits() {
     let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), |_, _| true);
     let stage = Stage::over(Arc::<Flaky>::clone(&flaky));

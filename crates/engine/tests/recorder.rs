@@ -1,5 +1,7 @@
 //! The history of runs: nothing is lost between recording and flushing, and order is kept.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use thrifty_engine::Cache;

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::{RunStatus, Selector};
 use thrifty_engine::event::Event;
-use thrifty_engine::graph::{Failure, Node as Call};
+use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
+use thrifty_engine::record::Draft;
 use thrifty_engine::schedule::Options;
 use thrifty_engine::{Mode, OnFailure, Schedule};
 
@@ -312,6 +313,21 @@ fn the_same_call_twice_in_a_run_runs_once_in_every_mode() {
 }
 
 #[test]
+fn what_a_run_computed_anew_is_not_computed_anew_once_more() {
+    let stage = Stage::new();
+    let anew = || {
+        let mut call = stage.call("a", &[], |_| 1);
+        call.policy.mode = Mode::Refresh;
+        call
+    };
+    let mut schedule = silent(&stage, vec![anew(), anew()]);
+    schedule.settle(&[0]);
+    schedule.settle(&[1]);
+    assert_eq!(stage.take_ran(), ["a"]);
+    assert_eq!(schedule.outcome(1).unwrap().word(), "waited");
+}
+
+#[test]
 fn followers_of_a_hit_have_a_hit() {
     let stage = Stage::new();
     let nodes = |stage: &Stage| vec![stage.call("a", &[], |_| 1), stage.call("a", &[], |_| 1)];
@@ -489,15 +505,13 @@ fn a_value_without_a_digest_leaves_what_takes_it_uncached() {
     let stage = Stage::new();
     let nodes = || {
         let hidden = stage.scripted("hidden", vec![], |_| {
-            let thrifty_engine::graph::Product::Made(made) = unstorable(1) else {
+            let Product::Made(made) = unstorable(1) else {
                 unreachable!()
             };
-            Ok(thrifty_engine::graph::Product::Made(
-                thrifty_engine::graph::Made {
-                    contribution: None,
-                    ..made
-                },
-            ))
+            Ok(Product::Made(Made {
+                contribution: None,
+                ..made
+            }))
         });
         vec![hidden, stage.call("next", &[0], |i| i[0] + 1)]
     };
@@ -605,6 +619,8 @@ fn a_store_that_takes_everything_and_gives_nothing_fails_nobody() {
     let settled = stage.settle(nodes, &[1], 1);
     assert_eq!(settled.values[1], Some(2));
     assert_eq!(settled.status, RunStatus::Succeeded);
+    let told = settled.outcomes[0].as_ref().unwrap().to_string();
+    assert_eq!(told, "uncached (what is stored of it cannot be read back)");
     // Nobody could tell whether the bytes were gone, so no good entry was removed.
     stage.blobs.is_blind.store(false, Ordering::SeqCst);
     let again = stage.again();
@@ -783,4 +799,126 @@ fn a_body_whose_graph_needs_itself_does_not_wait_for_itself() {
     let node = outer(&stage, &depth);
     let settled = stage.settle(vec![node], &[0], 2);
     assert_eq!(settled.values, [Some(4)]);
+}
+
+/// Two operations find the same value lost, the second when it was made again already.
+#[test]
+fn a_loss_reported_late_makes_nothing_again() {
+    let stage = Stage::new();
+    let events = Arc::clone(&stage.events);
+    let settled_twice = move || {
+        let told = events.lock();
+        let of_first = |event: &&Event| matches!(event, Event::Settled { number: 0, .. });
+        told.iter().filter(of_first).count() > 1
+    };
+    let both = Arc::new(std::sync::Barrier::new(2));
+    let losing = |name: &str, waits: bool| {
+        let (seen, both, again) = (
+            AtomicBool::new(false),
+            Arc::clone(&both),
+            settled_twice.clone(),
+        );
+        stage.scripted(name, vec![whole(0)], move |inputs| {
+            if seen.swap(true, Ordering::SeqCst) {
+                return Ok(number(inputs[0] + 1));
+            }
+            both.wait();
+            while waits && !again() {
+                std::thread::yield_now();
+            }
+            Err(Failure::Lost {
+                edge: 0,
+                reason: "gone".to_owned(),
+            })
+        })
+    };
+    let nodes = vec![
+        stage.call("a", &[], |_| 1),
+        losing("b", false),
+        losing("c", true),
+    ];
+    let settled = stage.settle(nodes, &[1, 2], 2);
+    assert_eq!(settled.values, [Some(1), Some(2), Some(2)]);
+    assert_eq!(stage.take_ran(), ["a", "a", "b", "b", "c", "c"]);
+}
+
+#[test]
+fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
+    let inner: Arc<dyn thrifty_engine::catalog::Catalog> =
+        Arc::new(thrifty_engine::catalog::Sqlite::in_memory().unwrap());
+    let stage = Stage::over(Arc::clone(&inner));
+    let nodes = |stage: &Stage, last: &str| {
+        vec![
+            stage.big("a", &[], |_| 1),
+            stage.call(last, &[0], |i| i[0] + 1),
+        ]
+    };
+    stage.settle(nodes(&stage, "b"), &[1], 1);
+    stage.blobs.lose_all();
+    let writes = ["invalidate", "commit", "reserve", "find_blob", "put_texts"];
+    let read_only = Flaky::new(inner, move |_, method| writes.contains(&method));
+    let blobs = Arc::clone(&stage.blobs);
+    let cache = thrifty_engine::Cache::new(read_only, Arc::<Shaky>::clone(&blobs), scope());
+    let frozen = Stage {
+        cache: Arc::new(cache),
+        blobs,
+        ..stage.again()
+    };
+    for workers in [1, 2] {
+        let settled = frozen.settle(nodes(&frozen, "c"), &[1], workers);
+        assert_eq!(settled.values[1], Some(2));
+        assert_eq!(settled.words()[0], "computed-not-stored");
+        assert_eq!(frozen.take_ran(), ["a", "c"]);
+    }
+}
+
+#[test]
+fn a_lost_value_that_comes_back_without_a_digest_takes_the_key_from_what_follows() {
+    let stage = Stage::new();
+    let nodes = |stage: &Stage, has_digest: bool, last: &str| {
+        let first = stage.scripted("first", vec![], move |_| {
+            let (Product::Made(kept), Product::Made(hidden)) = (big(1), unstorable(1)) else {
+                unreachable!("both are made")
+            };
+            let hidden = Made {
+                contribution: None,
+                ..hidden
+            };
+            Ok(Product::Made(if has_digest { kept } else { hidden }))
+        });
+        vec![first, stage.call(last, &[0], |i| i[0] + 1)]
+    };
+    stage.settle(nodes(&stage, true, "next"), &[1], 1);
+    stage.blobs.lose_all();
+    let again = stage.again();
+    let settled = again.settle(nodes(&again, false, "other"), &[1], 1);
+    assert_eq!(settled.words(), ["computed-not-stored", "uncached"]);
+    assert_eq!(settled.values[1], Some(2));
+    assert_eq!(settled.keys[1], None);
+}
+
+/// A body in another process leaves its result in the store and hands over the record alone.
+#[test]
+fn a_result_made_elsewhere_can_be_taken_even_if_no_entry_keeps_it() {
+    for mode in [Mode::Off, Mode::ReadOnly, Mode::On] {
+        let stage = Stage::new();
+        let cache = Arc::clone(&stage.cache);
+        let mut elsewhere = stage.scripted("elsewhere", vec![], move |_| {
+            let Product::Made(made) = big(4) else {
+                unreachable!("it is made")
+            };
+            let record = cache.keep(made.draft.unwrap()).unwrap();
+            Ok(Product::Made(Made::new(
+                Arc::new(()),
+                Draft::Stored(record),
+            )))
+        });
+        elsewhere.policy.mode = mode;
+        let nodes = vec![elsewhere, stage.call("next", &[0], |i| i[0] + 1)];
+        assert_eq!(
+            stage.settle(nodes, &[1], 1).values,
+            [Some(4), Some(5)],
+            "{mode:?}"
+        );
+    }
 }

@@ -5,9 +5,11 @@ use thrifty_key::Digest;
 /// One function, class, lambda or module-level assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition<'m> {
-    /// Digest of the normalised tree, as `docs/formats/code.md` says.
+    /// Digest of the normalised tree, as `docs/formats/code.md` says. It tells nothing of what the
+    /// references mean: the same text in two modules has one digest.
     pub digest: Digest,
-    /// Names that are not the definition's own, sorted, each path once. Builtins are among them.
+    /// Names that are not the definition's own, sorted, each path once. Builtins are among them, for a
+    /// module may have put another object under their name.
     pub references: Vec<Reference>,
     /// The source, from the first decorator on, for showing differences.
     pub text: &'m str,
@@ -47,7 +49,8 @@ pub struct LocalImport {
     pub bound_as: String,
 }
 
-/// One place that reading the source cannot follow.
+/// One place that reading the source cannot follow. What it reaches is not in the references, so a
+/// change there can go unnoticed: whoever uses the digest should tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Opaque {
     /// Line, from 1.

@@ -1,4 +1,9 @@
 //! How deep a text nests, and stack enough to walk it.
+//!
+//! Parser, visitors and destructors of the tree call themselves once a level. A text such as
+//! `((((…))))` of a few kilobytes would overflow the stack of any of them, which ends the process and
+//! cannot be caught. So the depth is bounded before the tree exists, and every walk runs on a
+//! stack that fits it.
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer};
@@ -71,11 +76,13 @@ pub(crate) fn of(text: &str) -> usize {
     }
 }
 
+/// Brackets, and texts with expressions in them.
 fn opens(token: TokenKind) -> bool {
     use TokenKind::{FStringStart, Lbrace, Lpar, Lsqb, TStringStart};
     matches!(token, Lpar | Lsqb | Lbrace | FStringStart | TStringStart)
 }
 
+/// What ends what [`opens`] begins.
 fn closes(token: TokenKind) -> bool {
     use TokenKind::{FStringEnd, Rbrace, Rpar, Rsqb, TStringEnd};
     matches!(token, Rpar | Rsqb | Rbrace | FStringEnd | TStringEnd)

@@ -1,4 +1,9 @@
 //! Finding definitions in a tree: by line, by qualified name, by module-level assignment.
+//!
+//! A running function says where it came from by `co_firstlineno` and `co_name`, a class only by
+//! its `__qualname__`. Neither need be unique: two lambdas may share a line, the branches of an `if`
+//! may define the same class. So a search gives all candidates, and the caller decides whether
+//! they are one and the same.
 
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{self as ast, Expr, Stmt};
@@ -10,12 +15,14 @@ use crate::normalise::Subject;
 /// A definition, with the class that mangles private names around it.
 pub(crate) struct Found<'a> {
     pub(crate) subject: Subject<'a>,
+    /// The innermost class around, also if functions are between.
     pub(crate) class: Option<&'a str>,
+    /// Where its text begins.
     pub(crate) start: TextSize,
 }
 
-/// Where a definition begins: with its first decorator.
-fn start_of(statement: &Stmt) -> TextSize {
+/// Where a definition begins: with its first decorator, as `co_firstlineno` has it.
+pub(crate) fn start_of(statement: &Stmt) -> TextSize {
     let decorators = match statement {
         Stmt::FunctionDef(function) => &function.decorator_list,
         Stmt::ClassDef(class) => &class.decorator_list,
@@ -45,6 +52,7 @@ pub(crate) fn at_line<'a>(
     finder.found
 }
 
+/// Walks to a line, through whatever covers it, lambdas in defaults and decorators included.
 struct AtLine<'a, 'q> {
     lines: &'q Lines,
     line: u32,
@@ -113,6 +121,7 @@ pub(crate) fn classes<'a>(body: &'a [Stmt], name: &str) -> Vec<Found<'a>> {
     finder.found
 }
 
+/// Builds qualified names on its way down, as the interpreter does: `f.<locals>.C`.
 struct Classes<'a, 'q> {
     name: &'q str,
     /// The qualified name of what is around, with the dot that ends it.
@@ -122,6 +131,7 @@ struct Classes<'a, 'q> {
 }
 
 impl<'a> Classes<'a, '_> {
+    /// Searches a body whose names are prefixed by `name`, if what is looked for can be in it.
     fn enter(&mut self, name: &str, class: Option<&'a str>, body: &'a [Stmt]) {
         let (length, outer) = (self.path.len(), self.class);
         self.path.push_str(name);
@@ -171,12 +181,15 @@ pub(crate) fn assignments<'a>(body: &'a [Stmt], name: &str) -> Vec<&'a Stmt> {
     finder.found
 }
 
+/// Walks the statements of a module, those under conditions included, but into no function or class:
+/// a name that is assigned there is another one.
 struct Assignments<'a, 'q> {
     name: &'q str,
     found: Vec<&'a Stmt>,
 }
 
 impl Assignments<'_, '_> {
+    /// Whether a target assigns the name itself: `x.a = 1` and `x[0] = 1` do not.
     fn binds(&self, target: &Expr) -> bool {
         match target {
             Expr::Name(name) => name.id.as_str() == self.name,

@@ -32,8 +32,10 @@ mod depth;
 mod error;
 mod find;
 mod lines;
+mod literal;
 mod module;
 mod normalise;
+pub mod outline;
 mod scope;
 mod visible;
 

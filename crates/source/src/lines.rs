@@ -1,4 +1,7 @@
 //! Offsets to lines, as the interpreter counts them.
+//!
+//! Lines tie a code object to its definition, so they must be the interpreter's: a form feed or
+//! U+2028 ends no line, although editors and `str.splitlines` say so.
 
 use ruff_text_size::TextSize;
 

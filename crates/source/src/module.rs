@@ -1,5 +1,7 @@
 //! One parsed source text and the questions it answers.
 
+use std::sync::OnceLock;
+
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{PySourceType, Suite};
 use ruff_python_parser::parse_unchecked_source;
@@ -11,6 +13,7 @@ use crate::error::{LookupError, ParseError};
 use crate::find::{self, Found};
 use crate::lines::Lines;
 use crate::normalise::{self, Subject};
+use crate::outline::Outline;
 use crate::scope::Builder;
 use crate::visible::IgnoreDecorator;
 
@@ -20,13 +23,14 @@ const MAX_BYTES: usize = 256 << 20;
 /// One source text: of a module, a script, a notebook cell.
 ///
 /// Parsing costs about a millisecond for three thousand lines; a lookup reads only what can hold
-/// the answer. Nothing is remembered between lookups.
+/// the answer. Of the answers only the outline is remembered.
 pub struct Module {
     text: String,
     body: Suite,
     lines: Lines,
     /// Upper bound of the depth of the tree: what a walk of it needs as stack.
     depth: usize,
+    outline: OnceLock<Outline>,
 }
 
 impl Module {
@@ -67,6 +71,21 @@ impl Module {
                 body,
                 lines,
                 depth,
+                outline: OnceLock::new(),
+            })
+        })
+    }
+
+    /// The text itself, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the module binds at its top level, and how surely; read when first asked for.
+    pub fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| {
+            with_stack(self.depth, || {
+                Outline::of(&self.text, &self.body, &self.lines)
             })
         })
     }
@@ -76,6 +95,17 @@ impl Module {
     ///
     /// `ignore_decorators` is given the dotted path of each decorator, called or not; the ones it
     /// claims, with their arguments, are no part of the definition.
+    ///
+    /// ```
+    /// use thrifty_source::Module;
+    ///
+    /// let module = Module::parse("@cache.task(retries=3)\ndef load(path):\n    return read(path)\n")?;
+    /// let ours = |path: &[String]| path[0] == "cache";
+    /// let load = module.definition_at(1, "load", &ours)?;
+    /// assert_eq!(load.references.len(), 1, "`read`, and no decorator");
+    /// assert!(module.definition_at(2, "load", &ours).is_err(), "it begins with its decorator");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`LookupError::NoDefinitionAt`] if none begins there under that name, and
@@ -99,6 +129,9 @@ impl Module {
 
     /// The class of this `__qualname__`: `Outer.Inner`, `function.<locals>.Inner`.
     ///
+    /// A live class tells no line before Python 3.13, so its name is all there is. The definition is the
+    /// whole statement, methods included: an instance may be asked for any of them.
+    ///
     /// # Errors
     /// [`LookupError::NoClass`] if there is none, and [`LookupError::Ambiguous`] if several
     /// different ones have that name, as in the branches of an `if`.
@@ -120,6 +153,16 @@ impl Module {
     ///
     /// The digest is over all such assignments in their order, for which of them ran cannot be
     /// read; the text is the expression of the last. None if no assignment binds the name.
+    ///
+    /// ```
+    /// use thrifty_source::Module;
+    ///
+    /// let module = Module::parse("rate = read('a')\nif fast:\n    rate = 2 * read('b')\n")?;
+    /// let rate = module.assignment("rate").expect("it is assigned twice");
+    /// assert_eq!(rate.text, "2 * read('b')");
+    /// assert_eq!(rate.references[0].path, ["read"]);
+    /// # Ok::<(), thrifty_source::ParseError>(())
+    /// ```
     pub fn assignment(&self, name: &str) -> Option<Definition<'_>> {
         with_stack(self.depth, || {
             let found = find::assignments(&self.body, name);
@@ -161,6 +204,7 @@ impl Module {
         })
     }
 
+    /// Fingerprints what was found: one reading for its names, a second one that writes.
     fn describe(&self, found: &Found<'_>, ignore: IgnoreDecorator<'_>) -> Definition<'_> {
         let mut builder = Builder::new(found.class, ignore);
         let end = match &found.subject {
@@ -199,6 +243,7 @@ impl Drop for Module {
     }
 }
 
+/// An error of the parser, with its offset as line and column.
 fn fault(text: &str, lines: &Lines, offset: TextSize, message: String) -> ParseError {
     let before = text
         .get(lines.start(offset)..offset.to_usize())

@@ -74,9 +74,12 @@ pub(crate) fn digest(
 /// Writes nodes; knows where it stands.
 struct Encoder<'e> {
     hasher: Hasher,
+    /// What every name of the definition means; complete before the first byte is written.
     scopes: &'e Scopes,
     ignore: IgnoreDecorator<'e>,
+    /// The whole text, for the few things that count by their spelling.
     source: &'e str,
+    /// The scope of what is written now.
     scope: ScopeId,
     mentioned: BTreeMap<ScopeId, Mentioned>,
 }
@@ -84,6 +87,7 @@ struct Encoder<'e> {
 /// A scope of which a variable was written: numbers are given by first mention, so that they follow from
 /// the encoding alone.
 struct Mentioned {
+    /// Its place among the scopes of which something was written.
     number: usize,
     /// The number of each renamed local, by its place in [`Scopes`].
     locals: BTreeMap<usize, usize>,
@@ -95,6 +99,7 @@ impl Encoder<'_> {
         self.hasher.tag(tag as u8);
     }
 
+    /// One byte, 0 or 1.
     fn flag(&mut self, flag: bool) {
         self.hasher.tag(u8::from(flag));
     }
@@ -156,10 +161,12 @@ impl Encoder<'_> {
         }
     }
 
+    /// A list of expressions.
     fn expressions(&mut self, items: &[Expr]) {
         self.list(items, Self::expression);
     }
 
+    /// An expression that may be missing.
     fn optional_expression(&mut self, item: Option<&Expr>) {
         self.optional(item, Self::expression);
     }

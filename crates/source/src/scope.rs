@@ -45,10 +45,13 @@ pub(crate) const OUTSIDE: ScopeId = 0;
 /// What opened a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ScopeKind {
+    /// Around the definition.
     Outside,
     /// A function or lambda.
     Function,
+    /// All of a comprehension but its first iterable.
     Comprehension,
+    /// The body of a class: the one kind that functions inside it cannot see.
     Class,
     /// The type parameters of a function, class or alias.
     TypeParameters,
@@ -57,6 +60,7 @@ pub(crate) enum ScopeKind {
 /// How a scope holds a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Held {
+    /// Bound here.
     Local,
     /// Declared `global`.
     Global,
@@ -72,6 +76,7 @@ struct Binding {
     index: usize,
     /// The name can be seen: of a function, a class, a type parameter.
     kept: bool,
+    /// Callers may pass it by its name.
     parameter: bool,
     /// Bound by an import.
     imported: bool,
@@ -89,9 +94,11 @@ struct Binding {
 #[derive(Debug)]
 struct Scope {
     kind: ScopeKind,
+    /// The scope around, also where that is a class whose names are not seen from here.
     parent: ScopeId,
     /// The class whose name mangles private names here.
     class: Option<String>,
+    /// Mangled names that it holds.
     names: BTreeMap<String, Binding>,
     /// Every call is known to pass arguments by position.
     positional: bool,
@@ -123,7 +130,10 @@ pub(crate) struct Scopes {
     /// Address of the node that opens a scope, while the tree is borrowed. Never enters a digest.
     by_node: HashMap<usize, ScopeId>,
     uses: Vec<Use>,
+    /// Import statements, by what their names are reached as.
     pub(crate) imports: Vec<LocalImport>,
+    /// Calls that cannot be followed for what they are given; names such as `eval` are found among
+    /// the uses.
     opaque: Vec<(TextSize, OpaqueKind)>,
     /// Somebody may look locals up by name: nothing is renamed.
     reads_locals: bool,

@@ -14,7 +14,8 @@ use ruff_python_ast::{self as ast, Expr, Stmt};
 /// Tells the caller's own decorators, by the dotted path they are written with.
 pub(crate) type IgnoreDecorator<'p> = &'p dyn Fn(&[String]) -> bool;
 
-/// Name and attributes of a plain dotted expression.
+/// Name and attributes of a plain dotted expression; none if a call or an index is in it, whose
+/// result the text does not tell.
 pub(crate) fn dotted_path(expression: &Expr) -> Option<Vec<String>> {
     let mut path = Vec::new();
     let mut rest = expression;
@@ -36,7 +37,8 @@ fn decorator_path(decorator: &ast::Decorator) -> Option<Vec<String>> {
     }
 }
 
-/// The decorators that are part of what the code does.
+/// The decorators that are part of what the code does: all but those the caller claims, which it
+/// knows to call the function and to do nothing else that matters.
 pub(crate) fn decorators<'a>(
     all: &'a [ast::Decorator],
     ignore: IgnoreDecorator<'_>,
@@ -105,7 +107,7 @@ pub(crate) fn annotation_acts(annotation: &Expr) -> bool {
     })
 }
 
-/// The docstring of a body.
+/// The docstring of a body: a text alone, as its first statement. Formatted texts are none.
 pub(crate) fn docstring(body: &[Stmt]) -> Option<&ast::ExprStringLiteral> {
     let Stmt::Expr(first) = body.first()? else {
         return None;
@@ -167,7 +169,8 @@ pub(crate) fn only_tells(function: &Expr) -> bool {
     raised || TELLERS.contains(&name.as_str())
 }
 
-/// The name as the interpreter stores it: `__x` inside class `_C` is `_C__x`.
+/// The name as the interpreter stores it: `__x` inside class `_C` is `_C__x`. Names that end in two
+/// underscores stay, as do all in a class of underscores alone.
 pub(crate) fn mangle(name: &str, class: Option<&str>) -> String {
     let private = name.starts_with("__") && !name.ends_with("__") && !name.contains('.');
     let class = class

@@ -8,6 +8,7 @@ fn on_a_small_stack(source: String) -> Result<bool, String> {
     let ask = move || {
         let module = Module::parse(&source).map_err(|error| error.message.clone())?;
         let assigned = module.assignment("x").is_some();
+        assert_eq!(module.outline().names.contains_key("x"), assigned);
         Ok(module.definition_at(1, "f", &|_| false).is_ok() || assigned)
     };
     std::thread::Builder::new()

@@ -59,6 +59,7 @@ fn exercise(source: &str) {
     let Ok(module) = Module::parse(source) else {
         return;
     };
+    let _ = module.outline();
     for name in names(source) {
         for line in 0..=u32::try_from(source.lines().count()).unwrap() {
             let _ = module.definition_at(line, name, &|_| false);

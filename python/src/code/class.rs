@@ -8,11 +8,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_key::{Context, Hasher};
+use thrifty_source::outline::Binding;
 
 use super::guard::Guard;
 use super::inspect::{attributes, cells, describe, is_descriptor, module_of, plain_function};
 use super::origin::{Place, Scope};
-use super::outline::Binding;
 use super::text::{Piece, Text};
 use super::walk::Walk;
 use super::{Kind, source, unfollowable};
@@ -168,7 +168,7 @@ impl<'py> Walk<'_, 'py> {
         name: &str,
     ) -> PyResult<()> {
         let py = self.py;
-        let Some(written) = text.outline.classes.get(name) else {
+        let Some(written) = text.outline().classes.get(name) else {
             return Ok(());
         };
         let meta = class.get_type();
@@ -188,10 +188,7 @@ impl<'py> Walk<'_, 'py> {
                     if !is_descriptor(&value)? && (self.encoder)(&value) != Some(*digest) {
                         self.value(scope, &value, &hint, &[])?;
                     } else if !is_descriptor(&value)? {
-                        self.guards.push(Guard::Value {
-                            value: value.unbind(),
-                            digest: *digest,
-                        });
+                        self.guards.push(Guard::of_value(value, *digest));
                     }
                 }
                 (None, Some(function)) if !attribute.starts_with('_') => {

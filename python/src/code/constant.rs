@@ -44,10 +44,7 @@ impl<'py> Walk<'_, 'py> {
         let holds_code = self.holds_code(value, 0)?;
         if !holds_code && let Some(digest) = (self.encoder)(value) {
             if !is_immutable(value) {
-                self.guards.push(Guard::Value {
-                    value: value.clone().unbind(),
-                    digest,
-                });
+                self.guards.push(Guard::of_value(value.clone(), digest));
             }
             self.add(hint, Kind::Constant, digest, preview(value));
             return Ok(());

@@ -169,7 +169,7 @@ impl<'py> Walk<'_, 'py> {
     ) -> PyResult<()> {
         let positional = function.getattr(intern!(self.py, "__defaults__"))?;
         let keyword = function.getattr(intern!(self.py, "__kwdefaults__"))?;
-        let written = text.outline.defaults.get(&which);
+        let written = text.outline().defaults.get(&which);
         let mut values: Vec<(String, Bound<'py, PyAny>, Option<Option<Digest>>)> = Vec::new();
         if let Ok(positional) = positional.cast::<PyTuple>() {
             let same = written.filter(|written| written.positional.len() == positional.len());
@@ -200,8 +200,7 @@ impl<'py> Walk<'_, 'py> {
                 Some(digest) => (self.encoder)(&value) == digest,
             };
             if let Some(Some(digest)) = written.filter(|_| decided && !is_immutable(&value)) {
-                let value = value.clone().unbind();
-                self.guards.push(Guard::Value { value, digest });
+                self.guards.push(Guard::of_value(value.clone(), digest));
             }
             if !decided {
                 self.value(scope, &value, &hint, &[])?;

@@ -2,7 +2,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use thrifty_key::Digest;
 
 use super::Encoder;
@@ -42,7 +42,12 @@ pub(super) enum Guard {
         elements: Vec<Py<PyAny>>,
     },
     /// A value that can change in place.
-    Value { value: Py<PyAny>, digest: Digest },
+    Value {
+        value: Py<PyAny>,
+        digest: Digest,
+        /// What it holds, if that cannot change in place: while it is the same, so is the digest.
+        contents: Option<Contents>,
+    },
     /// What a task asks of its cache: variables and files can change.
     Settings { task: Py<PyAny>, digest: [u8; 32] },
 }
@@ -82,6 +87,15 @@ impl Guard {
             container: container.clone().unbind(),
             elements,
         })
+    }
+
+    /// A guard of a value that can change in place.
+    pub(super) fn of_value(value: Bound<'_, PyAny>, digest: Digest) -> Self {
+        Self::Value {
+            digest,
+            contents: Contents::of(&value),
+            value: value.unbind(),
+        }
     }
 
     /// Whether nothing changed.
@@ -129,9 +143,88 @@ impl Guard {
                 let (found, _): (Option<Settings>, Bound<'_, PyAny>) = told.extract()?;
                 found.is_some_and(|(now, _)| now == *digest)
             }
-            Self::Value { value, digest } => encoder(value.bind(py)) == Some(*digest),
+            Self::Value {
+                value,
+                digest,
+                contents,
+            } => {
+                let value = value.bind(py);
+                let is_same = contents.as_ref().is_some_and(|it| it.is_in(value));
+                is_same || encoder(value) == Some(*digest)
+            }
         })
     }
+}
+
+/// Lists, tuples and dicts within each other, and what stands in them, all of types that are
+/// Python's own. Comparing addresses costs a hundredth of a digest.
+pub(super) struct Contents(Vec<(Py<PyAny>, usize)>);
+
+/// How many objects are compared by address at most.
+const MANY: usize = 100_000;
+/// The deepest nesting that is compared by address.
+const DEEP: usize = 16;
+
+impl Contents {
+    /// None if something in the value is of another type, which could change in place.
+    fn of(value: &Bound<'_, PyAny>) -> Option<Self> {
+        let mut all = Vec::new();
+        let is_plain = visit(value, DEEP, &mut |object, length| {
+            all.push((object.clone().unbind(), length));
+            all.len() <= MANY
+        });
+        is_plain.then_some(Self(all))
+    }
+
+    /// Whether the value holds the identical objects. None of them can have been replaced by
+    /// another one at its address, for they are kept alive here.
+    fn is_in(&self, value: &Bound<'_, PyAny>) -> bool {
+        let mut left = self.0.iter();
+        let is_same = visit(value, DEEP, &mut |object, length| {
+            left.next()
+                .is_some_and(|(was, long)| object.is(was) && length == *long)
+        });
+        is_same && left.next().is_none()
+    }
+}
+
+/// Hands over a value and all it holds, outermost first, each with how much it holds itself.
+/// Whether all are of plain types, and `each` agreed to them.
+fn visit<'py>(
+    value: &Bound<'py, PyAny>,
+    depth: usize,
+    each: &mut dyn FnMut(&Bound<'py, PyAny>, usize) -> bool,
+) -> bool {
+    if let Ok(dict) = value.cast_exact::<PyDict>() {
+        return depth > 0
+            && each(value, dict.len())
+            && dict
+                .iter()
+                .all(|(key, item)| visit(&key, depth - 1, each) && visit(&item, depth - 1, each));
+    }
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        let mut items = list.iter();
+        return depth > 0
+            && each(value, list.len())
+            && items.all(|item| visit(&item, depth - 1, each));
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        let mut items = tuple.iter();
+        return depth > 0
+            && each(value, tuple.len())
+            && items.all(|item| visit(&item, depth - 1, each));
+    }
+    is_leaf(value) && each(value, 0)
+}
+
+/// Whether a value is of a type of which none can change.
+fn is_leaf(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyBytes>()
 }
 
 fn elements<'py>(container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
+use thrifty_source::outline::{Binding, FromModule};
 
 use super::guard::Guard;
 use super::origin::{Place, Scope};
-use super::outline::{Binding, From};
 use super::text::{Piece, Text};
 use super::walk::Walk;
 use super::{Kind, unfollowable};
@@ -75,7 +75,7 @@ impl<'py> Walk<'_, 'py> {
         let text = scope.text.clone();
         let Some((text, binding)) = text
             .as_ref()
-            .and_then(|text| Some((text, text.outline.names.get(root)?)))
+            .and_then(|text| Some((text, text.outline().names.get(root)?)))
         else {
             return self.unbound(scope, path, live);
         };
@@ -90,10 +90,7 @@ impl<'py> Walk<'_, 'py> {
                 }
                 live => {
                     if let Some(live) = live.filter(|_| *mutable) {
-                        self.guards.push(Guard::Value {
-                            value: live.unbind(),
-                            digest: *digest,
-                        });
+                        self.guards.push(Guard::of_value(live, *digest));
                     }
                     self.add(&hint, Kind::Constant, *digest, Some(text.clone()));
                     Ok(())
@@ -197,7 +194,7 @@ impl<'py> Walk<'_, 'py> {
         if let Some(binding) = scope
             .text
             .as_ref()
-            .and_then(|text| text.outline.names.get(root))
+            .and_then(|text| text.outline().names.get(root))
         {
             return match binding {
                 Binding::Module(module) => ours(module),
@@ -236,7 +233,7 @@ impl<'py> Walk<'_, 'py> {
         let stars = scope
             .text
             .as_ref()
-            .map(|text| text.outline.stars.clone())
+            .map(|text| text.outline().stars.clone())
             .unwrap_or_default();
         for from in stars.iter().rev() {
             let Some(module) = scope.absolute(from) else {
@@ -282,7 +279,7 @@ impl<'py> Walk<'_, 'py> {
         &self,
         scope: &Rc<Scope>,
         live: &Bound<'py, PyAny>,
-        from: &From,
+        from: &FromModule,
         name: &str,
     ) -> bool {
         let Some(module) = scope.absolute(from) else {

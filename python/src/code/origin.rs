@@ -9,10 +9,10 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString};
+use thrifty_source::outline::FromModule;
 
 use super::distribution::{self, Distribution};
 use super::fresh;
-use super::outline::From;
 use super::text::{self, Text};
 use crate::program;
 
@@ -94,7 +94,7 @@ impl Scope {
     }
 
     /// The absolute name of a module that this one imports from; none for too many dots.
-    pub(super) fn absolute(&self, from: &From) -> Option<String> {
+    pub(super) fn absolute(&self, from: &FromModule) -> Option<String> {
         let module = from.module.clone().unwrap_or_default();
         if from.level == 0 {
             return Some(module);

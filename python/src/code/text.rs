@@ -7,12 +7,8 @@ use std::time::SystemTime;
 
 use pyo3::prelude::*;
 use thrifty_key::Digest;
+use thrifty_source::outline::Outline;
 use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
-
-use super::outline::Outline;
-
-/// Stack for walking the deepest tree that [`Module::parse`] accepts. Only touched pages cost.
-const STACK: usize = 128 << 20;
 
 /// One definition, detached from its text.
 #[derive(Debug)]
@@ -54,9 +50,7 @@ enum Which {
 /// One parsed text.
 pub(super) struct Text {
     module: Module,
-    source: String,
     compiled: Mutex<Option<Py<PyAny>>>,
-    pub(super) outline: Outline,
     pieces: Mutex<HashMap<Which, Arc<Piece>>>,
     /// Size and time of the file when it was read.
     stamp: Option<(u64, SystemTime)>,
@@ -65,20 +59,17 @@ pub(super) struct Text {
 impl Text {
     /// Parses a text.
     pub(super) fn parse(text: &str, stamp: Option<(u64, SystemTime)>) -> Result<Self, ParseError> {
-        let module = Module::parse(text)?;
-        let outline = stacker::grow(STACK, || {
-            ruff_python_parser::parse_module(text)
-                .map(|parsed| Outline::of(text, parsed.suite()))
-                .unwrap_or_default()
-        });
         Ok(Self {
-            module,
-            outline,
+            module: Module::parse(text)?,
             pieces: Mutex::default(),
-            source: text.to_owned(),
             compiled: Mutex::default(),
             stamp,
         })
+    }
+
+    /// What the module binds, and how surely.
+    pub(super) fn outline(&self) -> &Outline {
+        self.module.outline()
     }
 
     fn piece(
@@ -137,7 +128,7 @@ impl Text {
             return Ok(compiled.bind(py).clone());
         }
         let compile = py.import("builtins")?.getattr("compile")?;
-        let compiled = compile.call1((self.source.as_str(), filename, "exec", 0, true))?;
+        let compiled = compile.call1((self.module.text(), filename, "exec", 0, true))?;
         *locked(&self.compiled) = Some(compiled.clone().unbind());
         Ok(compiled)
     }

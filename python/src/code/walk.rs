@@ -9,10 +9,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use thrifty_key::{Context, Digest, Hasher};
+use thrifty_source::outline::FromModule;
 
 use super::guard::Guard;
 use super::origin::{self, Place, Scope};
-use super::outline::From;
 use super::text::Piece;
 use super::{Closure, Depth, Encoder, Kind, Unit, unfollowable};
 
@@ -181,7 +181,7 @@ impl<'a, 'py> Walk<'a, 'py> {
                 let bound: Vec<&str> = import.bound_as.split('.').collect();
                 let shared = path.iter().zip(&bound).take_while(|(a, b)| a == *b).count();
                 if shared == bound.len() {
-                    let from = From {
+                    let from = FromModule {
                         module: import.module.clone(),
                         level: import.level,
                     };
@@ -223,7 +223,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     pub(super) fn import(
         &mut self,
         scope: &Rc<Scope>,
-        from: &From,
+        from: &FromModule,
         name: Option<&str>,
         rest: &[String],
     ) -> PyResult<()> {
@@ -243,7 +243,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         let in_text = scope
             .text
             .as_ref()
-            .is_some_and(|text| text.outline.names.contains_key(name));
+            .is_some_and(|text| text.outline().names.contains_key(name));
         in_text
             || scope
                 .globals(self.py)
@@ -295,7 +295,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         scope
             .text
             .as_ref()
-            .is_some_and(|text| text.outline.names.contains_key(name))
+            .is_some_and(|text| text.outline().names.contains_key(name))
     }
 
     fn opaque_file(&mut self, module: &str, file: &Path) -> PyResult<()> {
@@ -319,7 +319,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         let Some(text) = scope.text.clone() else {
             return Ok(());
         };
-        let mut names: Vec<&String> = text.outline.names.keys().collect();
+        let mut names: Vec<&String> = text.outline().names.keys().collect();
         names.sort();
         let mut hasher = Hasher::new(Context::Code);
         names

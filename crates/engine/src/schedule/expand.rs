@@ -29,12 +29,7 @@ impl Schedule<'_> {
             let failure = Failure::Raised { message, cause };
             return self.close(number, Err(Problem::Failed(failure)));
         }
-        // What was lost may be what these operations have stored.
-        let suspect = self.nodes[number].suspect;
-        self.nodes.extend(nodes.into_iter().map(|node| Slate {
-            suspect,
-            ..Slate::new(node)
-        }));
+        self.nodes.extend(nodes.into_iter().map(Slate::new));
         self.tell(&Event::Expanded {
             number,
             operations: count,
@@ -77,7 +72,8 @@ impl Schedule<'_> {
             return None;
         };
         let children: Vec<_> = expanded.edges.iter().filter_map(Edge::node).collect();
-        if self.nodes[number].suspect {
+        // What was lost of it may be what one of them has stored.
+        if self.nodes[number].losses > 0 {
             self.reopen_lost(&children);
         }
         let mut needed = children.into_iter();

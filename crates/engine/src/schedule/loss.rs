@@ -21,7 +21,6 @@ impl Schedule<'_> {
         self.reopened += 1;
         slate.opened = self.reopened;
         slate.losses += 1;
-        slate.suspect = true;
         if slate.losses > LOSSES {
             let message = format!(
                 "the result of {} cannot be read back: {reason}",

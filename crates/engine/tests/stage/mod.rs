@@ -132,6 +132,8 @@ pub struct Flaky {
     pub inner: Arc<dyn Catalog>,
     pub calls: AtomicUsize,
     pub plan: Mutex<Box<Plan>>,
+    /// What happens once, between the next lookup and the use of its answer.
+    pub after_lookup: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Flaky {
@@ -143,6 +145,7 @@ impl Flaky {
             inner,
             calls: AtomicUsize::new(0),
             plan: Mutex::new(Box::new(plan)),
+            after_lookup: Mutex::default(),
         })
     }
 
@@ -167,7 +170,11 @@ macro_rules! by_plan {
 
             $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
                 self.pass(stringify!($method))?;
-                self.inner.$method($($name),*)
+                let answer = self.inner.$method($($name),*);
+                if let ("lookup", Some(act)) = (stringify!($method), self.after_lookup.lock().take()) {
+                    act();
+                }
+                answer
             })*
         }
     };

@@ -1,4 +1,8 @@
 //! Expressions.
+//!
+//! Nothing is folded here: `1 + 1` and `2` differ, as do `x * 2` and `2 * x`, for the operators of
+//! unknown types can do anything. Parentheses and line breaks are not in the tree, and the order of
+//! fields is that of evaluation, so two equal encodings evaluate the same things in the same order.
 
 use ruff_python_ast::{self as ast, Expr};
 
@@ -124,7 +128,8 @@ impl Encoder<'_> {
         }
     }
 
-    /// What makes a coroutine or generator stop.
+    /// What makes a coroutine or generator stop; a function with one of these is itself another kind of
+    /// function.
     fn suspension(&mut self, expression: &Expr) {
         match expression {
             Expr::Await(one) => {
@@ -172,7 +177,9 @@ impl Encoder<'_> {
         }
     }
 
-    /// The first iterable is evaluated around the comprehension, everything else inside.
+    /// The first iterable is evaluated around the comprehension, everything else inside: in
+    /// `[a for a in a]` the last `a` is not the first. The interpreters that inline comprehensions
+    /// (PEP 709) keep that rule, so the encoding needs no version of Python.
     fn generators<T>(&mut self, node: &T, generators: &[ast::Comprehension], results: &[&Expr]) {
         if let Some(first) = generators.first() {
             self.expression(&first.iter);

@@ -1,4 +1,8 @@
 //! Functions, lambdas and classes.
+//!
+//! Three scopes meet here: decorators and defaults are evaluated around the function or class,
+//! annotations and bases among its type parameters, and the body inside. Whoever reads a scope from
+//! the wrong one of them takes a global for a local.
 
 use ruff_python_ast as ast;
 use ruff_python_ast::Expr;

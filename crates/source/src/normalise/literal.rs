@@ -1,4 +1,8 @@
 //! Constants, formatted texts and templates: by value, whatever their spelling.
+//!
+//! `0x10` and `16`, `'a' "b"` and `"ab"`, `f"a"` and `"a"` are the same. Three things keep their
+//! spelling: what the parser cannot represent (lone surrogates, numbers that CPython refuses to
+//! convert), the source that a template hands to its reader, and the one that `f"{x=}"` shows.
 
 use ruff_python_ast::{self as ast, Expr, FStringPart, InterpolatedStringElement, Number};
 use ruff_text_size::{Ranged, TextRange};
@@ -37,6 +41,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// A text, of however many pieces it is put together.
     pub(super) fn string(&mut self, string: &ast::ExprStringLiteral) {
         self.characters(string.value.to_str(), string.range());
     }
@@ -121,6 +126,7 @@ impl Encoder<'_> {
         self.pieces(&pieces, false);
     }
 
+    /// The pieces of a template, or of a format such as `>{width}`, which may nest.
     fn elements(&mut self, elements: &[&InterpolatedStringElement], template: bool) {
         let pieces: Vec<_> = elements.iter().map(|element| Piece::of(element)).collect();
         self.pieces(&pieces, template);
@@ -184,6 +190,7 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// The characters, if nothing is filled in.
     fn text(&self) -> Option<&'a str> {
         match self {
             Self::Text(text, _) => Some(text),
@@ -205,7 +212,7 @@ fn escapes_surrogate(spelling: &str) -> bool {
     spelling.contains("\\ud") || spelling.contains("\\u0000d")
 }
 
-/// Big-endian bytes of a decimal number.
+/// Big-endian bytes of a decimal number. Quadratic, which [`MAX_DECIMAL_DIGITS`] keeps small.
 fn from_decimal(digits: &str) -> Vec<u8> {
     let mut little: Vec<u8> = Vec::new();
     for digit in digits.bytes().filter(u8::is_ascii_digit) {

@@ -1,10 +1,14 @@
 //! Patterns of `match`.
+//!
+//! A name alone is a capture and binds a local; a dotted name is a value that is compared. `_` is a
+//! capture without a name, and is written as one.
 
 use ruff_python_ast::{self as ast, Pattern, Singleton};
 
 use super::{Encoder, Tag};
 
 impl Encoder<'_> {
+    /// One pattern, whatever it is nested in.
     pub(super) fn pattern(&mut self, pattern: &Pattern) {
         match pattern {
             Pattern::MatchValue(one) => {
@@ -54,6 +58,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// The local that a pattern binds, if it does.
     fn capture(&mut self, name: Option<&ast::Identifier>) {
         self.optional(name, |encoder, name| encoder.name(name));
     }

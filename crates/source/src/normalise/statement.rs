@@ -1,4 +1,8 @@
 //! Statements.
+//!
+//! A body is the list of its statements that do something, so a `pass` more or less, a comment in
+//! the shape of a text, or the annotation of a local change nothing. The same holds for how
+//! branches are spelled: `elif` is `else: if`, and an `else` that does nothing is none.
 
 use ruff_python_ast::{self as ast, Expr, Stmt};
 
@@ -85,17 +89,20 @@ impl Encoder<'_> {
         }
     }
 
+    /// `global` or `nonlocal`: the names in the order of the source.
     fn declaration(&mut self, tag: Tag, names: &[ast::Identifier]) {
         self.tag(tag);
         self.list(names, |encoder, name| encoder.name(name));
     }
 
+    /// `a = b = value`; the targets are bound from left to right.
     fn assign(&mut self, targets: &[&Expr], value: &Expr) {
         self.tag(Tag::Assign);
         self.list(targets, |encoder, target| encoder.expression(target));
         self.expression(value);
     }
 
+    /// `a += value`, which is not `a = a + value`: a list changes in place.
     fn augmented(&mut self, statement: &ast::StmtAugAssign) {
         self.tag(Tag::AugmentedAssign);
         self.hasher.tag(tag::binary(statement.op));
@@ -119,6 +126,7 @@ impl Encoder<'_> {
         }
     }
 
+    /// `type Name[T] = value`. The object shows its name, so that is written beside the variable.
     fn type_alias(&mut self, alias: &ast::StmtTypeAlias) {
         self.tag(Tag::TypeAlias);
         if let Expr::Name(name) = &*alias.name {
@@ -221,6 +229,7 @@ impl Encoder<'_> {
         self.body(&handler.body);
     }
 
+    /// `import a.b as c`: what is imported, and the local that it is bound to.
     fn import(&mut self, import: &ast::StmtImport) {
         self.tag(Tag::Import);
         self.flag(import.is_lazy);
@@ -234,6 +243,7 @@ impl Encoder<'_> {
         });
     }
 
+    /// `from .a import b as c`.
     fn import_from(&mut self, import: &ast::StmtImportFrom) {
         self.tag(Tag::ImportFrom);
         self.flag(import.is_lazy);

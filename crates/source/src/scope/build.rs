@@ -25,9 +25,11 @@ use crate::visible::{self, IgnoreDecorator, mangle};
 /// What is bound besides the name itself.
 #[derive(Clone, Copy, Default)]
 struct Traits {
+    /// The object shows the name: a function, a class.
     kept: bool,
     parameter: bool,
     imported: bool,
+    /// The scope of the function that the name stands for.
     callee: Option<ScopeId>,
 }
 
@@ -80,6 +82,7 @@ impl<'p> Builder<'p> {
         self.scopes
     }
 
+    /// Adds a scope below the current one, and stays where it is.
     fn push(&mut self, kind: ScopeKind, class: Option<String>) -> ScopeId {
         let (parent, names, positional) = (self.current, BTreeMap::new(), false);
         self.scopes.scopes.push(Scope {
@@ -98,6 +101,8 @@ impl<'p> Builder<'p> {
         self.inside_class(node, kind, class, read)
     }
 
+    /// As [`Self::inside`], with the class that mangles private names from here on. Whether blocks may
+    /// be left early is counted anew: a function body runs from its own beginning.
     fn inside_class<T>(
         &mut self,
         node: &T,
@@ -197,7 +202,8 @@ impl<'p> Builder<'p> {
         self.record(path, role, name.start());
     }
 
-    /// Notices names that look at what is usually hidden.
+    /// Notices names that look at what is usually hidden. Once one is met, nothing in the whole
+    /// definition is renamed: what a `locals()` hands on can be looked at anywhere.
     fn notice(&mut self, name: &str) {
         self.scopes.reads_locals |= visible::reads_locals_by_name(name);
         self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
@@ -267,7 +273,8 @@ impl<'p> Builder<'p> {
         self.blocks -= 1;
     }
 
-    /// Words of a text that is handed to a function, which may look them up as names.
+    /// Words of a text that is handed to a function, which may look them up as names, as the formula
+    /// in `ols("y ~ scale", df)` does. A text that gets there through a variable is not seen.
     fn text(&mut self, text: &str) {
         if self.arguments > 0 {
             let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');

@@ -17,6 +17,7 @@ use crate::definition::{Opaque, OpaqueKind, Reference};
 pub(super) enum Role {
     /// Read, and called with nothing but positional arguments.
     PositionalCall,
+    /// Read in any other way, or a part of an attribute chain.
     Load,
     /// Bound, deleted or declared.
     Store,

@@ -1,4 +1,7 @@
 //! Calls and attributes: how functions are called, and what they find by name.
+//!
+//! Two questions are asked of every call. Does it pass a keyword, so that the names of the callee's
+//! parameters matter? And is it handed a text in which it may find names of variables?
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{self as ast, Expr};

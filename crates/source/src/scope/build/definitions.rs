@@ -1,4 +1,7 @@
 //! Functions, lambdas, classes and their type parameters.
+//!
+//! What is evaluated around a definition is read before its scope is opened, what its type parameters
+//! are seen by within theirs, and the body last; `crate::normalise` writes in the same scopes.
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{self as ast, Expr};

@@ -1,4 +1,7 @@
 //! Imports inside a definition.
+//!
+//! They bind locals, which may be renamed, to things outside, which are followed: so the binding
+//! and its origin are both noted.
 
 use ruff_python_ast as ast;
 use ruff_text_size::Ranged;
