@@ -295,6 +295,29 @@ def test_classes_of_a_script_are_the_same_in_its_workers(programs):
     assert programs.run("main.py", "threads", "make") == "ran\n"
 
 
+def test_the_end_of_the_program_ends_runs_of_daemon_threads(programs):
+    programs.write(
+        "main.py",
+        """
+        import threading, time
+        from thrifty import task, workflow
+        begun = threading.Event()
+        @task(cache=False)
+        def wait(x):
+            begun.set()
+            for _ in range(600):
+                time.sleep(0.01)
+        @workflow
+        def both():
+            return [wait(1), wait(2)]
+        threading.Thread(target=both, daemon=True).start()
+        begun.wait()
+        print("bye")
+        """,
+    )
+    assert programs.run("main.py") == "bye\n"
+
+
 def test_options_of_a_run_reach_calls_in_worker_processes(programs):
     programs.write(
         "main.py",
