@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections import Counter
 from importlib.util import find_spec
@@ -51,15 +52,15 @@ class Room:
             "TMPDIR": str(home.parent),
         }
 
-    def python(self, *arguments: str) -> str:
-        return self.process([sys.executable, *arguments])
+    def python(self, *arguments: str, code: int = 0) -> str:
+        return self.process([sys.executable, *arguments], code)
 
     def shell(self, command: str) -> str:
         return self.process(
             ["sh", "-c", f'thrifty() {{ "{sys.executable}" -m thrifty "$@"; }}; {command}']
         )
 
-    def process(self, command: list[str]) -> str:
+    def process(self, command: list[str], code: int = 0) -> str:
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -68,7 +69,7 @@ class Room:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == code, done.stdout
         return done.stdout
 
 
@@ -113,6 +114,25 @@ def test_the_sketches_of_the_readme_run(room):
     (room.folder / "sketches.py").write_text(program, encoding="utf-8")
     (room.folder / "flights.csv").write_text("a\n1\n", encoding="utf-8")
     room.python("-c", "import sketches")
+
+
+def test_the_command_shows_the_traceback_of_a_task_that_failed(room):
+    program = """
+    from thrifty import task, workflow
+
+    @task
+    def halve(n: int) -> float:
+        raise ValueError(f"{n} is odd")  # here
+
+    @workflow
+    def halves() -> float:
+        return halve(3)
+    """
+    (room.folder / "odd.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    shown = room.python("-m", "thrifty", "run", "odd:halves", code=1)
+    assert "Traceback" in shown
+    assert 'raise ValueError(f"{n} is odd")  # here' in shown
+    assert "ValueError: 3 is odd" in shown
 
 
 ROWS = 20_000
@@ -248,5 +268,4 @@ def test_the_example_says_where_its_report_is(flights):
     ],
 )
 def test_the_closest_names_of_the_example(flights, target, hint):
-    with pytest.raises(AssertionError, match=re.escape(hint)):
-        flights.python("-m", "thrifty", "run", target)
+    assert hint in flights.python("-m", "thrifty", "run", target, code=2)

@@ -101,7 +101,7 @@ impl Cache {
             path: home.to_owned(),
             source,
         };
-        let made = std::fs::create_dir_all(home);
+        let made = make_private(home);
         // A read-only directory serves hits all the same.
         if !home.is_dir() {
             made.map_err(directory)?;
@@ -356,4 +356,10 @@ fn open_catalog(path: &Path) -> Result<Sqlite, CatalogError> {
         Err(CatalogError::ReadOnly { .. }) if path.exists() => Sqlite::open(path, Access::ReadOnly),
         opened => opened,
     }
+}
+
+/// Makes the directory, for its user alone: its entries may say much about his data.
+pub(crate) fn make_private(home: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)
 }

@@ -23,7 +23,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             known => return known,
         }
-        std::fs::create_dir_all(home)?;
+        crate::cache::make_private(home)?;
         let mut random = [0; LENGTH + 8];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
         let (key, name) = random.split_at(LENGTH);

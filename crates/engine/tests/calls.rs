@@ -794,3 +794,14 @@ fn outcomes_that_ran_are_no_hits() {
     words.dedup();
     assert_eq!(words.len(), all.len());
 }
+
+#[test]
+fn the_directory_of_a_cache_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let above = tempfile::tempdir().unwrap();
+    let home = above.path().join("new/home");
+    drop(thrifty_engine::Cache::open(&home).unwrap());
+    let mode = std::fs::metadata(&home).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
