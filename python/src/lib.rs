@@ -3,6 +3,7 @@
 mod call;
 mod code;
 mod command;
+mod program;
 mod value;
 
 use pyo3::prelude::*;

@@ -34,14 +34,18 @@ class Reference:
 
 
 def submit(
-    task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], workers: int
+    task: Task[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    workers: int,
+    chosen: dict[str, Any],
 ) -> bytes:
     """Calls the function of the task in a worker; returns the record of its result.
 
     What the function raises is raised here, with the worker's traceback as its cause.
     """
     call = _pickled(task, args, kwargs)
-    future = _start(workers).submit(_perform, call)
+    future = _start(workers).submit(_perform, call, chosen)
     try:
         return _result(future)
     except BrokenProcessPool:
@@ -111,7 +115,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _perform(call: bytes) -> bytes:
+def _perform(call: bytes, chosen: dict[str, Any]) -> bytes:
     task, key, args, kwargs = pickle.loads(call)
     if task.definition_key() != key:
         # Its result would be stored under a key that does not describe it.
@@ -121,7 +125,7 @@ def _perform(call: bytes) -> bytes:
             'import. Pass that value as an argument, or use executor="threads"'
         )
     values = _dereferenced(args), _dereferenced(kwargs)
-    return _native.perform(task, *values)
+    return _native.perform(task, *values, chosen)
 
 
 def _dereferenced(value: Any) -> Any:

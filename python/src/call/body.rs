@@ -99,14 +99,16 @@ impl CallBody {
         let slf = self.call.task.bind(py);
         let task = slf.get();
         let raised = |error| load::failure(py, error, None);
-        self.check_unchanged(slf).map_err(raised)?;
         if task.is_workflow {
+            self.check_unchanged(slf).map_err(raised)?;
             return self.expand(slf, inputs).map_err(raised);
         }
         if self.session.executor(&self.call.run) == Executor::Processes {
+            self.check_unchanged(slf).map_err(raised)?;
             return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
         }
-        let arguments = self.arguments(py, inputs)?;
+        let own = self.own_arguments(slf).map_err(raised)?;
+        let arguments = self.arguments(py, &own, inputs)?;
         let before = handle::calls();
         let value = call(slf, &arguments, Arc::clone(&self.call.run)).map_err(raised)?;
         // Only a body that made handles can return one.
@@ -119,7 +121,12 @@ impl CallBody {
     }
 
     /// The arguments, with values in the places of handles.
-    fn arguments<'py>(&self, py: Python<'py>, inputs: &[Taken]) -> Result<Arguments<'py>, Failure> {
+    fn arguments<'py>(
+        &self,
+        py: Python<'py>,
+        own: &Arguments<'py>,
+        inputs: &[Taken],
+    ) -> Result<Arguments<'py>, Failure> {
         // Each handle is loaded once for each place it stands in: no two places share a value.
         let mut edge = None;
         let mut with = |handle: &Bound<'py, Handle>| {
@@ -132,13 +139,11 @@ impl CallBody {
                 )),
             }
         };
-        let substituted: PyResult<Vec<_>> = self
-            .call
-            .arguments
+        let substituted: PyResult<Vec<_>> = own
             .iter()
             .map(|it| {
                 it.as_ref()
-                    .map(|it| handle::substitute(it.bind(py), &mut with))
+                    .map(|it| handle::substitute(it, &mut with))
                     .transpose()
             })
             .collect();
@@ -152,34 +157,68 @@ impl CallBody {
             .position(|taken| taken.get().is_same(handle))
     }
 
+    /// The arguments as the workflow passed them.
+    fn given<'py>(&self, py: Python<'py>) -> Arguments<'py> {
+        let given = self.call.arguments.iter();
+        given
+            .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
+            .collect()
+    }
+
+    /// The arguments that the body may change: what other operations were given as well is
+    /// copied, and it is the copy that must be what the key was made of.
+    fn own_arguments<'py>(&self, slf: &Bound<'py, Task>) -> PyResult<Arguments<'py>> {
+        let (py, task) = (slf.py(), slf.get());
+        let mut arguments = self.given(py);
+        if task.definition().key.is_some() {
+            return Ok(arguments);
+        }
+        for (index, argument) in arguments.iter_mut().enumerate() {
+            if let Some(value) = argument
+                && task.is_copied(py, index, value)?
+            {
+                *argument = Some(handle::rebuild(value, &mut copy)?);
+            }
+        }
+        if self.changed(slf, &arguments)?.is_some() {
+            // The argument was changed, or a copy of it is not equal to it.
+            self.check_unchanged(slf)?;
+            return Ok(self.given(py));
+        }
+        Ok(arguments)
+    }
+
     /// The key was made when the workflow called; the arguments must still be what they were.
     fn check_unchanged(&self, slf: &Bound<'_, Task>) -> PyResult<()> {
-        let (py, task) = (slf.py(), slf.get());
+        let task = slf.get();
         if task.definition().key.is_some() {
             return Ok(());
         }
-        let arguments: Vec<_> = self
-            .call
-            .arguments
-            .iter()
-            .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
-            .collect();
-        let mut number_of =
-            |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
-        let inputs = task.inputs(py, &arguments, Some(&mut number_of))?;
-        let changed = inputs
-            .iter()
-            .zip(&self.call.inputs)
-            .find(|(now, then)| now.encoding != then.encoding);
-        match changed {
+        match self.changed(slf, &self.given(slf.py()))? {
             None => Ok(()),
-            Some((input, _)) => Err(ArgumentChanged::new_err(format!(
-                "the argument {} of {} was changed after the workflow had passed it; \
+            Some(name) => Err(ArgumentChanged::new_err(format!(
+                "the argument {name} of {} was changed after the workflow had passed it; \
                  pass a copy, or change it in a task",
-                input.name,
                 task.name()
             ))),
         }
+    }
+
+    /// The first argument that is not what the key was made of.
+    fn changed<'py>(
+        &self,
+        slf: &Bound<'py, Task>,
+        arguments: &Arguments<'py>,
+    ) -> PyResult<Option<String>> {
+        let mut number_of =
+            |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
+        let inputs = slf
+            .get()
+            .inputs(slf.py(), arguments, Some(&mut number_of))?;
+        let mut pairs = inputs.into_iter().zip(&self.call.inputs);
+        Ok(pairs
+            .find(|(now, then)| now.encoding != then.encoding)
+            .map(|(input, _)| input.name))
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.
@@ -214,6 +253,15 @@ impl CallBody {
             task.function.bind(py).call(args, Some(&kwargs))?
         };
         graph::expand(&value, &self.session, &self.running, expansion).map(Product::Expanded)
+    }
+}
+
+/// A copy of what stands in an argument. A bare `object()` is nothing but its identity.
+fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let is_marker = value.get_type().is(value.py().get_type::<PyAny>());
+    match is_marker || value.is_instance_of::<Handle>() {
+        true => Ok(value.clone()),
+        false => load::own(value),
     }
 }
 

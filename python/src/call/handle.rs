@@ -299,22 +299,31 @@ pub fn substitute<'py>(
     value: &Bound<'py, PyAny>,
     with: &mut dyn FnMut(&Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    rebuild(value, &mut |part| match part.cast::<Handle>() {
+        Ok(handle) => with(handle),
+        Err(_) => Ok(part.clone()),
+    })
+}
+
+/// A copy of a value's lists, tuples and dicts, with what `with` gives for everything in them.
+pub fn rebuild<'py>(
+    value: &Bound<'py, PyAny>,
+    with: &mut dyn FnMut(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    if let Ok(handle) = value.cast::<Handle>() {
-        with(handle)
-    } else if let Ok(list) = value.cast_exact::<PyList>() {
-        let items: PyResult<Vec<_>> = list.iter().map(|item| substitute(&item, with)).collect();
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        let items: PyResult<Vec<_>> = list.iter().map(|item| rebuild(&item, with)).collect();
         Ok(PyList::new(py, items?)?.into_any())
     } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        let items: PyResult<Vec<_>> = tuple.iter().map(|item| substitute(&item, with)).collect();
+        let items: PyResult<Vec<_>> = tuple.iter().map(|item| rebuild(&item, with)).collect();
         Ok(PyTuple::new(py, items?)?.into_any())
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
         let copy = PyDict::new(py);
         for (key, item) in dict.iter() {
-            copy.set_item(key, substitute(&item, with)?)?;
+            copy.set_item(key, rebuild(&item, with)?)?;
         }
         Ok(copy.into_any())
     } else {
-        Ok(value.clone())
+        with(value)
     }
 }

@@ -19,7 +19,7 @@ impl Hook {
     /// What the annotation of this name says.
     ///
     /// An annotation that is text is evaluated where the function was defined. One that cannot
-    /// be, such as a name that only the type checker imports, says nothing.
+    /// be, such as a name that only the type checker imports, says at most that there is a secret.
     ///
     /// # Errors
     ///
@@ -37,15 +37,21 @@ impl Hook {
             let eval = py
                 .import(intern!(py, "builtins"))?
                 .getattr(intern!(py, "eval"))?;
-            match eval.call1((annotation, globals)) {
+            match eval.call1((&annotation, globals)) {
                 Ok(value) => annotation = value,
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                    return Ok(Self::default());
+                    return Ok(Self {
+                        method: None,
+                        secret: annotation.to_string().contains("Secret"),
+                    });
                 }
                 Err(error) => return Err(error),
             }
         }
-        let mut hook = Self::default();
+        let mut hook = Self {
+            method: None,
+            secret: holds_secret(&annotation)?,
+        };
         let Some(metadata) = annotation.getattr_opt(intern!(py, "__metadata__"))? else {
             return Ok(hook);
         };
@@ -53,11 +59,26 @@ impl Hook {
             if let Some(method) = mark.getattr_opt(intern!(py, "__thrifty_hash__"))? {
                 hook.method = Some(method.unbind());
             }
-            hook.secret |= mark
-                .getattr_opt(intern!(py, "__thrifty_secret__"))?
-                .is_some();
         }
         Ok(hook)
+    }
+
+    /// Whether a function declares a secret under a name that is none of these parameters: a
+    /// decorator hides the parameters of what it wraps behind `*args` and `**kwargs`.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn hidden_secret(function: &Bound<'_, PyAny>, parameters: &[&str]) -> PyResult<bool> {
+        let annotations = function.getattr(intern!(function.py(), "__annotations__"))?;
+        for name in annotations.try_iter()? {
+            let name: String = name?.extract()?;
+            let is_hidden = name != "return" && !parameters.contains(&name.as_str());
+            if is_hidden && Self::of(function, &name)?.secret {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The digest that stands for the value, if the annotation says how it is hashed.
@@ -88,4 +109,24 @@ impl Hook {
         }
         Ok(Some(hasher.finish()))
     }
+}
+
+/// Whether an annotation is a secret, or one of its parts is, as in `Secret[str] | None`.
+fn holds_secret(annotation: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = annotation.py();
+    for name in [intern!(py, "__metadata__"), intern!(py, "__args__")] {
+        let parts = annotation.getattr_opt(name)?;
+        let Some(Ok(parts)) = parts.map(|parts| parts.cast_into::<PyTuple>()) else {
+            continue;
+        };
+        for part in parts.iter() {
+            let is_mark = part
+                .getattr_opt(intern!(py, "__thrifty_secret__"))?
+                .is_some();
+            if is_mark || holds_secret(&part)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

@@ -18,6 +18,7 @@ use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
 use crate::code::{Closure, Depth, code_of_class};
+use crate::program::imported_as;
 use crate::value::codec;
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
@@ -28,8 +29,70 @@ pub struct Prepared {
     /// Why calls of it have no key, if they have none.
     pub unkeyed: Option<String>,
     closure: Option<Closure>,
+    outside: Outside,
+}
+
+/// What lies outside of the program and was read for a key.
+#[derive(Default)]
+struct Outside {
     environment: Vec<(String, Option<OsString>)>,
-    files: Vec<(PathBuf, StatIdentity)>,
+    files: Seen,
+}
+
+impl Outside {
+    fn is_current(&self) -> bool {
+        self.environment
+            .iter()
+            .all(|(name, value)| std::env::var_os(name) == *value)
+            && self
+                .files
+                .iter()
+                .all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
+    }
+}
+
+/// What an operation asks of its cache, as far as that decides which results are served.
+pub struct Settings {
+    /// Changes with any of it.
+    pub digest: Digest,
+    /// The names of what was given, and what may be shown of it.
+    pub text: String,
+    outside: Outside,
+}
+
+impl Settings {
+    /// The settings among the options; `None` if they say nothing.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read, by name.
+    pub fn of(py: Python<'_>, options: &Options) -> PyResult<Option<Self>> {
+        let mut builder = Builder::default();
+        let mut outside = Outside::default();
+        builder.stated(options)?;
+        builder.sources(options, &mut outside.files)?;
+        outside.environment = builder.environment(options)?;
+        builder.packages(py, options)?;
+        builder.files(py, options, &mut outside.files)?;
+        let found = builder.ingredients;
+        let parts = Kind::ALL.into_iter().flat_map(|kind| found.parts(kind));
+        let lines: Vec<_> = parts
+            .map(|(name, part)| match &part.preview {
+                Preview::Text(text) => format!("{name}: {text}"),
+                Preview::Source(_) | Preview::Hidden => name.to_owned(),
+            })
+            .collect();
+        Ok((!lines.is_empty()).then(|| Self {
+            digest: found.key(),
+            text: lines.join("\n"),
+            outside,
+        }))
+    }
+
+    /// Whether finding them again would give the same.
+    pub fn is_current(&self) -> bool {
+        self.outside.is_current()
+    }
 }
 
 impl Prepared {
@@ -43,29 +106,26 @@ impl Prepared {
         name: &str,
         parameters: &Parameters,
         options: &Options,
+        beside: &[(String, Bound<'_, PyAny>)],
     ) -> PyResult<Self> {
-        let mut builder = Builder {
-            ingredients: Ingredients::new(),
-            texts: Vec::new(),
-        };
+        let mut builder = Builder::default();
         builder.text(Kind::Operation, "name", name)?;
-        let mut files = Vec::new();
-        let closure = builder.code(function, options, &mut files)?;
+        let mut outside = Outside::default();
+        let closure = builder.code(function, options, beside, &mut outside.files)?;
         builder.signature(function, parameters, options)?;
         builder.interpreter(function.py())?;
         if let Some(salt) = &options.salt {
             builder.text(Kind::Salt, "salt", salt)?;
         }
-        let environment = builder.environment(options)?;
+        outside.environment = builder.environment(options)?;
         builder.packages(function.py(), options)?;
-        builder.files(function.py(), options, &mut files)?;
+        builder.files(function.py(), options, &mut outside.files)?;
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
         Ok(Self {
             operation,
             unkeyed: None,
             closure,
-            environment,
-            files,
+            outside,
         })
     }
 
@@ -75,29 +135,19 @@ impl Prepared {
     ///
     /// Never, for one ingredient.
     pub fn unkeyed(name: &str, reason: String) -> PyResult<Self> {
-        let mut builder = Builder {
-            ingredients: Ingredients::new(),
-            texts: Vec::new(),
-        };
+        let mut builder = Builder::default();
         builder.text(Kind::Operation, "name", name)?;
         Ok(Self {
             operation: Arc::new(Operation::new(name, builder.ingredients, Vec::new())),
             unkeyed: Some(reason),
             closure: None,
-            environment: Vec::new(),
-            files: Vec::new(),
+            outside: Outside::default(),
         })
     }
 
     /// Whether finding them again would give the same.
     pub fn is_current(&self, py: Python<'_>) -> bool {
-        self.environment
-            .iter()
-            .all(|(name, value)| std::env::var_os(name) == *value)
-            && self
-                .files
-                .iter()
-                .all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
+        self.outside.is_current()
             && self
                 .closure
                 .as_ref()
@@ -114,6 +164,7 @@ fn identified(field: &str, path: &str) -> PyResult<(PathBuf, StatIdentity)> {
     Ok((PathBuf::from(path), StatIdentity::of(&metadata)))
 }
 
+#[derive(Default)]
 struct Builder {
     ingredients: Ingredients,
     texts: Vec<(Digest, String)>,
@@ -142,6 +193,7 @@ impl Builder {
         &mut self,
         function: &Bound<'_, PyAny>,
         options: &Options,
+        beside: &[(String, Bound<'_, PyAny>)],
         seen: &mut Seen,
     ) -> PyResult<Option<Closure>> {
         if let Some(version) = &options.version {
@@ -149,7 +201,7 @@ impl Builder {
             return Ok(None);
         }
         let depth = options.code.unwrap_or(Depth::Closure);
-        let closure = Closure::of(function, depth, &encode_constant)?;
+        let closure = Closure::with(function, beside, depth, &encode_constant)?;
         for unit in &closure.units {
             let preview = match &unit.text {
                 Some(text) => self.source(text.clone()),
@@ -157,6 +209,27 @@ impl Builder {
             };
             self.add(Kind::Code, &unit.name, unit.digest, preview)?;
         }
+        self.sources(options, seen)?;
+        Ok(Some(closure))
+    }
+
+    /// What the options state in words.
+    fn stated(&mut self, options: &Options) -> PyResult<()> {
+        if let Some(version) = &options.version {
+            self.text(Kind::Version, "version", version)?;
+        }
+        if let Some(salt) = &options.salt {
+            self.text(Kind::Salt, "salt", salt)?;
+        }
+        for (field, names) in [("ignore", &options.ignore), ("inputs", &options.inputs)] {
+            if let Some(names) = names {
+                self.text(Kind::Signature, field, &names.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sources(&mut self, options: &Options, seen: &mut Seen) -> PyResult<()> {
         for path in options.sources.iter().flatten() {
             seen.push(identified("sources", path)?);
             let text = std::fs::read_to_string(path)
@@ -165,7 +238,7 @@ impl Builder {
             let preview = self.source(text);
             self.add(Kind::Code, path, digest, preview)?;
         }
-        Ok(Some(closure))
+        Ok(())
     }
 
     fn signature(
@@ -293,7 +366,7 @@ fn named(class: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
-    Ok(format!("{module}.{name}"))
+    Ok(format!("{}.{name}", imported_as(py, &module)?))
 }
 
 /// The value digest of a module constant; `None` if it has none.
@@ -404,13 +477,14 @@ fn callable(task: &Task, py: Python<'_>) -> PyResult<StandIn> {
     let definition = task.definition();
     let mut hasher = Hasher::new(Context::Code);
     hasher.framed(task.name().as_bytes());
-    if let Some(version) = &definition.version {
-        hasher.tag(1).framed(version.as_bytes());
-    } else {
-        let closure = Closure::of(task.function.bind(py), Depth::Closure, &encode_constant)?;
+    if definition.version.is_none() {
+        let (function, beside) = (task.function.bind(py), task.beside(py)?);
+        let closure = Closure::with(function, &beside, Depth::Closure, &encode_constant)?;
         hasher.tag(0).digest(&closure.digest());
     }
-    hasher.framed(definition.salt.as_deref().unwrap_or_default().as_bytes());
+    if let Some(settings) = task.settings(py)? {
+        hasher.tag(1).digest(&settings.digest);
+    }
     let mut writer = plain::Writer::new();
     writer.typed("thrifty.Task");
     writer.digest(&hasher.finish());

@@ -74,7 +74,11 @@ pub fn taken<'py>(
 
 /// A copy of a live value, so that consumers cannot see each other's changes. What cannot be
 /// copied is handed over as it is.
-fn own<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+///
+/// # Errors
+///
+/// What ends the program.
+pub fn own<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let copied = py
         .import(intern!(py, "copy"))?

@@ -32,6 +32,14 @@ pub struct Parameter {
     default: Option<Py<PyAny>>,
 }
 
+impl Parameter {
+    /// Whether the value is the very object that is the default.
+    pub fn is_default(&self, value: &Bound<'_, PyAny>) -> bool {
+        let default = self.default.as_ref();
+        default.is_some_and(|default| default.is(value))
+    }
+}
+
 /// The argument of each parameter; `None` for an empty `*args` or `**kwargs`.
 pub type Arguments<'py> = Vec<Option<Bound<'py, PyAny>>>;
 

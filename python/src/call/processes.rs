@@ -6,13 +6,16 @@
 
 use std::sync::Arc;
 
+use glob::Pattern;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use thrifty_engine::Mode;
 use thrifty_engine::graph::{Failure, Made, Taken, Value};
 use thrifty_engine::record::{Draft, Record};
 
 use super::body;
+use super::context::{self, Frame, RunOptions};
 use super::handle::{self, Call, Handle};
 use super::load;
 use super::session::Session;
@@ -72,9 +75,18 @@ fn send(
         .import(intern!(py, "thrifty._processes"))?
         .getattr(intern!(py, "submit"))?;
     let workers = session.workers(&call.run);
-    let bytes = submit.call1((slf, args, kwargs, workers))?;
+    let bytes = submit.call1((slf, args, kwargs, workers, chosen(py, &call.run)?))?;
     Record::from_bytes(bytes.extract()?)
         .map_err(|error| super::error::Lost::new_err(error.to_string()))
+}
+
+/// What was chosen for the run, for the tasks that the body calls.
+fn chosen<'py>(py: Python<'py>, run: &RunOptions) -> PyResult<Bound<'py, PyDict>> {
+    let chosen = PyDict::new(py);
+    chosen.set_item("cache", run.mode.map(Mode::word))?;
+    let refresh: Vec<_> = run.refresh.iter().map(Pattern::as_str).collect();
+    chosen.set_item("refresh", refresh)?;
+    Ok(chosen)
 }
 
 /// In a worker: the value behind a reference.
@@ -92,11 +104,13 @@ fn perform<'py>(
     slf: &Bound<'py, Task>,
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
+    chosen: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = slf.py();
     let session = Session::current(py)?;
     let value = {
-        let _guard = super::context::enter(super::context::Frame::Running(Arc::default()));
+        let run = Arc::new(super::run::options(chosen)?);
+        let _guard = context::enter(Frame::Running(run));
         slf.get().function.bind(py).call(args, Some(kwargs))?
     };
     let made = body::made(slf, &body::forced(&value)?)?;

@@ -29,6 +29,45 @@ use crate::value::digest;
 /// How long an interrupted run waits for its bodies to notice.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// The bodies of the runs that are under way.
+static UNDER_WAY: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
+
+/// A run under way, until this is dropped.
+struct UnderWay(Arc<Running>);
+
+impl UnderWay {
+    fn begin(running: &Arc<Running>) -> Self {
+        UNDER_WAY.lock().push(Arc::clone(running));
+        Self(Arc::clone(running))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.lock().retain(|it| !Arc::ptr_eq(it, &self.0));
+    }
+}
+
+/// Ends the runs of threads that the end of the program does not wait for: a body that came back
+/// to an interpreter that is gone would crash the process.
+pub fn end_all(py: Python<'_>) {
+    let runs = UNDER_WAY.lock().clone();
+    runs.iter().for_each(|running| running.interrupt(py));
+    let begun = Instant::now();
+    while !UNDER_WAY.lock().is_empty() && begun.elapsed() < PATIENCE {
+        py.detach(|| std::thread::sleep(Duration::from_millis(5)));
+    }
+}
+
+/// In a forked child: the threads of the parent's runs are not here.
+pub fn forget_all() {
+    if let Some(mut runs) = UNDER_WAY.try_lock() {
+        std::mem::take(&mut *runs)
+            .into_iter()
+            .for_each(std::mem::forget);
+    }
+}
+
 /// What is to be run, and for whom.
 pub struct Demand<'a, 'py> {
     /// The name of the run.
@@ -65,6 +104,7 @@ pub struct Finished {
 pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let session = Session::current(py)?;
     let running = Arc::new(Running::default());
+    let _under_way = UnderWay::begin(&running);
     let mut handles: Vec<Py<Handle>> = Vec::new();
     handle::visit(demand.value, &mut |handle| {
         handles.push(handle.clone().unbind())

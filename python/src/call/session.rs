@@ -193,6 +193,7 @@ pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
 /// Writes what is not written yet; called when the interpreter ends.
 #[pyfunction]
 fn close(py: Python<'_>) {
+    super::run::end_all(py);
     let session = SESSION.read().clone();
     if let Some(session) = session {
         py.detach(|| {
@@ -236,6 +237,7 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
 /// In a forked child: leaves the parent's session alone and opens another when it is needed.
 #[pyfunction]
 fn after_fork() {
+    super::run::forget_all();
     // The parent's connections and threads must not be touched, not even to close them; and its
     // lock may have been held by a thread that is not here.
     if let Some(mut session) = SESSION.try_write() {

@@ -15,7 +15,7 @@ use super::context::{self, Frame, RunOptions};
 use super::error::{self, HandleError};
 use super::handle::{self, Call, Handle};
 use super::hooks::Hook;
-use super::ingredients::{Around, Numbering, Prepared};
+use super::ingredients::{Around, Numbering, Prepared, Settings};
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::session::Session;
@@ -35,7 +35,11 @@ pub struct Task {
     parameters: OnceLock<Parameters>,
     hooks: OnceLock<Hooks>,
     prepared: Mutex<Option<Arc<Prepared>>>,
+    settings: Mutex<Option<Arc<Settings>>>,
 }
+
+/// Digest and text of settings, and named functions.
+type Told<'py> = (Option<([u8; 32], String)>, Vec<(String, Bound<'py, PyAny>)>);
 
 /// What the annotations say, by parameter, and what that of the result says.
 pub(super) struct Hooks {
@@ -72,6 +76,7 @@ impl Task {
             parameters: OnceLock::new(),
             hooks: OnceLock::new(),
             prepared: Mutex::new(None),
+            settings: Mutex::new(None),
         })
     }
 
@@ -150,6 +155,14 @@ impl Task {
             .operation
             .key(std::iter::empty())
             .to_string())
+    }
+
+    /// What it asks of its cache as digest and text, and the functions that make its keys: for
+    /// the code of what calls it.
+    fn __thrifty_settings__<'py>(&self, py: Python<'py>) -> PyResult<Told<'py>> {
+        let settings = self.settings(py)?;
+        let settings = settings.map(|it| (*it.digest.as_bytes(), it.text.clone()));
+        Ok((settings, self.beside(py)?))
     }
 
     /// The class itself, so that annotations may say `Task[P, R]`.
@@ -371,7 +384,9 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let prepared = match Prepared::of(function, &self.name, parameters, &self.definition) {
+        let beside = self.beside(py)?;
+        let found = Prepared::of(function, &self.name, parameters, &self.definition, &beside);
+        let prepared = match found {
             Ok(prepared) => Arc::new(prepared),
             // Somebody works on the file while this process runs: no reason to stop it.
             Err(error) if error.is_instance_of::<SourceChanged>(py) => {
@@ -391,6 +406,35 @@ impl Task {
         Ok(prepared)
     }
 
+    /// The functions that make keys and digests for this task, each with what it is for.
+    pub fn beside<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let mut beside = Vec::new();
+        if let Some(key) = &self.definition.key {
+            beside.push(("key function".to_owned(), key.bind(py).clone()));
+        }
+        let (parameters, hooks) = (self.parameters(py)?, self.hooks(py)?);
+        let named = parameters.all.iter().zip(&hooks.parameters);
+        let named = named.map(|(parameter, hook)| (parameter.name.as_str(), hook));
+        for (name, hook) in named.chain([("the result", &hooks.result)]) {
+            if let Some(method) = &hook.method {
+                beside.push((format!("hash method of {name}"), method.bind(py).clone()));
+            }
+        }
+        Ok(beside)
+    }
+
+    /// What the definition asks of the cache, as it holds now; `None` if nothing that decides
+    /// about results.
+    pub fn settings(&self, py: Python<'_>) -> PyResult<Option<Arc<Settings>>> {
+        let held = self.settings.lock().clone();
+        if let Some(settings) = held.filter(|settings| settings.is_current()) {
+            return Ok(Some(settings));
+        }
+        let settings = Settings::of(py, &self.definition)?.map(Arc::new);
+        self.settings.lock().clone_from(&settings);
+        Ok(settings)
+    }
+
     pub(super) fn parameters(&self, py: Python<'_>) -> PyResult<&Parameters> {
         if let Some(parameters) = self.parameters.get() {
             return Ok(parameters);
@@ -405,7 +449,7 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let found: PyResult<_> = parameters
+        let found: PyResult<Vec<Hook>> = parameters
             .all
             .iter()
             .map(|parameter| Hook::of(function, &parameter.name))
@@ -414,8 +458,13 @@ impl Task {
             .filter(|index| self.definition.takes(&parameters.all[*index].name))
             .collect();
         keyed.sort_by_key(|index| &parameters.all[*index].name);
+        let mut found: Vec<Hook> = found?;
+        let names: Vec<_> = parameters.all.iter().map(|it| it.name.as_str()).collect();
+        if Hook::hidden_secret(function, &names)? {
+            found.iter_mut().for_each(|hook| hook.secret = true);
+        }
         let hooks = Hooks {
-            parameters: found?,
+            parameters: found,
             result: Hook::of(function, "return")?,
             keyed,
         };
@@ -424,6 +473,19 @@ impl Task {
 
     pub(super) fn is_secret(&self, py: Python<'_>, index: usize) -> PyResult<bool> {
         Ok(self.hooks(py)?.parameters[index].secret)
+    }
+
+    /// Whether each body gets a copy of this argument: not of one that the key does not
+    /// describe, nor of a default, which may be there to be recognised.
+    pub(super) fn is_copied(
+        &self,
+        py: Python<'_>,
+        index: usize,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let hooks = self.hooks(py)?;
+        let is_described = hooks.keyed.contains(&index) && hooks.parameters[index].method.is_none();
+        Ok(is_described && !self.parameters(py)?.all[index].is_default(value))
     }
 
     pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {

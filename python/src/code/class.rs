@@ -138,7 +138,8 @@ impl<'py> Walk<'_, 'py> {
         let mut attributes = attributes(class)?;
         attributes.sort_by(|a, b| a.0.cmp(&b.0));
         for (attribute, value) in attributes {
-            let is_plain = attribute == "_fields" || !attribute.starts_with('_');
+            let is_plain = ["_fields", "_field_defaults"].contains(&attribute.as_str())
+                || !attribute.starts_with('_');
             if let Some(function) = plain_function(&value)?.filter(|_| is_plain) {
                 self.value(scope, &function, &format!("{name}.{attribute}"), &[])?;
             } else if is_plain && let Some(digest) = (self.encoder)(&value) {

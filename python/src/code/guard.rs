@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use thrifty_key::Digest;
 
 use super::Encoder;
+use super::live::{SETTINGS, Settings};
 
 /// One thing that has to be as it was.
 pub(super) enum Guard {
@@ -47,6 +48,8 @@ pub(super) enum Guard {
         /// What it holds, if that cannot change in place: while it is the same, so is the digest.
         contents: Option<Contents>,
     },
+    /// What a task asks of its cache: variables and files can change.
+    Settings { task: Py<PyAny>, digest: [u8; 32] },
 }
 
 impl Guard {
@@ -134,6 +137,11 @@ impl Guard {
                 let now = elements(container.bind(py))?;
                 now.len() == before.len()
                     && now.iter().zip(before).all(|(now, before)| now.is(before))
+            }
+            Self::Settings { task, digest } => {
+                let told = task.bind(py).call_method0(intern!(py, SETTINGS))?;
+                let (found, _): (Option<Settings>, Bound<'_, PyAny>) = told.extract()?;
+                found.is_some_and(|(now, _)| now == *digest)
             }
             Self::Value {
                 value,

@@ -5,11 +5,21 @@ use std::rc::Rc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyType};
+use thrifty_key::Digest;
 
+use super::Kind;
+use super::guard::Guard;
 use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
+
+/// The method by which a task tells the digest and text of what it asks of its cache, if that
+/// decides about results, and the functions that make its keys.
+pub(super) const SETTINGS: &str = "__thrifty_settings__";
+
+/// Digest and text.
+pub(super) type Settings = ([u8; 32], String);
 
 impl<'py> Walk<'_, 'py> {
     /// Begins at the function that was given.
@@ -19,6 +29,7 @@ impl<'py> Walk<'_, 'py> {
             if is_function(&function)? {
                 break;
             }
+            self.settings(&function, &describe(&function))?;
             let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? else {
                 break;
             };
@@ -100,7 +111,10 @@ impl<'py> Walk<'_, 'py> {
             ("functools", "partial" | "partialmethod") => &["func", "args", "keywords"],
             ("functools", "cached_property") => &["func"],
             ("functools", "_lru_cache_wrapper") => &["__wrapped__"],
-            _ if module.starts_with("thrifty") && value.hasattr("__wrapped__")? => &["__wrapped__"],
+            _ if module.starts_with("thrifty") && value.hasattr("__wrapped__")? => {
+                self.settings(value, hint)?;
+                &["__wrapped__"]
+            }
             _ if self.is_installed(&module)? && value.is_callable() => {
                 let found = WRAPPED.iter().find(|part| {
                     let held = value.getattr_opt(**part).ok().flatten();
@@ -129,6 +143,34 @@ impl<'py> Walk<'_, 'py> {
             }
         }
         Ok(true)
+    }
+
+    /// What a task that is reached asks of its cache decides which of its results are served, so
+    /// it decides about the results of whatever calls it.
+    pub(super) fn settings(&mut self, value: &Bound<'py, PyAny>, hint: &str) -> PyResult<()> {
+        let py = self.py;
+        let Some(settings) = value.getattr_opt(intern!(py, SETTINGS))? else {
+            return Ok(());
+        };
+        let name = format!("{hint} (cache)");
+        let (found, beside): (Option<Settings>, Vec<(String, Bound<'py, PyAny>)>) =
+            settings.call0()?.extract()?;
+        if let Some((digest, text)) = found {
+            self.add(
+                &name,
+                Kind::Constant,
+                Digest::from_bytes(digest),
+                Some(text),
+            );
+            self.guards.push(Guard::Settings {
+                task: value.clone().unbind(),
+                digest,
+            });
+        }
+        let scope = self.detached("")?;
+        beside
+            .iter()
+            .try_for_each(|(part, value)| self.value(&scope, value, &format!("{name}.{part}"), &[]))
     }
 
     fn is_installed(&mut self, module: &str) -> PyResult<bool> {

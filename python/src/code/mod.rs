@@ -131,10 +131,23 @@ impl Closure {
         depth: Depth,
         encoder: Encoder<'_, 'py>,
     ) -> PyResult<Self> {
+        Self::with(function, &[], depth, encoder)
+    }
+
+    /// Follows a function, and what else decides about its results: named objects.
+    ///
+    /// # Errors
+    /// As [`Closure::of`].
+    pub fn with<'py>(
+        function: &Bound<'py, PyAny>,
+        beside: &[(String, Bound<'py, PyAny>)],
+        depth: Depth,
+        encoder: Encoder<'_, 'py>,
+    ) -> PyResult<Self> {
         let _following = Following::enter(function)?;
         let mut walk = Walk::new(function.py(), encoder, depth)?;
         if depth != Depth::None {
-            walk.start(function)?;
+            walk.start(function, beside)?;
         }
         Ok(walk.finish())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
 use thrifty_source::outline::{Binding, FromModule};
 
 use super::guard::Guard;
@@ -113,7 +113,15 @@ impl<'py> Walk<'_, 'py> {
                 _ => self.import(scope, from, Some(name), &path[1..]),
             },
             Binding::Undecided => match self.loaded(scope, root)? {
-                Some(live) => self.value(scope, &live, &hint, &path[1..]),
+                Some(live) => {
+                    // A class that a call made has no text of its own but this.
+                    if live.is_instance_of::<PyType>()
+                        && let Some(made) = text.assignment(root)
+                    {
+                        self.define(scope, root, Kind::Constant, made, HashMap::new());
+                    }
+                    self.value(scope, &live, &hint, &path[1..])
+                }
                 None => self.expression(scope, root, "its module could not be imported"),
             },
         }
@@ -131,7 +139,12 @@ impl<'py> Walk<'_, 'py> {
         let dispatches = decorators
             .iter()
             .any(|decorator| decorator.ends_with("singledispatch"));
-        let live = if dispatches {
+        // What a task asks of its cache is not in the text, which a variable may decide.
+        let is_task = decorators.iter().any(|decorator| {
+            let path: Vec<String> = decorator.split('.').map(str::to_owned).collect();
+            self.is_ours(scope, &path)
+        });
+        let live = if dispatches || is_task {
             self.loaded(scope, name)?
         } else {
             live
@@ -142,6 +155,7 @@ impl<'py> Walk<'_, 'py> {
             if !own || dispatches || decorators.is_empty() {
                 return self.value(scope, &live, &hint, &[]);
             }
+            self.settings(&live, &hint)?;
             self.guard_wrapped(&live)?;
         }
         let piece = self.piece_at(scope, text, line, name)?;

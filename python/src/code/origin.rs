@@ -14,6 +14,7 @@ use thrifty_source::outline::FromModule;
 use super::distribution::{self, Distribution};
 use super::fresh;
 use super::text::{self, Text};
+use crate::program;
 
 /// A module of the project, loaded or not.
 pub(super) struct Scope {
@@ -265,7 +266,7 @@ fn loaded(name: &str, module: &Bound<'_, PyAny>) -> PyResult<Found> {
         .ok()
         .map(|module| module.dict().unbind());
     let canonical = match name {
-        "__main__" | "__mp_main__" => name_of_script(module, file.as_deref())?,
+        "__main__" | "__mp_main__" => program::name(module, file.as_deref())?,
         _ => name.to_owned(),
     };
     let package = text(intern!(py, "__package__"));
@@ -281,34 +282,6 @@ fn loaded(name: &str, module: &Bound<'_, PyAny>) -> PyResult<Found> {
         globals,
         name: canonical,
     })
-}
-
-/// The name by which the module that runs as the program would be imported, so that its functions
-/// have one key whether it runs or is imported.
-fn name_of_script(module: &Bound<'_, PyAny>, file: Option<&Path>) -> PyResult<String> {
-    let py = module.py();
-    if let Some(spec) = module
-        .getattr_opt(intern!(py, "__spec__"))?
-        .filter(|spec| !spec.is_none())
-    {
-        let name: String = spec.getattr(intern!(py, "name"))?.extract()?;
-        return Ok(name
-            .strip_suffix(".__main__")
-            .map_or(name.clone(), |package| format!("{package}.__main__")));
-    }
-    let Some(stem) = file.and_then(|file| file.file_stem()?.to_str()) else {
-        return Ok("__main__".to_owned());
-    };
-    let mut name = stem.to_owned();
-    let mut directory = file.and_then(Path::parent);
-    while let Some(package) = directory.filter(|directory| directory.join("__init__.py").exists()) {
-        let Some(part) = package.file_name().and_then(|part| part.to_str()) else {
-            break;
-        };
-        name = format!("{part}.{name}");
-        directory = package.parent();
-    }
-    Ok(name)
 }
 
 fn paths(search: &Bound<'_, PyAny>) -> Vec<PathBuf> {

@@ -67,8 +67,16 @@ impl<'a, 'py> Walk<'a, 'py> {
         })
     }
 
-    pub(super) fn start(&mut self, function: &Bound<'py, PyAny>) -> PyResult<()> {
+    pub(super) fn start(
+        &mut self,
+        function: &Bound<'py, PyAny>,
+        beside: &[(String, Bound<'py, PyAny>)],
+    ) -> PyResult<()> {
         self.root(function)?;
+        let scope = self.detached("")?;
+        for (name, value) in beside {
+            self.value(&scope, value, name, &[])?;
+        }
         if self.depth == Depth::Function {
             return Ok(());
         }

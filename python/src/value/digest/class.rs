@@ -9,6 +9,7 @@ use pyo3::types::{PyString, PyType};
 
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Unhashable};
+use crate::program::imported_as;
 
 /// The rule for the instances of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,7 @@ fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
         };
     }
     let found = at.is_some_and(|found| found.is(object));
-    Ok((format!("{module}.{name}"), found))
+    Ok((format!("{}.{name}", imported_as(py, &module)?), found))
 }
 
 /// The module that a class or function says it is from. Some packages load theirs on demand.
