@@ -155,7 +155,7 @@ fn settled_line(operation: &str, outcome: &Outcome, spent: Duration) -> Option<S
         outcome if outcome.is_hit() => return None,
         Outcome::Computed(_) => format!("  computed     {name}  {}", show_duration(spent)),
         Outcome::Failed(_) => format!("  failed       {name}  {}", show_duration(spent)),
-        other => format!("  {:<12} {name}  {}", other.word(), other.detail()),
+        other => format!("  {:<11}  {name}  {}", other.word(), other.detail()),
     };
     Some(line.trim_end().to_owned())
 }
