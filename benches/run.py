@@ -152,16 +152,17 @@ def pip(environment: str, *what: str) -> None:
 
 def output(command: list[str], timeout: float) -> str:
     """What a process prints; a failure if it fails or takes too long."""
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(
-            command,
-            timeout=timeout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            cwd=HERE,
-        )
+        # Some systems leave copies of big values in the folder for temporary files.
+        with tempfile.TemporaryDirectory(prefix="room-", dir=ROOMS) as scratch:
+            done = subprocess.run(
+                command,
+                timeout=timeout,
+                env={**os.environ, "PYTHONWARNINGS": "ignore", "TMPDIR": scratch},
+                capture_output=True,
+                text=True,
+                cwd=HERE,
+            )
     except subprocess.TimeoutExpired:
         raise Failure(f"stopped at {timeout:.0f} s") from None
     if done.returncode != 0:
