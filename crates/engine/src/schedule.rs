@@ -82,6 +82,8 @@ struct Slate {
     opened: u64,
     began: u64,
     followers: Vec<usize>,
+    /// How long a result that is computed now is valid.
+    life: Option<Duration>,
 }
 
 enum State {
@@ -511,6 +513,7 @@ impl Settled {
 impl Slate {
     fn new(node: Node) -> Self {
         Self {
+            life: node.policy.expires,
             node: Arc::new(node),
             state: State::Idle,
             dependents: Vec::new(),

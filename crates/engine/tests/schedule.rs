@@ -6,10 +6,11 @@ mod stage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use stage::*;
-use thrifty_engine::catalog::{RunStatus, Selector};
+use thrifty_engine::catalog::{RunStatus, Selector, Sqlite};
 use thrifty_engine::event::Event;
 use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
 use thrifty_engine::record::Draft;
@@ -411,6 +412,53 @@ fn nested_workflows_are_one_graph_and_a_hit_skips_what_is_in_them() {
         assert_eq!(second.words(), ["hit-local"]);
         assert_eq!(second.values, [Some(21)]);
     }
+}
+
+/// `top` becomes `brief`, whose result is valid for a minute, and `behind`, which takes it.
+fn with_a_brief_part(stage: &Stage) -> Call {
+    let (ran, blobs) = (Arc::clone(&stage.ran), Arc::clone(&stage.blobs));
+    let inner = Stage {
+        cache: Arc::clone(&stage.cache),
+        catalog: Arc::clone(&stage.catalog),
+        blobs,
+        ran,
+        events: Arc::default(),
+    };
+    stage.scripted("top", vec![], move |_| {
+        let mut brief = inner.call("brief", &[], |_| 1);
+        brief.policy.expires = Some(Duration::from_secs(60));
+        let behind = inner.call("behind", &[0], |i| i[0] + 1);
+        Ok(expanded(vec![brief, behind], 1))
+    })
+}
+
+#[test]
+fn a_nested_workflow_is_valid_no_longer_than_its_parts() {
+    let clock = Arc::new(Moved::default());
+    let stage = Stage::over(Arc::new(
+        Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap(),
+    ));
+    let run = |stage: &Stage| stage.settle(vec![with_a_brief_part(stage)], &[0], 1);
+    run(&stage);
+    assert_eq!(stage.take_ran(), ["behind", "brief", "top"]);
+    clock.pass(Duration::from_secs(59));
+    assert_eq!(run(&stage.again()).words(), ["hit-local"]);
+    clock.pass(Duration::from_secs(2));
+    let later = stage.again();
+    run(&later);
+    // The part gave an equal result, so what follows it is a hit.
+    assert_eq!(later.take_ran(), ["brief", "top"]);
+    // Of a part that is a hit, what is left counts.
+    later
+        .catalog
+        .invalidate(None, &Selector { operation: Some("top".to_owned()), ..Selector::default() })
+        .unwrap();
+    clock.pass(Duration::from_secs(50));
+    run(&later.again());
+    clock.pass(Duration::from_secs(20));
+    let last = later.again();
+    run(&last);
+    assert_eq!(last.take_ran(), ["brief", "top"]);
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! Operations that become other operations.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use thrifty_catalog::Time;
+
 use super::{Closing, Expanded, Problem, Schedule, Slate, State};
-use crate::compute::Unfinished;
+use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
 use crate::graph::{Edge, Expansion, Failure, From, Value};
+use crate::policy::Policy;
 
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
@@ -89,12 +95,47 @@ impl Schedule<'_> {
             unfinished,
         } = *expanded;
         let taken = self.take_all(&edges)?;
+        let life = self.life_of(number, &edges);
+        self.nodes[number].life = life;
         let job = self.job(number);
         let settled = job.with_task(&|| false, |task| {
-            self.cache
-                .finish(task, unfinished, Gathered { output, taken })
+            let policy = Policy { expires: life, ..task.policy };
+            let (key, run) = (task.key.clone(), task.run.clone());
+            let task = Task { policy, key, run, ..*task };
+            self.cache.finish(&task, unfinished, Gathered { output, taken })
         });
         Some((number, Ok(settled)))
+    }
+
+    /// How long an expanded operation is valid: no longer than anything it was made of, for a
+    /// hit of the whole never looks at the parts.
+    fn life_of(&self, number: usize, edges: &[Edge]) -> Option<Duration> {
+        let now = self.cache.catalog().now().unwrap_or_else(|_| self.now());
+        let mut life = self.nodes[number].life;
+        let mut seen = HashSet::new();
+        let mut stack: Vec<_> = edges.iter().filter_map(Edge::node).collect();
+        while let Some(part) = stack.pop() {
+            // What was there before it expanded was given to it, and stands in its key.
+            if part <= number || !seen.insert(part) {
+                continue;
+            }
+            let slate = &self.nodes[part];
+            life = soonest(life, self.left_of(part, now).or(slate.life));
+            stack.extend(slate.upstream());
+        }
+        life
+    }
+
+    /// How long the stored result of a settled operation is valid from now on.
+    fn left_of(&self, number: usize, now: Time) -> Option<Duration> {
+        let State::Closed(Ok(settled)) = &self.nodes[number].state else {
+            return None;
+        };
+        let Value::Known(answer) = &settled.value else {
+            return None;
+        };
+        let left = answer.expires_at?.saturating_sub(now).max(0);
+        Some(Duration::from_millis(left.unsigned_abs()))
     }
 
     /// Opens those again whose values are in the store no longer.
@@ -130,5 +171,13 @@ fn place(edge: &mut Edge, base: usize, count: usize, arguments: &[Edge]) -> bool
             }
             None => false,
         },
+    }
+}
+
+/// The shorter of two lives, each for ever if there is none.
+fn soonest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
