@@ -617,3 +617,32 @@ def test_caching_at_the_pipeline_and_at_run_time():
 
     mixed()
     assert outcomes(mixed.run()) == [("load_digits", "uncached"), ("train_model", "hit")]
+
+
+def test_an_operation_within_a_unit_that_hits_can_be_refreshed() -> None:
+    ran: list[str] = []
+
+    @task(cache=Cache(version="1"))
+    def first(number: int) -> int:
+        ran.append("first")
+        return number + 1
+
+    @task(cache=Cache(version="1"))
+    def second(number: int) -> int:
+        ran.append("second")
+        return number * 2
+
+    @workflow(cache=Cache(version="1"))
+    def inner(number: int) -> int:
+        return second(first(number))
+
+    @workflow
+    def outer() -> int:
+        return inner(1)
+
+    assert outer() == 4
+    assert ran == ["first", "second"]
+    assert outer.with_options(refresh="second")() == 4
+    assert ran == ["first", "second", "second"]
+    assert outer() == 4
+    assert ran == ["first", "second", "second"]

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use serde_bytes::ByteBuf;
 use thrifty_engine::graph::{Edge, Expansion, From, Node};
 use thrifty_engine::record::{Draft, Shape};
+use thrifty_engine::{Mode, Policy};
 use thrifty_key::plain;
 
 use super::body::{CallBody, Running};
@@ -92,7 +93,7 @@ impl Graph {
             .collect();
         Ok(Node {
             operation: Arc::clone(&call.operation),
-            policy: policy(call.choices, &call.options),
+            policy: policy_of(py, &call),
             inputs: call.inputs.clone(),
             edges: edges?,
             unkeyed: call.unkeyed.clone(),
@@ -212,4 +213,18 @@ fn encode_key(key: &Bound<'_, PyAny>) -> PyResult<ByteBuf> {
         .encode(key, "key", &mut writer)
         .map_err(|error| super::error::unhashable(key.py(), error))?;
     Ok(ByteBuf::from(writer.into_bytes()))
+}
+
+/// How a call uses the cache. A nested workflow is looked into if operations of the run are to
+/// be computed again: they may be in it.
+fn policy_of(py: Python<'_>, call: &Call) -> Policy {
+    let mut policy = policy(call.choices, &call.options);
+    if call.task.bind(py).get().is_workflow && !call.run.refresh.is_empty() {
+        policy.mode = match policy.mode {
+            Mode::On => Mode::Refresh,
+            Mode::ReadOnly => Mode::Off,
+            decided => decided,
+        };
+    }
+    policy
 }
