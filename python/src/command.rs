@@ -30,13 +30,7 @@ impl Host for Interpreter {
             let arguments = arguments(py, &task, request)?;
             let options = options(py, request)?;
             let empty = PyTuple::empty(py);
-            let ran = call::run(
-                &task,
-                &empty,
-                Some(&arguments),
-                Arc::new(options),
-                Some(listener),
-            );
+            let ran = call::run(&task, &empty, Some(&arguments), Arc::new(options), Some(listener));
             match ran {
                 Ok(run) => Ok(report(py, run.get())),
                 Err(error) => Ok(RunReport {
@@ -57,25 +51,16 @@ fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, 
     let target = &request.target;
     let command = module(py)?;
     match command.call_method1(intern!(py, "load"), (target,)) {
-        Ok(task) => task
-            .cast_into::<Task>()
-            .map_err(|error| HostError::Usage(error.to_string())),
+        Ok(task) => task.cast_into::<Task>().map_err(|error| HostError::Usage(error.to_string())),
         Err(error) if is(py, &error, "UnknownTarget") => {
             let args = error.value(py).getattr(intern!(py, "args"));
-            let (reason, name, known) = args
-                .and_then(|args| args.extract())
-                .map_err(|error| usage(&error))?;
-            Err(HostError::UnknownTarget {
-                target: target.clone(),
-                reason,
-                name,
-                known,
-            })
+            let (reason, name, known) =
+                args.and_then(|args| args.extract()).map_err(|error| usage(&error))?;
+            Err(HostError::UnknownTarget { target: target.clone(), reason, name, known })
         }
-        Err(error) => Err(HostError::Usage(format!(
-            "cannot import `{target}`:\n{}",
-            traceback(py, &error)
-        ))),
+        Err(error) => {
+            Err(HostError::Usage(format!("cannot import `{target}`:\n{}", traceback(py, &error))))
+        }
     }
 }
 
@@ -91,11 +76,9 @@ fn arguments<'py>(
         if is(py, &error, "UnknownParameter") {
             let args = error.value(py).getattr(intern!(py, "args"));
             match args.and_then(|args| args.extract()) {
-                Ok((parameter, known)) => HostError::UnknownParameter {
-                    target: request.target.clone(),
-                    parameter,
-                    known,
-                },
+                Ok((parameter, known)) => {
+                    HostError::UnknownParameter { target: request.target.clone(), parameter, known }
+                }
                 Err(error) => usage(&error),
             }
         } else {
@@ -106,19 +89,15 @@ fn arguments<'py>(
 
 fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError> {
     let known = module(py)?.call_method0(intern!(py, "operations"));
-    let known: Vec<String> = known
-        .and_then(|known| known.extract())
-        .map_err(|error| usage(&error))?;
+    let known: Vec<String> =
+        known.and_then(|known| known.extract()).map_err(|error| usage(&error))?;
     let mut refresh = Vec::new();
     for name in &request.refresh {
         let pattern = Pattern::new(name)
             .map_err(|error| HostError::Usage(format!("--refresh {name}: {error}")))?;
         let matches = |operation: &String| call::matches(&pattern, operation);
         if !known.iter().any(matches) {
-            return Err(HostError::UnknownOperation {
-                name: name.clone(),
-                known,
-            });
+            return Err(HostError::UnknownOperation { name: name.clone(), known });
         }
         refresh.push(pattern);
     }
@@ -141,12 +120,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         message: traceback(py, error),
     });
     let result = run.shown(py, &shown);
-    RunReport {
-        run: run.identity(),
-        end,
-        result,
-        failures: failures.collect(),
-    }
+    RunReport { run: run.identity(), end, result, failures: failures.collect() }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.
@@ -158,16 +132,11 @@ fn shown(value: &Bound<'_, PyAny>) -> String {
 }
 
 fn end_of(py: Python<'_>, error: &PyErr) -> End {
-    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-        End::Interrupted
-    } else {
-        End::Failed
-    }
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) { End::Interrupted } else { End::Failed }
 }
 
 fn module(py: Python<'_>) -> Result<Bound<'_, PyModule>, HostError> {
-    py.import(intern!(py, "thrifty._command"))
-        .map_err(|error| usage(&error))
+    py.import(intern!(py, "thrifty._command")).map_err(|error| usage(&error))
 }
 
 fn usage(error: &PyErr) -> HostError {
@@ -184,9 +153,7 @@ fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let text = || -> PyResult<String> {
         // Before Python 3.12, an error that was not raised again does not know its own traceback.
         let parts = (error.get_type(py), error.value(py), error.traceback(py));
-        let lines = py
-            .import("traceback")?
-            .call_method1("format_exception", parts)?;
+        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
         Ok(lines.extract::<Vec<String>>()?.concat())
     };
     text().unwrap_or_else(|_| error.to_string())

@@ -19,9 +19,7 @@ pub fn imported_as(py: Python<'_>, name: &str) -> PyResult<String> {
     if !matches!(name, "__main__" | "__mp_main__") {
         return Ok(name.to_owned());
     }
-    let modules = py
-        .import(intern!(py, "sys"))?
-        .getattr(intern!(py, "modules"))?;
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     let Ok(module) = modules.get_item(name) else {
         return Ok(name.to_owned());
     };
@@ -43,9 +41,7 @@ pub fn imported_as(py: Python<'_>, name: &str) -> PyResult<String> {
 /// have one key whether it runs or is imported.
 pub fn name(module: &Bound<'_, PyAny>, file: Option<&Path>) -> PyResult<String> {
     let py = module.py();
-    if let Some(spec) = module
-        .getattr_opt(intern!(py, "__spec__"))?
-        .filter(|spec| !spec.is_none())
+    if let Some(spec) = module.getattr_opt(intern!(py, "__spec__"))?.filter(|spec| !spec.is_none())
     {
         let name: String = spec.getattr(intern!(py, "name"))?.extract()?;
         return Ok(name

@@ -30,43 +30,15 @@ impl Clock for Hand {
 /// those handed out so far, counted from the last one.
 #[derive(Debug, Clone)]
 enum Step {
-    Lookup {
-        key: usize,
-        max_age: Option<u64>,
-    },
-    Commit {
-        key: usize,
-        claim: usize,
-        output: u8,
-        expires: Option<u64>,
-        replace: bool,
-    },
-    InvalidateKey {
-        key: usize,
-    },
-    InvalidateOperation {
-        of: usize,
-    },
-    InvalidateOlder {
-        than: u64,
-    },
-    Reserve {
-        key: usize,
-        nonce: u128,
-        lease: u64,
-    },
-    Heartbeat {
-        key: usize,
-        claim: usize,
-        lease: u64,
-    },
-    Release {
-        key: usize,
-        claim: usize,
-    },
-    Pass {
-        millis: i64,
-    },
+    Lookup { key: usize, max_age: Option<u64> },
+    Commit { key: usize, claim: usize, output: u8, expires: Option<u64>, replace: bool },
+    InvalidateKey { key: usize },
+    InvalidateOperation { of: usize },
+    InvalidateOlder { than: u64 },
+    Reserve { key: usize, nonce: u128, lease: u64 },
+    Heartbeat { key: usize, claim: usize, lease: u64 },
+    Release { key: usize, claim: usize },
+    Pass { millis: i64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -194,13 +166,9 @@ impl World {
         let before = self.catalog.changes();
         let removed = match step {
             Step::Lookup { key, max_age } => self.lookup(key, max_age),
-            Step::Commit {
-                key,
-                claim,
-                output,
-                expires,
-                replace,
-            } => self.commit(key, claim, output, expires, replace),
+            Step::Commit { key, claim, output, expires, replace } => {
+                self.commit(key, claim, output, expires, replace)
+            }
             Step::InvalidateKey { key: of } => {
                 let selector = Selector {
                     key_prefix: Some(name(of).to_string()[..10].to_owned()),
@@ -209,10 +177,8 @@ impl World {
                 self.invalidate(&selector, &[of])
             }
             Step::InvalidateOperation { of } => {
-                let selector = Selector {
-                    operation: Some(operation(of).to_owned()),
-                    ..Selector::default()
-                };
+                let selector =
+                    Selector { operation: Some(operation(of).to_owned()), ..Selector::default() };
                 self.invalidate(&selector, if of < 2 { &[0, 1] } else { &[2] })
             }
             Step::InvalidateOlder { than } => {
@@ -234,24 +200,13 @@ impl World {
                 false
             }
         };
-        assert_eq!(
-            self.catalog.changes() != before,
-            removed,
-            "changes are told"
-        );
+        assert_eq!(self.catalog.changes() != before, removed, "changes are told");
     }
 
     fn lookup(&mut self, of: usize, max_age: Option<u64>) -> bool {
         let max_age = max_age.map(Duration::from_millis);
-        let request = Request {
-            key: name(of),
-            max_age,
-        };
-        let found = self
-            .catalog
-            .lookup(&scope("lab"), &[request])
-            .unwrap()
-            .remove(0);
+        let request = Request { key: name(of), max_age };
+        let found = self.catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0);
         let now = self.model.now;
         let expected = match &self.model.slot(of).entry {
             None => Err(Why::Absent),
@@ -267,10 +222,7 @@ impl World {
             Found::Hit(hit) => assert_eq!(Ok(hit.output[0] - b'0'), expected),
             Found::Miss(slot, why) => {
                 assert_eq!(Err(why), expected);
-                self.claims.push(Claim {
-                    epoch: slot.epoch,
-                    ..Claim::default()
-                });
+                self.claims.push(Claim { epoch: slot.epoch, ..Claim::default() });
             }
         }
         false
@@ -319,10 +271,7 @@ impl World {
     fn reserve(&mut self, of: usize, nonce: u128, lease: u64) -> bool {
         let (now, epoch) = (self.model.now, self.model.epoch);
         let lease_time = Duration::from_millis(lease);
-        let reserved = self
-            .catalog
-            .reserve(&scope("lab"), &name(of), nonce, lease_time)
-            .unwrap();
+        let reserved = self.catalog.reserve(&scope("lab"), &name(of), nonce, lease_time).unwrap();
         let slot = self.model.slot(of);
         match slot.owner {
             Some((owner, until)) if owner != nonce && until > now => {
@@ -333,11 +282,7 @@ impl World {
                 slot.fence += i64::from(owner.is_none_or(|(owner, _)| owner != nonce));
                 slot.owner = Some((nonce, now + lease as i64));
                 let reservation = Some((slot.fence, nonce));
-                let claim = Claim {
-                    epoch,
-                    reservation,
-                    replace: false,
-                };
+                let claim = Claim { epoch, reservation, replace: false };
                 assert_eq!(reserved, Reserved::Taken(claim));
                 self.claims.push(claim);
             }
@@ -350,10 +295,7 @@ impl World {
             return false;
         };
         let time = Duration::from_millis(lease);
-        let held = self
-            .catalog
-            .heartbeat(&scope("lab"), &name(of), &claim, time)
-            .unwrap();
+        let held = self.catalog.heartbeat(&scope("lab"), &name(of), &claim, time).unwrap();
         assert_eq!(held, self.model.holds(of, &claim));
         if held {
             let until = self.model.now + lease as i64;
@@ -366,9 +308,7 @@ impl World {
         let Some(claim) = self.claim(back) else {
             return false;
         };
-        self.catalog
-            .release(&scope("lab"), &name(of), &claim)
-            .unwrap();
+        self.catalog.release(&scope("lab"), &name(of), &claim).unwrap();
         if self.model.holds(of, &claim) {
             self.model.slot(of).owner = None;
         }
@@ -377,15 +317,8 @@ impl World {
 
     fn finish(&mut self) {
         assert_eq!(self.catalog.check().unwrap(), Vec::<String>::new());
-        let entries = self
-            .catalog
-            .entries(None, &Selector::default(), 10)
-            .unwrap();
-        let kept = self
-            .model
-            .slots
-            .values()
-            .filter(|slot| slot.entry.is_some());
+        let entries = self.catalog.entries(None, &Selector::default(), 10).unwrap();
+        let kept = self.model.slots.values().filter(|slot| slot.entry.is_some());
         assert_eq!(entries.len(), kept.count());
         for entry in entries {
             let of = (0..3).find(|of| name(*of) == entry.key).unwrap();

@@ -53,10 +53,7 @@ struct Place {
 fn place() -> Place {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("catalog.db");
-    Place {
-        _directory: directory,
-        path,
-    }
+    Place { _directory: directory, path }
 }
 
 fn open(path: &Path) -> Sqlite {
@@ -64,10 +61,7 @@ fn open(path: &Path) -> Sqlite {
 }
 
 fn look(catalog: &Sqlite, name: &str) -> Found {
-    let request = Request {
-        key: key(name),
-        max_age: None,
-    };
+    let request = Request { key: key(name), max_age: None };
     catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0)
 }
 
@@ -82,10 +76,7 @@ fn put(catalog: &Sqlite, name: &str) {
     let Found::Miss(slot, _) = look(catalog, name) else {
         panic!("{name} is there already");
     };
-    let claim = Claim {
-        epoch: slot.epoch,
-        ..Claim::default()
-    };
+    let claim = Claim { epoch: slot.epoch, ..Claim::default() };
     let mut new = entry(name, name);
     new.blobs = vec![blob(name, 1)];
     let committed = catalog.commit(&scope("lab"), &new, &claim).unwrap();
@@ -94,14 +85,9 @@ fn put(catalog: &Sqlite, name: &str) {
 
 #[test]
 fn sqlite_has_no_known_fault() {
-    let parts: Vec<u32> = rusqlite::version()
-        .split('.')
-        .map(|part| part.parse().unwrap())
-        .collect();
-    assert!(
-        parts >= vec![3, 51, 3],
-        "the log of {parts:?} can be corrupted"
-    );
+    let parts: Vec<u32> =
+        rusqlite::version().split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(parts >= vec![3, 51, 3], "the log of {parts:?} can be corrupted");
 }
 
 #[test]
@@ -210,9 +196,7 @@ fn damage_outside_the_entry_is_found_by_the_check() {
 fn what_is_no_catalog_is_refused_and_left_alone() {
     type Make<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, Make<'_>); 4] = [
-        ("text", &|path| {
-            fs::write(path, "a letter ".repeat(1000)).unwrap()
-        }),
+        ("text", &|path| fs::write(path, "a letter ".repeat(1000)).unwrap()),
         ("foreign", &|path| {
             let other = Connection::open(path).unwrap();
             other.execute_batch("CREATE TABLE theirs (a)").unwrap();
@@ -254,17 +238,7 @@ fn a_newer_format_is_refused() {
     raw.pragma_update(None, "user_version", 7).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(
-            matches!(
-                refused,
-                CatalogError::Newer {
-                    found: 7,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{refused}"
-        );
+        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 1, .. }), "{refused}");
     }
 }
 
@@ -276,11 +250,7 @@ fn a_place_without_a_catalog_is_named() {
     fs::write(&file, "").unwrap();
     let cases = [
         (directory.to_owned(), Mode::ReadWrite, "is a directory"),
-        (
-            directory.join("no/catalog.db"),
-            Mode::ReadWrite,
-            "No such file",
-        ),
+        (directory.join("no/catalog.db"), Mode::ReadWrite, "No such file"),
         (file.join("catalog.db"), Mode::ReadWrite, "not a directory"),
         (directory.join("none.db"), Mode::ReadOnly, "No such file"),
         (file, Mode::ReadOnly, "empty"),
@@ -349,9 +319,7 @@ fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
     let catalog = open();
     let mut new = entry("a", "a");
     new.expires_in = Some(HOUR);
-    catalog
-        .commit(&scope("lab"), &new, &Claim::default())
-        .unwrap();
+    catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap();
     let lease = Duration::from_secs(60);
     catalog.reserve(&scope("lab"), &key("b"), 1, lease).unwrap();
 
@@ -386,9 +354,7 @@ fn compacting_gives_space_back() {
     let catalog = open(&place.path);
     let mut large = entry("a", "a");
     large.output = vec![1; 4_000_000];
-    catalog
-        .commit(&scope("lab"), &large, &Claim::default())
-        .unwrap();
+    catalog.commit(&scope("lab"), &large, &Claim::default()).unwrap();
     catalog.compact().unwrap();
     let full = fs::metadata(&place.path).unwrap().len();
     catalog.invalidate(None, &Selector::default()).unwrap();
@@ -400,10 +366,7 @@ fn compacting_gives_space_back() {
 #[test]
 fn many_invalidations_are_remembered_and_older_claims_refused() {
     let catalog = Sqlite::in_memory().unwrap();
-    let elsewhere = Selector {
-        operation: Some("elsewhere".to_owned()),
-        ..Selector::default()
-    };
+    let elsewhere = Selector { operation: Some("elsewhere".to_owned()), ..Selector::default() };
     for _ in 0..1_000 {
         catalog.invalidate(None, &elsewhere).unwrap();
     }
@@ -470,17 +433,13 @@ fn hammer(path: &Path, role: usize) {
             }
         }
         if round % 10 == role % 10 {
-            let selector = Selector {
-                key_prefix: Some(key(&name).to_string()),
-                ..Selector::default()
-            };
+            let selector =
+                Selector { key_prefix: Some(key(&name).to_string()), ..Selector::default() };
             catalog.invalidate(Some(&scope), &selector).unwrap();
         }
     }
     let name = role.to_string();
-    catalog
-        .remember("hammer", &[(name.as_bytes(), b"done")])
-        .unwrap();
+    catalog.remember("hammer", &[(name.as_bytes(), b"done")]).unwrap();
 }
 
 #[test]
@@ -543,9 +502,7 @@ fn a_fork_carries_no_connection_across() {
             let open_files = || {
                 let names = fs::read_dir("/proc/self/fd").unwrap();
                 let names = names.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
-                names
-                    .filter(|name| name.starts_with(path.parent().unwrap()))
-                    .count()
+                names.filter(|name| name.starts_with(path.parent().unwrap())).count()
             };
             assert!(in_fork(|| {
                 assert_eq!(open_files(), 0, "nothing of the catalog is open");
@@ -553,11 +510,7 @@ fn a_fork_carries_no_connection_across() {
                 assert_eq!(why(&memory, "a"), None);
                 put(&catalog, &name);
             }));
-            assert_eq!(
-                why(&catalog, &name),
-                None,
-                "the parent sees what the child did"
-            );
+            assert_eq!(why(&catalog, &name), None, "the parent sees what the child did");
         }
     });
     assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
@@ -580,10 +533,7 @@ fn scopeguard(stop: &std::sync::atomic::AtomicBool) -> Stop<'_> {
 fn a_directory_that_cannot_be_written_is_read() {
     if let Some((path, _)) = spawned() {
         let refused = Sqlite::open(&path, Mode::ReadWrite).unwrap_err();
-        assert!(
-            matches!(refused, CatalogError::ReadOnly { .. }),
-            "{refused}"
-        );
+        assert!(matches!(refused, CatalogError::ReadOnly { .. }), "{refused}");
         let catalog = Sqlite::open(&path, Mode::ReadOnly).unwrap();
         assert_eq!(why(&catalog, "a"), None);
         assert_eq!(why(&catalog, "b"), Some(Why::Absent));

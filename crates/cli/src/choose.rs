@@ -23,10 +23,7 @@ pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Ru
 
 /// The newest run of the scope.
 pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failure> {
-    let filter = RunFilter {
-        limit: Some(1),
-        ..RunFilter::default()
-    };
+    let filter = RunFilter { limit: Some(1), ..RunFilter::default() };
     let newest = catalog.runs(Some(scope), &filter)?.pop();
     newest.ok_or_else(|| {
         Failure::Usage(format!(
@@ -37,10 +34,7 @@ pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failur
 
 /// The run of any scope with this id, or the only one whose id begins so.
 pub(crate) fn find_run(catalog: &dyn Catalog, text: &str) -> Result<Option<Run>, Failure> {
-    let filter = RunFilter {
-        id_prefix: Some(text.to_owned()),
-        ..RunFilter::default()
-    };
+    let filter = RunFilter { id_prefix: Some(text.to_owned()), ..RunFilter::default() };
     let mut found = catalog.runs(None, &filter)?;
     if let Some(exact) = found.iter().position(|run| run.id.0 == text) {
         return Ok(Some(found.swap_remove(exact)));
@@ -48,9 +42,7 @@ pub(crate) fn find_run(catalog: &dyn Catalog, text: &str) -> Result<Option<Run>,
     if found.len() > 1 {
         let ids: Vec<_> = found.iter().take(5).map(|run| run.id.0.as_str()).collect();
         let ids = ids.join(", ");
-        return Err(Failure::Usage(format!(
-            "several runs begin with `{text}`: {ids}"
-        )));
+        return Err(Failure::Usage(format!("several runs begin with `{text}`: {ids}")));
     }
     Ok(found.pop())
 }

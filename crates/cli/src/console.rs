@@ -55,16 +55,8 @@ impl Console<'_> {
 
     /// The cache that the configuration names.
     pub(crate) fn cache(&self) -> Result<Arc<Cache>, Failure> {
-        let Settings {
-            home,
-            project,
-            domain,
-            ..
-        } = self.settings()?;
-        let scope = Scope {
-            project: project.value,
-            domain: domain.value,
-        };
+        let Settings { home, project, domain, .. } = self.settings()?;
+        let scope = Scope { project: project.value, domain: domain.value };
         Ok(Cache::open_scope(home.value, scope)?)
     }
 
@@ -112,9 +104,7 @@ impl Console<'_> {
         table.set_header(heading.map(|title| self.paint(Paint::Bold, title.trim_end())));
         table.add_rows(rows);
         if let Some(width) = self.width {
-            table
-                .set_width(width)
-                .set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
         }
         for (column, title) in table.column_iter_mut().zip(heading) {
             column.set_padding((0, 2));

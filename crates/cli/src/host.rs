@@ -114,34 +114,15 @@ impl fmt::Display for HostError {
             did_you_mean(unknown, known.iter().map(String::as_str))
         };
         match self {
-            Self::UnknownTarget {
-                target,
-                reason,
-                name,
-                known,
-            } => {
+            Self::UnknownTarget { target, reason, name, known } => {
                 write!(f, "cannot run `{target}`: {reason}")?;
-                if known.is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, "; {}", hint(name, known))
-                }
+                if known.is_empty() { Ok(()) } else { write!(f, "; {}", hint(name, known)) }
             }
-            Self::UnknownParameter {
-                target,
-                parameter,
-                known,
-            } => write!(
-                f,
-                "`{target}` has no parameter `{parameter}`; {}",
-                hint(parameter, known)
-            ),
+            Self::UnknownParameter { target, parameter, known } => {
+                write!(f, "`{target}` has no parameter `{parameter}`; {}", hint(parameter, known))
+            }
             Self::UnknownOperation { name, known } => {
-                write!(
-                    f,
-                    "--refresh: no operation is named `{name}`; {}",
-                    hint(name, known)
-                )
+                write!(f, "--refresh: no operation is named `{name}`; {}", hint(name, known))
             }
             Self::Usage(message) | Self::Unavailable(message) => f.write_str(message),
         }

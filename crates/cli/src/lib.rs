@@ -101,13 +101,8 @@ pub fn why(cache: &Cache, run: &str, node: Option<&str>) -> Result<String, Strin
         directory: PathBuf::new(),
         variables: &|_| None,
     };
-    let written = verb::why::write(
-        cache.catalog().as_ref(),
-        cache.scope(),
-        Some(run),
-        node,
-        &mut console,
-    );
+    let written =
+        verb::why::write(cache.catalog().as_ref(), cache.scope(), Some(run), node, &mut console);
     written.map_err(|failure| failure.message().unwrap_or_default())?;
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
@@ -131,20 +126,10 @@ fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<()
 /// Help and version go out as results, wrong use as an error.
 fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     let text = error.render();
-    let text = if console.is_coloured {
-        text.ansi().to_string()
-    } else {
-        text.to_string()
-    };
+    let text = if console.is_coloured { text.ansi().to_string() } else { text.to_string() };
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
-    let stream = if error.use_stderr() {
-        &mut *console.err
-    } else {
-        &mut *console.out
-    };
-    _ = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.flush());
+    let stream = if error.use_stderr() { &mut *console.err } else { &mut *console.out };
+    _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     code
 }
 
@@ -152,8 +137,5 @@ fn say_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
 /// a very narrow one whole cells that run over are easier to read than columns of letters.
 fn terminal_width() -> u16 {
     let columns = comfy_table::Table::new().width();
-    columns
-        .filter(|columns| *columns > 0)
-        .unwrap_or(100)
-        .max(60)
+    columns.filter(|columns| *columns > 0).unwrap_or(100).max(60)
 }

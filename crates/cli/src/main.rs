@@ -18,10 +18,7 @@ impl Host for Python {
         request: &RunRequest,
         _listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
-        let error = Command::new("python3")
-            .args(["-m", "thrifty"])
-            .args(arguments(request))
-            .exec();
+        let error = Command::new("python3").args(["-m", "thrifty"]).args(arguments(request)).exec();
         Err(HostError::Unavailable(format!(
             "cannot start python3 to run `{}`: {error}; install Python 3.11 or newer, and \
              thrifty in it with `pip install thrifty`",
@@ -32,14 +29,7 @@ impl Host for Python {
 
 /// The arguments that ask for this request.
 fn arguments(request: &RunRequest) -> Vec<String> {
-    let RunRequest {
-        target,
-        parameters,
-        mode,
-        refresh,
-        executor,
-        workers,
-    } = request;
+    let RunRequest { target, parameters, mode, refresh, executor, workers } = request;
     let mut arguments = vec!["run".to_owned(), target.clone()];
     for (name, value) in parameters {
         arguments.extend(["-p".to_owned(), format!("{name}={value}")]);
@@ -88,15 +78,9 @@ mod tests {
 
     #[test]
     fn the_arguments_handed_over_ask_for_the_same_request() {
-        let modes = [
-            None,
-            Some(Mode::Off),
-            Some(Mode::ReadOnly),
-            Some(Mode::Refresh),
-        ];
-        for (mode, refresh) in modes
-            .into_iter()
-            .flat_map(|mode| [(mode, vec![]), (mode, vec!["t*"])])
+        let modes = [None, Some(Mode::Off), Some(Mode::ReadOnly), Some(Mode::Refresh)];
+        for (mode, refresh) in
+            modes.into_iter().flat_map(|mode| [(mode, vec![]), (mode, vec!["t*"])])
         {
             // To refresh everything leaves nothing to be named.
             if mode == Some(Mode::Refresh) && !refresh.is_empty() {

@@ -36,11 +36,8 @@ struct State {
 impl Progress {
     /// Progress of a run that begins now.
     pub(crate) fn new(is_live: bool) -> Self {
-        let target = if is_live {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if is_live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         if let Ok(style) =
             ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {wide_msg}")
@@ -50,12 +47,7 @@ impl Progress {
         if is_live {
             bar.enable_steady_tick(TICK);
         }
-        Self {
-            bar,
-            is_live,
-            began: Instant::now(),
-            state: Mutex::default(),
-        }
+        Self { bar, is_live, began: Instant::now(), state: Mutex::default() }
     }
 
     /// Takes one event.
@@ -67,13 +59,7 @@ impl Progress {
                 self.bar.set_length(state.operations);
             }
             Event::Started { operation, .. } => state.running.push(operation.clone()),
-            Event::Settled {
-                operation,
-                outcome,
-                spent,
-                saved,
-                ..
-            } => {
+            Event::Settled { operation, outcome, spent, saved, .. } => {
                 state.settle(operation, outcome, *saved);
                 self.bar.inc(1);
                 if let Some(line) = settled_line(operation, outcome, *spent) {
@@ -89,12 +75,7 @@ impl Progress {
     /// One line over the whole run.
     pub(crate) fn summary(&self) -> String {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counts {
-            computed,
-            hits,
-            failed,
-            other,
-        } = state.counts;
+        let Counts { computed, hits, failed, other } = state.counts;
         let mut parts = vec![format!("{computed} computed"), count(hits, "hit")];
         parts.extend((failed > 0).then(|| format!("{failed} failed")));
         parts.extend((other > 0).then(|| format!("{other} not run")));

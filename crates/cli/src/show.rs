@@ -38,11 +38,7 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 
 /// Nothing for zero, so that columns stay readable.
 pub(crate) fn unless_zero(duration: Duration) -> String {
-    if duration.is_zero() {
-        String::new()
-    } else {
-        show_duration(duration)
-    }
+    if duration.is_zero() { String::new() } else { show_duration(duration) }
 }
 
 /// How many nodes of a run, or calls of an operation, came to which end.
@@ -70,9 +66,7 @@ impl Counts {
     /// The counts of a run.
     pub(crate) fn of(run: &Run) -> Self {
         let mut counts = Self::default();
-        run.outcomes
-            .iter()
-            .for_each(|(outcome, calls)| counts.add(outcome, *calls));
+        run.outcomes.iter().for_each(|(outcome, calls)| counts.add(outcome, *calls));
         counts
     }
 }

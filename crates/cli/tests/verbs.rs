@@ -27,10 +27,7 @@ struct Told {
 
 impl Told {
     fn new(answer: Result<RunReport, HostError>) -> Self {
-        Self {
-            answer,
-            asked: Mutex::default(),
-        }
+        Self { answer, asked: Mutex::default() }
     }
 }
 
@@ -48,14 +45,8 @@ impl Host for Told {
             spent: Duration::from_millis(2_000),
             saved: Duration::from_secs(saved),
         };
-        listener(&Event::Begun {
-            run: None,
-            operations: 3,
-        });
-        listener(&Event::Started {
-            number: 0,
-            operation: "m:train".to_owned(),
-        });
+        listener(&Event::Begun { run: None, operations: 3 });
+        listener(&Event::Started { number: 0, operation: "m:train".to_owned() });
         listener(&settled(0, Outcome::Computed(Miss::Absent), 0));
         listener(&settled(1, Outcome::HitLocal, 5));
         listener(&settled(2, Outcome::UpstreamFailed("x".to_owned()), 0));
@@ -80,20 +71,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let scope = Scope {
-            project: "flights".to_owned(),
-            domain: "development".to_owned(),
-        };
+        let scope = Scope { project: "flights".to_owned(), domain: "development".to_owned() };
         let cache = Cache::open_scope(home.path().join("cache"), scope).unwrap();
         Self { home, cache }
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
-        self.run_as(
-            arguments,
-            &Told::new(Err(HostError::Unavailable("nobody".to_owned()))),
-            None,
-        )
+        self.run_as(arguments, &Told::new(Err(HostError::Unavailable("nobody".to_owned()))), None)
     }
 
     fn run_as(&self, arguments: &[&str], host: &dyn Host, answer: Option<&str>) -> Done {
@@ -110,54 +94,32 @@ impl World {
     ) -> Done {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let variables = HashMap::from([
-            (
-                "THRIFTY_HOME",
-                self.home.path().join("cache").into_os_string(),
-            ),
+            ("THRIFTY_HOME", self.home.path().join("cache").into_os_string()),
             ("THRIFTY_PROJECT", OsString::from("flights")),
         ]);
         let mut answer = answer.map(str::as_bytes);
         let mut console = Console {
             out: &mut out,
             err: &mut err,
-            input: answer
-                .as_mut()
-                .map(|answer| answer as &mut dyn std::io::BufRead),
+            input: answer.as_mut().map(|answer| answer as &mut dyn std::io::BufRead),
             width,
             is_live: false,
             is_coloured: width.is_some(),
             directory: PathBuf::from(self.home.path()),
             variables: &|name| variables.get(name).cloned(),
         };
-        let arguments = ["thrifty"]
-            .iter()
-            .chain(arguments)
-            .map(OsString::from)
-            .collect();
+        let arguments = ["thrifty"].iter().chain(arguments).map(OsString::from).collect();
         let code = main_in(arguments, host, &mut console);
-        Done {
-            code,
-            out: String::from_utf8(out).unwrap(),
-            err: String::from_utf8(err).unwrap(),
-        }
+        Done { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
     }
 
     fn begin(&self, name: &str) -> RunId {
-        let run = NewRun {
-            name: name.to_owned(),
-            ..NewRun::default()
-        };
-        self.cache
-            .catalog()
-            .begin_run(self.cache.scope(), &run)
-            .unwrap()
+        let run = NewRun { name: name.to_owned(), ..NewRun::default() };
+        self.cache.catalog().begin_run(self.cache.scope(), &run).unwrap()
     }
 
     fn finish(&self, run: &RunId) {
-        self.cache
-            .catalog()
-            .finish_run(run, RunStatus::Succeeded)
-            .unwrap();
+        self.cache.catalog().finish_run(run, RunStatus::Succeeded).unwrap();
     }
 
     /// A node that ran and was stored.
@@ -165,9 +127,7 @@ impl World {
         let mut ingredients = Ingredients::new();
         for (kind, name, preview) in parts {
             let digest = plain::digest_text(&format!("{preview:?}"));
-            ingredients
-                .add(*kind, *name, digest, preview.clone())
-                .unwrap();
+            ingredients.add(*kind, *name, digest, preview.clone()).unwrap();
         }
         let entry = NewEntry {
             key: ingredients.key(),
@@ -227,17 +187,11 @@ fn commit(
     scope: &Scope,
     entry: &NewEntry,
 ) -> thrifty_engine::catalog::EntryId {
-    let request = Request {
-        key: entry.key,
-        max_age: None,
-    };
+    let request = Request { key: entry.key, max_age: None };
     let Found::Miss(slot, _) = catalog.lookup(scope, &[request]).unwrap().remove(0) else {
         panic!("there already")
     };
-    let claim = Claim {
-        epoch: slot.epoch,
-        ..Claim::default()
-    };
+    let claim = Claim { epoch: slot.epoch, ..Claim::default() };
     let Committed::Stored(id) = catalog.commit(scope, entry, &claim).unwrap() else {
         panic!("not stored")
     };
@@ -252,12 +206,8 @@ fn text(value: &str) -> Preview {
 fn edited() -> (World, RunId, RunId) {
     let world = World::new();
     let load = [(Kind::Inputs, "path", text("flights.csv"))];
-    let clean = |limit| {
-        [
-            (Kind::Code, "m.LIMIT", text(limit)),
-            (Kind::Inputs, "token", Preview::Hidden),
-        ]
-    };
+    let clean =
+        |limit| [(Kind::Code, "m.LIMIT", text(limit)), (Kind::Inputs, "token", Preview::Hidden)];
     let first = world.begin("m:experiment");
     world.computed(&first, 0, "m:load", &load);
     world.computed(&first, 1, "m:clean", &clean("1440"));
@@ -298,16 +248,8 @@ fn runs_lists_the_newest_first() {
     let lines: Vec<_> = done.out.lines().collect();
     assert_eq!((done.code, lines.len()), (0, 3), "{done:?}");
     let heading: Vec<_> = lines[0].split_whitespace().collect();
-    assert_eq!(
-        heading,
-        [
-            "run", "name", "status", "started", "took", "computed", "hits", "saved"
-        ]
-    );
-    assert!(
-        lines[1].starts_with(&second.0) && lines[1].ends_with("1 m 30 s"),
-        "{done:?}"
-    );
+    assert_eq!(heading, ["run", "name", "status", "started", "took", "computed", "hits", "saved"]);
+    assert!(lines[1].starts_with(&second.0) && lines[1].ends_with("1 m 30 s"), "{done:?}");
     assert!(lines[2].starts_with(&first.0));
     assert!(lines[2].contains("m:experiment") && lines[2].contains("succeeded"));
     assert!(done.out.lines().all(|line| !line.ends_with(' ')));
@@ -320,17 +262,11 @@ fn on_a_terminal_tables_are_coloured_and_fit() {
     let host = Told::new(Err(HostError::Usage(String::new())));
     let out = world.run_on(&["runs"], &host, None, Some(100)).out;
     assert!(out.contains("\x1b[32msucceeded\x1b[0m"), "{out}");
-    let plain = ["\x1b[0m", "\x1b[1m", "\x1b[32m"]
-        .iter()
-        .fold(out, |out, code| out.replace(code, ""));
+    let plain =
+        ["\x1b[0m", "\x1b[1m", "\x1b[32m"].iter().fold(out, |out, code| out.replace(code, ""));
     assert!(!plain.contains('\x1b'), "{plain:?}");
-    assert!(
-        plain.lines().all(|line| line.chars().count() <= 100),
-        "{plain}"
-    );
-    let json = world
-        .run_on(&["runs", "--json"], &host, None, Some(100))
-        .out;
+    assert!(plain.lines().all(|line| line.chars().count() <= 100), "{plain}");
+    let json = world.run_on(&["runs", "--json"], &host, None, Some(100)).out;
     assert!(!json.contains('\x1b'));
 }
 
@@ -339,12 +275,7 @@ fn a_long_list_of_what_will_be_lost_is_cut() {
     let world = World::new();
     let run = world.begin("search");
     for number in 0..53 {
-        world.computed(
-            &run,
-            number,
-            "train",
-            &[(Kind::Inputs, "n", text(&number.to_string()))],
-        );
+        world.computed(&run, number, "train", &[(Kind::Inputs, "n", text(&number.to_string()))]);
     }
     let done = world.run(&["invalidate", "--operation", "train", "--dry-run"]);
     assert_eq!(done.out.lines().count(), 1 + 50 + 1);
@@ -358,10 +289,7 @@ fn runs_as_json_has_the_documented_fields() {
     let all: serde_json::Value = serde_json::from_str(&done.out).unwrap();
     let run = &all[0];
     assert_eq!(run["id"], second.0.as_str());
-    assert_eq!(
-        (&run["name"], &run["status"]),
-        (&"m:experiment".into(), &"succeeded".into())
-    );
+    assert_eq!((&run["name"], &run["status"]), (&"m:experiment".into(), &"succeeded".into()));
     assert_eq!((&run["computed"], &run["hits"]), (&1.into(), &1.into()));
     assert_eq!(run["saved_seconds"], 90.0);
     assert!(run["started_at"].as_str().unwrap().ends_with('Z'));
@@ -375,10 +303,7 @@ fn show_lists_the_operations_of_a_run() {
     let done = world.run(&["show"]);
     let shown = steady(&done.out, &[&first, &second]);
     let lines: Vec<_> = shown.lines().collect();
-    assert!(
-        lines[0].starts_with("RUN1 m:experiment succeeded, just now, took "),
-        "{shown}"
-    );
+    assert!(lines[0].starts_with("RUN1 m:experiment succeeded, just now, took "), "{shown}");
     assert_eq!(
         lines[1..],
         [
@@ -395,37 +320,21 @@ fn show_as_json_has_the_documented_fields() {
     let done = world.run(&["show", &second.0[..second.0.len() - 1], "--json"]);
     let run: serde_json::Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(run["id"], second.0.as_str());
-    let [hit, computed] = run["nodes"].as_array().unwrap().as_slice() else {
-        panic!("{run}")
-    };
+    let [hit, computed] = run["nodes"].as_array().unwrap().as_slice() else { panic!("{run}") };
     assert_eq!((&hit["number"], &hit["name"]), (&0.into(), &"load".into()));
-    assert_eq!(
-        (&hit["outcome"], &hit["source"]),
-        (&"hit-local".into(), &first.0.as_str().into())
-    );
-    assert_eq!(
-        (&hit["saved_seconds"], &computed["seconds"]),
-        (&90.0.into(), &90.0.into())
-    );
-    assert_eq!(
-        (&computed["rule"], &computed["detail"]),
-        (&"default".into(), &"no entry".into())
-    );
+    assert_eq!((&hit["outcome"], &hit["source"]), (&"hit-local".into(), &first.0.as_str().into()));
+    assert_eq!((&hit["saved_seconds"], &computed["seconds"]), (&90.0.into(), &90.0.into()));
+    assert_eq!((&computed["rule"], &computed["detail"]), (&"default".into(), &"no entry".into()));
     assert_eq!(computed["key"].as_str().unwrap().len(), 64);
 }
 
 #[test]
 fn show_an_entry_by_the_beginning_of_its_key_without_its_secrets() {
     let (world, _, second) = edited();
-    let key = world.cache.catalog().nodes(&second).unwrap()[1]
-        .key
-        .unwrap()
-        .to_string();
+    let key = world.cache.catalog().nodes(&second).unwrap()[1].key.unwrap().to_string();
     let done = world.run(&["show", &key[..10].to_uppercase()]);
     assert_eq!(done.code, 0, "{done:?}");
-    for part in [
-        "m:clean", &key, "ada@desk", "1 m 30 s", "m.LIMIT", "1400", "(hidden)",
-    ] {
+    for part in ["m:clean", &key, "ada@desk", "1 m 30 s", "m.LIMIT", "1400", "(hidden)"] {
         assert!(done.out.contains(part), "{part} in {}", done.out);
     }
     let json: serde_json::Value =
@@ -439,23 +348,13 @@ fn why_names_the_constant_that_changed_and_leaves_out_hits() {
     let whole = "RUN1 m:experiment just now\n\
                  clean #1: ran because its code changed since run RUN0\n\
                  code m.LIMIT: 1440 → 1400";
-    for arguments in [
-        vec!["why"],
-        vec!["why", "clean"],
-        vec!["why", "last", "m:clean"],
-    ] {
+    for arguments in [vec!["why"], vec!["why", "clean"], vec!["why", "last", "m:clean"]] {
         let done = world.run(&arguments);
-        assert_eq!(
-            (steady(&done.out, &[&first, &second]).as_str(), done.code),
-            (whole, 0)
-        );
+        assert_eq!((steady(&done.out, &[&first, &second]).as_str(), done.code), (whole, 0));
     }
     let hit = world.run(&["why", &second.0, "#0"]).out;
     let hit = steady(&hit, &[&first, &second]);
-    assert!(
-        hit.ends_with("load #0: hit-local, nothing ran: computed in run RUN0"),
-        "{hit}"
-    );
+    assert!(hit.ends_with("load #0: hit-local, nothing ran: computed in run RUN0"), "{hit}");
 }
 
 #[test]
@@ -464,9 +363,7 @@ fn why_as_json_gives_one_cause_for_each_difference() {
     let answer: serde_json::Value =
         serde_json::from_str(&world.run(&["why", "--json"]).out).unwrap();
     assert_eq!(answer["run"], second.0.as_str());
-    let [cause] = answer["causes"].as_array().unwrap().as_slice() else {
-        panic!("{answer}")
-    };
+    let [cause] = answer["causes"].as_array().unwrap().as_slice() else { panic!("{answer}") };
     let expected = serde_json::json!({
         "node": 1, "operation": "m:clean", "outcome": "computed", "reason": "changed",
         "detail": "", "against": first.0, "kind": "code", "name": "m.LIMIT", "change": "changed",
@@ -484,12 +381,7 @@ fn why_shows_the_difference_of_sources() {
     world.cache.catalog().put_texts(&texts).unwrap();
     for digest in digests {
         let run = world.begin("f");
-        world.computed(
-            &run,
-            0,
-            "m:f",
-            &[(Kind::Code, "m.f", Preview::Source(digest))],
-        );
+        world.computed(&run, 0, "m:f", &[(Kind::Code, "m.f", Preview::Source(digest))]);
     }
     let out = world.run(&["why", "f"]).out;
     assert!(out.ends_with(
@@ -539,34 +431,19 @@ fn stats_sum_up_by_operation() {
     );
     let json: serde_json::Value =
         serde_json::from_str(&world.run(&["stats", "--json"]).out).unwrap();
-    assert_eq!(
-        (&json[0]["hits"], &json[0]["saved_seconds"]),
-        (&1.into(), &90.0.into())
-    );
+    assert_eq!((&json[0]["hits"], &json[0]["saved_seconds"]), (&1.into(), &90.0.into()));
 }
 
 #[test]
 fn unknown_names_get_the_closest_and_exit_code_2() {
     let (world, _, second) = edited();
     let cases: [(&[&str], &str); 6] = [
-        (
-            &["why", "last", "claen"],
-            "has no operation `claen`; did you mean `clean`?",
-        ),
-        (
-            &["show", "zzz"],
-            "no run and no entry begins with `zzz`; known: ",
-        ),
+        (&["why", "last", "claen"], "has no operation `claen`; did you mean `clean`?"),
+        (&["show", "zzz"], "no run and no entry begins with `zzz`; known: "),
         (&["why", "zzz", "clean"], "there is no run `zzz`; known: "),
-        (
-            &["why", "claen"],
-            "has no operation `claen`; did you mean `clean`?",
-        ),
+        (&["why", "claen"], "has no operation `claen`; did you mean `clean`?"),
         (&["statz"], "tip: a similar subcommand exists: 'stats'"),
-        (
-            &["run", "pipeline"],
-            "write module:workflow, such as pipeline:experiment",
-        ),
+        (&["run", "pipeline"], "write module:workflow, such as pipeline:experiment"),
     ];
     for (arguments, said) in cases {
         let done = world.run(arguments);
@@ -576,20 +453,10 @@ fn unknown_names_get_the_closest_and_exit_code_2() {
     let mut other = second.0.clone();
     other.truncate(second.0.len() - 1);
     other.push('!');
-    assert!(
-        world
-            .run(&["show", &other])
-            .err
-            .contains(&format!("`{second}`"))
-    );
+    assert!(world.run(&["show", &other]).err.contains(&format!("`{second}`")));
     let none = World::new().run(&["why"]);
     assert_eq!(none.code, 2);
-    assert!(
-        none.err
-            .contains("there is no run in flights/development yet"),
-        "{}",
-        none.err
-    );
+    assert!(none.err.contains("there is no run in flights/development yet"), "{}", none.err);
 }
 
 #[test]
@@ -597,75 +464,35 @@ fn invalidate_shows_asks_and_removes() {
     let (world, ..) = edited();
     let entries = |world: &World| {
         let all = thrifty_engine::catalog::Selector::default();
-        world
-            .cache
-            .catalog()
-            .entries(None, &all, 100)
-            .unwrap()
-            .len()
+        world.cache.catalog().entries(None, &all, 100).unwrap().len()
     };
     let dry = world.run(&["invalidate", "--operation", "cl*", "--dry-run"]);
-    assert_eq!(
-        (dry.code, dry.out.lines().count(), entries(&world)),
-        (0, 3, 3)
-    );
-    assert_eq!(
-        dry.err,
-        "would remove 2 entries; `thrifty gc` frees the bytes\n"
-    );
+    assert_eq!((dry.code, dry.out.lines().count(), entries(&world)), (0, 3, 3));
+    assert_eq!(dry.err, "would remove 2 entries; `thrifty gc` frees the bytes\n");
     let unasked = world.run(&["invalidate", "--operation", "clean"]);
     assert_eq!((unasked.code, entries(&world)), (2, 3));
-    assert!(
-        unasked.err.contains("add --yes to go on"),
-        "{}",
-        unasked.err
-    );
+    assert!(unasked.err.contains("add --yes to go on"), "{}", unasked.err);
     let host = Told::new(Err(HostError::Usage(String::new())));
     let refused = world.run_as(&["invalidate", "--operation", "clean"], &host, Some("\n"));
     assert_eq!((refused.code, entries(&world)), (130, 3));
     let agreed = world.run_as(&["invalidate", "--operation", "clean"], &host, Some("y\n"));
     assert_eq!((agreed.code, entries(&world)), (0, 1));
     let nothing = world.run(&["invalidate", "--operation", "laod", "--yes"]);
-    assert!(
-        nothing.err.contains("did you mean `m:load`?"),
-        "{}",
-        nothing.err
-    );
-    assert_eq!(
-        world.run(&["invalidate"]).code,
-        2,
-        "nothing selected is not everything"
-    );
+    assert!(nothing.err.contains("did you mean `m:load`?"), "{}", nothing.err);
+    assert_eq!(world.run(&["invalidate"]).code, 2, "nothing selected is not everything");
     assert_eq!(world.run(&["invalidate", "--key", "xyz"]).code, 2);
 }
 
 #[test]
 fn clear_takes_this_project_alone_unless_told_otherwise() {
     let (world, ..) = edited();
-    let other = Scope {
-        project: "other".to_owned(),
-        domain: "development".to_owned(),
-    };
+    let other = Scope { project: "other".to_owned(), domain: "development".to_owned() };
     let cache = Cache::open_scope(world.home.path().join("cache"), other).unwrap();
-    cache
-        .get_or_compute("f", &1, || Ok::<_, std::io::Error>(1))
-        .unwrap();
-    let count = || {
-        cache
-            .catalog()
-            .entries(None, &Default::default(), 100)
-            .unwrap()
-            .len()
-    };
+    cache.get_or_compute("f", &1, || Ok::<_, std::io::Error>(1)).unwrap();
+    let count = || cache.catalog().entries(None, &Default::default(), 100).unwrap().len();
     assert_eq!(world.run(&["clear"]).code, 2);
     assert_eq!((world.run(&["clear", "--yes"]).code, count()), (0, 1));
-    assert_eq!(
-        (
-            world.run(&["clear", "--yes", "--all-projects"]).code,
-            count()
-        ),
-        (0, 0)
-    );
+    assert_eq!((world.run(&["clear", "--yes", "--all-projects"]).code, count()), (0, 0));
 }
 
 #[test]
@@ -680,10 +507,7 @@ fn gc_frees_down_to_the_budget() {
     );
     let json: serde_json::Value =
         serde_json::from_str(&world.run(&["gc", "--budget", "0B", "--json"]).out).unwrap();
-    assert_eq!(
-        (&json["dry_run"], &json["entries"]),
-        (&false.into(), &3.into())
-    );
+    assert_eq!((&json["dry_run"], &json["entries"]), (&false.into(), &3.into()));
     let wrong = world.run(&["gc", "--budget", "20"]);
     assert_eq!(wrong.code, 2);
     assert!(wrong.err.contains("\"20\" is not a size"), "{}", wrong.err);
@@ -698,8 +522,7 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
         (0, "3 entries and 0 blobs checked, 0 B read: clean\n")
     );
     let mut torn = Ingredients::new();
-    torn.add(Kind::Inputs, "x", plain::digest_text("x"), text("x"))
-        .unwrap();
+    torn.add(Kind::Inputs, "x", plain::digest_text("x"), text("x")).unwrap();
     let entry = NewEntry {
         key: torn.key(),
         operation: "m:torn".to_owned(),
@@ -716,11 +539,7 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
     assert_eq!(found.code, 3);
     assert!(found.out.contains("of m:torn: ") && found.out.ends_with("1 finding\n"));
     let repaired = world.run(&["fsck", "--repair"]);
-    assert!(
-        repaired
-            .out
-            .ends_with("repaired: 1 entry removed, 0 blobs set aside\n")
-    );
+    assert!(repaired.out.ends_with("repaired: 1 entry removed, 0 blobs set aside\n"));
     assert_eq!((repaired.code, world.run(&["fsck"]).code), (0, 0));
 }
 
@@ -733,34 +552,16 @@ fn config_tells_where_each_value_comes_from() {
     let find = |name: &str| {
         let all = json.as_array().unwrap().iter();
         let line = all.into_iter().find(|line| line["name"] == name).unwrap();
-        (
-            line["value"].as_str().unwrap().to_owned(),
-            line["source"].as_str().unwrap().to_owned(),
-        )
+        (line["value"].as_str().unwrap().to_owned(), line["source"].as_str().unwrap().to_owned())
     };
-    assert_eq!(
-        find("project"),
-        ("flights".to_owned(), "THRIFTY_PROJECT".to_owned())
-    );
+    assert_eq!(find("project"), ("flights".to_owned(), "THRIFTY_PROJECT".to_owned()));
     let file = world.home.path().join("thrifty.toml");
-    assert_eq!(
-        find("budget"),
-        ("20.0 GB".to_owned(), format!("{}:1", file.display()))
-    );
-    assert_eq!(
-        find("domain"),
-        ("development".to_owned(), "default".to_owned())
-    );
+    assert_eq!(find("budget"), ("20.0 GB".to_owned(), format!("{}:1", file.display())));
+    assert_eq!(find("domain"), ("development".to_owned(), "default".to_owned()));
     std::fs::write(file, "bugdet = '20GB'\n").unwrap();
     let wrong = world.run(&["config"]);
     assert_eq!(wrong.code, 2);
-    assert!(
-        wrong
-            .err
-            .contains("unknown field `bugdet`; did you mean `budget`?"),
-        "{}",
-        wrong.err
-    );
+    assert!(wrong.err.contains("unknown field `bugdet`; did you mean `budget`?"), "{}", wrong.err);
 }
 
 #[test]
@@ -791,8 +592,7 @@ fn run_asks_the_host_and_reports() {
     let done = world.run_as(&arguments, &host, None);
     assert_eq!((done.code, done.out.as_str()), (0, "0.93\n"));
     assert!(
-        done.err
-            .starts_with("run k3f9: 1 computed, 1 hit, 1 not run, saved 5.0 s, took "),
+        done.err.starts_with("run k3f9: 1 computed, 1 hit, 1 not run, saved 5.0 s, took "),
         "{}",
         done.err
     );
@@ -818,20 +618,13 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
         let arguments = [&["run", "m:w"], flags].concat();
         let done = world.run_as(&arguments, &host, None);
         assert_eq!(done.code, 2);
-        host.asked
-            .into_inner()
-            .unwrap()
-            .pop()
-            .map(|request| request.mode)
+        host.asked.into_inner().unwrap().pop().map(|request| request.mode)
     };
     assert_eq!(mode(&[]), Some(None));
     assert_eq!(mode(&["--no-cache"]), Some(Some(Mode::Off)));
     assert_eq!(mode(&["--read-only"]), Some(Some(Mode::ReadOnly)));
     assert_eq!(mode(&["--refresh"]), Some(Some(Mode::Refresh)));
-    assert_eq!(
-        mode(&["--read-only", "--refresh", "train"]),
-        Some(Some(Mode::ReadOnly))
-    );
+    assert_eq!(mode(&["--read-only", "--refresh", "train"]), Some(Some(Mode::ReadOnly)));
     assert_eq!(mode(&["--no-cache", "--refresh"]), None);
     assert_eq!(mode(&["--no-cache", "--read-only"]), None);
     assert_eq!(mode(&["--workers", "0"]), None);
@@ -841,23 +634,12 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
 #[test]
 fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
     let world = World::new();
-    let ended = |end, failures| RunReport {
-        run: None,
-        end,
-        result: None,
-        failures,
-    };
-    let failed = Failed {
-        operation: "train".to_owned(),
-        message: "Traceback…\nE: x".to_owned(),
-    };
+    let ended = |end, failures| RunReport { run: None, end, result: None, failures };
+    let failed = Failed { operation: "train".to_owned(), message: "Traceback…\nE: x".to_owned() };
     let failed = Told::new(Ok(ended(End::Failed, vec![failed])));
     let done = world.run_as(&["run", "m:w"], &failed, None);
     assert_eq!(done.code, 1);
-    assert!(
-        done.err
-            .starts_with("train failed\nTraceback…\nE: x\nrun (not recorded): ")
-    );
+    assert!(done.err.starts_with("train failed\nTraceback…\nE: x\nrun (not recorded): "));
     let interrupted = Told::new(Ok(ended(End::Interrupted, vec![])));
     assert_eq!(world.run_as(&["run", "m:w"], &interrupted, None).code, 130);
     let known = vec!["experiment".to_owned()];
@@ -895,23 +677,13 @@ fn help_names_every_verb_and_the_exit_codes_and_completion_is_a_script() {
         "config",
         "completion",
     ] {
-        assert!(
-            help.out.contains(&format!("\n  {verb} ")),
-            "{verb}: {}",
-            help.out
-        );
-        assert!(
-            world.run(&[verb, "--help"]).out.contains("Example"),
-            "{verb}"
-        );
+        assert!(help.out.contains(&format!("\n  {verb} ")), "{verb}: {}", help.out);
+        assert!(world.run(&[verb, "--help"]).out.contains("Example"), "{verb}");
     }
     assert!(help.out.contains("130 interrupted"));
     for shell in ["bash", "zsh", "fish"] {
         let script = world.run(&["completion", shell]);
-        assert!(
-            script.code == 0 && script.out.contains("invalidate"),
-            "{shell}"
-        );
+        assert!(script.code == 0 && script.out.contains("invalidate"), "{shell}");
     }
 }
 

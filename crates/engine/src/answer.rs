@@ -75,10 +75,7 @@ impl Answer {
         if steps.is_empty() {
             return self.contribution.clone();
         }
-        let part = self
-            .record
-            .select(steps)
-            .and_then(|part| part.contribution().ok());
+        let part = self.record.select(steps).and_then(|part| part.contribution().ok());
         part.unwrap_or_else(|| contribution_of_part(&self.contribution, steps))
     }
 

@@ -83,10 +83,7 @@ impl Cache {
     ///
     /// [`OpenError`], which says what to do.
     pub fn open(home: impl AsRef<Path>) -> Result<Arc<Self>, OpenError> {
-        let scope = Scope {
-            project: "default".to_owned(),
-            domain: "development".to_owned(),
-        };
+        let scope = Scope { project: "default".to_owned(), domain: "development".to_owned() };
         Self::open_scope(home, scope)
     }
 
@@ -97,20 +94,14 @@ impl Cache {
     /// As [`Cache::open`].
     pub fn open_scope(home: impl AsRef<Path>, scope: Scope) -> Result<Arc<Self>, OpenError> {
         let home = home.as_ref();
-        let directory = |source| OpenError::Directory {
-            path: home.to_owned(),
-            source,
-        };
+        let directory = |source| OpenError::Directory { path: home.to_owned(), source };
         let made = make_private(home);
         // A read-only directory serves hits all the same.
         if !home.is_dir() {
             made.map_err(directory)?;
         }
         if let Filesystem::Network(kind) = filesystem::kind(home).map_err(directory)? {
-            return Err(OpenError::Network {
-                path: home.to_owned(),
-                kind,
-            });
+            return Err(OpenError::Network { path: home.to_owned(), kind });
         }
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&home.join("catalog.sqlite"))?);
         let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog)));
@@ -124,16 +115,9 @@ impl Cache {
     ///
     /// [`OpenError`] if SQLite cannot be had in memory.
     pub fn in_memory() -> Result<Arc<Self>, OpenError> {
-        let scope = Scope {
-            project: "default".to_owned(),
-            domain: "development".to_owned(),
-        };
+        let scope = Scope { project: "default".to_owned(), domain: "development".to_owned() };
         let blobs = Arc::new(thrifty_store::memory::Memory::new());
-        Ok(Arc::new(Self::new(
-            Arc::new(Sqlite::in_memory()?),
-            blobs,
-            scope,
-        )))
+        Ok(Arc::new(Self::new(Arc::new(Sqlite::in_memory()?), blobs, scope)))
     }
 
     /// A cache over these backends.
@@ -147,13 +131,8 @@ impl Cache {
             flights: Flights::default(),
             health: Health::default(),
             texts_kept: Mutex::default(),
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            user: std::env::var("USER")
-                .or_else(|_| std::env::var("LOGNAME"))
-                .unwrap_or_default(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default(),
         }
     }
 
@@ -193,10 +172,7 @@ impl Cache {
     ///
     /// What kept it from being written, as text.
     pub fn keep(&self, draft: Draft) -> Result<Record, String> {
-        let writing = Writing {
-            draft: &draft,
-            taken: &[],
-        };
+        let writing = Writing { draft: &draft, taken: &[] };
         self.write(writing).map_err(|error| error.to_string())
     }
 
@@ -250,10 +226,7 @@ impl Cache {
             operation: &operation,
             key: Ok(key),
             ingredients: &|| {
-                let part = Part {
-                    digest,
-                    preview: Preview::text(""),
-                };
+                let part = Part { digest, preview: Preview::text("") };
                 operation.ingredients([("inputs".to_owned(), part)])
             },
             policy: Policy::default(),
@@ -282,10 +255,7 @@ impl Cache {
                 failed => {
                     own = failed;
                     let message = format!("{} failed", task.operation.name());
-                    return Err(Failure::Raised {
-                        message,
-                        cause: Arc::new(()),
-                    });
+                    return Err(Failure::Raised { message, cause: Arc::new(()) });
                 }
             };
             Ok(Product::Made(Made::new(Arc::new(()), Draft::Plain(made))))
@@ -310,9 +280,7 @@ impl Cache {
 
     /// The wall clock, for answers in memory. Entries in the catalog are judged by its clock.
     pub fn wall_clock(&self) -> Time {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
     }
 
@@ -326,12 +294,8 @@ impl Cache {
         if answer.record.blobs().into_iter().any(undecided) {
             return;
         }
-        let removed = thrifty_catalog::Selector {
-            ids: Some(vec![entry]),
-            ..Default::default()
-        };
-        self.health
-            .note(self.catalog.invalidate(Some(&self.scope), &removed));
+        let removed = thrifty_catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
+        self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
     }
 
     /// Whether all bytes of an answer are in the store.

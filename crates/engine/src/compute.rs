@@ -118,10 +118,7 @@ impl Cache {
         let is_new = answer.created_at == 0;
         is_new
             || (task.policy.mode.reads()
-                && self
-                    .catalog
-                    .now()
-                    .is_ok_and(|now| answer.is_valid(now, task.policy.max_age)))
+                && self.catalog.now().is_ok_and(|now| answer.is_valid(now, task.policy.max_age)))
     }
 
     /// Leads the computation of a key: nobody else in this process computes it meanwhile.
@@ -152,14 +149,7 @@ impl Cache {
                 let slot = match claim {
                     Some(claim) if task.policy.mode.writes() => {
                         let reservation = None;
-                        Ok((
-                            key,
-                            CatalogClaim {
-                                reservation,
-                                ..claim
-                            },
-                            miss,
-                        ))
+                        Ok((key, CatalogClaim { reservation, ..claim }, miss))
                     }
                     _ => Err(not_written(&task.policy, miss)),
                 };
@@ -215,10 +205,7 @@ impl Cache {
         }
         match self.take_turn(key, &task.policy, task.interrupted) {
             Turn::Mine(taken) => {
-                let claim = CatalogClaim {
-                    replace: unreserved.replace,
-                    ..taken.claim()
-                };
+                let claim = CatalogClaim { replace: unreserved.replace, ..taken.claim() };
                 Prepared::Compute(Some(claim), Some(Box::new(taken)))
             }
             Turn::Answered(answer) => Prepared::Answered(answer),
@@ -269,10 +256,7 @@ impl Cache {
     ) -> Settled {
         let spent = unfinished.began.elapsed();
         let gathered = Arc::new(gathered);
-        let writing = Writing {
-            draft: &gathered.output,
-            taken: &gathered.taken,
-        };
+        let writing = Writing { draft: &gathered.output, taken: &gathered.taken };
         let outline = writing.draft.outline(writing.taken);
         let output = Output {
             object: Arc::<Gathered>::clone(&gathered),
@@ -310,12 +294,7 @@ impl Cache {
     /// Who computed it: part of every entry.
     pub(crate) fn origin(&self, run: &(Option<RunId>, u32)) -> Origin {
         let (run, node) = run.clone();
-        Origin {
-            run,
-            node,
-            host: self.host.clone(),
-            user: self.user.clone(),
-        }
+        Origin { run, node, host: self.host.clone(), user: self.user.clone() }
     }
 }
 

@@ -71,9 +71,7 @@ impl Executor {
 
     /// The executor of this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|executor| executor.word() == word)
+        Self::ALL.into_iter().find(|executor| executor.word() == word)
     }
 }
 
@@ -175,22 +173,10 @@ impl Field {
             Self::Home => ("home", "THRIFTY_HOME", "a directory, as text"),
             Self::Project => ("project", "THRIFTY_PROJECT", NAME),
             Self::Domain => ("domain", "THRIFTY_DOMAIN", NAME),
-            Self::Cache => (
-                "cache",
-                "THRIFTY_CACHE",
-                "`on`, `refresh`, `read-only` or `off`",
-            ),
+            Self::Cache => ("cache", "THRIFTY_CACHE", "`on`, `refresh`, `read-only` or `off`"),
             Self::Executor => ("executor", "THRIFTY_EXECUTOR", "`threads` or `processes`"),
-            Self::Workers => (
-                "workers",
-                "THRIFTY_WORKERS",
-                "a whole number from 1 to 4096",
-            ),
-            Self::Budget => (
-                "budget",
-                "THRIFTY_BUDGET",
-                "a size such as `500MB` or `20GB`",
-            ),
+            Self::Workers => ("workers", "THRIFTY_WORKERS", "a whole number from 1 to 4096"),
+            Self::Budget => ("budget", "THRIFTY_BUDGET", "a size such as `500MB` or `20GB`"),
         }
     }
 
@@ -201,12 +187,7 @@ impl Field {
     fn wrong(self, source: &Source, found: impl Into<String>) -> ConfigError {
         let (field, _, allowed) = self.facts();
         let (source_text, found) = (source.to_string(), found.into());
-        ConfigError::Value {
-            source_text,
-            field,
-            allowed,
-            found,
-        }
+        ConfigError::Value { source_text, field, allowed, found }
     }
 }
 
@@ -250,10 +231,8 @@ impl Settings {
         let [home, project, domain, cache, executor, workers, budget] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
-            project: project.map_or_else(
-                || Ok(default_project(directory)),
-                |raw| name(Field::Project, raw),
-            )?,
+            project: project
+                .map_or_else(|| Ok(default_project(directory)), |raw| name(Field::Project, raw))?,
             domain: domain.map_or_else(
                 || Ok(unset("development".to_owned())),
                 |raw| name(Field::Domain, raw),
@@ -269,17 +248,11 @@ impl Settings {
 }
 
 fn unset<T>(value: T) -> Setting<T> {
-    Setting {
-        value,
-        source: Source::Default,
-    }
+    Setting { value, source: Source::Default }
 }
 
 fn or_default<T: Default>(setting: Setting<Option<T>>) -> Setting<T> {
-    Setting {
-        value: setting.value.unwrap_or_default(),
-        source: setting.source,
-    }
+    Setting { value: setting.value.unwrap_or_default(), source: setting.source }
 }
 
 fn from_variable(field: Field, variables: Variables<'_>) -> Result<Option<Raw>, ConfigError> {
@@ -304,10 +277,7 @@ fn optional<T>(
         return Ok(unset(None));
     };
     match parse(value.trim()) {
-        Some(value) => Ok(Setting {
-            value: Some(value),
-            source,
-        }),
+        Some(value) => Ok(Setting { value: Some(value), source }),
         None => Err(field.wrong(&source, format!("{value:?}"))),
     }
 }
@@ -337,10 +307,7 @@ fn at_home(raw: Raw, directory: &Path) -> Setting<PathBuf> {
         None => None,
     };
     let value = value.unwrap_or_else(|| base.join(&raw.value));
-    Setting {
-        value,
-        source: raw.source,
-    }
+    Setting { value, source: raw.source }
 }
 
 fn default_home() -> Result<Setting<PathBuf>, ConfigError> {
@@ -356,10 +323,7 @@ fn default_project(directory: &Path) -> Setting<String> {
         .find(|directory| MARKS.iter().any(|mark| directory.join(mark).exists()));
     let named = root.and_then(|root| {
         let name = root.file_name()?.to_string_lossy().into_owned();
-        is_name(&name).then(|| Setting {
-            value: name,
-            source: Source::Directory(root.to_owned()),
-        })
+        is_name(&name).then(|| Setting { value: name, source: Source::Directory(root.to_owned()) })
     });
     named.unwrap_or_else(|| unset("default".to_owned()))
 }

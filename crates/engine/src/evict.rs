@@ -93,11 +93,7 @@ pub enum CollectError {
 ///
 /// [`CatalogError`] if the catalog cannot be read.
 pub fn plan(catalog: &dyn Catalog, goal: &Goal) -> Result<Vec<Victim>, CatalogError> {
-    let Goal {
-        budget,
-        older_than,
-        unused_for,
-    } = *goal;
+    let Goal { budget, older_than, unused_for } = *goal;
     let now = catalog.now()?;
     let is_beyond =
         |since: Time, limit: Option<Duration>| limit.is_some_and(|limit| age(now, since) > limit);
@@ -133,12 +129,7 @@ pub fn collect(
 ) -> Result<Collected, CollectError> {
     // Listed before the catalog is asked: a blob committed in between is known by then.
     let orphans = orphans(catalog, blobs, grace)?;
-    let mut collection = Collection {
-        catalog,
-        blobs,
-        dry_run,
-        done: Collected::default(),
-    };
+    let mut collection = Collection { catalog, blobs, dry_run, done: Collected::default() };
     collection.remove_entries(victims)?;
     collection.delete_condemned(grace)?;
     for orphan in orphans {
@@ -231,18 +222,12 @@ fn orphans(
     for listed in blobs.list()? {
         // One that cannot be looked at now is left for the next collection.
         let Ok(listed) = listed else { continue };
-        if now
-            .duration_since(listed.modified)
-            .is_ok_and(|age| age >= grace)
-        {
+        if now.duration_since(listed.modified).is_ok_and(|age| age >= grace) {
             old.push(listed.name);
         }
     }
-    let known: HashSet<_> = catalog
-        .blobs()?
-        .iter()
-        .map(|blob| (blob.digest, blob.generation))
-        .collect();
+    let known: HashSet<_> =
+        catalog.blobs()?.iter().map(|blob| (blob.digest, blob.generation)).collect();
     old.retain(|name| !known.contains(&(name.digest, name.generation)));
     Ok(old)
 }
@@ -263,10 +248,7 @@ impl Collection<'_> {
         }
         for batch in victims.chunks(BATCH) {
             let ids = Some(batch.iter().map(|victim| victim.id).collect());
-            let selector = Selector {
-                ids,
-                ..Selector::default()
-            };
+            let selector = Selector { ids, ..Selector::default() };
             self.done.entries += self.catalog.invalidate(None, &selector)?.entries;
         }
         Ok(())
@@ -275,11 +257,8 @@ impl Collection<'_> {
     fn delete_condemned(&mut self, grace: Duration) -> Result<(), CatalogError> {
         let condemned = self.catalog.condemn(grace, self.dry_run)?;
         for batch in condemned.chunks(BATCH) {
-            let deleted: Vec<BlobRef> = batch
-                .iter()
-                .copied()
-                .filter(|blob| self.delete(&name_of(blob)))
-                .collect();
+            let deleted: Vec<BlobRef> =
+                batch.iter().copied().filter(|blob| self.delete(&name_of(blob))).collect();
             if !self.dry_run {
                 self.catalog.forget(&deleted)?;
             }
@@ -289,11 +268,7 @@ impl Collection<'_> {
 
     /// Whether the blob is gone.
     fn delete(&mut self, name: &BlobName) -> bool {
-        let deleted = if self.dry_run {
-            Ok(())
-        } else {
-            self.blobs.delete(name)
-        };
+        let deleted = if self.dry_run { Ok(()) } else { self.blobs.delete(name) };
         if self.succeeded(deleted) {
             self.done.blobs += 1;
             self.done.bytes += name.length;
@@ -305,11 +280,7 @@ impl Collection<'_> {
     fn delete_leftovers(&mut self) -> Result<(), GetError> {
         let leftovers: Vec<PathBuf> = self.blobs.leftovers(LEFTOVER_AGE)?;
         for path in leftovers {
-            let removed = if self.dry_run {
-                Ok(())
-            } else {
-                self.blobs.remove_leftover(&path)
-            };
+            let removed = if self.dry_run { Ok(()) } else { self.blobs.remove_leftover(&path) };
             self.done.leftovers += u64::from(self.succeeded(removed));
         }
         Ok(())
@@ -342,9 +313,5 @@ impl Collection<'_> {
 
 /// The name in the store of a blob in the catalog.
 pub(crate) const fn name_of(blob: &BlobRef) -> BlobName {
-    BlobName {
-        digest: blob.digest,
-        generation: blob.generation,
-        length: blob.length,
-    }
+    BlobName { digest: blob.digest, generation: blob.generation, length: blob.length }
 }

@@ -41,23 +41,14 @@ impl Draft {
             Self::Plain(encoding) => Record::Plain(encoding.clone()),
             Self::Stored(record) => record.clone(),
             Self::Edge(number) => edge(*number, taken)?.outline()?,
-            Self::Hashed { digest, value } => Record::Hashed {
-                digest: *digest,
-                value: Box::new(value.outline(taken)?),
-            },
+            Self::Hashed { digest, value } => {
+                Record::Hashed { digest: *digest, value: Box::new(value.outline(taken)?) }
+            }
             Self::Composite { container, parts } => {
                 let parts: Option<_> = parts.iter().map(|part| part.outline(taken)).collect();
-                Record::Composite {
-                    container: container.clone(),
-                    parts: parts?,
-                }
+                Record::Composite { container: container.clone(), parts: parts? }
             }
-            Self::Object {
-                codec,
-                digest,
-                header,
-                buffers: _,
-            } => Record::Object(Object {
+            Self::Object { codec, digest, header, buffers: _ } => Record::Object(Object {
                 codec: codec.clone(),
                 digest: *digest,
                 header: header.clone(),
@@ -85,29 +76,18 @@ impl Draft {
                 None => return Ok(None),
             },
             Self::Hashed { digest, value } => match value.record(taken, write)? {
-                Some(value) => Record::Hashed {
-                    digest: *digest,
-                    value: Box::new(value),
-                },
+                Some(value) => Record::Hashed { digest: *digest, value: Box::new(value) },
                 None => return Ok(None),
             },
             Self::Composite { container, parts } => {
                 let parts: Result<Option<Vec<_>>, E> =
                     parts.iter().map(|part| part.record(taken, write)).collect();
                 match parts? {
-                    Some(parts) => Record::Composite {
-                        container: container.clone(),
-                        parts,
-                    },
+                    Some(parts) => Record::Composite { container: container.clone(), parts },
                     None => return Ok(None),
                 }
             }
-            Self::Object {
-                codec,
-                digest,
-                header,
-                buffers,
-            } => {
+            Self::Object { codec, digest, header, buffers } => {
                 let buffers: Result<_, E> = buffers.iter().map(write).collect();
                 Record::Object(Object {
                     codec: codec.clone(),

@@ -117,53 +117,24 @@ pub fn explain(
     run: &Run,
     numbers: Option<&[u32]>,
 ) -> Result<Explanation, CatalogError> {
-    let nodes: BTreeMap<u32, Node> = catalog
-        .nodes(&run.id)?
-        .into_iter()
-        .map(|node| (node.number, node))
-        .collect();
+    let nodes: BTreeMap<u32, Node> =
+        catalog.nodes(&run.id)?.into_iter().map(|node| (node.number, node)).collect();
     let wanted: BTreeSet<u32> = match numbers {
-        Some(numbers) => numbers
-            .iter()
-            .copied()
-            .filter(|n| nodes.contains_key(n))
-            .collect(),
-        None => nodes
-            .values()
-            .filter(|node| has_run(node))
-            .map(|node| node.number)
-            .collect(),
+        Some(numbers) => numbers.iter().copied().filter(|n| nodes.contains_key(n)).collect(),
+        None => nodes.values().filter(|node| has_run(node)).map(|node| node.number).collect(),
     };
-    let upstream = wanted
-        .iter()
-        .flat_map(|number| nodes[number].upstream.iter().copied());
-    let needed = wanted
-        .iter()
-        .copied()
-        .chain(upstream)
-        .collect::<BTreeSet<u32>>();
-    let needed: Vec<&Node> = needed
-        .iter()
-        .filter_map(|number| nodes.get(number))
-        .collect();
+    let upstream = wanted.iter().flat_map(|number| nodes[number].upstream.iter().copied());
+    let needed = wanted.iter().copied().chain(upstream).collect::<BTreeSet<u32>>();
+    let needed: Vec<&Node> = needed.iter().filter_map(|number| nodes.get(number)).collect();
     let history = History::load(catalog, run, &nodes, &needed)?;
     let compared = Compared::new(&needed, &history);
-    let explainer = Explainer {
-        catalog,
-        run,
-        nodes: &nodes,
-        history: &history,
-        compared,
-    };
+    let explainer = Explainer { catalog, run, nodes: &nodes, history: &history, compared };
     let mut explained = Vec::with_capacity(wanted.len());
     for number in &wanted {
         explained.push(explainer.node(&nodes[number])?);
     }
     explained.sort_by_key(|node| (node.reason == Reason::Upstream, node.node));
-    Ok(Explanation {
-        run: run.id.clone(),
-        nodes: explained,
-    })
+    Ok(Explanation { run: run.id.clone(), nodes: explained })
 }
 
 /// Whether the body ran, or began to.
@@ -182,9 +153,7 @@ struct Compared<'a>(BTreeMap<u32, (&'a Earlier, Vec<Difference>)>);
 
 impl<'a> Compared<'a> {
     fn new(nodes: &[&Node], history: &'a History) -> Self {
-        let all = nodes
-            .iter()
-            .filter_map(|node| Some((node.number, history.nearest(node)?)));
+        let all = nodes.iter().filter_map(|node| Some((node.number, history.nearest(node)?)));
         Self(all.collect())
     }
 
@@ -267,11 +236,7 @@ impl Explainer<'_> {
         explained.differences = self.shown(node, ingredients, differences)?;
         explained.reason = if earlier.run.as_ref() == Some(&self.run.id) {
             Reason::FirstTime
-        } else if explained
-            .differences
-            .iter()
-            .all(|shown| !shown.upstream.is_empty())
-        {
+        } else if explained.differences.iter().all(|shown| !shown.upstream.is_empty()) {
             Reason::Upstream
         } else {
             Reason::Changed
@@ -348,37 +313,25 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     fn of(explainer: &'a Explainer<'_>, node: &Node, ingredients: &Ingredients) -> Self {
-        let upstream: Vec<&Node> = node
-            .upstream
-            .iter()
-            .filter_map(|number| explainer.nodes.get(number))
-            .collect();
-        let inputs: BTreeSet<Digest> = ingredients
-            .parts(Kind::Inputs)
-            .map(|(_, part)| part.digest)
-            .collect();
-        let is_whole_input = |node: &Node| {
-            node.output_digest
-                .is_some_and(|digest| inputs.contains(&digest))
-        };
+        let upstream: Vec<&Node> =
+            node.upstream.iter().filter_map(|number| explainer.nodes.get(number)).collect();
+        let inputs: BTreeSet<Digest> =
+            ingredients.parts(Kind::Inputs).map(|(_, part)| part.digest).collect();
+        let is_whole_input =
+            |node: &Node| node.output_digest.is_some_and(|digest| inputs.contains(&digest));
         let scattered = upstream
             .iter()
             .copied()
             .filter(|node| explainer.compared.gave_another_output(node) && !is_whole_input(node))
             .collect();
-        Self {
-            upstream,
-            scattered,
-        }
+        Self { upstream, scattered }
     }
 
     fn of_part(&self, difference: &Difference, ingredients: &Ingredients) -> Vec<Upstream> {
         if difference.kind != Kind::Inputs {
             return Vec::new();
         }
-        let digest = ingredients
-            .part(Kind::Inputs, &difference.name)
-            .map(|part| part.digest);
+        let digest = ingredients.part(Kind::Inputs, &difference.name).map(|part| part.digest);
         let mut nodes: Vec<&Node> = self.upstream.clone();
         nodes.retain(|node| digest.is_some() && node.output_digest == digest);
         if nodes.is_empty() {
@@ -386,23 +339,14 @@ impl<'a> Sources<'a> {
         }
         let upstream = nodes.into_iter();
         upstream
-            .map(|node| Upstream {
-                node: node.number,
-                operation: node.operation.clone(),
-            })
+            .map(|node| Upstream { node: node.number, operation: node.operation.clone() })
             .collect()
     }
 }
 
 /// Why the cache was not used although the key may have been known, if the node says so.
 fn stated_reason(node: &Node) -> Option<&str> {
-    let stated = [
-        "expired",
-        "too old",
-        "unreadable entry",
-        "refresh",
-        "cache unavailable",
-    ];
+    let stated = ["expired", "too old", "unreadable entry", "refresh", "cache unavailable"];
     stated.into_iter().find(|reason| node.detail == *reason)
 }
 

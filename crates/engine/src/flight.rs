@@ -94,11 +94,7 @@ impl Flights {
                     landed: Condvar::new(),
                 });
                 board.flights.insert(*key, Arc::clone(&flight));
-                return Claim::Lead(Lead {
-                    flights: self,
-                    flight,
-                    landing: Landing::Nothing,
-                });
+                return Claim::Lead(Lead { flights: self, flight, landing: Landing::Nothing });
             };
             let lineage = lineage();
             if board.leads_to(&flight, &lineage) {
@@ -141,9 +137,7 @@ impl Flight {
             if let Some(landing) = &*landing {
                 return Some(landing.clone());
             }
-            let timeout = self
-                .landed
-                .wait_for(&mut landing, Duration::from_millis(50));
+            let timeout = self.landed.wait_for(&mut landing, Duration::from_millis(50));
             if timeout.timed_out() && landing.is_none() {
                 let stop = parking_lot::MutexGuard::unlocked(&mut landing, interrupted);
                 if stop {

@@ -93,30 +93,14 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalog { problem } => write!(f, "catalog: {problem}"),
-            Self::Record {
-                entry,
-                operation,
-                problem,
-            } => {
+            Self::Record { entry, operation, problem } => {
                 write!(f, "entry {} of {operation}: {problem}", entry.0)
             }
-            Self::Corrupt {
-                blob,
-                problem,
-                entries,
-            } => {
-                write!(
-                    f,
-                    "blob {blob} is corrupt: {problem}; needed by {} entries",
-                    entries.len()
-                )
+            Self::Corrupt { blob, problem, entries } => {
+                write!(f, "blob {blob} is corrupt: {problem}; needed by {} entries", entries.len())
             }
             Self::Missing { blob, entries } => {
-                write!(
-                    f,
-                    "blob {blob} is missing; needed by {} entries",
-                    entries.len()
-                )
+                write!(f, "blob {blob} is missing; needed by {} entries", entries.len())
             }
             Self::Unreadable { problem } => write!(f, "cannot be checked now: {problem}"),
         }
@@ -148,12 +132,7 @@ pub fn check(
     level: Level,
     repair: bool,
 ) -> Result<Report, CheckError> {
-    let mut check = Check {
-        catalog,
-        blobs,
-        level,
-        report: Report::default(),
-    };
+    let mut check = Check { catalog, blobs, level, report: Report::default() };
     check.catalog_itself()?;
     let users = check.entries()?;
     let broken = check.blobs(&users)?;
@@ -177,9 +156,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn catalog_itself(&mut self) -> Result<(), CatalogError> {
         let problems = self.catalog.check()?.into_iter();
-        self.report
-            .findings
-            .extend(problems.map(|problem| Finding::Catalog { problem }));
+        self.report.findings.extend(problems.map(|problem| Finding::Catalog { problem }));
         Ok(())
     }
 
@@ -215,11 +192,7 @@ impl Check<'_> {
             }
         };
         let operation = entry.operation.clone();
-        self.report.findings.push(Finding::Record {
-            entry: entry.id,
-            operation,
-            problem,
-        });
+        self.report.findings.push(Finding::Record { entry: entry.id, operation, problem });
     }
 
     /// Checks the bytes; returns the blobs that cannot be served.
@@ -227,10 +200,7 @@ impl Check<'_> {
         let mut present: HashMap<(Digest, u64), u64> = HashMap::new();
         // What cannot be looked at is looked at again, by name, below.
         for listed in self.blobs.list()?.flatten() {
-            present.insert(
-                (listed.name.digest, listed.name.generation),
-                listed.name.length,
-            );
+            present.insert((listed.name.digest, listed.name.generation), listed.name.length);
         }
         let mut broken = Vec::new();
         for (blob, entries) in users {
@@ -270,10 +240,7 @@ impl Check<'_> {
             Err(GetError::Corrupt { found, .. }) => found.to_string(),
             Err(GetError::Missing { .. }) => {
                 let entries = self.still_there(users)?;
-                let missing = Finding::Missing {
-                    blob: name.to_string(),
-                    entries,
-                };
+                let missing = Finding::Missing { blob: name.to_string(), entries };
                 return Ok((!missing.entries().is_empty()).then_some(missing));
             }
             Err(GetError::Transient { path, source }) => {
@@ -281,36 +248,21 @@ impl Check<'_> {
                 return Ok(Some(Finding::Unreadable { problem }));
             }
         };
-        Ok(Some(Finding::Corrupt {
-            blob: name.to_string(),
-            problem,
-            entries: users.to_vec(),
-        }))
+        Ok(Some(Finding::Corrupt { blob: name.to_string(), problem, entries: users.to_vec() }))
     }
 
     /// The entries that were not removed meanwhile, together with their bytes.
     fn still_there(&self, entries: &[EntryId]) -> Result<Vec<EntryId>, CatalogError> {
-        let selector = Selector {
-            ids: Some(entries.to_vec()),
-            ..Selector::default()
-        };
+        let selector = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
         let found = self.catalog.entries(None, &selector, entries.len())?;
         Ok(found.into_iter().map(|entry| entry.id).collect())
     }
 
     fn repair(&mut self, broken: &[BlobRef]) -> Result<(), CheckError> {
-        let dangling: Vec<EntryId> = self
-            .report
-            .findings
-            .iter()
-            .flat_map(Finding::entries)
-            .copied()
-            .collect();
+        let dangling: Vec<EntryId> =
+            self.report.findings.iter().flat_map(Finding::entries).copied().collect();
         if !dangling.is_empty() {
-            let selector = Selector {
-                ids: Some(dangling),
-                ..Selector::default()
-            };
+            let selector = Selector { ids: Some(dangling), ..Selector::default() };
             self.report.removed = self.catalog.invalidate(None, &selector)?.entries;
         }
         for finding in &self.report.findings {

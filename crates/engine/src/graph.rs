@@ -97,18 +97,13 @@ impl Value {
     pub fn contribution_at(&self, steps: &[Step]) -> Option<Vec<u8>> {
         match self {
             Self::Known(answer) => Some(answer.contribution_at(steps)),
-            Self::Live {
-                contribution,
-                outline,
-                ..
-            } => {
+            Self::Live { contribution, outline, .. } => {
                 let whole = contribution.as_ref()?;
                 if steps.is_empty() {
                     return Some(whole.clone());
                 }
-                let part = outline
-                    .as_ref()
-                    .and_then(|outline| outline.select(steps)?.contribution().ok());
+                let part =
+                    outline.as_ref().and_then(|outline| outline.select(steps)?.contribution().ok());
                 Some(part.unwrap_or_else(|| contribution_of_part(whole, steps)))
             }
         }
@@ -141,11 +136,7 @@ pub struct Made {
 impl Made {
     /// A value with a draft, which says what it contributes.
     pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
-        Self {
-            object,
-            contribution: draft.contribution().ok(),
-            draft: Ok(draft),
-        }
+        Self { object, contribution: draft.contribution().ok(), draft: Ok(draft) }
     }
 }
 
@@ -200,12 +191,9 @@ impl Node {
     ) -> Result<Vec<(&str, Digest)>, String> {
         let of = |input: &Input| {
             plain::fold(&input.encoding, &mut |number| {
-                let edge = usize::try_from(number)
-                    .ok()
-                    .and_then(|number| contributions.get(number));
-                edge.cloned()
-                    .flatten()
-                    .ok_or(plain::PlainError::Edge(number))
+                let edge =
+                    usize::try_from(number).ok().and_then(|number| contributions.get(number));
+                edge.cloned().flatten().ok_or(plain::PlainError::Edge(number))
             })
         };
         self.inputs
@@ -219,15 +207,8 @@ impl Node {
 
     /// All its ingredients, given the digests of its inputs.
     pub(crate) fn ingredients(&self, digests: &[Digest]) -> Ingredients {
-        self.operation
-            .ingredients(self.inputs.iter().zip(digests).map(|(input, digest)| {
-                (
-                    input.name.clone(),
-                    Part {
-                        digest: *digest,
-                        preview: input.preview.clone(),
-                    },
-                )
-            }))
+        self.operation.ingredients(self.inputs.iter().zip(digests).map(|(input, digest)| {
+            (input.name.clone(), Part { digest: *digest, preview: input.preview.clone() })
+        }))
     }
 }

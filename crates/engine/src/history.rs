@@ -9,28 +9,21 @@ impl Schedule<'_> {
     /// The operations that were asked for, as the catalog keeps them; those that a cancelled run
     /// did not come to are cancelled.
     pub fn history(&self) -> Vec<Node> {
-        (0..self.len())
-            .filter_map(|number| self.history_of(number))
-            .collect()
+        (0..self.len()).filter_map(|number| self.history_of(number)).collect()
     }
 
     fn history_of(&self, number: usize) -> Option<Node> {
         let outcome = self.outcome(number)?;
         let node = self.node(number);
-        let done = self
-            .settled(number)
-            .and_then(|settled| settled.as_ref().ok());
+        let done = self.settled(number).and_then(|settled| settled.as_ref().ok());
         let entry = done.and_then(|settled| settled.entry);
         let source = match done.map(|settled| &settled.value) {
             Some(crate::graph::Value::Known(answer)) if outcome.is_hit() => answer.run.clone(),
             _ => None,
         };
         let keeps_ingredients = entry.is_none() && self.key(number).is_some();
-        let mut upstream: Vec<_> = node
-            .edges
-            .iter()
-            .filter_map(|edge| u32::try_from(edge.node()?).ok())
-            .collect();
+        let mut upstream: Vec<_> =
+            node.edges.iter().filter_map(|edge| u32::try_from(edge.node()?).ok()).collect();
         upstream.sort_unstable();
         upstream.dedup();
         Some(Node {

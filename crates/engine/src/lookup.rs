@@ -56,9 +56,7 @@ impl Cache {
     /// Looks up one key in the catalog, whatever memory says.
     pub(crate) fn look_again(&self, key: &Key, max_age: Option<Duration>) -> Looked {
         let request = Request { key: *key, max_age };
-        self.ask(&[request])
-            .pop()
-            .unwrap_or(Looked::Miss(Miss::Unavailable, None))
+        self.ask(&[request]).pop().unwrap_or(Looked::Miss(Miss::Unavailable, None))
     }
 
     /// Where a key is committed that is computed without being looked up; `None` if the catalog
@@ -74,10 +72,7 @@ impl Cache {
         // The catalog's clock is asked only where time matters.
         self.memory.get(key, self.catalog.changes(), |answer| {
             (max_age.is_none() && answer.expires_at.is_none())
-                || self
-                    .catalog
-                    .now()
-                    .is_ok_and(|now| answer.is_valid(now, max_age))
+                || self.catalog.now().is_ok_and(|now| answer.is_valid(now, max_age))
         })
     }
 
@@ -112,12 +107,8 @@ impl Cache {
                 Looked::Hit(answer, Outcome::HitLocal)
             }
             Err(_) => {
-                let removed = Selector {
-                    ids: Some(vec![entry]),
-                    ..Selector::default()
-                };
-                self.health
-                    .note(self.catalog.invalidate(Some(&self.scope), &removed));
+                let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
+                self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
                 Looked::Miss(Miss::Unreadable, self.slot(key))
             }
         }

@@ -37,11 +37,7 @@ impl Memory {
         if inner.changes != changes {
             return None;
         }
-        inner
-            .answers
-            .get(key)
-            .filter(|answer| accept(answer))
-            .cloned()
+        inner.answers.get(key).filter(|answer| accept(answer)).cloned()
     }
 
     /// Keeps an answer that was true at this state of the change counter. One that was overtaken

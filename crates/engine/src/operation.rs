@@ -23,12 +23,7 @@ impl Operation {
             .filter(|kind| *kind != Kind::Inputs)
             .filter_map(|kind| Some((kind, fixed.digest(kind)?)))
             .collect();
-        Self {
-            name: name.into(),
-            fixed,
-            digests,
-            texts,
-        }
+        Self { name: name.into(), fixed, digests, texts }
     }
 
     /// The name.
@@ -44,18 +39,10 @@ impl Operation {
     /// The key of a call with these inputs, sorted by name and without repetition.
     pub fn key<'a>(&self, inputs: impl ExactSizeIterator<Item = (&'a str, Digest)>) -> Key {
         let inputs = (inputs.len() > 0).then(|| digest_parts(Kind::Inputs, inputs));
-        let split = self
-            .digests
-            .partition_point(|(kind, _)| *kind < Kind::Inputs);
+        let split = self.digests.partition_point(|(kind, _)| *kind < Kind::Inputs);
         let (before, after) = self.digests.split_at(split);
         let inputs = inputs.map(|digest| (Kind::Inputs, digest));
-        key_of(
-            before
-                .iter()
-                .copied()
-                .chain(inputs)
-                .chain(after.iter().copied()),
-        )
+        key_of(before.iter().copied().chain(inputs).chain(after.iter().copied()))
     }
 
     /// All ingredients of a call with these inputs.

@@ -108,14 +108,7 @@ impl Choices {
     /// assert_eq!(Choices::default().decide(), (Mode::On, Rule::Default));
     /// ```
     pub fn decide(self) -> (Mode, Rule) {
-        let Self {
-            operation_at_run_time,
-            run,
-            invocation,
-            definition,
-            workflow,
-            project,
-        } = self;
+        let Self { operation_at_run_time, run, invocation, definition, workflow, project } = self;
         [
             (operation_at_run_time, Rule::OperationAtRunTime),
             (run, Rule::Run),

@@ -121,17 +121,10 @@ impl Cache {
                 Committed::BlobGone(blob) => return Err(blob),
             },
         };
-        let answer = Answer {
-            entry: id,
-            size: entry.output.len() + size_of::<Answer>(),
-            ..answer
-        };
+        let answer = Answer { entry: id, size: entry.output.len() + size_of::<Answer>(), ..answer };
         if is_new && entry.expires_in.is_none() {
             // What expires is taken from the catalog, whose clock it expires by.
-            let remembered = Answer {
-                run: entry.origin.run,
-                ..answer.clone()
-            };
+            let remembered = Answer { run: entry.origin.run, ..answer.clone() };
             self.memory.put(key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
@@ -147,14 +140,9 @@ impl Cache {
         if new.is_empty() {
             return Ok(());
         }
-        let texts: Vec<_> = new
-            .iter()
-            .map(|(digest, text)| (*digest, text.as_str()))
-            .collect();
+        let texts: Vec<_> = new.iter().map(|(digest, text)| (*digest, text.as_str())).collect();
         self.catalog.put_texts(&texts)?;
-        self.texts_kept
-            .lock()
-            .extend(new.iter().map(|(digest, _)| *digest));
+        self.texts_kept.lock().extend(new.iter().map(|(digest, _)| *digest));
         Ok(())
     }
 
@@ -178,9 +166,7 @@ impl Cache {
     /// Turns a draft into a record: large buffers become blobs.
     pub(crate) fn write(&self, writing: Writing<'_>) -> Result<Record, WriteError> {
         let Writing { draft, taken } = writing;
-        draft
-            .record(taken, &mut |source| self.write_buffer(source))?
-            .ok_or(WriteError::Edge)
+        draft.record(taken, &mut |source| self.write_buffer(source))?.ok_or(WriteError::Edge)
     }
 
     fn write_buffer(&self, source: &Source) -> Result<Buffer, WriteError> {
@@ -212,11 +198,8 @@ impl Cache {
     /// A blob of this content that entries may go on referring to.
     fn known_blob(&self, digest: &Digest) -> Option<BlobName> {
         let blob = self.catalog.find_blob(digest, PIN).ok()??;
-        let name = BlobName {
-            digest: blob.digest,
-            generation: blob.generation,
-            length: blob.length,
-        };
+        let name =
+            BlobName { digest: blob.digest, generation: blob.generation, length: blob.length };
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.
         self.blobs.open(&name).ok().map(|_| name)
     }

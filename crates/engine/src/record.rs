@@ -195,9 +195,9 @@ impl Record {
         };
         match self {
             Self::Hashed { value, .. } => value.select(steps),
-            Self::Composite { container, parts } => parts
-                .get(container.position(step, parts.len())?)?
-                .select(rest),
+            Self::Composite { container, parts } => {
+                parts.get(container.position(step, parts.len())?)?.select(rest)
+            }
             Self::Plain(encoding) => Self::Plain(step.within(encoding)?).select(rest),
             Self::Object(_) => None,
         }
@@ -265,11 +265,7 @@ impl Step {
         let mut wide = [if negative { 0xff } else { 0 }; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
         let index = i64::from_le_bytes(wide);
-        let index = if index < 0 {
-            index.checked_add_unsigned(length as u64)?
-        } else {
-            index
-        };
+        let index = if index < 0 { index.checked_add_unsigned(length as u64)? } else { index };
         usize::try_from(index).ok().filter(|index| *index < length)
     }
 
@@ -304,9 +300,5 @@ pub fn contribution_of_part(whole: &[u8], steps: &[Step]) -> Vec<u8> {
 
 /// The catalog's name for a blob of the store.
 pub fn reference(name: &BlobName) -> BlobRef {
-    BlobRef {
-        digest: name.digest,
-        generation: name.generation,
-        length: name.length,
-    }
+    BlobRef { digest: name.digest, generation: name.generation, length: name.length }
 }

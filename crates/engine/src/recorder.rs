@@ -76,11 +76,7 @@ impl Recorder {
 
     /// Ends a run.
     pub fn finish(&self, run: &RunId, status: RunStatus) {
-        self.history
-            .pending
-            .lock()
-            .ended
-            .push((run.clone(), status));
+        self.history.pending.lock().ended.push((run.clone(), status));
         self.history.write_soon();
     }
 
@@ -99,14 +95,7 @@ impl Recorder {
 
     fn lone_run(&self, lone: &mut Lone) -> Option<RunId> {
         let name = lone.name.clone();
-        lone.run
-            .get_or_insert_with(|| {
-                self.begin(&NewRun {
-                    name,
-                    ..NewRun::default()
-                })
-            })
-            .clone()
+        lone.run.get_or_insert_with(|| self.begin(&NewRun { name, ..NewRun::default() })).clone()
     }
 
     /// Counts a lone hit of an entry; `node` describes the first.
@@ -184,13 +173,7 @@ impl Pending {
     /// Everything gathered so far.
     fn take(&mut self) -> Self {
         let has_writer = self.has_writer;
-        std::mem::replace(
-            self,
-            Self {
-                has_writer,
-                ..Self::default()
-            },
-        )
+        std::mem::replace(self, Self { has_writer, ..Self::default() })
     }
 }
 

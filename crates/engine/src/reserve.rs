@@ -52,14 +52,10 @@ impl Cache {
                 None => return Turn::Unserialised,
             };
             // Whether taken or held: the answer may have come before.
-            let looked = policy
-                .mode
-                .reads()
-                .then(|| self.look_again(key, policy.max_age));
+            let looked = policy.mode.reads().then(|| self.look_again(key, policy.max_age));
             if let Some(Looked::Hit(answer, _)) = looked {
                 if let Some(claim) = taken {
-                    self.health
-                        .note(self.catalog.release(&self.scope, key, &claim));
+                    self.health.note(self.catalog.release(&self.scope, key, &claim));
                 }
                 return Turn::Answered(answer);
             }
@@ -97,10 +93,8 @@ impl Reservation {
                 }
             }
         };
-        let heart = std::thread::Builder::new()
-            .name("thrifty-heartbeat".to_owned())
-            .spawn(beat)
-            .ok();
+        let heart =
+            std::thread::Builder::new().name("thrifty-heartbeat".to_owned()).spawn(beat).ok();
         Self {
             catalog: Arc::clone(&cache.catalog),
             scope: cache.scope.clone(),

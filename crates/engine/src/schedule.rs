@@ -119,10 +119,7 @@ impl<'a> Schedule<'a> {
     /// circle.
     pub fn new(cache: Arc<Cache>, nodes: Vec<Node>, options: Options<'a>) -> Self {
         let workers = Workers::new(options.workers);
-        let begun = Event::Begun {
-            run: options.run.clone(),
-            operations: nodes.len(),
-        };
+        let begun = Event::Begun { run: options.run.clone(), operations: nodes.len() };
         (options.listener)(&begun);
         Self {
             cache,
@@ -353,10 +350,8 @@ impl<'a> Schedule<'a> {
 
     fn derive_key(&mut self, number: usize, taken: &[Taken]) {
         let node = Arc::clone(&self.nodes[number].node);
-        let contributions: Vec<_> = taken
-            .iter()
-            .map(|taken| taken.value.contribution_at(&taken.steps))
-            .collect();
+        let contributions: Vec<_> =
+            taken.iter().map(|taken| taken.value.contribution_at(&taken.steps)).collect();
         let slate = &mut self.nodes[number];
         // Opened again, it may have another key, or none.
         (slate.key, slate.reason) = (None, None);
@@ -375,10 +370,7 @@ impl<'a> Schedule<'a> {
     fn inputs(&mut self, number: usize) -> Option<Vec<Taken>> {
         let node = Arc::clone(&self.nodes[number].node);
         if node.edges.iter().any(|edge| edge.node().is_none()) {
-            let message = format!(
-                "{} takes an argument of no operation",
-                node.operation.name()
-            );
+            let message = format!("{} takes an argument of no operation", node.operation.name());
             let cause = Arc::new(message.clone());
             let failure = Failure::Raised { message, cause };
             self.close(number, Err(Problem::Failed(failure)));
@@ -403,10 +395,9 @@ impl<'a> Schedule<'a> {
             return None;
         };
         match &self.nodes[from].state {
-            State::Closed(Ok(settled)) => Some(Taken {
-                value: settled.value.clone(),
-                steps: edge.steps.clone(),
-            }),
+            State::Closed(Ok(settled)) => {
+                Some(Taken { value: settled.value.clone(), steps: edge.steps.clone() })
+            }
             _ => None,
         }
     }

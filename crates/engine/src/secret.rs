@@ -45,20 +45,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if key.len() == LENGTH {
         return Ok(key);
     }
-    let text = format!(
-        "{} is damaged; delete it, and operations with secrets run again",
-        path.display()
-    );
+    let text =
+        format!("{} is damaged; delete it, and operations with secrets run again", path.display());
     Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
 fn write(path: &Path, key: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key)?;
     file.sync_all()
 }

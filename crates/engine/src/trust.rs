@@ -40,8 +40,7 @@ impl CatalogMemos {
 
 impl Trust for CatalogMemos {
     fn recall(&self, name: &BlobName) -> Option<StatIdentity> {
-        self.get::<Option<StatIdentity>>(VERIFIED, name.to_string().as_bytes())
-            .flatten()
+        self.get::<Option<StatIdentity>>(VERIFIED, name.to_string().as_bytes()).flatten()
     }
 
     fn remember(&self, name: &BlobName, identity: StatIdentity) {

@@ -3,14 +3,8 @@
 use std::time::Duration;
 
 /// Units of time, longest first, with their seconds.
-const TIMES: [(&str, f64); 6] = [
-    ("w", 604_800.0),
-    ("d", 86_400.0),
-    ("h", 3_600.0),
-    ("m", 60.0),
-    ("s", 1.0),
-    ("ms", 0.001),
-];
+const TIMES: [(&str, f64); 6] =
+    [("w", 604_800.0), ("d", 86_400.0), ("h", 3_600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001)];
 
 /// Units of size, largest first, with their bytes. Those with an `i` are powers of 1024.
 const SIZES: [(&str, f64); 9] = [
@@ -61,9 +55,7 @@ pub struct ParseSizeError {
 /// # Ok::<(), thrifty_engine::units::ParseDurationError>(())
 /// ```
 pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
-    let wrong = || ParseDurationError {
-        text: text.to_owned(),
-    };
+    let wrong = || ParseDurationError { text: text.to_owned() };
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(wrong());
@@ -71,14 +63,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
         let (number, after) = number(rest).ok_or_else(wrong)?;
-        let end = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
-        let (_, seconds) = TIMES
-            .into_iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(wrong)?;
+        let (_, seconds) = TIMES.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
         let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = after.trim_start();
@@ -107,16 +94,12 @@ pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
         // Below 2^64 and not negative, so the conversion keeps the value.
         (bytes < 18_446_744_073_709_551_616.0).then_some(bytes as u64)
     };
-    read().ok_or_else(|| ParseSizeError {
-        text: text.to_owned(),
-    })
+    read().ok_or_else(|| ParseSizeError { text: text.to_owned() })
 }
 
 /// A number without sign or exponent at the beginning, and what follows it.
 fn number(text: &str) -> Option<(f64, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     Some((number.parse().ok()?, rest.trim_start()))
 }
@@ -141,8 +124,5 @@ pub fn show_size(bytes: u64) -> String {
     units
         .into_iter()
         .find(|(_, unit)| number >= *unit)
-        .map_or_else(
-            || format!("{bytes} B"),
-            |(name, unit)| format!("{:.1} {name}", number / unit),
-        )
+        .map_or_else(|| format!("{bytes} B"), |(name, unit)| format!("{:.1} {name}", number / unit))
 }

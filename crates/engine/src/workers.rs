@@ -70,9 +70,7 @@ impl Workers {
                 next();
             }
         };
-        let started = std::thread::Builder::new()
-            .name("thrifty-worker".to_owned())
-            .spawn(body);
+        let started = std::thread::Builder::new().name("thrifty-worker".to_owned()).spawn(body);
         if started.is_ok() {
             self.threads += 1;
         }

@@ -23,10 +23,7 @@ fn key(name: &str) -> Key {
 }
 
 fn with(mode: Mode) -> Policy {
-    Policy {
-        mode,
-        ..Policy::default()
-    }
+    Policy { mode, ..Policy::default() }
 }
 
 /// One call as a front end makes it: looked up, and computed on a miss.
@@ -38,11 +35,7 @@ fn call(
 ) -> Computed {
     let operation = operation(name);
     let key = operation.key([].into_iter());
-    let (miss, slot) = match policy
-        .mode
-        .reads()
-        .then(|| cache.look(&key, policy.max_age))
-    {
+    let (miss, slot) = match policy.mode.reads().then(|| cache.look(&key, policy.max_age)) {
         Some(Looked::Hit(answer, outcome)) => {
             return Computed::Settled(Settled {
                 entry: answer.entry,
@@ -102,50 +95,28 @@ fn is(outcome: &str, value: i64) -> (String, i64) {
 #[test]
 fn modes_read_and_write_as_they_say() {
     let stage = Stage::new();
-    assert_eq!(
-        simple(&stage, with(Mode::ReadOnly), 1),
-        is("uncached (read-only (default))", 1)
-    );
-    assert_eq!(
-        simple(&stage, with(Mode::On), 2),
-        is("computed (no entry)", 2)
-    );
+    assert_eq!(simple(&stage, with(Mode::ReadOnly), 1), is("uncached (read-only (default))", 1));
+    assert_eq!(simple(&stage, with(Mode::On), 2), is("computed (no entry)", 2));
     assert_eq!(simple(&stage, with(Mode::ReadOnly), 3), is("hit-memory", 2));
-    assert_eq!(
-        simple(&stage, with(Mode::Off), 4),
-        is("uncached (default)", 4)
-    );
+    assert_eq!(simple(&stage, with(Mode::Off), 4), is("uncached (default)", 4));
     assert_eq!(simple(&stage, with(Mode::On), 5), is("hit-memory", 2));
-    assert_eq!(
-        simple(&stage, with(Mode::Refresh), 6),
-        is("computed (refresh)", 6)
-    );
+    assert_eq!(simple(&stage, with(Mode::Refresh), 6), is("computed (refresh)", 6));
     assert_eq!(simple(&stage, with(Mode::On), 7).1, 6);
-    assert_eq!(
-        simple(&stage.again(), with(Mode::On), 8),
-        is("hit-local", 6)
-    );
+    assert_eq!(simple(&stage.again(), with(Mode::On), 8), is("hit-local", 6));
 }
 
 #[test]
 fn an_invalidation_by_another_process_is_seen_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(directory.path()).unwrap(),
-        Cache::open(directory.path()).unwrap(),
-    );
+    let (one, other) =
+        (Cache::open(directory.path()).unwrap(), Cache::open(directory.path()).unwrap());
     let cube = |cache: &Arc<Cache>, value: i64| -> i64 {
-        cache
-            .get_or_compute("cube", &3_i64, || Ok::<_, std::io::Error>(value))
-            .unwrap()
+        cache.get_or_compute("cube", &3_i64, || Ok::<_, std::io::Error>(value)).unwrap()
     };
     assert_eq!(cube(&one, 27), 27);
     assert_eq!(cube(&one, 0), 27);
     assert_eq!(cube(&other, 0), 27);
-    other
-        .catalog()
-        .invalidate(None, &Selector::default())
-        .unwrap();
+    other.catalog().invalidate(None, &Selector::default()).unwrap();
     assert_eq!(cube(&one, 28), 28);
     assert_eq!(cube(&other, 0), 28);
 }
@@ -159,10 +130,7 @@ fn timed() -> (Arc<Moved>, Stage) {
 #[test]
 fn what_expires_is_not_served_from_anywhere_by_the_catalogs_clock() {
     let (clock, stage) = timed();
-    let policy = Policy {
-        expires: Some(Duration::from_secs(10)),
-        ..Policy::default()
-    };
+    let policy = Policy { expires: Some(Duration::from_secs(10)), ..Policy::default() };
     assert_eq!(simple(&stage, policy, 1).0, "computed (no entry)");
     clock.pass(Duration::from_secs(9));
     for outcome in ["hit-local", "hit-memory"] {
@@ -175,37 +143,21 @@ fn what_expires_is_not_served_from_anywhere_by_the_catalogs_clock() {
 #[test]
 fn an_entry_another_writer_let_expire_is_not_kept_by_who_computed_the_same() {
     let (clock, stage) = timed();
-    let policy = Policy {
-        expires: Some(Duration::from_secs(10)),
-        ..Policy::default()
-    };
+    let policy = Policy { expires: Some(Duration::from_secs(10)), ..Policy::default() };
     let other = stage.again();
     let mut body = || {
         simple(&other, policy, 1);
         Ok(number(1))
     };
-    assert_eq!(
-        shown(
-            &stage,
-            call(&stage.cache, "f", Policy::default(), &mut body)
-        )
-        .1,
-        1
-    );
+    assert_eq!(shown(&stage, call(&stage.cache, "f", Policy::default(), &mut body)).1, 1);
     clock.pass(Duration::from_secs(11));
-    assert_eq!(
-        simple(&stage, Policy::default(), 2),
-        is("computed (expired)", 2)
-    );
+    assert_eq!(simple(&stage, Policy::default(), 2), is("computed (expired)", 2));
 }
 
 #[test]
 fn a_reader_sets_the_age_it_accepts_and_what_is_too_old_is_replaced() {
     let (clock, stage) = timed();
-    let young = Policy {
-        max_age: Some(Duration::from_secs(5)),
-        ..Policy::default()
-    };
+    let young = Policy { max_age: Some(Duration::from_secs(5)), ..Policy::default() };
     simple(&stage, Policy::default(), 1);
     clock.pass(Duration::from_secs(5));
     assert_eq!(simple(&stage, young, 2).1, 1);
@@ -238,9 +190,7 @@ fn many_threads_compute_one_key_once() {
         assert_eq!(runs.load(Ordering::SeqCst), 1);
         let outcomes = outcomes.into_inner();
         assert!(outcomes.iter().all(|(_, value)| *value == seed));
-        let computed = outcomes
-            .iter()
-            .filter(|(word, _)| word == "computed (no entry)");
+        let computed = outcomes.iter().filter(|(word, _)| word == "computed (no entry)");
         assert_eq!(computed.count(), 1);
     }
 }
@@ -295,42 +245,24 @@ fn behind(
 
 #[test]
 fn who_waits_takes_the_result_or_goes_on_when_there_is_none() {
-    let share = Policy {
-        on_failure: OnFailure::Share,
-        ..Policy::default()
-    };
-    assert_eq!(
-        behind(Policy::default(), || Ok(number(1))),
-        (is("waited", 1), 1)
-    );
+    let share = Policy { on_failure: OnFailure::Share, ..Policy::default() };
+    assert_eq!(behind(Policy::default(), || Ok(number(1))), (is("waited", 1), 1));
     let broken = || failed("broken");
-    assert_eq!(
-        behind(Policy::default(), broken),
-        (is("computed (no entry)", 7), 2)
-    );
+    assert_eq!(behind(Policy::default(), broken), (is("computed (no entry)", 7), 2));
     assert_eq!(behind(share, broken), (is("failed: broken", 0), 1));
     let cancelled = || Err(Failure::Cancelled);
     assert_eq!(behind(share, cancelled), (is("computed (no entry)", 7), 2));
     let panics = || panic!("on purpose");
-    assert_eq!(
-        behind(Policy::default(), panics),
-        (is("computed (no entry)", 7), 2)
-    );
+    assert_eq!(behind(Policy::default(), panics), (is("computed (no entry)", 7), 2));
     let unstored = || Ok(unstorable(5));
-    assert_eq!(
-        behind(Policy::default(), unstored),
-        (is("computed (no entry)", 7), 2)
-    );
+    assert_eq!(behind(Policy::default(), unstored), (is("computed (no entry)", 7), 2));
 }
 
 #[test]
 fn a_shared_failure_is_the_leaders_own() {
     let stage = Stage::new();
     let cause: Arc<dyn std::any::Any + Send + Sync> = Arc::new("the error itself");
-    let policy = Policy {
-        on_failure: OnFailure::Share,
-        ..Policy::default()
-    };
+    let policy = Policy { on_failure: OnFailure::Share, ..Policy::default() };
     let (leading, waiting) = (Barrier::new(2), Barrier::new(2));
     let slot = stage.cache.slot(&key("f"));
     let failure = std::thread::scope(|scope| {
@@ -338,10 +270,7 @@ fn a_shared_failure_is_the_leaders_own() {
             compute(&stage.cache, "f", policy, Miss::Absent, slot, &mut || {
                 leading.wait();
                 waiting.wait();
-                Err(Failure::Raised {
-                    message: "broken".to_owned(),
-                    cause: Arc::clone(&cause),
-                })
+                Err(Failure::Raised { message: "broken".to_owned(), cause: Arc::clone(&cause) })
             });
         });
         leading.wait();
@@ -360,10 +289,7 @@ fn a_shared_failure_is_the_leaders_own() {
                 false
             },
         };
-        match stage
-            .cache
-            .compute(&task, Miss::Absent, slot, &mut || Ok(number(7)))
-        {
+        match stage.cache.compute(&task, Miss::Absent, slot, &mut || Ok(number(7))) {
             Computed::Failed(Failure::Raised { cause, .. }, _) => cause,
             _ => panic!("it did not fail"),
         }
@@ -393,9 +319,7 @@ fn a_waiter_may_give_up() {
             run: (None, 0),
             interrupted: &|| true,
         };
-        let computed = stage
-            .cache
-            .compute(&task, Miss::Absent, None, &mut || Ok(number(2)));
+        let computed = stage.cache.compute(&task, Miss::Absent, None, &mut || Ok(number(2)));
         assert!(matches!(computed, Computed::Failed(Failure::Cancelled, _)));
         ending.wait();
     });
@@ -408,9 +332,7 @@ fn two_threads_that_would_wait_for_each_other_do_not() {
     let one = |outer: &str, inner: &str| {
         let computed = call(&stage.cache, outer, Policy::default(), &mut || {
             both.wait();
-            let inside = call(&stage.cache, inner, Policy::default(), &mut || {
-                Ok(number(1))
-            });
+            let inside = call(&stage.cache, inner, Policy::default(), &mut || Ok(number(1)));
             Ok(number(shown(&stage, inside).1 + 1))
         });
         shown(&stage, computed).1
@@ -420,16 +342,11 @@ fn two_threads_that_would_wait_for_each_other_do_not() {
         [one("a", "b"), other.join().unwrap()]
     });
     // One of them found that waiting would never end, and computed for itself.
-    assert!(
-        values.iter().all(|value| (2..=3).contains(value)),
-        "{values:?}"
-    );
+    assert!(values.iter().all(|value| (2..=3).contains(value)), "{values:?}");
     assert!(values.contains(&2));
     // So does a call that needs itself.
     let computed = call(&stage.cache, "self", Policy::default(), &mut || {
-        let inside = call(&stage.cache, "self", Policy::default(), &mut || {
-            Ok(number(4))
-        });
+        let inside = call(&stage.cache, "self", Policy::default(), &mut || Ok(number(4)));
         Ok(number(shown(&stage, inside).1))
     });
     assert_eq!(shown(&stage, computed).1, 4);
@@ -455,27 +372,17 @@ fn a_crash_before_the_commit_leaves_no_entry() {
 
 #[test]
 fn what_was_invalidated_while_it_ran_is_not_stored() {
-    for invalidated in [
-        Selector::default(),
-        Selector {
-            operation: Some("f".to_owned()),
-            ..Selector::default()
-        },
-    ] {
+    for invalidated in
+        [Selector::default(), Selector { operation: Some("f".to_owned()), ..Selector::default() }]
+    {
         let stage = Stage::new();
         let mut body = || {
             stage.catalog.invalidate(None, &invalidated).unwrap();
             Ok(number(1))
         };
         let computed = call(&stage.cache, "f", Policy::default(), &mut body);
-        assert_eq!(
-            shown(&stage, computed),
-            is("fenced (invalidated while it ran)", 1)
-        );
-        assert_eq!(
-            simple(&stage, Policy::default(), 2),
-            is("computed (no entry)", 2)
-        );
+        assert_eq!(shown(&stage, computed), is("fenced (invalidated while it ran)", 1));
+        assert_eq!(simple(&stage, Policy::default(), 2), is("computed (no entry)", 2));
     }
 }
 
@@ -491,10 +398,7 @@ fn another_result_than_the_stored_one_goes_to_who_computed_it() {
     let word = "nondeterministic (another result was stored before)";
     assert_eq!(shown(&stage, computed), is(word, 2));
     assert_eq!(simple(&stage, Policy::default(), 3).1, 1);
-    let entries = stage
-        .catalog
-        .entries(None, &Selector::default(), 9)
-        .unwrap();
+    let entries = stage.catalog.entries(None, &Selector::default(), 9).unwrap();
     assert!(entries.len() == 1 && entries[0].nondeterministic);
 }
 
@@ -506,30 +410,16 @@ fn a_full_store_costs_the_entry_and_nothing_else() {
     for round in 0..12 {
         let name = format!("g{round}");
         let (outcome, value) = {
-            let computed = call(&stage.cache, &name, Policy::default(), &mut || {
-                Ok(big(round))
-            });
+            let computed = call(&stage.cache, &name, Policy::default(), &mut || Ok(big(round)));
             shown(&stage, computed)
         };
-        assert!(
-            outcome.starts_with("computed-not-stored (no space left"),
-            "{outcome}"
-        );
+        assert!(outcome.starts_with("computed-not-stored (no space left"), "{outcome}");
         assert_eq!(value, round);
     }
-    assert!(
-        stage
-            .cache
-            .take_trouble()
-            .unwrap()
-            .contains("no space left")
-    );
+    assert!(stage.cache.take_trouble().unwrap().contains("no space left"));
     assert_eq!(stage.cache.take_trouble(), None);
     // Hits are served all the same.
-    assert_eq!(
-        simple(&stage.again(), Policy::default(), 0),
-        is("hit-local", 9)
-    );
+    assert_eq!(simple(&stage.again(), Policy::default(), 0), is("hit-local", 9));
 }
 
 #[test]
@@ -543,29 +433,18 @@ fn known_bytes_are_referred_to_and_collected_ones_written_anew() {
     let (inner, once) = (Arc::clone(&stage.catalog), AtomicUsize::new(0));
     let flaky = Flaky::new(Arc::clone(&stage.catalog), move |_, method| {
         if method == "commit" && once.fetch_add(1, Ordering::SeqCst) == 0 {
-            let others = Selector {
-                operation: Some("[fg]".to_owned()),
-                ..Selector::default()
-            };
+            let others = Selector { operation: Some("[fg]".to_owned()), ..Selector::default() };
             assert_eq!(inner.invalidate(None, &others).unwrap().entries, 2);
             clock.pass(Duration::from_secs(7_200));
-            assert_eq!(
-                inner.condemn(Duration::from_secs(60), false).unwrap().len(),
-                1
-            );
+            assert_eq!(inner.condemn(Duration::from_secs(60), false).unwrap().len(), 1);
         }
         false
     });
     let racing = Cache::new(flaky, Arc::<Shaky>::clone(&stage.blobs), scope());
-    let computed = call(&Arc::new(racing), "h", Policy::default(), &mut || {
-        Ok(big(5))
-    });
+    let computed = call(&Arc::new(racing), "h", Policy::default(), &mut || Ok(big(5)));
     assert_eq!(shown(&stage, computed), is("computed (no entry)", 5));
     assert_eq!(stage.blobs.put.load(Ordering::SeqCst), 2);
-    let entries = stage
-        .catalog
-        .entries(None, &Selector::default(), 9)
-        .unwrap();
+    let entries = stage.catalog.entries(None, &Selector::default(), 9).unwrap();
     assert_eq!(entries.len(), 1);
 }
 
@@ -588,10 +467,7 @@ fn a_file_that_changed_is_not_stored() {
         Ok(Product::Made(Made::new(Arc::new(3_i64), draft)))
     });
     let (outcome, value) = shown(&stage, computed);
-    assert!(
-        outcome.ends_with("was changed while the operation ran)"),
-        "{outcome}"
-    );
+    assert!(outcome.ends_with("was changed while the operation ran)"), "{outcome}");
     assert_eq!(value, 3);
 }
 
@@ -609,26 +485,15 @@ fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
         expires_in: None,
         origin: Origin::default(),
     };
-    stage
-        .catalog
-        .commit(&scope(), &entry, &Claim::default())
-        .unwrap();
-    assert_eq!(
-        simple(&stage, Policy::default(), 1),
-        is("computed (unreadable entry)", 1)
-    );
-    assert_eq!(
-        simple(&stage.again(), Policy::default(), 2),
-        is("hit-local", 1)
-    );
+    stage.catalog.commit(&scope(), &entry, &Claim::default()).unwrap();
+    assert_eq!(simple(&stage, Policy::default(), 1), is("computed (unreadable entry)", 1));
+    assert_eq!(simple(&stage.again(), Policy::default(), 2), is("hit-local", 1));
 }
 
 #[test]
 fn an_answer_that_came_since_the_lookup_is_taken() {
     let stage = Stage::new();
-    let Looked::Miss(miss, slot) = stage.cache.look(&key("f"), None) else {
-        panic!("a hit")
-    };
+    let Looked::Miss(miss, slot) = stage.cache.look(&key("f"), None) else { panic!("a hit") };
     simple(&stage.again(), Policy::default(), 1);
     let mut body = || panic!("it must not run");
     let computed = compute(&stage.cache, "f", Policy::default(), miss, slot, &mut body);
@@ -646,10 +511,7 @@ fn memory_forgets_what_another_thread_removed_between_lookup_and_keeping() {
     }));
     let overtaken = Stage::over(flaky);
     assert_eq!(simple(&overtaken, Policy::default(), 2), is("hit-local", 1));
-    assert_eq!(
-        simple(&overtaken, Policy::default(), 2).0,
-        "computed (no entry)"
-    );
+    assert_eq!(simple(&overtaken, Policy::default(), 2).0, "computed (no entry)");
 }
 
 #[test]
@@ -660,10 +522,7 @@ fn a_catalog_that_never_answers_costs_nothing_but_hits() {
     for mode in [Mode::On, Mode::Refresh] {
         for round in 0..20 {
             for serialize in [false, true] {
-                let policy = Policy {
-                    serialize,
-                    ..with(mode)
-                };
+                let policy = Policy { serialize, ..with(mode) };
                 let computed = call(&stage.cache, "f", policy, &mut || {
                     runs.fetch_add(1, Ordering::SeqCst);
                     Ok(number(round))
@@ -676,9 +535,7 @@ fn a_catalog_that_never_answers_costs_nothing_but_hits() {
     assert_eq!(runs.load(Ordering::SeqCst), 80);
     // After a few failures it is left alone.
     assert!(flaky.calls.load(Ordering::SeqCst) < 10);
-    let value = stage
-        .cache
-        .get_or_compute("g", &1_i64, || Ok::<_, std::io::Error>(3_i64));
+    let value = stage.cache.get_or_compute("g", &1_i64, || Ok::<_, std::io::Error>(3_i64));
     assert_eq!(value.unwrap(), 3);
     assert!(stage.cache.take_trouble().unwrap().contains("busy"));
 }
@@ -714,9 +571,7 @@ proptest! {
 fn lone_hits_are_counted_together_and_written_on_demand() {
     let stage = Stage::new();
     simple(&stage, Policy::default(), 1);
-    let Looked::Hit(answer, outcome) = stage.cache.look(&key("f"), None) else {
-        panic!("no hit")
-    };
+    let Looked::Hit(answer, outcome) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
     let entry = answer.entry.unwrap();
     let recorder = stage.cache.recorder();
     recorder.name_lone("script.py");
@@ -739,28 +594,13 @@ fn lone_hits_are_counted_together_and_written_on_demand() {
             upstream: Vec::new(),
         });
     }
-    assert!(
-        stage
-            .catalog
-            .runs(None, &RunFilter::default())
-            .unwrap()
-            .is_empty()
-    );
+    assert!(stage.catalog.runs(None, &RunFilter::default()).unwrap().is_empty());
     recorder.flush();
     let runs = stage.catalog.runs(None, &RunFilter::default()).unwrap();
-    assert_eq!(
-        (runs[0].name.as_str(), runs[0].status),
-        ("script.py", RunStatus::Running)
-    );
+    assert_eq!((runs[0].name.as_str(), runs[0].status), ("script.py", RunStatus::Running));
     let nodes = stage.catalog.nodes(&runs[0].id).unwrap();
-    assert_eq!(
-        (nodes.len(), nodes[0].count, nodes[0].saved),
-        (1, 5, Duration::from_secs(10))
-    );
-    let entries = stage
-        .catalog
-        .entries(None, &Selector::default(), 9)
-        .unwrap();
+    assert_eq!((nodes.len(), nodes[0].count, nodes[0].saved), (1, 5, Duration::from_secs(10)));
+    let entries = stage.catalog.entries(None, &Selector::default(), 9).unwrap();
     assert_eq!(entries[0].hits, 5);
     let (run, number) = recorder.lone();
     assert_eq!(run.as_ref(), Some(&runs[0].id));
@@ -786,10 +626,7 @@ fn outcomes_that_ran_are_no_hits() {
         Outcome::Cancelled,
     ];
     let mut words: Vec<_> = all.iter().map(Outcome::word).collect();
-    assert!(
-        all.iter()
-            .all(|outcome| !(outcome.is_hit() && outcome.ran()))
-    );
+    assert!(all.iter().all(|outcome| !(outcome.is_hit() && outcome.ran())));
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), all.len());

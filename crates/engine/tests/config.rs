@@ -43,21 +43,9 @@ fn without_anything_there_are_defaults() {
     assert_eq!(settings.project.value, "default");
     assert_eq!(settings.domain.value, "development");
     assert_eq!(settings.executor.value, Executor::Threads);
-    let Settings {
-        cache,
-        workers,
-        budget,
-        ..
-    } = &settings;
-    assert_eq!(
-        (cache.value, workers.value, budget.value),
-        (None, None, None)
-    );
-    let sources = [
-        &settings.home.source,
-        &settings.project.source,
-        &settings.budget.source,
-    ];
+    let Settings { cache, workers, budget, .. } = &settings;
+    assert_eq!((cache.value, workers.value, budget.value), (None, None, None));
+    let sources = [&settings.home.source, &settings.project.source, &settings.budget.source];
     assert!(sources.iter().all(|source| **source == Source::Default));
 }
 
@@ -65,24 +53,14 @@ fn without_anything_there_are_defaults() {
 fn a_variable_beats_the_file_and_the_file_beats_the_default() {
     let file = "domain = 'staging'\nworkers = 3\n\ncache = \"read-only\"\n";
     let root = project(&[("thrifty.toml", file)]);
-    let settings = find(
-        root.path(),
-        &[("THRIFTY_WORKERS", "5"), ("THRIFTY_DOMAIN", "")],
-    )
-    .unwrap();
+    let settings = find(root.path(), &[("THRIFTY_WORKERS", "5"), ("THRIFTY_DOMAIN", "")]).unwrap();
     assert_eq!(settings.workers.value, Some(5));
     assert_eq!(settings.workers.source, Source::Variable("THRIFTY_WORKERS"));
-    assert_eq!(
-        settings.domain.value, "staging",
-        "an empty variable is unset"
-    );
+    assert_eq!(settings.domain.value, "staging", "an empty variable is unset");
     assert_eq!(settings.cache.value, Some(Mode::ReadOnly));
     let path = root.path().join("thrifty.toml");
     assert_eq!(settings.cache.source, Source::File(path.clone(), 4));
-    assert_eq!(
-        settings.cache.source.to_string(),
-        format!("{}:4", path.display())
-    );
+    assert_eq!(settings.cache.source.to_string(), format!("{}:4", path.display()));
 }
 
 #[test]
@@ -97,53 +75,28 @@ fn every_variable_is_read() {
         ("THRIFTY_EXECUTOR", "processes"),
         ("THRIFTY_BUDGET", "20GB"),
     ];
-    let Settings {
-        home,
-        project,
-        domain,
-        cache,
-        executor,
-        workers,
-        budget,
-    } = find(root.path(), &variables).unwrap();
+    let Settings { home, project, domain, cache, executor, workers, budget } =
+        find(root.path(), &variables).unwrap();
     assert_eq!(home.value, Path::new("/scratch/cache"));
-    assert_eq!(
-        (project.value.as_str(), domain.value.as_str()),
-        ("flüge", "production")
-    );
-    assert_eq!(
-        (cache.value, executor.value),
-        (Some(Mode::Off), Executor::Processes)
-    );
-    assert_eq!(
-        (workers.value, budget.value),
-        (Some(2), Some(20_000_000_000))
-    );
+    assert_eq!((project.value.as_str(), domain.value.as_str()), ("flüge", "production"));
+    assert_eq!((cache.value, executor.value), (Some(Mode::Off), Executor::Processes));
+    assert_eq!((workers.value, budget.value), (Some(2), Some(20_000_000_000)));
 }
 
 #[test]
 fn the_nearest_file_that_configures_thrifty_is_read_alone() {
     let other = "[tool.ruff]\nline-length = 100\n";
     let root = project(&[
-        (
-            "pyproject.toml",
-            "[tool.thrifty]\nbudget = '1GB'\ndomain = 'outer'\n",
-        ),
+        ("pyproject.toml", "[tool.thrifty]\nbudget = '1GB'\ndomain = 'outer'\n"),
         ("package/pyproject.toml", other),
         ("package/deep/x", ""),
         ("own/thrifty.toml", "domain = 'inner'\n"),
     ]);
     let deep = find(&root.path().join("package/deep"), &[]).unwrap();
     assert_eq!(deep.domain.value, "outer");
-    assert_eq!(
-        deep.project.value, "package",
-        "the nearest root names the project"
-    );
+    assert_eq!(deep.project.value, "package", "the nearest root names the project");
     let own = find(&root.path().join("own"), &[]).unwrap();
-    assert_eq!(
-        (own.domain.value.as_str(), own.budget.value),
-        ("inner", None)
-    );
+    assert_eq!((own.domain.value.as_str(), own.budget.value), ("inner", None));
 }
 
 #[test]
@@ -158,19 +111,13 @@ fn a_home_in_a_file_is_relative_to_the_file() {
     let settings = find(&root.path().join("deep"), &[]).unwrap();
     assert_eq!(settings.home.value, root.path().join(".cache"));
     let deep = root.path().join("deep");
-    assert_eq!(
-        find(&deep, &[("THRIFTY_HOME", "c")]).unwrap().home.value,
-        deep.join("c")
-    );
+    assert_eq!(find(&deep, &[("THRIFTY_HOME", "c")]).unwrap().home.value, deep.join("c"));
 }
 
 #[test]
 fn a_wrong_field_or_value_is_named_with_its_line_and_the_way_out() {
     let said = [
-        (
-            "\nprojct = 'x'\n",
-            "thrifty.toml:2: unknown field `projct`; did you mean `project`?",
-        ),
+        ("\nprojct = 'x'\n", "thrifty.toml:2: unknown field `projct`; did you mean `project`?"),
         (
             "workers = 'many'",
             "thrifty.toml:1: `workers` must be a whole number from 1 to 4096, not \"many\"",
@@ -205,9 +152,7 @@ fn a_wrong_field_or_value_is_named_with_its_line_and_the_way_out() {
 #[test]
 fn a_wrong_variable_is_named() {
     let root = project(&[]);
-    let said = find(root.path(), &[("THRIFTY_CACHE", "yes")])
-        .unwrap_err()
-        .to_string();
+    let said = find(root.path(), &[("THRIFTY_CACHE", "yes")]).unwrap_err().to_string();
     let expected =
         "THRIFTY_CACHE: `cache` must be `on`, `refresh`, `read-only` or `off`, not \"yes\"";
     assert_eq!(said, expected);
@@ -220,34 +165,17 @@ fn a_wrong_variable_is_named() {
 fn a_file_that_cannot_be_read_is_an_error_and_not_a_default() {
     let root = project(&[]);
     fs::create_dir(root.path().join("thrifty.toml")).unwrap();
-    assert!(matches!(
-        find(root.path(), &[]),
-        Err(ConfigError::Unreadable { .. })
-    ));
+    assert!(matches!(find(root.path(), &[]), Err(ConfigError::Unreadable { .. })));
 }
 
 #[test]
 fn durations_and_sizes_are_read_or_refused() {
-    let seconds = |text: &str| {
-        parse_duration(text)
-            .map(|duration| duration.as_secs_f64())
-            .ok()
-    };
+    let seconds = |text: &str| parse_duration(text).map(|duration| duration.as_secs_f64()).ok();
     assert_eq!(seconds("7d"), Some(604_800.0));
     assert_eq!(seconds("1w 1h30m"), Some(610_200.0));
     assert_eq!(seconds("1.5s"), Some(1.5));
     assert_eq!(seconds("250ms"), Some(0.25));
-    for text in [
-        "",
-        "7",
-        "d",
-        "-1d",
-        "1y",
-        "1 2d",
-        "1dd",
-        "1..2s",
-        "99999999999999999999w",
-    ] {
+    for text in ["", "7", "d", "-1d", "1y", "1 2d", "1dd", "1..2s", "99999999999999999999w"] {
         assert_eq!(seconds(text), None, "{text:?}");
     }
     assert_eq!(parse_size("20GB"), Ok(20_000_000_000));
@@ -260,19 +188,9 @@ fn durations_and_sizes_are_read_or_refused() {
 
 #[test]
 fn durations_and_sizes_are_shown_for_people() {
-    let shown = [
-        340,
-        12_000,
-        1_500_000,
-        200_000_000,
-        7_500_000_000,
-        187_200_000_000,
-    ]
-    .map(|micros| show_duration(Duration::from_micros(micros)));
-    assert_eq!(
-        shown,
-        ["340 µs", "12 ms", "1.5 s", "3 m 20 s", "2 h 5 m", "2 d 4 h"]
-    );
+    let shown = [340, 12_000, 1_500_000, 200_000_000, 7_500_000_000, 187_200_000_000]
+        .map(|micros| show_duration(Duration::from_micros(micros)));
+    assert_eq!(shown, ["340 µs", "12 ms", "1.5 s", "3 m 20 s", "2 h 5 m", "2 d 4 h"]);
     let shown = [17, 1_500, 20_000_000_000, u64::MAX].map(show_size);
     assert_eq!(shown, ["17 B", "1.5 kB", "20.0 GB", "18446744.1 TB"]);
 }

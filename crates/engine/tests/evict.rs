@@ -26,8 +26,7 @@ struct Moved(AtomicI64);
 
 impl Moved {
     fn pass(&self, time: Duration) {
-        self.0
-            .fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -51,57 +50,26 @@ impl World {
     fn new() -> Self {
         let clock = Arc::new(Moved::default());
         let catalog = Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap();
-        Self {
-            clock,
-            catalog,
-            blobs: Memory::new(),
-        }
+        Self { clock, catalog, blobs: Memory::new() }
     }
 
     fn upload(&self, bytes: &[u8]) -> BlobRef {
-        let BlobName {
-            digest,
-            generation,
-            length,
-        } = self.blobs.put(&[bytes]).unwrap();
-        BlobRef {
-            digest,
-            generation,
-            length,
-        }
+        let BlobName { digest, generation, length } = self.blobs.put(&[bytes]).unwrap();
+        BlobRef { digest, generation, length }
     }
 
     fn entry(&self, input: &str, cost: Duration, blobs: Vec<BlobRef>) -> EntryId {
-        commit(
-            &self.catalog,
-            &NewEntry {
-                cost,
-                ..new_entry("f", input, blobs)
-            },
-        )
+        commit(&self.catalog, &NewEntry { cost, ..new_entry("f", input, blobs) })
     }
 
     /// Plans for a budget, or an age, and names the inputs of the victims.
     fn victims(&self, goal: Goal) -> Vec<EntryId> {
-        plan(&self.catalog, &goal)
-            .unwrap()
-            .iter()
-            .map(|victim| victim.id)
-            .collect()
+        plan(&self.catalog, &goal).unwrap().iter().map(|victim| victim.id).collect()
     }
 
     fn plan(&self, ids: &[EntryId]) -> Vec<Victim> {
-        let all = plan(
-            &self.catalog,
-            &Goal {
-                budget: Some(0),
-                ..Goal::default()
-            },
-        )
-        .unwrap();
-        all.into_iter()
-            .filter(|victim| ids.contains(&victim.id))
-            .collect()
+        let all = plan(&self.catalog, &Goal { budget: Some(0), ..Goal::default() }).unwrap();
+        all.into_iter().filter(|victim| ids.contains(&victim.id)).collect()
     }
 
     fn collect(&self, victims: &[Victim], dry_run: bool) -> Collected {
@@ -109,25 +77,12 @@ impl World {
     }
 
     fn is_there(&self, blob: &BlobRef) -> bool {
-        let BlobRef {
-            digest,
-            generation,
-            length,
-        } = *blob;
-        self.blobs
-            .open(&BlobName {
-                digest,
-                generation,
-                length,
-            })
-            .is_ok()
+        let BlobRef { digest, generation, length } = *blob;
+        self.blobs.open(&BlobName { digest, generation, length }).is_ok()
     }
 
     fn entries(&self) -> usize {
-        self.catalog
-            .entries(None, &Selector::default(), 1_000)
-            .unwrap()
-            .len()
+        self.catalog.entries(None, &Selector::default(), 1_000).unwrap().len()
     }
 }
 
@@ -135,10 +90,7 @@ impl World {
 fn without_a_goal_nothing_goes_but_what_has_expired() {
     let world = World::new();
     world.entry("stays", HOUR, vec![]);
-    let expiring = NewEntry {
-        expires_in: Some(HOUR),
-        ..new_entry("f", "goes", vec![])
-    };
+    let expiring = NewEntry { expires_in: Some(HOUR), ..new_entry("f", "goes", vec![]) };
     let expiring = commit(&world.catalog, &expiring);
     assert_eq!(world.victims(Goal::default()), []);
     world.clock.pass(2 * HOUR);
@@ -152,14 +104,8 @@ fn age_counts_from_the_commit_and_idleness_from_the_last_use() {
     world.clock.pass(10 * DAY);
     let new = world.entry("new", HOUR, vec![]);
     world.catalog.touch(&[(used, Usage { hits: 1 })]).unwrap();
-    let older = Goal {
-        older_than: Some(5 * DAY),
-        ..Goal::default()
-    };
-    let unused = Goal {
-        unused_for: Some(5 * DAY),
-        ..Goal::default()
-    };
+    let older = Goal { older_than: Some(5 * DAY), ..Goal::default() };
+    let unused = Goal { unused_for: Some(5 * DAY), ..Goal::default() };
     let mut gone = world.victims(older);
     gone.sort();
     assert_eq!(gone, [old, used]);
@@ -172,22 +118,9 @@ fn beyond_the_budget_goes_first_what_saves_least_for_its_bytes() {
     let world = World::new();
     let big = vec![0; 10_000];
     let cheap = world.entry("cheap", Duration::from_secs(1), vec![world.upload(&big)]);
-    let dear = world.entry(
-        "dear",
-        HOUR,
-        vec![world.upload(&[&big[1..], b"x"].concat())],
-    );
-    let small = world.entry(
-        "small",
-        Duration::from_secs(1),
-        vec![world.upload(b"small")],
-    );
-    let order = |budget| {
-        world.victims(Goal {
-            budget: Some(budget),
-            ..Goal::default()
-        })
-    };
+    let dear = world.entry("dear", HOUR, vec![world.upload(&[&big[1..], b"x"].concat())]);
+    let small = world.entry("small", Duration::from_secs(1), vec![world.upload(b"small")]);
+    let order = |budget| world.victims(Goal { budget: Some(budget), ..Goal::default() });
     assert_eq!(order(u64::MAX), []);
     assert_eq!(order(12_000), [cheap]);
     assert_eq!(order(0), [cheap, small, dear]);
@@ -199,10 +132,7 @@ fn of_two_alike_the_one_used_lately_and_often_stays() {
     let [idle, recent] = ["1", "2"].map(|input| world.entry(input, HOUR, vec![]));
     world.clock.pass(28 * DAY);
     world.catalog.touch(&[(recent, Usage { hits: 1 })]).unwrap();
-    let all = world.victims(Goal {
-        budget: Some(0),
-        ..Goal::default()
-    });
+    let all = world.victims(Goal { budget: Some(0), ..Goal::default() });
     assert_eq!(all, [idle, recent]);
 }
 
@@ -213,16 +143,10 @@ fn a_collection_removes_the_entry_and_after_its_grace_the_bytes() {
     let id = world.entry("1", HOUR, vec![blob]);
     let first = world.collect(&world.plan(&[id]), false);
     assert_eq!((first.entries, first.blobs, first.waiting), (1, 0, 5));
-    assert!(
-        world.is_there(&blob),
-        "a reader may have looked it up a moment ago"
-    );
+    assert!(world.is_there(&blob), "a reader may have looked it up a moment ago");
     world.clock.pass(2 * GRACE);
     let second = world.collect(&[], false);
-    assert_eq!(
-        (second.entries, second.blobs, second.bytes, second.waiting),
-        (0, 1, 5, 0)
-    );
+    assert_eq!((second.entries, second.blobs, second.bytes, second.waiting), (0, 1, 5, 0));
     assert!(!world.is_there(&blob));
     assert_eq!(world.collect(&[], false), Collected::default());
 }
@@ -258,10 +182,7 @@ fn a_pinned_blob_survives_its_grace() {
     let blob = world.upload(b"wanted");
     let id = world.entry("1", HOUR, vec![blob]);
     world.collect(&world.plan(&[id]), false);
-    assert_eq!(
-        world.catalog.find_blob(&blob.digest, 10 * DAY).unwrap(),
-        Some(blob)
-    );
+    assert_eq!(world.catalog.find_blob(&blob.digest, 10 * DAY).unwrap(), Some(blob));
     world.clock.pass(5 * DAY);
     assert_eq!(world.collect(&[], false).blobs, 0);
     world.entry("2", HOUR, vec![blob]);
@@ -275,19 +196,13 @@ fn what_no_row_knows_goes_after_its_grace_and_not_before() {
     let world = World::new();
     let orphan = world.upload(b"orphan");
     assert_eq!(world.collect(&[], false).blobs, 0);
-    assert!(
-        world.is_there(&orphan),
-        "its entry may be about to be committed"
-    );
+    assert!(world.is_there(&orphan), "its entry may be about to be committed");
     // The store has the machine's clock: no grace stands for the time that cannot pass here.
     let known = world.upload(b"known");
     world.entry("1", HOUR, vec![known]);
     let told = collect(&world.catalog, &world.blobs, &[], Duration::ZERO, false).unwrap();
     assert_eq!((told.blobs, told.bytes), (1, 6));
-    assert_eq!(
-        (world.is_there(&orphan), world.is_there(&known)),
-        (false, true)
-    );
+    assert_eq!((world.is_there(&orphan), world.is_there(&known)), (false, true));
 }
 
 proptest! {

@@ -59,35 +59,15 @@ fn what_never_ran_before_ran_for_the_first_time() {
 fn a_changed_constant_is_named_with_both_values_and_the_run_it_changed_since() {
     let catalog = catalog();
     let first = Past::begin(&catalog, "experiment");
-    first.computed(
-        0,
-        "m.clean",
-        &[(CODE, "m.LIMIT", "1440"), (CODE, "m.clean", "x")],
-        "a",
-        &[],
-    );
+    first.computed(0, "m.clean", &[(CODE, "m.LIMIT", "1440"), (CODE, "m.clean", "x")], "a", &[]);
     let second = Past::begin(&catalog, "experiment");
-    second.computed(
-        0,
-        "m.clean",
-        &[(CODE, "m.LIMIT", "1400"), (CODE, "m.clean", "x")],
-        "b",
-        &[],
-    );
+    second.computed(0, "m.clean", &[(CODE, "m.LIMIT", "1400"), (CODE, "m.clean", "x")], "b", &[]);
     let node = only(&second);
     assert_eq!(node.reason, Reason::Changed);
     assert_eq!(node.against.unwrap().run, Some(first.id));
-    let [shown] = node.differences.as_slice() else {
-        panic!("{:?}", node.differences)
-    };
-    assert_eq!(
-        (shown.kind, shown.name.as_str(), shown.change),
-        (CODE, "m.LIMIT", "changed")
-    );
-    assert_eq!(
-        (shown.old.as_deref(), shown.new.as_deref()),
-        (Some("1440"), Some("1400"))
-    );
+    let [shown] = node.differences.as_slice() else { panic!("{:?}", node.differences) };
+    assert_eq!((shown.kind, shown.name.as_str(), shown.change), (CODE, "m.LIMIT", "changed"));
+    assert_eq!((shown.old.as_deref(), shown.new.as_deref()), (Some("1440"), Some("1400")));
     assert_eq!(shown.diff, None);
 }
 
@@ -96,28 +76,13 @@ fn the_nearest_earlier_call_is_compared_and_not_the_newest() {
     let catalog = catalog();
     let first = Past::begin(&catalog, "experiment");
     for (number, rate) in [(1, "0.1"), (2, "0.2"), (3, "0.3")] {
-        first.computed(
-            number,
-            "train",
-            &[(CODE, "train", "old"), (INPUTS, "lr", rate)],
-            rate,
-            &[],
-        );
+        first.computed(number, "train", &[(CODE, "train", "old"), (INPUTS, "lr", rate)], rate, &[]);
     }
     let second = Past::begin(&catalog, "experiment");
-    second.computed(
-        1,
-        "train",
-        &[(CODE, "train", "new"), (INPUTS, "lr", "0.1")],
-        "c",
-        &[],
-    );
+    second.computed(1, "train", &[(CODE, "train", "new"), (INPUTS, "lr", "0.1")], "c", &[]);
     let node = only(&second);
     assert_eq!(node.against.unwrap().node, 1);
-    assert_eq!(
-        node.differences.iter().map(|d| d.kind).collect::<Vec<_>>(),
-        [CODE]
-    );
+    assert_eq!(node.differences.iter().map(|d| d.kind).collect::<Vec<_>>(), [CODE]);
 }
 
 #[test]
@@ -128,17 +93,9 @@ fn a_cascade_names_its_root_first_and_what_followed_names_its_upstream() {
     let nodes = explained(&second);
     let order: Vec<_> = nodes.iter().map(|node| (node.node, node.reason)).collect();
     assert_eq!(order, [(7, Reason::Changed), (3, Reason::Upstream)]);
-    let [shown] = nodes[1].differences.as_slice() else {
-        panic!("{nodes:?}")
-    };
+    let [shown] = nodes[1].differences.as_slice() else { panic!("{nodes:?}") };
     assert_eq!(shown.name, "frame");
-    assert_eq!(
-        shown.upstream,
-        [Upstream {
-            node: 7,
-            operation: "m.clean".to_owned()
-        }]
-    );
+    assert_eq!(shown.upstream, [Upstream { node: 7, operation: "m.clean".to_owned() }]);
 }
 
 #[test]
@@ -146,16 +103,10 @@ fn an_own_change_stays_a_root_beside_a_changed_upstream() {
     let catalog = catalog();
     cascade(&catalog, "1440", "frame", "0.1", true);
     let second = cascade(&catalog, "1400", "other frame", "0.2", true);
-    let train = explained(&second)
-        .into_iter()
-        .find(|node| node.node == 3)
-        .unwrap();
+    let train = explained(&second).into_iter().find(|node| node.node == 3).unwrap();
     assert_eq!(train.reason, Reason::Changed);
-    let sources: Vec<_> = train
-        .differences
-        .iter()
-        .map(|d| (d.name.as_str(), d.upstream.len()))
-        .collect();
+    let sources: Vec<_> =
+        train.differences.iter().map(|d| (d.name.as_str(), d.upstream.len())).collect();
     assert_eq!(sources, [("frame", 1), ("lr", 0)]);
 }
 
@@ -164,24 +115,10 @@ fn an_upstream_that_reran_to_an_equal_result_is_no_cause() {
     let catalog = catalog();
     cascade(&catalog, "1440", "frame", "0.1", true);
     let second = cascade(&catalog, "1400", "frame", "0.1", false);
-    second.computed(
-        3,
-        "m.train",
-        &[(INPUTS, "frame", "frame"), (INPUTS, "lr", "9")],
-        "m",
-        &[7],
-    );
-    let train = explained(&second)
-        .into_iter()
-        .find(|node| node.node == 3)
-        .unwrap();
+    second.computed(3, "m.train", &[(INPUTS, "frame", "frame"), (INPUTS, "lr", "9")], "m", &[7]);
+    let train = explained(&second).into_iter().find(|node| node.node == 3).unwrap();
     assert_eq!(train.reason, Reason::Changed);
-    assert!(
-        train
-            .differences
-            .iter()
-            .all(|d| d.name == "lr" && d.upstream.is_empty())
-    );
+    assert!(train.differences.iter().all(|d| d.name == "lr" && d.upstream.is_empty()));
 }
 
 #[test]
@@ -194,10 +131,7 @@ fn an_input_that_holds_parts_of_a_changed_output_names_that_upstream() {
     };
     run("1440", "frame", "[frame, weather]");
     let second = run("1400", "other", "[other, weather]");
-    let join = explained(&second)
-        .into_iter()
-        .find(|node| node.node == 3)
-        .unwrap();
+    let join = explained(&second).into_iter().find(|node| node.node == 3).unwrap();
     assert_eq!(join.reason, Reason::Upstream);
     assert_eq!(join.differences[0].upstream[0].node, 7);
 }
@@ -211,14 +145,9 @@ fn a_changed_function_shows_the_difference_of_its_source() {
     let ran = |source: &str| {
         let run = Past::begin(&catalog, "f");
         let mut ingredients = Ingredients::new();
-        ingredients
-            .add(CODE, "f", digest(source), Preview::Source(digest(source)))
-            .unwrap();
+        ingredients.add(CODE, "f", digest(source), Preview::Source(digest(source))).unwrap();
         let node = run.node(0, "f", &ingredients);
-        run.record(&Node {
-            ingredients: Some(ingredients),
-            ..node
-        });
+        run.record(&Node { ingredients: Some(ingredients), ..node });
         run
     };
     ran(sources[0]);
@@ -228,10 +157,7 @@ fn a_changed_function_shows_the_difference_of_its_source() {
         diff,
         "--- before\n+++ now\n@@ -1,2 +1,2 @@\n def f():\n-    return 1\n+    return 2\n"
     );
-    assert_eq!(
-        (&node.differences[0].old, &node.differences[0].new),
-        (&None, &None)
-    );
+    assert_eq!((&node.differences[0].old, &node.differences[0].new), (&None, &None));
 }
 
 #[test]
@@ -240,23 +166,15 @@ fn a_secret_shows_that_it_changed_and_nothing_else() {
     let ran = |secret: &str| {
         let run = Past::begin(&catalog, "f");
         let mut ingredients = Ingredients::new();
-        ingredients
-            .add(INPUTS, "token", digest(secret), Preview::Hidden)
-            .unwrap();
+        ingredients.add(INPUTS, "token", digest(secret), Preview::Hidden).unwrap();
         let node = run.node(0, "f", &ingredients);
-        run.record(&Node {
-            ingredients: Some(ingredients),
-            ..node
-        });
+        run.record(&Node { ingredients: Some(ingredients), ..node });
         run
     };
     ran("hunter2");
     let node = only(&ran("hunter3"));
     let shown = &node.differences[0];
-    assert_eq!(
-        (shown.old.as_deref(), shown.new.as_deref()),
-        (Some(HIDDEN), Some(HIDDEN))
-    );
+    assert_eq!((shown.old.as_deref(), shown.new.as_deref()), (Some(HIDDEN), Some(HIDDEN)));
     assert!(!serde_json(&node).contains("hunter"));
 }
 
@@ -266,25 +184,13 @@ fn serde_json(node: &Explained) -> String {
 
 #[test]
 fn a_stated_reason_is_handed_on() {
-    for detail in [
-        "expired",
-        "too old",
-        "unreadable entry",
-        "refresh",
-        "cache unavailable",
-    ] {
+    for detail in ["expired", "too old", "unreadable entry", "refresh", "cache unavailable"] {
         let catalog = catalog();
         let run = Past::begin(&catalog, "f");
         let ingredients = made_of(&[(INPUTS, "x", "1")]);
-        run.record(&Node {
-            detail: detail.to_owned(),
-            ..run.node(0, "f", &ingredients)
-        });
+        run.record(&Node { detail: detail.to_owned(), ..run.node(0, "f", &ingredients) });
         let node = only(&run);
-        assert_eq!(
-            (node.reason, node.detail.as_str()),
-            (Reason::NotReused, detail)
-        );
+        assert_eq!((node.reason, node.detail.as_str()), (Reason::NotReused, detail));
     }
 }
 
@@ -293,14 +199,8 @@ fn the_same_call_without_its_result_says_what_became_of_it() {
     let absent = [
         ("failed", "it failed before, and failures are not kept"),
         ("computed-not-stored", "its earlier result was not stored"),
-        (
-            "computed",
-            "its earlier result was invalidated or collected since",
-        ),
-        (
-            "hit-local",
-            "its earlier result was invalidated or collected since",
-        ),
+        ("computed", "its earlier result was invalidated or collected since"),
+        ("hit-local", "its earlier result was invalidated or collected since"),
     ];
     for (before, detail) in absent {
         for is_kept in [true, false] {
@@ -309,11 +209,7 @@ fn the_same_call_without_its_result_says_what_became_of_it() {
             let first = Past::begin(&catalog, "f");
             let kept = is_kept.then(|| ingredients.clone());
             let node = first.node(4, "f", &ingredients);
-            first.record(&Node {
-                outcome: before.to_owned(),
-                ingredients: kept,
-                ..node
-            });
+            first.record(&Node { outcome: before.to_owned(), ingredients: kept, ..node });
             let second = Past::begin(&catalog, "f");
             second.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
             let node = only(&second);
@@ -332,17 +228,13 @@ fn after_an_invalidation_the_same_call_does_not_pass_for_a_new_one() {
     let catalog = catalog();
     let first = Past::begin(&catalog, "f");
     first.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
-    catalog
-        .invalidate(Some(&scope()), &Selector::default())
-        .unwrap();
+    catalog.invalidate(Some(&scope()), &Selector::default()).unwrap();
     let second = Past::begin(&catalog, "f");
     second.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
     assert_eq!(only(&second).reason, Reason::NotReused);
     let third = Past::begin(&catalog, "f");
     third.computed(0, "f", &[(INPUTS, "x", "2")], "2", &[]);
-    catalog
-        .invalidate(Some(&scope()), &Selector::default())
-        .unwrap();
+    catalog.invalidate(Some(&scope()), &Selector::default()).unwrap();
     assert_eq!(only(&third).reason, Reason::Unknown);
 }
 
@@ -374,9 +266,7 @@ fn hits_are_left_out_unless_asked_for_and_name_their_source() {
     second.record(&hit);
     assert_eq!(explained(&second), []);
     let asked = explain(&catalog, &second.run(), Some(&[0, 99])).unwrap();
-    let [node] = asked.nodes.as_slice() else {
-        panic!("{asked:?}")
-    };
+    let [node] = asked.nodes.as_slice() else { panic!("{asked:?}") };
     assert_eq!(node.reason, Reason::Hit);
     assert_eq!(node.detail, format!("computed in run {}", first.id));
 }
@@ -396,16 +286,10 @@ fn what_ran_without_the_cache_or_not_at_all_says_so() {
     run.record(&node(0, "uncached", "x: generator", "definition"));
     run.record(&node(1, "upstream-failed", "g failed", "default"));
     let all = explain(&catalog, &run.run(), Some(&[0, 1])).unwrap().nodes;
-    let told: Vec<_> = all
-        .iter()
-        .map(|node| (node.reason, node.detail.as_str()))
-        .collect();
+    let told: Vec<_> = all.iter().map(|node| (node.reason, node.detail.as_str())).collect();
     assert_eq!(
         told,
-        [
-            (Reason::Uncached, "x: generator; decided by: definition"),
-            (Reason::NotRun, "g failed"),
-        ]
+        [(Reason::Uncached, "x: generator; decided by: definition"), (Reason::NotRun, "g failed"),]
     );
 }
 
@@ -414,13 +298,7 @@ fn names_with_pattern_characters_are_compared_with_themselves_alone() {
     let catalog = catalog();
     let first = Past::begin(&catalog, "w");
     first.computed(0, "f*[x]?", &[(INPUTS, "x", "1")], "1", &[]);
-    first.computed(
-        1,
-        "fghx1",
-        &[(INPUTS, "x", "2"), (INPUTS, "y", "2")],
-        "2",
-        &[],
-    );
+    first.computed(1, "fghx1", &[(INPUTS, "x", "2"), (INPUTS, "y", "2")], "2", &[]);
     let second = Past::begin(&catalog, "w");
     second.computed(0, "f*[x]?", &[(INPUTS, "x", "2")], "2", &[]);
     let node = only(&second);
@@ -435,13 +313,7 @@ fn a_run_larger_than_what_is_compared_still_sees_what_was_before_it() {
     let second = Past::begin(&catalog, "map");
     for number in 0..1_001 {
         let x = number.to_string();
-        second.computed(
-            number,
-            "f",
-            &[(CODE, "f", "new"), (INPUTS, "x", &x)],
-            &x,
-            &[],
-        );
+        second.computed(number, "f", &[(CODE, "f", "new"), (INPUTS, "x", &x)], &x, &[]);
     }
     for number in [0, 1_000] {
         let mut asked = explain(&catalog, &second.run(), Some(&[number])).unwrap();

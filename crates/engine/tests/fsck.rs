@@ -27,38 +27,19 @@ impl World {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let blobs = Disk::open(home.path()).unwrap();
-        Self {
-            home,
-            catalog: Sqlite::in_memory().unwrap(),
-            blobs,
-        }
+        Self { home, catalog: Sqlite::in_memory().unwrap(), blobs }
     }
 
     fn entry(&self, input: &str) -> (EntryId, BlobRef) {
-        let BlobName {
-            digest,
-            generation,
-            length,
-        } = self.blobs.put(&[input.as_bytes()]).unwrap();
-        let blob = BlobRef {
-            digest,
-            generation,
-            length,
-        };
-        (
-            commit(&self.catalog, &new_entry("f", input, vec![blob])),
-            blob,
-        )
+        let BlobName { digest, generation, length } = self.blobs.put(&[input.as_bytes()]).unwrap();
+        let blob = BlobRef { digest, generation, length };
+        (commit(&self.catalog, &new_entry("f", input, vec![blob])), blob)
     }
 
     fn path(&self, blob: &BlobRef) -> PathBuf {
         let digest = blob.digest.to_string();
         let name = format!("{digest}.{}", blob.generation);
-        self.home
-            .path()
-            .join("blobs/v1")
-            .join(&digest[..2])
-            .join(name)
+        self.home.path().join("blobs/v1").join(&digest[..2]).join(name)
     }
 
     fn overwrite(&self, blob: &BlobRef, bytes: &[u8]) {
@@ -72,10 +53,7 @@ impl World {
     }
 
     fn entries(&self) -> Vec<EntryId> {
-        let all = self
-            .catalog
-            .entries(None, &Selector::default(), 100)
-            .unwrap();
+        let all = self.catalog.entries(None, &Selector::default(), 100).unwrap();
         all.into_iter().map(|entry| entry.id).collect()
     }
 }
@@ -89,24 +67,9 @@ fn a_sound_cache_has_no_findings_and_a_repair_leaves_it_alone() {
     let world = World::new();
     let sound = [world.entry("one").0, world.entry("three").0];
     let quick = world.check(Level::Quick, true);
-    assert_eq!(
-        quick,
-        Report {
-            entries: 2,
-            blobs: 2,
-            ..Report::default()
-        }
-    );
+    assert_eq!(quick, Report { entries: 2, blobs: 2, ..Report::default() });
     let full = world.check(Level::Full, true);
-    assert_eq!(
-        full,
-        Report {
-            entries: 2,
-            blobs: 2,
-            bytes: 8,
-            ..Report::default()
-        }
-    );
+    assert_eq!(full, Report { entries: 2, blobs: 2, bytes: 8, ..Report::default() });
     let mut left = world.entries();
     left.sort();
     assert_eq!(left, sound);
@@ -118,24 +81,15 @@ fn a_missing_blob_is_found_at_once_and_its_entry_removed() {
     let (stays, _) = world.entry("stays");
     let (dangling, blob) = world.entry("dangling");
     fs::remove_file(world.path(&blob)).unwrap();
-    let missing = Finding::Missing {
-        blob: name(&blob),
-        entries: vec![dangling],
-    };
+    let missing = Finding::Missing { blob: name(&blob), entries: vec![dangling] };
     let seen = world.check(Level::Quick, false);
     assert_eq!((seen.findings, seen.removed), (vec![missing.clone()], 0));
     let repaired = world.check(Level::Quick, true);
     assert_eq!((repaired.findings, repaired.removed), (vec![missing], 1));
     assert_eq!(world.entries(), [stays]);
     assert_eq!(world.check(Level::Full, false).findings, []);
-    let offered = world
-        .catalog
-        .find_blob(&blob.digest, std::time::Duration::ZERO)
-        .unwrap();
-    assert_eq!(
-        offered, None,
-        "a writer would be told that the bytes are there"
-    );
+    let offered = world.catalog.find_blob(&blob.digest, std::time::Duration::ZERO).unwrap();
+    assert_eq!(offered, None, "a writer would be told that the bytes are there");
 }
 
 #[test]
@@ -145,22 +99,13 @@ fn changed_bytes_of_the_same_length_are_found_by_a_full_check() {
     world.overwrite(&blob, b"sOund");
     assert_eq!(world.check(Level::Quick, false).findings, []);
     let found = world.check(Level::Full, true);
-    let [
-        Finding::Corrupt {
-            blob: named,
-            entries,
-            ..
-        },
-    ] = found.findings.as_slice()
-    else {
+    let [Finding::Corrupt { blob: named, entries, .. }] = found.findings.as_slice() else {
         panic!("{found:?}")
     };
     assert_eq!((named, entries.as_slice()), (&name(&blob), [id].as_slice()));
     assert_eq!((found.removed, found.quarantined), (1, 1));
     assert!(!world.path(&blob).exists());
-    let aside: Vec<_> = fs::read_dir(world.home.path().join("quarantine"))
-        .unwrap()
-        .collect();
+    let aside: Vec<_> = fs::read_dir(world.home.path().join("quarantine")).unwrap().collect();
     assert_eq!(aside.len(), 1, "what was found is kept for a look");
     assert_eq!(world.check(Level::Full, false).findings, []);
 }
@@ -171,9 +116,7 @@ fn another_length_is_found_by_a_quick_check() {
     let (id, blob) = world.entry("sound");
     world.overwrite(&blob, b"soun");
     let found = world.check(Level::Quick, false);
-    let [Finding::Corrupt { entries, .. }] = found.findings.as_slice() else {
-        panic!("{found:?}")
-    };
+    let [Finding::Corrupt { entries, .. }] = found.findings.as_slice() else { panic!("{found:?}") };
     assert_eq!(entries, &[id]);
 }
 
@@ -195,33 +138,14 @@ fn one_corrupt_blob_takes_every_entry_that_needs_it_and_no_other() {
 fn a_record_that_cannot_be_read_is_found_and_removed() {
     let world = World::new();
     let sound = new_entry("f", "1", vec![]);
-    let torn = NewEntry {
-        output: b"\xff\xff".to_vec(),
-        ..sound
-    };
+    let torn = NewEntry { output: b"\xff\xff".to_vec(), ..sound };
     let id = commit(&world.catalog, &torn);
-    let empty = commit(
-        &world.catalog,
-        &NewEntry {
-            output: vec![],
-            ..new_entry("f", "2", vec![])
-        },
-    );
+    let empty = commit(&world.catalog, &NewEntry { output: vec![], ..new_entry("f", "2", vec![]) });
     let found = world.check(Level::Quick, true);
-    let mut named: Vec<_> = found
-        .findings
-        .iter()
-        .flat_map(Finding::entries)
-        .copied()
-        .collect();
+    let mut named: Vec<_> = found.findings.iter().flat_map(Finding::entries).copied().collect();
     named.sort();
     assert_eq!((named, found.removed), (vec![id, empty], 2));
-    assert!(
-        found
-            .findings
-            .iter()
-            .all(|finding| matches!(finding, Finding::Record { .. }))
-    );
+    assert!(found.findings.iter().all(|finding| matches!(finding, Finding::Record { .. })));
     assert_eq!(world.entries(), []);
 }
 
@@ -282,10 +206,7 @@ fn what_cannot_be_read_now_is_reported_and_never_touched() {
     let failing = Failing(Disk::open(world.home.path()).unwrap());
     for level in [Level::Quick, Level::Full] {
         let found = check(&world.catalog, &failing, level, true).unwrap();
-        assert!(
-            matches!(found.findings.as_slice(), [Finding::Unreadable { .. }]),
-            "{found:?}"
-        );
+        assert!(matches!(found.findings.as_slice(), [Finding::Unreadable { .. }]), "{found:?}");
         assert_eq!((found.removed, world.entries()), (0, vec![id]));
     }
     assert!(world.path(&blob).exists());

@@ -29,10 +29,7 @@ fn node(number: u32, outcome: &str) -> Node {
 
 fn recorded(cache: &Cache, run: &RunId) -> Vec<(u32, String)> {
     let nodes = cache.catalog().nodes(run).unwrap();
-    nodes
-        .into_iter()
-        .map(|it| (it.number, it.outcome))
-        .collect()
+    nodes.into_iter().map(|it| (it.number, it.outcome)).collect()
 }
 
 #[test]
@@ -78,24 +75,15 @@ fn lone_hits_of_an_entry_are_one_node_of_a_run_that_ends_at_the_close() {
     let recorder = cache.recorder();
     recorder.name_lone("notebook");
     for entry in [1, 2, 1, 1] {
-        let described = || Node {
-            entry: Some(EntryId(entry)),
-            ..node(0, "hit (local)")
-        };
+        let described = || Node { entry: Some(EntryId(entry)), ..node(0, "hit (local)") };
         recorder.lone_hit(EntryId(entry), Duration::from_secs(2), described);
     }
     recorder.close();
     let runs = cache.catalog().runs(None, &RunFilter::default()).unwrap();
     let [run] = &runs[..] else { panic!("{runs:?}") };
-    assert_eq!(
-        (run.name.as_str(), run.status),
-        ("notebook", RunStatus::Succeeded)
-    );
+    assert_eq!((run.name.as_str(), run.status), ("notebook", RunStatus::Succeeded));
     let nodes = cache.catalog().nodes(&run.id).unwrap();
-    let counted: Vec<_> = nodes
-        .iter()
-        .map(|it| (it.entry, it.count, it.saved))
-        .collect();
+    let counted: Vec<_> = nodes.iter().map(|it| (it.entry, it.count, it.saved)).collect();
     assert_eq!(
         counted,
         [

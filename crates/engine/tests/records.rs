@@ -20,9 +20,7 @@ fn digest(text: &str) -> Digest {
 fn fixed(with: &[(Kind, &str, &str)]) -> Ingredients {
     let mut fixed = Ingredients::new();
     for (kind, name, value) in with {
-        fixed
-            .add(*kind, *name, digest(value), Preview::text(*value))
-            .unwrap();
+        fixed.add(*kind, *name, digest(value), Preview::text(*value)).unwrap();
     }
     fixed
 }
@@ -36,33 +34,21 @@ fn base() -> Vec<(Kind, &'static str, &'static str)> {
 }
 
 fn part(value: &str, preview: &str) -> Part {
-    Part {
-        digest: digest(value),
-        preview: Preview::text(preview),
-    }
+    Part { digest: digest(value), preview: Preview::text(preview) }
 }
 
 #[test]
 fn every_ingredient_is_in_the_key_and_no_preview_is() {
     let key = |with: &[(Kind, &str, &str)], inputs: &[(&str, &str)]| {
         let operation = Operation::new("f", fixed(with), Vec::new());
-        let digests: Vec<_> = inputs
-            .iter()
-            .map(|(name, value)| (*name, digest(value)))
-            .collect();
+        let digests: Vec<_> = inputs.iter().map(|(name, value)| (*name, digest(value))).collect();
         let key = operation.key(digests.into_iter());
-        let parts = inputs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), part(value, "any")));
+        let parts = inputs.iter().map(|(name, value)| ((*name).to_owned(), part(value, "any")));
         assert_eq!(operation.ingredients(parts).key(), key);
         key
     };
     let one = [("x", "1")];
-    let mut keys = vec![
-        key(&base(), &one),
-        key(&base(), &[]),
-        key(&base(), &[("x", "2")]),
-    ];
+    let mut keys = vec![key(&base(), &one), key(&base(), &[]), key(&base(), &[("x", "2")])];
     keys.push(key(&base(), &[("y", "1")]));
     keys.push(key(&base(), &[("x", "1"), ("y", "1")]));
     for index in 0..base().len() {
@@ -82,11 +68,7 @@ fn every_ingredient_is_in_the_key_and_no_preview_is() {
     assert_eq!(keys.len(), count);
 
     let operation = Operation::new("f", fixed(&base()), Vec::new());
-    let shown = |preview: &str| {
-        operation
-            .ingredients([("x".to_owned(), part("1", preview))])
-            .key()
-    };
+    let shown = |preview: &str| operation.ingredients([("x".to_owned(), part("1", preview))]).key();
     assert_eq!(shown("one"), shown("another"));
     // The name is for people; what tells operations apart is the ingredient.
     let renamed = Operation::new("g", fixed(&base()), Vec::new());
@@ -115,14 +97,9 @@ fn text(value: &str) -> Record {
 }
 
 fn dict(parts: Vec<(&str, Record)>) -> Record {
-    let (keys, parts): (Vec<_>, Vec<_>) = parts
-        .into_iter()
-        .map(|(key, part)| (ByteBuf::from(plain::text(key)), part))
-        .unzip();
-    Record::Composite {
-        container: Shape::Dict(keys),
-        parts,
-    }
+    let (keys, parts): (Vec<_>, Vec<_>) =
+        parts.into_iter().map(|(key, part)| (ByteBuf::from(plain::text(key)), part)).unzip();
+    Record::Composite { container: Shape::Dict(keys), parts }
 }
 
 fn sequence(container: Shape, parts: Vec<Record>) -> Record {
@@ -130,10 +107,7 @@ fn sequence(container: Shape, parts: Vec<Record>) -> Record {
 }
 
 fn hashed(seed: u8, value: Record) -> Record {
-    Record::Hashed {
-        digest: Digest::from_bytes([seed; 32]),
-        value: Box::new(value),
-    }
+    Record::Hashed { digest: Digest::from_bytes([seed; 32]), value: Box::new(value) }
 }
 
 fn records() -> impl Strategy<Value = Record> {
@@ -145,9 +119,7 @@ fn records() -> impl Strategy<Value = Record> {
     leaf.prop_recursive(4, 24, 5, |inner| {
         let parts = prop::collection::vec(inner.clone(), 0..5);
         prop_oneof![
-            parts
-                .clone()
-                .prop_map(|parts| sequence(Shape::Tuple, parts)),
+            parts.clone().prop_map(|parts| sequence(Shape::Tuple, parts)),
             parts.clone().prop_map(|parts| sequence(Shape::List, parts)),
             parts.prop_map(|parts| {
                 let names = ["a", "b", "c", "d", "e"];
@@ -191,10 +163,9 @@ fn draft(record: &Record) -> Draft {
             header: object.header.clone(),
             buffers: vec![Source::Memory(Box::new(vec![1_u8; 3]))],
         },
-        Record::Hashed { digest, value } => Draft::Hashed {
-            digest: *digest,
-            value: Box::new(draft(value)),
-        },
+        Record::Hashed { digest, value } => {
+            Draft::Hashed { digest: *digest, value: Box::new(draft(value)) }
+        }
         Record::Composite { container, parts } => Draft::Composite {
             container: container.clone(),
             parts: parts.iter().map(draft).collect(),
@@ -264,10 +235,7 @@ fn another_format_says_so() {
     bytes[0] = FORMAT + 1;
     let error = Record::from_bytes(&bytes).unwrap_err();
     assert!(matches!(error, RecordError::Format { found } if found == FORMAT + 1));
-    assert_eq!(
-        error.to_string(),
-        "the record has format 2 and this version knows 1"
-    );
+    assert_eq!(error.to_string(), "the record has format 2 and this version knows 1");
     assert_eq!(
         Record::from_bytes(&[]).unwrap_err().to_string(),
         "the record is damaged: it is empty"
@@ -286,20 +254,15 @@ fn parts_are_selected_as_subscripts_select_them() {
     }
     let written = Record::Plain(writer.into_bytes());
     let inner = sequence(Shape::Tuple, vec![text("zero"), object(1), written]);
-    let record = dict(vec![
-        ("t", inner.clone()),
-        ("h", hashed(9, sequence(Shape::List, vec![text("in")]))),
-    ]);
+    let record =
+        dict(vec![("t", inner.clone()), ("h", hashed(9, sequence(Shape::List, vec![text("in")])))]);
     let cases: [(&[Step], Option<Record>); 14] = [
         (&[], Some(record.clone())),
         (&[key("t")], Some(inner)),
         (&[key("t"), int(0)], Some(text("zero"))),
         (&[key("t"), int(1)], Some(object(1))),
         (&[key("t"), int(-3)], Some(text("zero"))),
-        (
-            &[key("t"), int(2), key("v")],
-            Some(Record::Plain(plain::int(2))),
-        ),
+        (&[key("t"), int(2), key("v")], Some(Record::Plain(plain::int(2)))),
         (&[key("h"), int(-1)], Some(text("in"))),
         (&[key("t"), int(3)], None),
         (&[key("t"), int(-4)], None),
@@ -315,14 +278,8 @@ fn parts_are_selected_as_subscripts_select_them() {
     // What only loading would show stands for this subscript of that value.
     let whole = object(1).contribution().unwrap();
     let parts = [vec![int(0)], vec![int(1)], vec![int(0), int(1)], vec![]];
-    let mut told: Vec<_> = parts
-        .iter()
-        .map(|steps| contribution_of_part(&whole, steps))
-        .collect();
-    told.push(contribution_of_part(
-        &text("x").contribution().unwrap(),
-        &[int(0)],
-    ));
+    let mut told: Vec<_> = parts.iter().map(|steps| contribution_of_part(&whole, steps)).collect();
+    told.push(contribution_of_part(&text("x").contribution().unwrap(), &[int(0)]));
     let count = told.len();
     told.sort_unstable();
     told.dedup();
@@ -344,24 +301,16 @@ fn golden_records_are_read_and_written_as_ever() {
         ("dict", dict(vec![("k", text("v")), ("l", object(3))])),
         ("hashed", hashed(4, text("h"))),
     ];
-    let lines: Vec<_> = golden
-        .iter()
-        .map(|(name, record)| format!("{name} {}", hex(&record.to_bytes())))
-        .collect();
+    let lines: Vec<_> =
+        golden.iter().map(|(name, record)| format!("{name} {}", hex(&record.to_bytes()))).collect();
     let kept: Vec<_> = include_str!("records.txt").lines().collect();
     assert_eq!(lines, kept);
     let bytes = |hex: &str| -> Vec<u8> {
         let digits: Vec<_> = hex.chars().map(|c| c.to_digit(16).unwrap()).collect();
-        digits
-            .chunks(2)
-            .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
-            .collect()
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
     };
     for (line, (_, record)) in kept.iter().zip(golden) {
-        assert_eq!(
-            Record::from_bytes(&bytes(line.split_once(' ').unwrap().1)).unwrap(),
-            record
-        );
+        assert_eq!(Record::from_bytes(&bytes(line.split_once(' ').unwrap().1)).unwrap(), record);
     }
 }
 
@@ -378,23 +327,13 @@ fn a_record_nested_without_end_is_an_error_and_no_crash() {
     let mut bytes = vec![FORMAT];
     (0..100_000).for_each(|_| bytes.extend(&level[1..end]));
     bytes.extend(&text("deep").to_bytes()[1..]);
-    assert!(matches!(
-        Record::from_bytes(&bytes),
-        Err(RecordError::Damaged(_))
-    ));
+    assert!(matches!(Record::from_bytes(&bytes), Err(RecordError::Damaged(_))));
 }
 
 #[test]
 fn the_most_specific_choice_decides() {
-    let choices = || {
-        [
-            None,
-            Some(Mode::On),
-            Some(Mode::Refresh),
-            Some(Mode::ReadOnly),
-            Some(Mode::Off),
-        ]
-    };
+    let choices =
+        || [None, Some(Mode::On), Some(Mode::Refresh), Some(Mode::ReadOnly), Some(Mode::Off)];
     let rules = [
         Rule::OperationAtRunTime,
         Rule::Run,
@@ -426,10 +365,7 @@ fn the_most_specific_choice_decides() {
     }
     assert_eq!(Mode::from_word("ON"), None);
     let table = Mode::ALL.map(|mode| (mode.reads(), mode.writes()));
-    assert_eq!(
-        table,
-        [(true, true), (false, true), (true, false), (false, false)]
-    );
+    assert_eq!(table, [(true, true), (false, true), (true, false), (false, false)]);
 }
 
 #[test]
@@ -441,25 +377,13 @@ fn the_key_of_secrets_is_made_once_and_is_private() {
     let keys: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let make = || scope.spawn(|| cache.secret_key(&home).unwrap());
         let threads: Vec<_> = (0..16).map(|_| make()).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32));
-    let files: Vec<_> = std::fs::read_dir(&home)
-        .unwrap()
-        .map(|file| file.unwrap())
-        .collect();
+    let files: Vec<_> = std::fs::read_dir(&home).unwrap().map(|file| file.unwrap()).collect();
     assert_eq!(files.len(), 1);
-    assert_eq!(
-        files[0].metadata().unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::write(files[0].path(), b"short").unwrap();
     let error = cache.secret_key(&home).unwrap_err();
-    assert!(
-        error.to_string().contains("is damaged; delete it"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("is damaged; delete it"), "{error}");
 }

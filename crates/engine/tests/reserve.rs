@@ -22,10 +22,7 @@ use thrifty_engine::{Cache, Looked, Miss, Policy};
 const LEASE: Duration = Duration::from_secs(10);
 
 fn one_at_a_time() -> Policy {
-    Policy {
-        serialize: true,
-        ..Policy::default()
-    }
+    Policy { serialize: true, ..Policy::default() }
 }
 
 /// A call that other processes wait for; its outcome as a word, and the number.
@@ -40,10 +37,7 @@ fn call(
         Looked::Miss(miss, slot) => (miss, slot),
         Looked::Hit(answer, outcome) => {
             let value = thrifty_engine::graph::Value::Known(answer);
-            return (
-                outcome.word(),
-                load(&Shaky::default(), &value, &[]).unwrap(),
-            );
+            return (outcome.word(), load(&Shaky::default(), &value, &[]).unwrap());
         }
     };
     let task = Task {
@@ -67,9 +61,7 @@ fn call(
 fn timed(directory: &Path, clock: &Arc<Moved>) -> Stage {
     let path = directory.join("catalog.sqlite");
     let clock = Arc::<Moved>::clone(clock);
-    Stage::over(Arc::new(
-        Sqlite::open_with_clock(&path, Access::ReadWrite, clock).unwrap(),
-    ))
+    Stage::over(Arc::new(Sqlite::open_with_clock(&path, Access::ReadWrite, clock).unwrap()))
 }
 
 #[test]
@@ -86,23 +78,13 @@ fn handles_on_one_directory_compute_once() {
                 Ok(number(5))
             })
         };
-        let threads: Vec<_> = stages
-            .iter()
-            .map(|stage| scope.spawn(move || one(stage)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let threads: Vec<_> = stages.iter().map(|stage| scope.spawn(move || one(stage))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     words.sort_unstable();
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     assert_eq!(words[0], ("computed", 5));
-    assert!(
-        words[1..]
-            .iter()
-            .all(|word| ["waited", "hit-local"].contains(&word.0) && word.1 == 5)
-    );
+    assert!(words[1..].iter().all(|word| ["waited", "hit-local"].contains(&word.0) && word.1 == 5));
 }
 
 #[test]
@@ -147,23 +129,14 @@ fn who_waits_for_another_process_may_give_up() {
 fn who_was_overtaken_commits_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Arc::new(Moved::default());
-    let (slow, quick) = (
-        timed(directory.path(), &clock),
-        timed(directory.path(), &clock),
-    );
+    let (slow, quick) = (timed(directory.path(), &clock), timed(directory.path(), &clock));
     let word = call(&slow.cache, &|| false, &mut || {
         clock.pass(LEASE * 2);
-        assert_eq!(
-            call(&quick.cache, &|| false, &mut || Ok(number(2))),
-            ("computed", 2)
-        );
+        assert_eq!(call(&quick.cache, &|| false, &mut || Ok(number(2))), ("computed", 2));
         Ok(number(1))
     });
     assert_eq!(word, ("fenced", 1));
-    assert_eq!(
-        call(&slow.cache, &|| false, &mut || Ok(number(3))),
-        ("hit-local", 2)
-    );
+    assert_eq!(call(&slow.cache, &|| false, &mut || Ok(number(3))), ("hit-local", 2));
 }
 
 #[test]
@@ -193,9 +166,7 @@ fn a_failure_and_a_panic_give_the_place_back() {
     });
     assert!(is_free(2));
     let panicking = std::panic::AssertUnwindSafe(|| {
-        stage
-            .cache
-            .compute(&task, Miss::Absent, slot, &mut || panic!("on purpose"));
+        stage.cache.compute(&task, Miss::Absent, slot, &mut || panic!("on purpose"));
     });
     assert!(std::panic::catch_unwind(panicking).is_err());
     assert!(is_free(3));
@@ -211,19 +182,8 @@ fn nothing_is_reserved_while_other_operations_run() {
         let (catalog, key) = (Arc::clone(&catalog), key_of("top"));
         let child = inner.call("child", &[], move |_| {
             let free = catalog.reserve(&scope(), &key, 9, LEASE).unwrap();
-            let Reserved::Taken(claim) = free else {
-                panic!("it is held")
-            };
-            catalog
-                .release(
-                    &scope(),
-                    &key,
-                    &Claim {
-                        replace: false,
-                        ..claim
-                    },
-                )
-                .unwrap();
+            let Reserved::Taken(claim) = free else { panic!("it is held") };
+            catalog.release(&scope(), &key, &Claim { replace: false, ..claim }).unwrap();
             4
         });
         Ok(expanded(vec![child], 0))
@@ -248,12 +208,7 @@ const HOME: &str = "THRIFTY_ENGINE_TEST_HOME";
 /// Starts this test program as a process that makes one call in the cache of `home`.
 fn process(home: &Path, what: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "one_of_several_processes",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "one_of_several_processes", "--nocapture", "--test-threads=1"])
         .env(HOME, home)
         .env("THRIFTY_ENGINE_TEST_DOES", what)
         .stdin(Stdio::piped())
@@ -300,13 +255,9 @@ fn one_of_several_processes() {
 fn processes_on_one_directory_compute_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut children: Vec<_> = (0..4).map(|_| process(directory.path(), "call")).collect();
-    let mut outputs: Vec<_> = children
-        .iter_mut()
-        .map(|child| BufReader::new(child.stdout.take().unwrap()))
-        .collect();
-    outputs
-        .iter_mut()
-        .for_each(|output| _ = said(output, "READY"));
+    let mut outputs: Vec<_> =
+        children.iter_mut().map(|child| BufReader::new(child.stdout.take().unwrap())).collect();
+    outputs.iter_mut().for_each(|output| _ = said(output, "READY"));
     for child in &mut children {
         child.stdin.take().unwrap().write_all(b"!").unwrap();
     }
@@ -319,11 +270,7 @@ fn processes_on_one_directory_compute_once() {
         let settled = text.lines().find(|line| line.contains("SETTLED")).unwrap();
         values.push(settled.rsplit(' ').next().unwrap().to_owned());
     }
-    assert!(
-        children
-            .into_iter()
-            .all(|mut child| child.wait().unwrap().success())
-    );
+    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
     assert_eq!(runs, 1);
     values.dedup();
     assert_eq!(values.len(), 1);
@@ -351,16 +298,10 @@ fn the_place_of_a_killed_process_is_taken_over() {
     let path = directory.path().join("catalog.sqlite");
     let key = operation("f").key([].into_iter());
     let before = Sqlite::open(&path, Access::ReadWrite).unwrap();
-    assert!(matches!(
-        before.reserve(&scope(), &key, 3, LEASE).unwrap(),
-        Reserved::Held(_)
-    ));
+    assert!(matches!(before.reserve(&scope(), &key, 3, LEASE).unwrap(), Reserved::Held(_)));
     holder.kill().unwrap();
     holder.wait().unwrap();
     let ahead = Sqlite::open_with_clock(&path, Access::ReadWrite, Arc::new(Ahead)).unwrap();
     let stage = Stage::over(Arc::new(ahead));
-    assert_eq!(
-        call(&stage.cache, &|| false, &mut || Ok(number(1))),
-        ("computed", 1)
-    );
+    assert_eq!(call(&stage.cache, &|| false, &mut || Ok(number(1))), ("computed", 1));
 }

@@ -26,11 +26,7 @@ impl Plan {
         let node = |(number, (from, add, is_big)): (usize, &(Vec<usize>, i64, bool))| {
             let (add, name) = (*add, format!("n{number} + {add}"));
             let sum = move |inputs: &[i64]| inputs.iter().fold(add, |a, b| a.wrapping_mul(3) ^ b);
-            if *is_big {
-                stage.big(&name, from, sum)
-            } else {
-                stage.call(&name, from, sum)
-            }
+            if *is_big { stage.big(&name, from, sum) } else { stage.call(&name, from, sum) }
         };
         self.0.iter().enumerate().map(node).collect()
     }
@@ -58,11 +54,7 @@ impl Plan {
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
-    let node = (
-        prop::collection::vec(any::<prop::sample::Index>(), 0..4),
-        0..5_i64,
-        any::<bool>(),
-    );
+    let node = (prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0..5_i64, any::<bool>());
     prop::collection::vec(node, 1..14).prop_map(|nodes| {
         let place =
             |(number, (from, add, is_big)): (usize, (Vec<prop::sample::Index>, i64, bool))| {
@@ -163,12 +155,8 @@ fn silent(stage: &Stage, nodes: Vec<Call>) -> Schedule<'static> {
 #[test]
 fn the_events_of_a_small_graph_are_these() {
     let stage = Stage::new();
-    let nodes = |stage: &Stage| {
-        vec![
-            stage.call("a", &[], |_| 1),
-            stage.call("b", &[0], |i| i[0] + 1),
-        ]
-    };
+    let nodes =
+        |stage: &Stage| vec![stage.call("a", &[], |_| 1), stage.call("b", &[0], |i| i[0] + 1)];
     let told = |stage: &Stage| -> Vec<String> {
         let told = stage.events.lock();
         told.iter()
@@ -176,9 +164,7 @@ fn the_events_of_a_small_graph_are_these() {
                 Event::Begun { operations, .. } => format!("begun {operations}"),
                 Event::Expanded { number, operations } => format!("{number} expanded {operations}"),
                 Event::Started { number, operation } => format!("{number} {operation} started"),
-                Event::Settled {
-                    number, outcome, ..
-                } => format!("{number} {outcome}"),
+                Event::Settled { number, outcome, .. } => format!("{number} {outcome}"),
                 Event::Reopened { number, .. } => format!("{number} reopened"),
                 Event::Ended => "ended".to_owned(),
             })
@@ -197,26 +183,17 @@ fn the_events_of_a_small_graph_are_these() {
         ]
     );
     stage.settle(nodes(&stage), &[1], 1);
-    assert_eq!(
-        told(&stage),
-        ["begun 2", "0 hit-memory", "1 hit-memory", "ended"]
-    );
+    assert_eq!(told(&stage), ["begun 2", "0 hit-memory", "1 hit-memory", "ended"]);
     let again = stage.again();
     again.settle(nodes(&again), &[1], 1);
-    assert_eq!(
-        told(&again),
-        ["begun 2", "0 hit-local", "1 hit-local", "ended"]
-    );
+    assert_eq!(told(&again), ["begun 2", "0 hit-local", "1 hit-local", "ended"]);
 }
 
 #[test]
 fn an_upstream_that_gives_the_same_again_reruns_nothing_behind_it() {
     let stage = Stage::new();
     let nodes = |stage: &Stage, name: &str| {
-        vec![
-            stage.call(name, &[], |_| 1),
-            stage.call("b", &[0], |i| i[0] + 1),
-        ]
+        vec![stage.call(name, &[], |_| 1), stage.call("b", &[0], |i| i[0] + 1)]
     };
     stage.settle(nodes(&stage, "a v1"), &[1], 1);
     stage.take_ran();
@@ -239,13 +216,7 @@ fn a_failure_stops_only_what_needs_it() {
         let settled = stage.settle(nodes, &[2, 4], workers);
         assert_eq!(
             settled.words(),
-            [
-                "failed",
-                "upstream-failed",
-                "upstream-failed",
-                "computed",
-                "computed"
-            ]
+            ["failed", "upstream-failed", "upstream-failed", "computed", "computed"]
         );
         assert_eq!(settled.values[4], Some(6));
         assert_eq!(settled.failures, [(0, "broken".to_owned())]);
@@ -268,11 +239,7 @@ fn a_panic_is_a_failure_of_its_operation() {
         let settled = stage.settle(nodes, &[0, 1], workers);
         assert_eq!(settled.words(), ["failed", "computed"]);
         assert_eq!(settled.failures[0].1, "bad panicked: the reason");
-        let alone = stage.settle(
-            vec![stage.scripted("bad", vec![], |_| panic!("again"))],
-            &[0],
-            1,
-        );
+        let alone = stage.settle(vec![stage.scripted("bad", vec![], |_| panic!("again"))], &[0], 1);
         assert_eq!(alone.words(), ["failed"]);
     }
 }
@@ -287,10 +254,7 @@ fn the_same_call_twice_in_a_run_runs_once_in_every_mode() {
                 // The last of them is met when the others are settled.
                 let late = stage.call("late", &[0], |i| i[0]);
                 let same = Call {
-                    policy: thrifty_engine::Policy {
-                        mode,
-                        ..Default::default()
-                    },
+                    policy: thrifty_engine::Policy { mode, ..Default::default() },
                     ..stage.call("twin", &[4], |_| 1)
                 };
                 let twin = stage.call("twin", &[0], |_| 1);
@@ -300,11 +264,7 @@ fn the_same_call_twice_in_a_run_runs_once_in_every_mode() {
             };
             let demanded: Vec<_> = (0..7).collect();
             let settled = stage.settle(nodes(&stage), &demanded, workers);
-            assert_eq!(
-                stage.take_ran(),
-                ["late", "same", "twin"],
-                "{mode:?} {workers}"
-            );
+            assert_eq!(stage.take_ran(), ["late", "same", "twin"], "{mode:?} {workers}");
             assert_eq!(
                 settled.words()[..5],
                 ["computed", "waited", "waited", "waited", "computed"]
@@ -334,10 +294,7 @@ fn followers_of_a_hit_have_a_hit() {
     let nodes = |stage: &Stage| vec![stage.call("a", &[], |_| 1), stage.call("a", &[], |_| 1)];
     stage.settle(nodes(&stage), &[0, 1], 1);
     let again = stage.again();
-    assert_eq!(
-        again.settle(nodes(&again), &[0, 1], 1).words(),
-        ["hit-local", "hit-local"]
-    );
+    assert_eq!(again.settle(nodes(&again), &[0, 1], 1).words(), ["hit-local", "hit-local"]);
 }
 
 #[test]
@@ -435,9 +392,8 @@ fn with_a_brief_part(stage: &Stage) -> Call {
 #[test]
 fn a_nested_workflow_is_valid_no_longer_than_its_parts() {
     let clock = Arc::new(Moved::default());
-    let stage = Stage::over(Arc::new(
-        Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap(),
-    ));
+    let stage =
+        Stage::over(Arc::new(Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap()));
     let run = |stage: &Stage| stage.settle(vec![with_a_brief_part(stage)], &[0], 1);
     run(&stage);
     assert_eq!(stage.take_ran(), ["behind", "brief", "top"]);
@@ -466,10 +422,7 @@ fn nested_workflows_give_their_value_when_nothing_is_stored() {
     for mode in [Mode::Off, Mode::ReadOnly, Mode::Refresh] {
         let stage = Stage::new();
         stage.blobs.is_full.store(true, Ordering::SeqCst);
-        let mut nodes = vec![
-            nested(&stage, mode),
-            stage.call("behind", &[0], |i| i[0] * 2),
-        ];
+        let mut nodes = vec![nested(&stage, mode), stage.call("behind", &[0], |i| i[0] * 2)];
         nodes[1].policy.mode = mode;
         let settled = stage.settle(nodes, &[1], 2);
         assert_eq!(settled.values[..2], [Some(21), Some(42)], "{mode:?}");
@@ -491,10 +444,7 @@ fn lost_blobs_inside_nested_workflows_are_made_again() {
     stage.take_ran();
     stage.blobs.lose_all();
     let again = stage.again();
-    let nodes = vec![
-        nested(&again, Mode::On),
-        again.call("behind", &[0], |i| i[0] * 2),
-    ];
+    let nodes = vec![nested(&again, Mode::On), again.call("behind", &[0], |i| i[0] * 2)];
     let settled = again.settle(nodes, &[1], 2);
     assert_eq!(settled.values[1], Some(42));
     assert_eq!(again.take_ran(), ["behind", "leaf", "middle", "sum", "top"]);
@@ -553,13 +503,8 @@ fn a_value_without_a_digest_leaves_what_takes_it_uncached() {
     let stage = Stage::new();
     let nodes = || {
         let hidden = stage.scripted("hidden", vec![], |_| {
-            let Product::Made(made) = unstorable(1) else {
-                unreachable!()
-            };
-            Ok(Product::Made(Made {
-                contribution: None,
-                ..made
-            }))
+            let Product::Made(made) = unstorable(1) else { unreachable!() };
+            Ok(Product::Made(Made { contribution: None, ..made }))
         });
         vec![hidden, stage.call("next", &[0], |i| i[0] + 1)]
     };
@@ -590,10 +535,7 @@ fn a_lost_value_is_made_again_only_if_it_is_needed() {
     let settled = again.settle(nodes(&again, 2), &[2], 1);
     assert_eq!(again.take_ran(), ["a", "b", "c2"]);
     assert_eq!(settled.values[2], Some(4));
-    assert_eq!(
-        settled.outcomes[1].as_ref().unwrap().to_string(),
-        "computed (unreadable entry)"
-    );
+    assert_eq!(settled.outcomes[1].as_ref().unwrap().to_string(), "computed (unreadable entry)");
     // Repaired: nobody has to do it again.
     let third = stage.again();
     assert_eq!(
@@ -625,11 +567,7 @@ fn inputs_keep_their_places_when_one_of_them_is_lost() {
         assert_eq!(settled.values[2..], expected);
         assert_eq!(settled.status, RunStatus::Succeeded);
         let ran = again.take_ran();
-        assert_eq!(
-            ran.iter().filter(|name| *name == "lost").count(),
-            1,
-            "{ran:?}"
-        );
+        assert_eq!(ran.iter().filter(|name| *name == "lost").count(), 1, "{ran:?}");
     }
 }
 
@@ -660,10 +598,7 @@ fn a_lost_value_that_comes_out_different_changes_the_key_of_what_follows() {
 fn a_store_that_takes_everything_and_gives_nothing_fails_nobody() {
     let stage = Stage::new();
     stage.blobs.is_blind.store(true, Ordering::SeqCst);
-    let nodes = vec![
-        stage.big("a", &[], |_| 1),
-        stage.call("b", &[0], |i| i[0] + 1),
-    ];
+    let nodes = vec![stage.big("a", &[], |_| 1), stage.call("b", &[0], |i| i[0] + 1)];
     let settled = stage.settle(nodes, &[1], 1);
     assert_eq!(settled.values[1], Some(2));
     assert_eq!(settled.status, RunStatus::Succeeded);
@@ -672,26 +607,15 @@ fn a_store_that_takes_everything_and_gives_nothing_fails_nobody() {
     // Nobody could tell whether the bytes were gone, so no good entry was removed.
     stage.blobs.is_blind.store(false, Ordering::SeqCst);
     let again = stage.again();
-    let nodes = vec![
-        again.big("a", &[], |_| 1),
-        again.call("c", &[0], |i| i[0] + 1),
-    ];
-    assert_eq!(
-        again.settle(nodes, &[1], 1).words(),
-        ["hit-local", "computed"]
-    );
+    let nodes = vec![again.big("a", &[], |_| 1), again.call("c", &[0], |i| i[0] + 1)];
+    assert_eq!(again.settle(nodes, &[1], 1).words(), ["hit-local", "computed"]);
 }
 
 #[test]
 fn an_output_lost_after_the_run_can_be_asked_for_again() {
     let stage = Stage::new();
-    let mut schedule = silent(
-        &stage,
-        vec![
-            stage.big("a", &[], |_| 1),
-            stage.big("b", &[0], |i| i[0] + 1),
-        ],
-    );
+    let mut schedule =
+        silent(&stage, vec![stage.big("a", &[], |_| 1), stage.big("b", &[0], |i| i[0] + 1)]);
     schedule.settle(&[1]);
     stage.blobs.lose_all();
     assert!(schedule.reopen(1, "gone"));
@@ -717,19 +641,13 @@ fn a_long_chain_needs_no_stack() {
             (0..LENGTH).map(link).collect()
         };
         let settled = stage.settle(nodes(), &[LENGTH - 1], 1);
-        assert_eq!(
-            settled.values[LENGTH - 1],
-            Some(i64::try_from(LENGTH).unwrap() - 1)
-        );
+        assert_eq!(settled.values[LENGTH - 1], Some(i64::try_from(LENGTH).unwrap() - 1));
         let mut broken = nodes();
         broken[0] = stage.scripted("bad", vec![], |_| failed("broken"));
         let settled = stage.settle(broken, &[LENGTH - 1], 1);
         assert_eq!(settled.words()[LENGTH - 1], "upstream-failed");
     };
-    let thread = std::thread::Builder::new()
-        .stack_size(512 << 10)
-        .spawn(run)
-        .unwrap();
+    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(run).unwrap();
     thread.join().unwrap();
 }
 
@@ -757,11 +675,7 @@ fn an_interrupted_run_ends_at_once_and_says_what_it_did_not_do() {
     let mut schedule = Schedule::new(Arc::clone(&stage.cache), nodes, options);
     schedule.settle(&[2]);
     assert!(schedule.is_stopped() && schedule.status() == RunStatus::Cancelled);
-    let words: Vec<_> = schedule
-        .history()
-        .iter()
-        .map(|node| node.outcome.clone())
-        .collect();
+    let words: Vec<_> = schedule.history().iter().map(|node| node.outcome.clone()).collect();
     assert_eq!(words, ["computed", "cancelled", "cancelled"]);
     drop(schedule);
 
@@ -772,11 +686,8 @@ fn an_interrupted_run_ends_at_once_and_says_what_it_did_not_do() {
         interrupted: &interrupted,
         listener: Arc::new(|_: &Event| {}),
     };
-    let mut schedule = Schedule::new(
-        Arc::clone(&stage.cache),
-        vec![stage.call("d", &[], |_| 1)],
-        options,
-    );
+    let mut schedule =
+        Schedule::new(Arc::clone(&stage.cache), vec![stage.call("d", &[], |_| 1)], options);
     stage.take_ran();
     schedule.settle(&[0]);
     assert!(schedule.is_stopped() && stage.take_ran().is_empty());
@@ -787,41 +698,20 @@ fn an_interrupted_run_ends_at_once_and_says_what_it_did_not_do() {
 fn history_tells_where_hits_came_from() {
     let stage = Stage::new();
     let run = stage.cache.recorder().begin(&Default::default()).unwrap();
-    let nodes = || {
-        vec![
-            stage.call("a", &[], |_| 1),
-            stage.call("b", &[0, 0], |i| i[0] + i[1]),
-        ]
-    };
+    let nodes = || vec![stage.call("a", &[], |_| 1), stage.call("b", &[0, 0], |i| i[0] + i[1])];
     let first = stage.settle_in(nodes(), &[1], 1, Some(run.clone()));
     assert_eq!(first.history[0].source, None);
     assert_eq!(first.history[1].upstream, [0]);
-    assert!(
-        first
-            .history
-            .iter()
-            .all(|node| node.entry.is_some() && node.ingredients.is_none())
-    );
+    assert!(first.history.iter().all(|node| node.entry.is_some() && node.ingredients.is_none()));
     for stage in [&stage, &stage.again()] {
-        let nodes = vec![
-            stage.call("a", &[], |_| 1),
-            stage.call("b", &[0, 0], |i| i[0] + i[1]),
-        ];
+        let nodes = vec![stage.call("a", &[], |_| 1), stage.call("b", &[0, 0], |i| i[0] + i[1])];
         let second = stage.settle(nodes, &[1], 1);
         assert_eq!(second.history[0].source.as_ref(), Some(&run));
         assert_eq!(second.history[0].entry, first.history[0].entry);
-        assert_eq!(
-            second.history[1].output_digest,
-            first.history[1].output_digest
-        );
+        assert_eq!(second.history[1].output_digest, first.history[1].output_digest);
     }
-    let removed = stage.catalog.invalidate(
-        None,
-        &Selector {
-            run: Some(run),
-            ..Selector::default()
-        },
-    );
+    let removed =
+        stage.catalog.invalidate(None, &Selector { run: Some(run), ..Selector::default() });
     assert_eq!(removed.unwrap().entries, 2);
 }
 
@@ -861,11 +751,8 @@ fn a_loss_reported_late_makes_nothing_again() {
     };
     let both = Arc::new(std::sync::Barrier::new(2));
     let losing = |name: &str, waits: bool| {
-        let (seen, both, again) = (
-            AtomicBool::new(false),
-            Arc::clone(&both),
-            settled_twice.clone(),
-        );
+        let (seen, both, again) =
+            (AtomicBool::new(false), Arc::clone(&both), settled_twice.clone());
         stage.scripted(name, vec![whole(0)], move |inputs| {
             if seen.swap(true, Ordering::SeqCst) {
                 return Ok(number(inputs[0] + 1));
@@ -874,17 +761,10 @@ fn a_loss_reported_late_makes_nothing_again() {
             while waits && !again() {
                 std::thread::yield_now();
             }
-            Err(Failure::Lost {
-                edge: 0,
-                reason: "gone".to_owned(),
-            })
+            Err(Failure::Lost { edge: 0, reason: "gone".to_owned() })
         })
     };
-    let nodes = vec![
-        stage.call("a", &[], |_| 1),
-        losing("b", false),
-        losing("c", true),
-    ];
+    let nodes = vec![stage.call("a", &[], |_| 1), losing("b", false), losing("c", true)];
     let settled = stage.settle(nodes, &[1, 2], 2);
     assert_eq!(settled.values, [Some(1), Some(2), Some(2)]);
     assert_eq!(stage.take_ran(), ["a", "a", "b", "b", "c", "c"]);
@@ -896,10 +776,7 @@ fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
         Arc::new(thrifty_engine::catalog::Sqlite::in_memory().unwrap());
     let stage = Stage::over(Arc::clone(&inner));
     let nodes = |stage: &Stage, last: &str| {
-        vec![
-            stage.big("a", &[], |_| 1),
-            stage.call(last, &[0], |i| i[0] + 1),
-        ]
+        vec![stage.big("a", &[], |_| 1), stage.call(last, &[0], |i| i[0] + 1)]
     };
     stage.settle(nodes(&stage, "b"), &[1], 1);
     stage.blobs.lose_all();
@@ -907,11 +784,7 @@ fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
     let read_only = Flaky::new(inner, move |_, method| writes.contains(&method));
     let blobs = Arc::clone(&stage.blobs);
     let cache = thrifty_engine::Cache::new(read_only, Arc::<Shaky>::clone(&blobs), scope());
-    let frozen = Stage {
-        cache: Arc::new(cache),
-        blobs,
-        ..stage.again()
-    };
+    let frozen = Stage { cache: Arc::new(cache), blobs, ..stage.again() };
     for workers in [1, 2] {
         let settled = frozen.settle(nodes(&frozen, "c"), &[1], workers);
         assert_eq!(settled.values[1], Some(2));
@@ -928,10 +801,7 @@ fn a_lost_value_that_comes_back_without_a_digest_takes_the_key_from_what_follows
             let (Product::Made(kept), Product::Made(hidden)) = (big(1), unstorable(1)) else {
                 unreachable!("both are made")
             };
-            let hidden = Made {
-                contribution: None,
-                ..hidden
-            };
+            let hidden = Made { contribution: None, ..hidden };
             Ok(Product::Made(if has_digest { kept } else { hidden }))
         });
         vec![first, stage.call(last, &[0], |i| i[0] + 1)]
@@ -952,21 +822,12 @@ fn a_result_made_elsewhere_can_be_taken_even_if_no_entry_keeps_it() {
         let stage = Stage::new();
         let cache = Arc::clone(&stage.cache);
         let mut elsewhere = stage.scripted("elsewhere", vec![], move |_| {
-            let Product::Made(made) = big(4) else {
-                unreachable!("it is made")
-            };
+            let Product::Made(made) = big(4) else { unreachable!("it is made") };
             let record = cache.keep(made.draft.unwrap()).unwrap();
-            Ok(Product::Made(Made::new(
-                Arc::new(()),
-                Draft::Stored(record),
-            )))
+            Ok(Product::Made(Made::new(Arc::new(()), Draft::Stored(record))))
         });
         elsewhere.policy.mode = mode;
         let nodes = vec![elsewhere, stage.call("next", &[0], |i| i[0] + 1)];
-        assert_eq!(
-            stage.settle(nodes, &[1], 1).values,
-            [Some(4), Some(5)],
-            "{mode:?}"
-        );
+        assert_eq!(stage.settle(nodes, &[1], 1).values, [Some(4), Some(5)], "{mode:?}");
     }
 }

@@ -35,12 +35,7 @@ impl Digest {
 
     /// As [`Digest::of_blob`], on all cores. Worth it from about 128 KiB.
     pub fn of_blob_parallel(bytes: &[u8]) -> Self {
-        Self(
-            *blake3::Hasher::new()
-                .update_rayon(bytes)
-                .finalize()
-                .as_bytes(),
-        )
+        Self(*blake3::Hasher::new().update_rayon(bytes).finalize().as_bytes())
     }
 }
 
@@ -98,9 +93,7 @@ impl<'de> Deserialize<'de> for Digest {
                 f.write_str("a digest of 32 bytes or 64 hexadecimal digits")
             }
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
-                let bytes = bytes
-                    .try_into()
-                    .map_err(|_| E::invalid_length(bytes.len(), &self))?;
+                let bytes = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
                 Ok(Digest(bytes))
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {

@@ -43,42 +43,24 @@ pub enum Change {
 
 /// The parts that differ, in key order and by name. Empty if and only if the keys are equal.
 pub fn differences(old: &Ingredients, new: &Ingredients) -> Vec<Difference> {
-    Kind::ALL
-        .into_iter()
-        .flat_map(|kind| of_kind(kind, old, new))
-        .collect()
+    Kind::ALL.into_iter().flat_map(|kind| of_kind(kind, old, new)).collect()
 }
 
 fn of_kind(kind: Kind, old: &Ingredients, new: &Ingredients) -> Vec<Difference> {
     let changed = new.parts(kind).filter_map(|(name, part)| {
         let change = match old.part(kind, name) {
-            None => Change::Added {
-                new: part.preview.clone(),
-            },
-            Some(before) if before.digest != part.digest => Change::Changed {
-                old: before.preview.clone(),
-                new: part.preview.clone(),
-            },
+            None => Change::Added { new: part.preview.clone() },
+            Some(before) if before.digest != part.digest => {
+                Change::Changed { old: before.preview.clone(), new: part.preview.clone() }
+            }
             Some(_) => return None,
         };
-        Some(Difference {
-            kind,
-            name: name.to_owned(),
-            change,
-        })
+        Some(Difference { kind, name: name.to_owned(), change })
     });
-    let removed = old
-        .parts(kind)
-        .filter(|(name, _)| new.part(kind, name).is_none());
+    let removed = old.parts(kind).filter(|(name, _)| new.part(kind, name).is_none());
     let removed = removed.map(|(name, part)| {
-        let change = Change::Removed {
-            old: part.preview.clone(),
-        };
-        Difference {
-            kind,
-            name: name.to_owned(),
-            change,
-        }
+        let change = Change::Removed { old: part.preview.clone() };
+        Difference { kind, name: name.to_owned(), change }
     });
     let mut all: Vec<_> = changed.chain(removed).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -95,10 +77,7 @@ pub fn nearest<'a, T>(
         .into_iter()
         .map(|(candidate, old)| (candidate, differences(old, ingredients)))
         .min_by_key(|(_, differences)| {
-            let mut kinds: Vec<_> = differences
-                .iter()
-                .map(|difference| difference.kind)
-                .collect();
+            let mut kinds: Vec<_> = differences.iter().map(|difference| difference.kind).collect();
             kinds.dedup();
             (kinds.len(), differences.len())
         })

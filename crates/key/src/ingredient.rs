@@ -150,11 +150,7 @@ impl Ingredients {
 
     /// The parts of one kind, by name.
     pub fn parts(&self, kind: Kind) -> impl Iterator<Item = (&str, &Part)> {
-        self.0
-            .get(&kind)
-            .into_iter()
-            .flatten()
-            .map(|(name, part)| (name.as_str(), part))
+        self.0.get(&kind).into_iter().flatten().map(|(name, part)| (name.as_str(), part))
     }
 
     /// One part.
@@ -165,21 +161,12 @@ impl Ingredients {
     /// The digest of one kind; `None` if it has no part.
     pub fn digest(&self, kind: Kind) -> Option<Digest> {
         let parts = self.0.get(&kind)?;
-        Some(digest_parts(
-            kind,
-            parts
-                .iter()
-                .map(|(name, part)| (name.as_str(), part.digest)),
-        ))
+        Some(digest_parts(kind, parts.iter().map(|(name, part)| (name.as_str(), part.digest))))
     }
 
     /// The key: the digest over all kinds that have a part.
     pub fn key(&self) -> Key {
-        key_of(
-            Kind::ALL
-                .into_iter()
-                .filter_map(|kind| Some((kind, self.digest(kind)?))),
-        )
+        key_of(Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.digest(kind)?))))
     }
 }
 

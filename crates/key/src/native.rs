@@ -23,9 +23,7 @@ pub trait Plain: Sized {
 
 /// The next value is not of the type that was asked for.
 fn mismatch<T>(reader: &Reader<'_>) -> Result<T, PlainError> {
-    Err(PlainError::Mismatch {
-        at: reader.position(),
-    })
+    Err(PlainError::Mismatch { at: reader.position() })
 }
 
 impl Plain for () {

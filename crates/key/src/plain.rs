@@ -398,9 +398,7 @@ pub fn fold(
     let mut reader = Reader::new(encoding);
     let contribution = Fold { outputs }.child(&mut reader, 0)?;
     if !reader.is_at_end() {
-        return Err(PlainError::Length {
-            at: reader.position(),
-        });
+        return Err(PlainError::Length { at: reader.position() });
     }
     Ok(digest_of_contribution(&contribution))
 }
@@ -413,10 +411,7 @@ pub fn fold(
 /// As [`digest`].
 pub fn contribution(encoding: &[u8]) -> Result<Vec<u8>, PlainError> {
     let mut outputs = |number| Err(PlainError::Edge(number));
-    Fold {
-        outputs: &mut outputs,
-    }
-    .child(&mut Reader::new(encoding), 0)
+    Fold { outputs: &mut outputs }.child(&mut Reader::new(encoding), 0)
 }
 
 /// The digest of the value that contributes these bytes.
@@ -488,9 +483,7 @@ impl Fold<'_> {
                     children.push(self.child(reader, depth + 1)?);
                 }
                 children.sort_unstable();
-                children
-                    .into_iter()
-                    .for_each(|child| contributions.extend(child));
+                children.into_iter().for_each(|child| contributions.extend(child));
             }
             Container::Dict => {
                 let mut pairs = Vec::with_capacity(count);
@@ -513,20 +506,12 @@ impl Fold<'_> {
 // encoding fits the two megabytes of stack that a thread has.
 #[inline(never)]
 fn digest_of_container(container: Container, count: usize, contributions: &[u8]) -> Digest {
-    Hasher::new(Context::Value)
-        .tag(container as u8)
-        .count(count)
-        .raw(contributions)
-        .finish()
+    Hasher::new(Context::Value).tag(container as u8).count(count).raw(contributions).finish()
 }
 
 #[inline(never)]
 fn digest_of_typed(name: &[u8], contribution: &[u8]) -> Digest {
-    Hasher::new(Context::Value)
-        .tag(tag::TYPED)
-        .framed(name)
-        .raw(contribution)
-        .finish()
+    Hasher::new(Context::Value).tag(tag::TYPED).framed(name).raw(contribution).finish()
 }
 
 /// The encoding of one integer.

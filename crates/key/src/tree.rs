@@ -151,8 +151,7 @@ impl Manifest {
 
     /// The sum of the lengths of all files, in bytes.
     pub fn length(&self) -> u64 {
-        self.files()
-            .fold(0, |sum, (_, file)| sum.saturating_add(file.length))
+        self.files().fold(0, |sum, (_, file)| sum.saturating_add(file.length))
     }
 
     /// The digest of the directory: of [`Manifest::encode`], under [`Context::Tree`].
@@ -194,19 +193,12 @@ impl Manifest {
             check(path)?;
             manifest.append(path, entry)?;
         }
-        if reader.at == bytes.len() {
-            Ok(manifest)
-        } else {
-            Err(reader.malformed())
-        }
+        if reader.at == bytes.len() { Ok(manifest) } else { Err(reader.malformed()) }
     }
 
     fn add(&mut self, path: &str, entry: Entry) -> Result<(), PathError> {
         check(path)?;
-        let taken = |path: &str| PathError {
-            path: path.to_owned(),
-            reason: PathFault::Taken,
-        };
+        let taken = |path: &str| PathError { path: path.to_owned(), reason: PathFault::Taken };
         if self.0.get(path).is_some_and(|present| *present != entry) {
             return Err(taken(path));
         }
@@ -222,17 +214,11 @@ impl Manifest {
 
     /// Adds an entry that must follow all others and lie in a directory already there.
     fn append(&mut self, path: &str, entry: Entry) -> Result<(), DecodeError> {
-        let follows = self
-            .0
-            .last_key_value()
-            .is_none_or(|(last, _)| last.as_str() < path);
-        let housed = parents(path)
-            .next()
-            .is_none_or(|above| self.0.get(above) == Some(&Entry::Directory));
+        let follows = self.0.last_key_value().is_none_or(|(last, _)| last.as_str() < path);
+        let housed =
+            parents(path).next().is_none_or(|above| self.0.get(above) == Some(&Entry::Directory));
         if !(follows && housed) {
-            return Err(DecodeError::Order {
-                path: path.to_owned(),
-            });
+            return Err(DecodeError::Order { path: path.to_owned() });
         }
         self.0.insert(path.to_owned(), entry);
         Ok(())
@@ -245,12 +231,7 @@ fn parents(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn check(path: &str) -> Result<(), PathError> {
-    fault(path).map_or(Ok(()), |reason| {
-        Err(PathError {
-            path: path.to_owned(),
-            reason,
-        })
-    })
+    fault(path).map_or(Ok(()), |reason| Err(PathError { path: path.to_owned(), reason }))
 }
 
 fn fault(path: &str) -> Option<PathFault> {
@@ -271,12 +252,8 @@ fn fault(path: &str) -> Option<PathFault> {
 const fn tag(entry: &Entry) -> u8 {
     match entry {
         Entry::Directory => 0,
-        Entry::File(File {
-            executable: false, ..
-        }) => 1,
-        Entry::File(File {
-            executable: true, ..
-        }) => 2,
+        Entry::File(File { executable: false, .. }) => 1,
+        Entry::File(File { executable: true, .. }) => 2,
     }
 }
 
@@ -323,10 +300,6 @@ impl<'a> Reader<'a> {
 
     fn file(&mut self, executable: bool) -> Result<File, DecodeError> {
         let digest = Digest::from_bytes(self.array()?);
-        Ok(File {
-            digest,
-            length: self.number()?,
-            executable,
-        })
+        Ok(File { digest, length: self.number()?, executable })
     }
 }

@@ -23,20 +23,14 @@ fn made(parts: &Parts) -> Ingredients {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    let part = (
-        prop::sample::select(Kind::ALL.to_vec()),
-        "[a-c]{0,2}",
-        0_u8..4,
-    );
+    let part = (prop::sample::select(Kind::ALL.to_vec()), "[a-c]{0,2}", 0_u8..4);
     prop::collection::vec(part, 0..12)
 }
 
 /// The parts without what only people see.
 fn facts(ingredients: &Ingredients) -> Vec<(Kind, String, Digest)> {
     let of_kind = |kind| {
-        ingredients
-            .parts(kind)
-            .map(move |(name, part)| (kind, name.to_owned(), part.digest))
+        ingredients.parts(kind).map(move |(name, part)| (kind, name.to_owned(), part.digest))
     };
     Kind::ALL.into_iter().flat_map(of_kind).collect()
 }
@@ -90,13 +84,9 @@ proptest! {
 
 fn single(kind: Kind, name: &str, number: u8, preview: &str) -> Ingredients {
     let mut ingredients = Ingredients::new();
-    ingredients
-        .add(Kind::Operation, "name", of(0), Preview::text("op"))
-        .unwrap();
+    ingredients.add(Kind::Operation, "name", of(0), Preview::text("op")).unwrap();
     let name = format!("{name}!");
-    ingredients
-        .add(kind, name, of(number), Preview::text(preview))
-        .unwrap();
+    ingredients.add(kind, name, of(number), Preview::text(preview)).unwrap();
     ingredients
 }
 
@@ -121,10 +111,7 @@ fn every_kind_changes_the_key_and_no_two_alike() {
 #[test]
 fn previews_do_not_change_the_key() {
     for kind in Kind::ALL {
-        assert_eq!(
-            single(kind, "p", 1, "a").key(),
-            single(kind, "p", 1, "b").key()
-        );
+        assert_eq!(single(kind, "p", 1, "a").key(), single(kind, "p", 1, "b").key());
     }
 }
 
@@ -132,23 +119,15 @@ fn previews_do_not_change_the_key() {
 fn a_name_given_twice_is_refused_and_named() {
     let mut ingredients = single(Kind::Inputs, "p", 1, "");
     let key = ingredients.key();
-    let refused = ingredients
-        .add(Kind::Inputs, "p!", of(2), Preview::text(""))
-        .unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "inputs ingredient \"p!\" was given twice"
-    );
+    let refused = ingredients.add(Kind::Inputs, "p!", of(2), Preview::text("")).unwrap_err();
+    assert_eq!(refused.to_string(), "inputs ingredient \"p!\" was given twice");
     assert_eq!(ingredients.key(), key);
 }
 
 #[test]
 fn names_are_framed() {
     let digest = |parts: &[(&str, Digest)]| digest_parts(Kind::Inputs, parts.iter().copied());
-    assert_ne!(
-        digest(&[("ab", of(1))]),
-        digest(&[("a", of(1)), ("b", of(1))])
-    );
+    assert_ne!(digest(&[("ab", of(1))]), digest(&[("a", of(1)), ("b", of(1))]));
     assert_ne!(digest(&[]), digest(&[("", of(1))]));
 }
 
@@ -183,9 +162,7 @@ fn the_nearest_differs_in_the_fewest_kinds_then_parts_then_is_first() {
         (Kind::Inputs, "y".into(), 1),
     ]);
     let find = |candidates: &[(u8, &Ingredients)]| {
-        let candidates = candidates
-            .iter()
-            .map(|(name, ingredients)| (*name, *ingredients));
+        let candidates = candidates.iter().map(|(name, ingredients)| (*name, *ingredients));
         nearest(&wanted, candidates).map(|(name, _)| name)
     };
     assert_eq!(find(&[(0, &two_kinds), (1, &two_parts)]), Some(1));

@@ -53,11 +53,7 @@ fn read(reader: &mut Reader<'_>) -> Value {
         Token::None => Value::None,
         Token::Bool(value) => Value::Bool(value),
         Token::Int(bytes) => {
-            let sign = if bytes[bytes.len() - 1] >= 0x80 {
-                0xff
-            } else {
-                0
-            };
+            let sign = if bytes[bytes.len() - 1] >= 0x80 { 0xff } else { 0 };
             let mut eight = [sign; 8];
             eight[..bytes.len()].copy_from_slice(bytes);
             Value::Int(i64::from_le_bytes(eight))
@@ -122,9 +118,7 @@ fn sorted(value: &Value) -> Value {
             Value::Many(*container, items)
         }
         Value::Dict(pairs) => {
-            let pairs = pairs
-                .iter()
-                .map(|(key, value)| (sorted(key), sorted(value)));
+            let pairs = pairs.iter().map(|(key, value)| (sorted(key), sorted(value)));
             let mut pairs: Vec<_> = pairs.collect();
             pairs.sort_by_key(|(key, value)| [encoding(key), encoding(value)].concat());
             Value::Dict(pairs)
@@ -145,9 +139,7 @@ fn cut(value: &Value, number: &mut usize, writer: &mut Writer) -> Option<Value> 
     match value {
         Value::Many(container, items) => {
             writer.open(*container, items.len());
-            items
-                .iter()
-                .fold(None, |found, item| found.or(cut(item, number, writer)))
+            items.iter().fold(None, |found, item| found.or(cut(item, number, writer)))
         }
         Value::Dict(pairs) => {
             writer.open(Container::Dict, pairs.len());
@@ -254,35 +246,23 @@ fn there_is_one_nan() {
 #[test]
 fn a_leaf_contributes_itself_up_to_the_limit() {
     let longest = Value::Bytes(vec![7; SHORT - 9]);
-    assert_eq!(
-        plain::contribution(&encoding(&longest)),
-        Ok(encoding(&longest))
-    );
+    assert_eq!(plain::contribution(&encoding(&longest)), Ok(encoding(&longest)));
     let longer = plain::contribution(&encoding(&Value::Bytes(vec![7; SHORT - 8]))).unwrap();
-    assert_eq!(
-        longer,
-        plain::contribution_of_digest(&digest(&Value::Bytes(vec![7; SHORT - 8])))
-    );
+    assert_eq!(longer, plain::contribution_of_digest(&digest(&Value::Bytes(vec![7; SHORT - 8]))));
 }
 
 #[test]
 fn a_count_beyond_the_bytes_is_not_believed() {
     let mut bytes = vec![plain::tag::LIST];
     bytes.extend(u64::MAX.to_le_bytes());
-    assert!(matches!(
-        plain::digest(&bytes),
-        Err(PlainError::Length { .. })
-    ));
+    assert!(matches!(plain::digest(&bytes), Err(PlainError::Length { .. })));
     assert!(Reader::new(&bytes).skip().is_err());
 }
 
 #[test]
 fn an_unknown_tag_is_named_with_its_place() {
     let bytes = [plain::tag::LIST, 1, 0, 0, 0, 0, 0, 0, 0, 0xee];
-    assert_eq!(
-        plain::digest(&bytes),
-        Err(PlainError::Tag { tag: 0xee, at: 9 })
-    );
+    assert_eq!(plain::digest(&bytes), Err(PlainError::Tag { tag: 0xee, at: 9 }));
 }
 
 #[test]

@@ -6,27 +6,13 @@ use thrifty_key::Digest;
 use thrifty_key::tree::{DecodeError, Entry, File, Manifest, PathFault};
 
 fn file(content: &[u8]) -> File {
-    File {
-        digest: Digest::of_blob(content),
-        length: content.len() as u64,
-        executable: false,
-    }
+    File { digest: Digest::of_blob(content), length: content.len() as u64, executable: false }
 }
 
 fn sample() -> Manifest {
     let mut manifest = Manifest::default();
-    manifest
-        .add_file("raw/flights.csv", file(b"a,b\n"))
-        .unwrap();
-    manifest
-        .add_file(
-            "run",
-            File {
-                executable: true,
-                ..file(b"#!")
-            },
-        )
-        .unwrap();
+    manifest.add_file("raw/flights.csv", file(b"a,b\n")).unwrap();
+    manifest.add_file("run", File { executable: true, ..file(b"#!") }).unwrap();
     manifest.add_directory("empty").unwrap();
     manifest
 }
@@ -47,19 +33,12 @@ fn bytes(entries: &[(u8, &[u8])]) -> Vec<u8> {
 }
 
 fn fault(path: &str) -> Option<PathFault> {
-    Manifest::default()
-        .add_directory(path)
-        .err()
-        .map(|error| error.reason)
+    Manifest::default().add_directory(path).err().map(|error| error.reason)
 }
 
 #[test]
 fn golden_bytes_and_digests_of_layout_1() {
-    let hexadecimal: String = sample()
-        .encode()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hexadecimal: String = sample().encode().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hexadecimal, GOLDEN_BYTES);
     assert_eq!(sample().digest().to_string(), GOLDEN_DIGEST);
     assert_eq!(Manifest::default().digest().to_string(), GOLDEN_EMPTY);
@@ -86,13 +65,7 @@ fn every_fact_of_an_entry_is_in_the_digest() {
         of("a", plain),
         of("b", plain),
         of("a/a", plain),
-        of(
-            "a",
-            File {
-                executable: true,
-                ..plain
-            },
-        ),
+        of("a", File { executable: true, ..plain }),
         of("a", File { length: 2, ..plain }),
         of("a", file(b"y")),
         directory.digest(),
@@ -107,32 +80,13 @@ fn every_fact_of_an_entry_is_in_the_digest() {
 fn the_order_of_adding_does_not_count_and_parents_come_by_themselves() {
     let mut manifest = Manifest::default();
     manifest.add_directory("empty").unwrap();
-    manifest
-        .add_file(
-            "run",
-            File {
-                executable: true,
-                ..file(b"#!")
-            },
-        )
-        .unwrap();
+    manifest.add_file("run", File { executable: true, ..file(b"#!") }).unwrap();
     manifest.add_directory("raw").unwrap();
-    manifest
-        .add_file("raw/flights.csv", file(b"a,b\n"))
-        .unwrap();
-    manifest
-        .add_file("raw/flights.csv", file(b"a,b\n"))
-        .unwrap();
+    manifest.add_file("raw/flights.csv", file(b"a,b\n")).unwrap();
+    manifest.add_file("raw/flights.csv", file(b"a,b\n")).unwrap();
     assert_eq!(manifest, sample());
     assert_eq!(manifest.get("raw"), Some(&Entry::Directory));
-    assert_eq!(
-        (
-            manifest.files().count(),
-            manifest.entries().len(),
-            manifest.length()
-        ),
-        (2, 4, 6)
-    );
+    assert_eq!((manifest.files().count(), manifest.entries().len(), manifest.length()), (2, 4, 6));
 }
 
 #[test]
@@ -157,23 +111,10 @@ fn hostile_paths_are_refused_when_added_and_when_decoded() {
         assert_eq!(fault(path), Some(expected), "{path:?}");
         for tag in [0, 1, 2] {
             let error = Manifest::decode(&bytes(&[(tag, path.as_bytes())])).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Path(e) if e.reason == expected),
-                "{path:?}"
-            );
+            assert!(matches!(error, DecodeError::Path(e) if e.reason == expected), "{path:?}");
         }
     }
-    for path in [
-        "a",
-        "...",
-        "..a",
-        " ",
-        "größe",
-        "a b/c:d",
-        "-rf",
-        "~",
-        &"x".repeat(255),
-    ] {
+    for path in ["a", "...", "..a", " ", "größe", "a b/c:d", "-rf", "~", &"x".repeat(255)] {
         assert_eq!(fault(path), None, "{path:?}");
     }
 }
@@ -202,10 +143,7 @@ fn only_the_canonical_order_is_read() {
     ];
     for entries in cases {
         let error = Manifest::decode(&bytes(entries)).unwrap_err();
-        assert!(
-            matches!(error, DecodeError::Order { .. }),
-            "{entries:?}: {error}"
-        );
+        assert!(matches!(error, DecodeError::Order { .. }), "{entries:?}: {error}");
     }
     assert!(Manifest::decode(&bytes(&[(0, b"a"), (0, b"a b"), (1, b"a/b")])).is_ok());
 }
@@ -217,25 +155,10 @@ fn damaged_bytes_are_errors_and_ask_for_no_memory() {
         assert!(Manifest::decode(&whole[..end]).is_err(), "cut at {end}");
     }
     assert!(Manifest::decode(&[&whole[..], b"x"].concat()).is_err());
-    assert_eq!(
-        Manifest::decode(&[2]),
-        Err(DecodeError::Version { found: 2 })
-    );
-    let endless = [
-        &[1][..],
-        &u64::MAX.to_le_bytes(),
-        &[0],
-        &u64::MAX.to_le_bytes(),
-    ]
-    .concat();
-    assert!(matches!(
-        Manifest::decode(&endless),
-        Err(DecodeError::Malformed { .. })
-    ));
-    assert!(matches!(
-        Manifest::decode(&bytes(&[(3, b"a")])),
-        Err(DecodeError::Malformed { .. })
-    ));
+    assert_eq!(Manifest::decode(&[2]), Err(DecodeError::Version { found: 2 }));
+    let endless = [&[1][..], &u64::MAX.to_le_bytes(), &[0], &u64::MAX.to_le_bytes()].concat();
+    assert!(matches!(Manifest::decode(&endless), Err(DecodeError::Malformed { .. })));
+    assert!(matches!(Manifest::decode(&bytes(&[(3, b"a")])), Err(DecodeError::Malformed { .. })));
     assert!(matches!(
         Manifest::decode(&bytes(&[(0, b"\xff")])),
         Err(DecodeError::Malformed { .. })

@@ -15,20 +15,15 @@ const VECTORS: &str = include_str!("../../../docs/formats/vectors/key.txt");
 fn vectors(kind: &str) -> Vec<Vec<&'static str>> {
     let lines = VECTORS.lines().filter(|line| !line.starts_with('#'));
     let fields = lines.map(|line| line.split(" | ").collect::<Vec<_>>());
-    let found: Vec<_> = fields
-        .filter(|fields| fields[0] == kind)
-        .map(|fields| fields[1..].to_vec())
-        .collect();
+    let found: Vec<_> =
+        fields.filter(|fields| fields[0] == kind).map(|fields| fields[1..].to_vec()).collect();
     assert!(!found.is_empty(), "no vectors of kind {kind}");
     found
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
     assert!(hex.len().is_multiple_of(2), "odd number of digits: {hex}");
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 fn digest(hex: &str) -> Digest {
@@ -37,16 +32,11 @@ fn digest(hex: &str) -> Digest {
 
 fn named(fields: &str) -> BTreeMap<String, Digest> {
     let pairs = fields.split(", ").map(|pair| pair.split_once('=').unwrap());
-    pairs
-        .map(|(name, hex)| (name.to_owned(), digest(hex)))
-        .collect()
+    pairs.map(|(name, hex)| (name.to_owned(), digest(hex))).collect()
 }
 
 fn kind(word: &str) -> Kind {
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.word() == word)
-        .unwrap()
+    Kind::ALL.into_iter().find(|kind| kind.word() == word).unwrap()
 }
 
 #[test]
@@ -54,12 +44,7 @@ fn values() {
     let vectors = vectors("value");
     for fields in &vectors {
         let encoding = bytes(fields[1]);
-        assert_eq!(
-            plain::digest(&encoding),
-            Ok(digest(fields[2])),
-            "{}",
-            fields[0]
-        );
+        assert_eq!(plain::digest(&encoding), Ok(digest(fields[2])), "{}", fields[0]);
         let mut reader = Reader::new(&encoding);
         assert_eq!(reader.skip(), Ok(&encoding[..]), "{}", fields[0]);
         assert!(reader.is_at_end(), "{}", fields[0]);
@@ -93,9 +78,8 @@ fn ingredients() {
 fn keys() {
     for fields in vectors("key") {
         let kinds = named(fields[0]);
-        let in_order = Kind::ALL
-            .into_iter()
-            .filter_map(|kind| Some((kind, *kinds.get(kind.word())?)));
+        let in_order =
+            Kind::ALL.into_iter().filter_map(|kind| Some((kind, *kinds.get(kind.word())?)));
         assert_eq!(key_of(in_order), digest(fields[1]), "{}", fields[0]);
     }
 }

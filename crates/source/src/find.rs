@@ -28,10 +28,7 @@ pub(crate) fn start_of(statement: &Stmt) -> TextSize {
         Stmt::ClassDef(class) => &class.decorator_list,
         _ => return statement.start(),
     };
-    decorators
-        .first()
-        .map_or(statement.start(), Ranged::start)
-        .min(statement.start())
+    decorators.first().map_or(statement.start(), Ranged::start).min(statement.start())
 }
 
 /// All definitions of a name that begin at a line, in order.
@@ -41,13 +38,7 @@ pub(crate) fn at_line<'a>(
     line: u32,
     name: &str,
 ) -> Vec<Found<'a>> {
-    let mut finder = AtLine {
-        lines,
-        line,
-        name,
-        class: None,
-        found: Vec::new(),
-    };
+    let mut finder = AtLine { lines, line, name, class: None, found: Vec::new() };
     finder.visit_body(body);
     finder.found
 }
@@ -81,11 +72,7 @@ impl<'a> Visitor<'a> for AtLine<'a, '_> {
         };
         if name == self.name && self.lines.line(start) == self.line {
             let subject = Subject::Statement(statement);
-            self.found.push(Found {
-                subject,
-                class: self.class,
-                start,
-            });
+            self.found.push(Found { subject, class: self.class, start });
         }
         let outer = std::mem::replace(&mut self.class, class);
         visitor::walk_stmt(self, statement);
@@ -99,11 +86,7 @@ impl<'a> Visitor<'a> for AtLine<'a, '_> {
         let here = self.lines.line(expression.start()) == self.line;
         if here && expression.is_lambda_expr() && self.name == "<lambda>" {
             let (subject, start) = (Subject::Expression(expression), expression.start());
-            self.found.push(Found {
-                subject,
-                class: self.class,
-                start,
-            });
+            self.found.push(Found { subject, class: self.class, start });
         }
         visitor::walk_expr(self, expression);
     }
@@ -111,12 +94,7 @@ impl<'a> Visitor<'a> for AtLine<'a, '_> {
 
 /// All classes of a qualified name, in order.
 pub(crate) fn classes<'a>(body: &'a [Stmt], name: &str) -> Vec<Found<'a>> {
-    let mut finder = Classes {
-        name,
-        path: String::new(),
-        class: None,
-        found: Vec::new(),
-    };
+    let mut finder = Classes { name, path: String::new(), class: None, found: Vec::new() };
     finder.visit_body(body);
     finder.found
 }
@@ -154,11 +132,7 @@ impl<'a> Visitor<'a> for Classes<'a, '_> {
             Stmt::ClassDef(class) => {
                 if self.name.strip_prefix(&self.path) == Some(class.name.as_str()) {
                     let (subject, start) = (Subject::Statement(statement), start_of(statement));
-                    self.found.push(Found {
-                        subject,
-                        class: self.class,
-                        start,
-                    });
+                    self.found.push(Found { subject, class: self.class, start });
                 }
                 let name = format!("{}.", class.name);
                 self.enter(&name, Some(&class.name), &class.body);
@@ -173,10 +147,7 @@ impl<'a> Visitor<'a> for Classes<'a, '_> {
 
 /// All assignments to a name at module level, conditional ones included, in order.
 pub(crate) fn assignments<'a>(body: &'a [Stmt], name: &str) -> Vec<&'a Stmt> {
-    let mut finder = Assignments {
-        name,
-        found: Vec::new(),
-    };
+    let mut finder = Assignments { name, found: Vec::new() };
     finder.visit_body(body);
     finder.found
 }

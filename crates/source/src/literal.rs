@@ -91,10 +91,7 @@ impl Literal {
             Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),
             Self::Sequence(_, children) => 1 + children.iter().map(Self::size).sum::<usize>(),
-            Self::Dict(pairs) => pairs
-                .iter()
-                .map(|(key, value)| key.size() + value.size())
-                .sum(),
+            Self::Dict(pairs) => pairs.iter().map(|(key, value)| key.size() + value.size()).sum(),
             _ => 1,
         }
     }

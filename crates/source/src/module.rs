@@ -42,21 +42,13 @@ impl Module {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         if text.len() > MAX_BYTES {
             let message = format!("{} bytes of source are more than {MAX_BYTES}", text.len());
-            return Err(ParseError {
-                line: 1,
-                column: 1,
-                message,
-            });
+            return Err(ParseError { line: 1, column: 1, message });
         }
         let depth = depth::of(text);
         if depth > MAX_DEPTH {
             let message =
                 format!("nested about {depth} levels deep, more than {MAX_DEPTH}: split it");
-            return Err(ParseError {
-                line: 1,
-                column: 1,
-                message,
-            });
+            return Err(ParseError { line: 1, column: 1, message });
         }
         let lines = Lines::of(text);
         with_stack(depth, || {
@@ -66,13 +58,7 @@ impl Module {
                 return Err(fault(text, &lines, first.location.start(), message));
             }
             let body = parsed.into_syntax().body;
-            Ok(Self {
-                text: text.to_owned(),
-                body,
-                lines,
-                depth,
-                outline: OnceLock::new(),
-            })
+            Ok(Self { text: text.to_owned(), body, lines, depth, outline: OnceLock::new() })
         })
     }
 
@@ -84,9 +70,7 @@ impl Module {
     /// What the module binds at its top level, and how surely; read when first asked for.
     pub fn outline(&self) -> &Outline {
         self.outline.get_or_init(|| {
-            with_stack(self.depth, || {
-                Outline::of(&self.text, &self.body, &self.lines)
-            })
+            with_stack(self.depth, || Outline::of(&self.text, &self.body, &self.lines))
         })
     }
 
@@ -118,12 +102,8 @@ impl Module {
     ) -> Result<Definition<'_>, LookupError> {
         with_stack(self.depth, || {
             let found = find::at_line(&self.body, &self.lines, line, name);
-            self.single(found, name, ignore_decorators)?.ok_or_else(|| {
-                LookupError::NoDefinitionAt {
-                    line,
-                    name: name.to_owned(),
-                }
-            })
+            self.single(found, name, ignore_decorators)?
+                .ok_or_else(|| LookupError::NoDefinitionAt { line, name: name.to_owned() })
         })
     }
 
@@ -143,9 +123,7 @@ impl Module {
         with_stack(self.depth, || {
             let found = find::classes(&self.body, qualified_name);
             self.single(found, qualified_name, ignore_decorators)?
-                .ok_or_else(|| LookupError::NoClass {
-                    name: qualified_name.to_owned(),
-                })
+                .ok_or_else(|| LookupError::NoClass { name: qualified_name.to_owned() })
         })
     }
 
@@ -168,11 +146,7 @@ impl Module {
             let found = find::assignments(&self.body, name);
             let last = found.last().copied().and_then(find::assigned)?.range();
             let start = last.start();
-            let found = Found {
-                subject: Subject::Assignments(found),
-                class: None,
-                start,
-            };
+            let found = Found { subject: Subject::Assignments(found), class: None, start };
             let mut definition = self.describe(&found, &|_| false);
             definition.text = &self.text[last];
             Some(definition)
@@ -187,21 +161,11 @@ impl Module {
         ignore: IgnoreDecorator<'_>,
     ) -> Result<Option<Definition<'_>>, LookupError> {
         let mut candidates: Vec<_> = found.iter().map(|one| self.describe(one, ignore)).collect();
-        if candidates
-            .windows(2)
-            .any(|pair| pair[0].digest != pair[1].digest)
-        {
+        if candidates.windows(2).any(|pair| pair[0].digest != pair[1].digest) {
             let lines = candidates.iter().map(|one| one.first_line).collect();
-            return Err(LookupError::Ambiguous {
-                name: name.to_owned(),
-                lines,
-            });
+            return Err(LookupError::Ambiguous { name: name.to_owned(), lines });
         }
-        Ok(if candidates.is_empty() {
-            None
-        } else {
-            Some(candidates.swap_remove(0))
-        })
+        Ok(if candidates.is_empty() { None } else { Some(candidates.swap_remove(0)) })
     }
 
     /// Fingerprints what was found: one reading for its names, a second one that writes.
@@ -217,9 +181,7 @@ impl Module {
                 expression.end()
             }
             Subject::Assignments(statements) => {
-                statements
-                    .iter()
-                    .for_each(|statement| builder.visit_stmt(statement));
+                statements.iter().for_each(|statement| builder.visit_stmt(statement));
                 found.start
             }
         };
@@ -245,13 +207,7 @@ impl Drop for Module {
 
 /// An error of the parser, with its offset as line and column.
 fn fault(text: &str, lines: &Lines, offset: TextSize, message: String) -> ParseError {
-    let before = text
-        .get(lines.start(offset)..offset.to_usize())
-        .unwrap_or_default();
+    let before = text.get(lines.start(offset)..offset.to_usize()).unwrap_or_default();
     let column = u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX);
-    ParseError {
-        line: lines.line(offset),
-        column,
-        message,
-    }
+    ParseError { line: lines.line(offset), column, message }
 }

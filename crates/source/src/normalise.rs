@@ -49,23 +49,15 @@ pub(crate) fn digest(
     source: &str,
 ) -> Digest {
     let hasher = Hasher::new(Context::Code);
-    let mut encoder = Encoder {
-        hasher,
-        scopes,
-        ignore,
-        source,
-        scope: OUTSIDE,
-        mentioned: BTreeMap::new(),
-    };
+    let mut encoder =
+        Encoder { hasher, scopes, ignore, source, scope: OUTSIDE, mentioned: BTreeMap::new() };
     encoder.hasher.count(FORMAT as usize);
     match subject {
         Subject::Statement(statement) => encoder.statement(statement),
         Subject::Expression(expression) => encoder.expression(expression),
         Subject::Assignments(statements) => {
             encoder.tag(Tag::Assignments);
-            encoder.list(statements, |encoder, statement| {
-                encoder.statement(statement)
-            });
+            encoder.list(statements, |encoder, statement| encoder.statement(statement));
         }
     }
     encoder.hasher.finish()
@@ -141,10 +133,7 @@ impl Encoder<'_> {
     /// The number of a scope, given now if this is its first mention.
     fn mention(&mut self, scope: ScopeId) -> &mut Mentioned {
         let number = self.mentioned.len();
-        self.mentioned.entry(scope).or_insert(Mentioned {
-            number,
-            locals: BTreeMap::new(),
-        })
+        self.mentioned.entry(scope).or_insert(Mentioned { number, locals: BTreeMap::new() })
     }
 
     /// A count, then the items.

@@ -120,13 +120,8 @@ impl Outline {
     pub(crate) fn of(text: &str, body: &[Stmt], lines: &Lines) -> Self {
         let mut changes = Changes::default();
         changes.visit_body(body);
-        let mut reader = Reader {
-            text,
-            lines,
-            changes,
-            outline: Self::default(),
-            known: HashMap::new(),
-        };
+        let mut reader =
+            Reader { text, lines, changes, outline: Self::default(), known: HashMap::new() };
         let names = reader.body(body, "");
         reader.outline.names = names;
         for (name, binding) in &mut reader.outline.names {
@@ -156,11 +151,7 @@ struct Sure {
 
 impl Sure {
     fn new(name: &str, binding: Binding) -> Self {
-        Self {
-            name: name.to_owned(),
-            binding,
-            value: None,
-        }
+        Self { name: name.to_owned(), binding, value: None }
     }
 }
 
@@ -233,11 +224,7 @@ impl Reader<'_> {
             *before == sure.binding && matches!(sure.binding, Binding::Module(_))
         };
         let is_only = scope.names.get(&sure.name).is_none_or(is_again);
-        let binding = if is_only {
-            sure.binding
-        } else {
-            Binding::Undecided
-        };
+        let binding = if is_only { sure.binding } else { Binding::Undecided };
         if scope.class.is_empty() {
             self.known.remove(&sure.name);
             let value = sure.value.filter(|value| is_only && value.is_constant());
@@ -300,10 +287,7 @@ impl Reader<'_> {
         let value = |default: &Expr| self.literal(default, scope)?.digest();
         let positional = parameters.posonlyargs.iter().chain(&parameters.args);
         Defaults {
-            positional: positional
-                .filter_map(|one| one.default.as_deref())
-                .map(value)
-                .collect(),
+            positional: positional.filter_map(|one| one.default.as_deref()).map(value).collect(),
             keyword: (parameters.kwonlyargs.iter())
                 .filter_map(|one| Some((one.name().to_string(), value(one.default()?))))
                 .collect(),
@@ -353,10 +337,7 @@ fn imported(import: &StmtImport) -> Vec<Sure> {
 fn imported_from(import: &StmtImportFrom) -> Vec<Sure> {
     let named = import.names.iter().filter(|alias| &alias.name != "*");
     let bound = named.map(|alias| {
-        let binding = Binding::Member {
-            from: source_of(import),
-            name: alias.name.to_string(),
-        };
+        let binding = Binding::Member { from: source_of(import), name: alias.name.to_string() };
         Sure::new(alias.asname.as_ref().unwrap_or(&alias.name), binding)
     });
     bound.collect()
@@ -364,10 +345,7 @@ fn imported_from(import: &StmtImportFrom) -> Vec<Sure> {
 
 /// The module that an import names, leading dots counted.
 fn source_of(import: &StmtImportFrom) -> FromModule {
-    FromModule {
-        module: import.module.as_ref().map(ToString::to_string),
-        level: import.level,
-    }
+    FromModule { module: import.module.as_ref().map(ToString::to_string), level: import.level }
 }
 
 /// `a.b.c` of a decorator `@a.b.c(…)`; empty where the chain does not begin with a name.

@@ -171,12 +171,7 @@ impl Scopes {
         while at != OUTSIDE {
             let scope = &self.scopes[at];
             let visible = scope.kind != ScopeKind::Class || sees_class;
-            match scope
-                .names
-                .get(name)
-                .filter(|_| visible)
-                .map(|binding| binding.held)
-            {
+            match scope.names.get(name).filter(|_| visible).map(|binding| binding.held) {
                 Some(Held::Local) => return Resolved::Local(at),
                 Some(Held::Global) => return Resolved::Free,
                 // A class body that declares `nonlocal` and a function alike look further out.

@@ -83,8 +83,7 @@ fn is_transparent(path: &[String]) -> bool {
         "vectorize",
         "wraps",
     ];
-    path.last()
-        .is_some_and(|name| TRANSPARENT.binary_search(&name.as_str()).is_ok())
+    path.last().is_some_and(|name| TRANSPARENT.binary_search(&name.as_str()).is_ok())
 }
 
 /// Whether a class hands its docstring to a model or a schema: by a base or decorator known to.
@@ -92,18 +91,13 @@ pub(crate) fn class_shows_docstring(class: &ast::StmtClassDef) -> bool {
     const READERS: [&str; 5] = ["BaseModel", "RootModel", "SQLModel", "Signature", "tool"];
     let bases = class.bases().iter().filter_map(dotted_path);
     let decorators = class.decorator_list.iter().filter_map(decorator_path);
-    bases
-        .chain(decorators)
-        .any(|path| path.last().is_some_and(|name| READERS.contains(&&**name)))
+    bases.chain(decorators).any(|path| path.last().is_some_and(|name| READERS.contains(&&**name)))
 }
 
 /// Whether an annotation does more than denote a type: binds a name, suspends.
 pub(crate) fn annotation_acts(annotation: &Expr) -> bool {
     ast::helpers::any_over_expr(annotation, |part| {
-        matches!(
-            part,
-            Expr::Named(_) | Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_)
-        )
+        matches!(part, Expr::Named(_) | Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_))
     })
 }
 
@@ -146,26 +140,15 @@ pub(crate) fn reads_locals_by_name(name: &str) -> bool {
 
 /// Whether the function only shows its arguments to people: text in them names no variable.
 pub(crate) fn only_tells(function: &Expr) -> bool {
-    const TELLERS: [&str; 9] = [
-        "critical",
-        "debug",
-        "error",
-        "exception",
-        "info",
-        "log",
-        "print",
-        "warn",
-        "warning",
-    ];
+    const TELLERS: [&str; 9] =
+        ["critical", "debug", "error", "exception", "info", "log", "print", "warn", "warning"];
     let Some(path) = dotted_path(function) else {
         return false;
     };
     let Some(name) = path.last() else {
         return false;
     };
-    let raised = ["Error", "Exception", "Warning"]
-        .iter()
-        .any(|end| name.ends_with(end));
+    let raised = ["Error", "Exception", "Warning"].iter().any(|end| name.ends_with(end));
     raised || TELLERS.contains(&name.as_str())
 }
 
@@ -173,12 +156,6 @@ pub(crate) fn only_tells(function: &Expr) -> bool {
 /// underscores stay, as do all in a class of underscores alone.
 pub(crate) fn mangle(name: &str, class: Option<&str>) -> String {
     let private = name.starts_with("__") && !name.ends_with("__") && !name.contains('.');
-    let class = class
-        .map(|class| class.trim_start_matches('_'))
-        .unwrap_or_default();
-    if private && !class.is_empty() {
-        format!("_{class}{name}")
-    } else {
-        name.to_owned()
-    }
+    let class = class.map(|class| class.trim_start_matches('_')).unwrap_or_default();
+    if private && !class.is_empty() { format!("_{class}{name}") } else { name.to_owned() }
 }

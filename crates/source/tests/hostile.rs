@@ -11,12 +11,7 @@ fn on_a_small_stack(source: String) -> Result<bool, String> {
         assert_eq!(module.outline().names.contains_key("x"), assigned);
         Ok(module.definition_at(1, "f", &|_| false).is_ok() || assigned)
     };
-    std::thread::Builder::new()
-        .stack_size(512 * 1024)
-        .spawn(ask)
-        .unwrap()
-        .join()
-        .unwrap()
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(ask).unwrap().join().unwrap()
 }
 
 /// Sources that nest `depth` levels, one for each way to nest.
@@ -51,26 +46,16 @@ fn nested(depth: usize) -> Vec<(&'static str, String)> {
         ("f-strings", around("f'{", "1", "}'")),
         ("comprehensions", around("[a for a in ", "b", "]")),
         ("walrus", around("(y:=", "1", ")")),
-        (
-            "await",
-            format!("async def f(x): {} x\n", "await ".repeat(depth)),
-        ),
+        ("await", format!("async def f(x): {} x\n", "await ".repeat(depth))),
         ("conditions", blocks("if x:", depth.min(700) / 4)),
         ("functions", blocks("def g(y):", depth.min(700) / 4)),
         ("classes", blocks("class C:", depth.min(700) / 4)),
         (
             "patterns",
-            format!(
-                "match x:\n case {}1{}: pass\n",
-                "[".repeat(depth),
-                "]".repeat(depth)
-            ),
+            format!("match x:\n case {}1{}: pass\n", "[".repeat(depth), "]".repeat(depth)),
         ),
         ("async", "async ".repeat(depth)),
-        (
-            "decorators",
-            format!("{}def f(x): pass\n", "@a\n".repeat(depth)),
-        ),
+        ("decorators", format!("{}def f(x): pass\n", "@a\n".repeat(depth))),
     ]
 }
 
@@ -95,29 +80,15 @@ fn deeper_nesting_is_refused_before_it_is_parsed() {
 
 #[test]
 fn the_deepest_that_is_accepted_is_walked_too() {
-    for (open, close) in [
-        ("", "+1"),
-        ("-", ""),
-        ("lambda:", ""),
-        ("[", "]"),
-        ("[a for a in ", "]"),
-    ] {
+    for (open, close) in [("", "+1"), ("-", ""), ("lambda:", ""), ("[", "]"), ("[a for a in ", "]")]
+    {
         let mut depth = 6_000;
-        while Module::parse(&format!(
-            "x = {}1{}",
-            open.repeat(depth),
-            close.repeat(depth)
-        ))
-        .is_err()
+        while Module::parse(&format!("x = {}1{}", open.repeat(depth), close.repeat(depth))).is_err()
         {
             depth -= 100;
         }
         let source = format!("x = {}1{}", open.repeat(depth), close.repeat(depth));
-        assert_eq!(
-            on_a_small_stack(source),
-            Ok(true),
-            "{open}1{close} at {depth}"
-        );
+        assert_eq!(on_a_small_stack(source), Ok(true), "{open}1{close} at {depth}");
     }
 }
 
@@ -125,14 +96,8 @@ fn the_deepest_that_is_accepted_is_walked_too() {
 fn long_is_not_deep() {
     let table = format!("x = [{}]\n", "{'a': (1, -2), 'b': f(3)}, ".repeat(20_000));
     let text = format!("x = ({})\n", "'line' \n".repeat(20_000));
-    let chain = format!(
-        "def f(x):\n if x: pass\n{}",
-        " elif x: y = 1\n".repeat(20_000)
-    );
-    let lines = format!(
-        "def f(x):\n{}",
-        " x = x + 1; g(x, lambda a, b: a)\n".repeat(20_000)
-    );
+    let chain = format!("def f(x):\n if x: pass\n{}", " elif x: y = 1\n".repeat(20_000));
+    let lines = format!("def f(x):\n{}", " x = x + 1; g(x, lambda a, b: a)\n".repeat(20_000));
     for source in [table, text, chain, lines] {
         assert_eq!(on_a_small_stack(source), Ok(true));
     }

@@ -40,11 +40,7 @@ fn finds_by_first_line_and_name() {
         (5, "<lambda>", "lambda y: y + 1"),
         (7, "<lambda>", "lambda a: a"),
         (9, "<lambda>", "lambda q: q"),
-        (
-            8,
-            "three",
-            "@decorated(\n    lambda q: q\n)\nasync def three(): pass",
-        ),
+        (8, "three", "@decorated(\n    lambda q: q\n)\nasync def three(): pass"),
         (14, "method", "def method(self): return self.__hidden"),
         (3, "Local", "class Local:\n        pass"),
     ];
@@ -57,30 +53,12 @@ fn finds_by_first_line_and_name() {
 #[test]
 fn says_when_nothing_begins_there() {
     let module = Module::parse(SOURCE).unwrap();
-    for (line, name) in [
-        (2, "one"),
-        (1, "two"),
-        (11, "three"),
-        (0, "one"),
-        (900, "one"),
-        (1, ""),
-    ] {
+    for (line, name) in [(2, "one"), (1, "two"), (11, "three"), (0, "one"), (900, "one"), (1, "")] {
         let error = module.definition_at(line, name, &nothing).unwrap_err();
-        assert_eq!(
-            error,
-            LookupError::NoDefinitionAt {
-                line,
-                name: name.to_owned()
-            }
-        );
+        assert_eq!(error, LookupError::NoDefinitionAt { line, name: name.to_owned() });
     }
     let error = module.class_named("Inner", &nothing).unwrap_err();
-    assert_eq!(
-        error,
-        LookupError::NoClass {
-            name: "Inner".to_owned()
-        }
-    );
+    assert_eq!(error, LookupError::NoClass { name: "Inner".to_owned() });
 }
 
 #[test]
@@ -102,11 +80,7 @@ fn finds_classes_by_qualified_name() {
     let module = Module::parse(SOURCE).unwrap();
     for name in ["Outer", "Outer.Inner", "two.<locals>.Local"] {
         let found = module.class_named(name, &nothing).unwrap();
-        assert!(
-            found
-                .text
-                .starts_with(&format!("class {}", name.rsplit('.').next().unwrap()))
-        );
+        assert!(found.text.starts_with(&format!("class {}", name.rsplit('.').next().unwrap())));
     }
 }
 
@@ -116,14 +90,8 @@ fn a_method_found_alone_is_mangled_as_in_its_class() {
     let inside = module.definition_at(14, "method", &nothing).unwrap().digest;
     let moved = Module::parse("class Other:\n def method(self): return self.__hidden").unwrap();
     let spelled = Module::parse("def method(self): return self._Inner__hidden").unwrap();
-    assert_ne!(
-        inside,
-        moved.definition_at(2, "method", &nothing).unwrap().digest
-    );
-    assert_eq!(
-        inside,
-        spelled.definition_at(1, "method", &nothing).unwrap().digest
-    );
+    assert_ne!(inside, moved.definition_at(2, "method", &nothing).unwrap().digest);
+    assert_eq!(inside, spelled.definition_at(1, "method", &nothing).unwrap().digest);
 }
 
 #[test]
@@ -134,32 +102,17 @@ fn assignments_are_taken_together() {
     .unwrap();
     let paths = |name| -> Vec<String> {
         let found = module.assignment(name).unwrap();
-        found
-            .references
-            .iter()
-            .map(|one| one.path.join("."))
-            .collect()
+        found.references.iter().map(|one| one.path.join(".")).collect()
     };
     assert_eq!(module.assignment("A").unwrap().text, "helper.x");
     assert_eq!(module.assignment("A").unwrap().first_line, 3);
     assert_eq!(paths("A"), ["helper.x"]);
     assert_eq!(paths("B"), ["B", "C"]);
-    assert!(
-        ["D", "E", "F"]
-            .iter()
-            .all(|name| module.assignment(name).is_some())
-    );
-    assert!(
-        ["G", "H", "fast", ""]
-            .iter()
-            .all(|name| module.assignment(name).is_none())
-    );
+    assert!(["D", "E", "F"].iter().all(|name| module.assignment(name).is_some()));
+    assert!(["G", "H", "fast", ""].iter().all(|name| module.assignment(name).is_none()));
 
     let digest = |text| Module::parse(text).unwrap().assignment("A").unwrap().digest;
-    assert_eq!(
-        digest("A = 0x10"),
-        digest("A: int = (16)  # sixteen\nB = 2")
-    );
+    assert_eq!(digest("A = 0x10"), digest("A: int = (16)  # sixteen\nB = 2"));
     assert_ne!(digest("A = 1"), digest("A = 1.0"));
     assert_ne!(digest("A = 2"), digest("A = 1\nA = 2"));
 }
@@ -172,32 +125,17 @@ fn lines_are_those_of_the_interpreter() {
         assert!(module.definition_at(3, "f", &nothing).is_ok(), "{end:?}");
     }
     let marked = Module::parse("\u{feff}def f(): pass").unwrap();
-    assert_eq!(
-        marked.definition_at(1, "f", &nothing).unwrap().text,
-        "def f(): pass"
-    );
+    assert_eq!(marked.definition_at(1, "f", &nothing).unwrap().text, "def f(): pass");
 }
 
 #[test]
 fn invalid_syntax_is_told_with_its_place() {
-    let Err(error) = Module::parse("x = 1\ndef é(: pass") else {
-        panic!("accepted")
-    };
+    let Err(error) = Module::parse("x = 1\ndef é(: pass") else { panic!("accepted") };
     assert_eq!((error.line, error.column), (2, 7));
-    for text in [
-        "def f(:",
-        "\0",
-        "x = 'abc",
-        "f'{",
-        "if x:\n",
-        "%matplotlib inline",
-        "x = 1 2",
-        "  x",
-    ] {
-        assert!(
-            matches!(Module::parse(text), Err(ParseError { line: 1.., .. })),
-            "{text:?}"
-        );
+    for text in
+        ["def f(:", "\0", "x = 'abc", "f'{", "if x:\n", "%matplotlib inline", "x = 1 2", "  x"]
+    {
+        assert!(matches!(Module::parse(text), Err(ParseError { line: 1.., .. })), "{text:?}");
     }
 }
 

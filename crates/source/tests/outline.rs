@@ -43,10 +43,7 @@ fn names_each_kind_of_binding() {
          @one.two(3)\n@(lambda f: f)\nasync def run(): pass\nclass C: pass\nn: int = 1\nm: int\n",
     );
     let member = |module: Option<&str>, level, name: &str| Binding::Member {
-        from: FromModule {
-            module: module.map(str::to_owned),
-            level,
-        },
+        from: FromModule { module: module.map(str::to_owned), level },
         name: name.to_owned(),
     };
     let decorators = vec!["one.two".to_owned(), String::new()];
@@ -54,13 +51,7 @@ fn names_each_kind_of_binding() {
     assert_eq!(names["e"], Binding::Module("c.d".to_owned()));
     assert_eq!(names["y"], member(Some("up"), 2, "x"));
     assert_eq!(names["z"], member(None, 1, "z"));
-    assert_eq!(
-        names["run"],
-        Binding::Function {
-            line: 4,
-            decorators
-        }
-    );
+    assert_eq!(names["run"], Binding::Function { line: 4, decorators });
     assert_eq!(names["C"], Binding::Class);
     assert!(matches!(&names["n"], Binding::Literal { mutable: false, text, .. } if text == "1"));
     assert_eq!(names.len(), 7, "{names:?}");
@@ -224,12 +215,7 @@ fn a_container_that_somebody_may_change_is_a_doubt() {
     for doubt in doubts {
         assert!(!decides(&format!("X = {{}}\n{doubt}\n"), "X"), "{doubt}");
     }
-    let fine = [
-        "def f(): return X['k']",
-        "f = lambda: X",
-        "y: X = 1",
-        "def f(y: X) -> X: pass",
-    ];
+    let fine = ["def f(): return X['k']", "f = lambda: X", "y: X = 1", "def f(y: X) -> X: pass"];
     for fine in fine {
         assert!(decides(&format!("X = {{}}\n{fine}\n"), "X"), "{fine}");
     }
@@ -241,22 +227,11 @@ fn a_star_outweighs_what_was_before_it() {
                 from .one import *\nfrom two import *\ndef g(): pass\n";
     let module = Module::parse(text).unwrap();
     let stars: Vec<_> = module.outline().stars.iter().collect();
-    assert_eq!(
-        (stars[0].module.as_deref(), stars[0].level),
-        (Some("one"), 1)
-    );
-    assert_eq!(
-        (stars[1].module.as_deref(), stars[1].level),
-        (Some("two"), 0)
-    );
-    for (name, decided) in [
-        ("a", true),
-        ("b", true),
-        ("c", true),
-        ("e", false),
-        ("F", false),
-        ("g", true),
-    ] {
+    assert_eq!((stars[0].module.as_deref(), stars[0].level), (Some("one"), 1));
+    assert_eq!((stars[1].module.as_deref(), stars[1].level), (Some("two"), 0));
+    for (name, decided) in
+        [("a", true), ("b", true), ("c", true), ("e", false), ("F", false), ("g", true)]
+    {
         assert_eq!(decides(text, name), decided, "{name}");
     }
 }
@@ -272,20 +247,9 @@ fn a_class_has_names_of_its_own() {
     };
     assert_eq!(literal("C", "B"), Some(int(1)));
     assert_eq!(literal("C", "A"), Some(int(2)));
-    assert_eq!(
-        literal("C", "D"),
-        None,
-        "the class's own `A`, of which a class knows no value"
-    );
-    assert_eq!(
-        literal("C.E", "F"),
-        Some(int(1)),
-        "a class body encloses nothing"
-    );
-    assert_eq!(
-        module.outline().defaults[&(8, "f".to_owned())].positional,
-        [None]
-    );
+    assert_eq!(literal("C", "D"), None, "the class's own `A`, of which a class knows no value");
+    assert_eq!(literal("C.E", "F"), Some(int(1)), "a class body encloses nothing");
+    assert_eq!(module.outline().defaults[&(8, "f".to_owned())].positional, [None]);
 }
 
 #[test]

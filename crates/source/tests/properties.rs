@@ -17,9 +17,7 @@ const SAMPLE: &str = include_str!("samples/features.py");
 
 /// Names of all functions and classes of a text, and that of lambdas.
 fn names(source: &str) -> BTreeSet<&str> {
-    let mut words = source
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .peekable();
+    let mut words = source.split(|c: char| !c.is_alphanumeric() && c != '_').peekable();
     let mut names = BTreeSet::from(["<lambda>"]);
     while let Some(word) = words.next() {
         if let ("def" | "class", Some(name)) = (word, words.peek()) {
@@ -48,10 +46,7 @@ fn digests(source: &str) -> Vec<(String, Digest)> {
 /// function, are free.
 fn outermost(source: &str) -> Vec<(String, Digest)> {
     let inner = ["haversine", "bump", "<lambda>"];
-    digests(source)
-        .into_iter()
-        .filter(|(name, _)| !inner.contains(&&**name))
-        .collect()
+    digests(source).into_iter().filter(|(name, _)| !inner.contains(&&**name)).collect()
 }
 
 /// Asks a text everything there is to ask.
@@ -72,14 +67,11 @@ fn exercise(source: &str) {
 /// Ends of logical lines and of lines inside brackets: where a comment may stand.
 fn line_ends(source: &str) -> Vec<(usize, bool)> {
     let parsed = parse_module(source).unwrap();
-    let ends = parsed
-        .tokens()
-        .iter()
-        .filter_map(|token| match token.kind() {
-            TokenKind::Newline => Some((token.start().to_usize(), true)),
-            TokenKind::NonLogicalNewline => Some((token.start().to_usize(), false)),
-            _ => None,
-        });
+    let ends = parsed.tokens().iter().filter_map(|token| match token.kind() {
+        TokenKind::Newline => Some((token.start().to_usize(), true)),
+        TokenKind::NonLogicalNewline => Some((token.start().to_usize(), false)),
+        _ => None,
+    });
     ends.collect()
 }
 
@@ -100,17 +92,13 @@ impl<'a> Visitor<'a> for Parenthesisable {
             Expr::List(list) => list.ctx.is_load(),
             Expr::Tuple(tuple) => {
                 tuple.ctx.is_load()
-                    && !tuple
-                        .elts
-                        .iter()
-                        .any(|one| one.is_starred_expr() || one.is_slice_expr())
+                    && !tuple.elts.iter().any(|one| one.is_starred_expr() || one.is_slice_expr())
             }
             _ => true,
         };
         if stays {
             let range = expression.range();
-            self.0
-                .push((range.start().to_usize(), range.end().to_usize()));
+            self.0.push((range.start().to_usize(), range.end().to_usize()));
         }
         walk_expr(self, expression);
     }
@@ -133,11 +121,7 @@ fn insert(source: &str, mut insertions: Vec<(usize, String)>) -> String {
 /// The locals of the sample: names that begin with `local_`.
 fn locals() -> Vec<&'static str> {
     let words = SAMPLE.split(|c: char| !c.is_alphanumeric() && c != '_');
-    words
-        .filter(|word| word.starts_with("local_"))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    words.filter(|word| word.starts_with("local_")).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 proptest! {

@@ -24,11 +24,7 @@ fn vectors_hold() {
             wrong.push(format!("{title}: {digest}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "these digests changed:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "these digests changed:\n{}", wrong.join("\n"));
 }
 
 /// The specification alone, without the code: `lambda a, b=2: a`.
@@ -40,13 +36,7 @@ fn the_specification_gives_the_same_bytes() {
     hasher.count(0); // positional-only
     hasher.count(2); // ordinary
     hasher.tag(named).count(0).framed(b"a").tag(0);
-    hasher
-        .tag(named)
-        .count(0)
-        .framed(b"b")
-        .tag(1)
-        .tag(integer)
-        .framed(&[2]);
+    hasher.tag(named).count(0).framed(b"b").tag(1).tag(integer).framed(&[2]);
     hasher.count(0); // keyword-only
     hasher.tag(0).tag(0); // * and **
     hasher.tag(named).count(0).framed(b"a");
@@ -58,23 +48,12 @@ fn the_specification_gives_the_same_bytes() {
 fn the_specification_lists_every_tag() {
     let specification = include_str!("../../../docs/formats/code.md");
     let code = include_str!("../src/normalise/tag.rs");
-    let tags = code
-        .lines()
-        .filter_map(|line| line.strip_suffix(',')?.trim().split_once(" = "));
+    let tags = code.lines().filter_map(|line| line.strip_suffix(',')?.trim().split_once(" = "));
     let mut count = 0;
     for (name, number) in tags.filter(|(_, number)| number.parse::<u8>().is_ok()) {
-        assert!(
-            specification.contains(&format!("\n| {number} | {name} |")),
-            "{name} = {number}"
-        );
+        assert!(specification.contains(&format!("\n| {number} | {name} |")), "{name} = {number}");
         count += 1;
     }
-    let rows = specification
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
-    assert_eq!(
-        count,
-        rows.filter(|(number, _)| number.parse::<u8>().is_ok())
-            .count()
-    );
+    let rows = specification.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    assert_eq!(count, rows.filter(|(number, _)| number.parse::<u8>().is_ok()).count());
 }

@@ -47,10 +47,7 @@ impl Blob {
     pub fn in_memory(parts: &[&[u8]]) -> io::Result<Self> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length == 0 {
-            return Ok(Self(Arc::new(Inner {
-                map: None,
-                backing: None,
-            })));
+            return Ok(Self(Arc::new(Inner { map: None, backing: None })));
         }
         let mut map = MmapMut::map_anon(length)?;
         let mut rest = &mut map[..];
@@ -59,10 +56,7 @@ impl Blob {
             here.copy_from_slice(part);
             rest = after;
         }
-        Ok(Self(Arc::new(Inner {
-            map: Some(map.make_read_only()?),
-            backing: None,
-        })))
+        Ok(Self(Arc::new(Inner { map: Some(map.make_read_only()?), backing: None })))
     }
 
     /// Maps a file of the length in its identity.
@@ -76,10 +70,7 @@ impl Blob {
             // map of this process; `Verified` notices at the next opening.
             Some(unsafe { MmapOptions::new().len(length).map(&backing.file) }?)
         };
-        Ok(Self(Arc::new(Inner {
-            map,
-            backing: Some(backing),
-        })))
+        Ok(Self(Arc::new(Inner { map, backing: Some(backing) })))
     }
 
     /// A map of the bytes which the caller may write to: nobody else sees it, the file stays as
@@ -105,10 +96,7 @@ impl Blob {
 
     /// The file that holds the bytes, if one does. It must never be written to.
     pub fn path(&self) -> Option<&Path> {
-        self.0
-            .backing
-            .as_ref()
-            .map(|backing| backing.path.as_path())
+        self.0.backing.as_ref().map(|backing| backing.path.as_path())
     }
 
     /// What the filesystem said of the file when it was opened; `None` for memory.

@@ -78,10 +78,7 @@ pub fn check_detection(make: &dyn Fn() -> Box<dyn Blobs>) -> Result<(), Violatio
 /// Each check gets a store of its own, so that none depends on another.
 fn run(checks: &[Check], make: &dyn Fn() -> Box<dyn Blobs>) -> Result<(), Violation> {
     checks.iter().try_for_each(|(check, body)| {
-        body(&*make()).map_err(|error| Violation {
-            check,
-            rule: error.to_string(),
-        })
+        body(&*make()).map_err(|error| Violation { check, rule: error.to_string() })
     })
 }
 
@@ -91,9 +88,7 @@ fn ensure(holds: bool, rule: &'static str) -> Outcome {
 
 /// Bytes without a period that a mixed-up block could hide behind.
 fn noise(length: usize) -> Vec<u8> {
-    (0..length as u64)
-        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-        .collect()
+    (0..length as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 fn is_missing(blobs: &dyn Blobs, name: &BlobName) -> bool {
@@ -108,35 +103,17 @@ fn is_corrupt(blobs: &dyn Blobs, name: &BlobName) -> bool {
 fn round_trip(blobs: &dyn Blobs) -> Outcome {
     let large = noise(5 << 20);
     let (front, back) = large.split_at(1 << 20);
-    let cases: [&[&[u8]]; 6] = [
-        &[],
-        &[b""],
-        &[b"x"],
-        &[b"a", b"", b"bc"],
-        &[&large],
-        &[front, back],
-    ];
+    let cases: [&[&[u8]]; 6] =
+        [&[], &[b""], &[b"x"], &[b"a", b"", b"bc"], &[&large], &[front, back]];
     for parts in cases {
         let whole = parts.concat();
         let name = blobs.put(parts)?;
-        ensure(
-            name.digest == Digest::of_blob(&whole),
-            "the name has the digest of the bytes",
-        )?;
-        ensure(
-            name.length == whole.len() as u64,
-            "the name has the length of the bytes",
-        )?;
+        ensure(name.digest == Digest::of_blob(&whole), "the name has the digest of the bytes")?;
+        ensure(name.length == whole.len() as u64, "the name has the length of the bytes")?;
         let blob = blobs.open(&name)?;
         ensure(blob[..] == whole[..], "what was put comes back")?;
-        ensure(
-            blob.as_ptr().align_offset(64) == 0,
-            "the bytes are aligned to 64",
-        )?;
-        ensure(
-            blobs.contains(&name.digest)?.is_some(),
-            "what was put is contained",
-        )?;
+        ensure(blob.as_ptr().align_offset(64) == 0, "the bytes are aligned to 64")?;
+        ensure(blobs.contains(&name.digest)?.is_some(), "what was put is contained")?;
     }
     Ok(())
 }
@@ -149,61 +126,31 @@ fn put_file(blobs: &dyn Blobs) -> Outcome {
     fs::write(&path, &bytes)?;
     let name = blobs.put_file(&path)?;
     fs::write(&path, b"changed afterwards")?;
-    ensure(
-        blobs.open(&name)?[..] == bytes[..],
-        "the blob is a copy of the file",
-    )?;
-    ensure(
-        name.digest == Digest::of_blob(&bytes),
-        "the name is of what was copied",
-    )?;
-    ensure(
-        blobs.put_file(&directory.path().join("none")).is_err(),
-        "no file is an error",
-    )?;
-    ensure(
-        blobs.put_file(directory.path()).is_err(),
-        "a directory is an error",
-    )
+    ensure(blobs.open(&name)?[..] == bytes[..], "the blob is a copy of the file")?;
+    ensure(name.digest == Digest::of_blob(&bytes), "the name is of what was copied")?;
+    ensure(blobs.put_file(&directory.path().join("none")).is_err(), "no file is an error")?;
+    ensure(blobs.put_file(directory.path()).is_err(), "a directory is an error")
 }
 
 /// Uploads of the same bytes are two blobs.
 fn two_uploads(blobs: &dyn Blobs) -> Outcome {
     let (one, two) = (blobs.put(&[b"same"])?, blobs.put(&[b"same"])?);
     ensure(one.digest == two.digest, "equal bytes have equal digests")?;
-    ensure(
-        one.generation != two.generation,
-        "each upload has a generation of its own",
-    )?;
-    ensure(
-        blobs.open(&one)?[..] == blobs.open(&two)?[..],
-        "both can be read",
-    )
+    ensure(one.generation != two.generation, "each upload has a generation of its own")?;
+    ensure(blobs.open(&one)?[..] == blobs.open(&two)?[..], "both can be read")
 }
 
 /// A blob is found under its whole name only.
 fn missing(blobs: &dyn Blobs) -> Outcome {
     let present = blobs.put(&[b"present"])?;
-    let other = BlobName {
-        generation: present.generation ^ 1,
-        ..present
-    };
+    let other = BlobName { generation: present.generation ^ 1, ..present };
     let absent = Digest::of_blob(b"absent");
     ensure(is_missing(blobs, &other), "another generation is missing")?;
     ensure(
-        is_missing(
-            blobs,
-            &BlobName {
-                digest: absent,
-                ..present
-            },
-        ),
+        is_missing(blobs, &BlobName { digest: absent, ..present }),
         "another digest is missing",
     )?;
-    ensure(
-        blobs.contains(&absent)?.is_none(),
-        "what was never put is not contained",
-    )
+    ensure(blobs.contains(&absent)?.is_none(), "what was never put is not contained")
 }
 
 /// Deleting an upload, late or twice, never hits another upload of the same bytes.
@@ -213,19 +160,10 @@ fn late_delete(blobs: &dyn Blobs) -> Outcome {
     blobs.delete(&old)?;
     blobs.delete(&old)?;
     ensure(is_missing(blobs, &old), "the deleted upload is missing")?;
-    ensure(
-        blobs.open(&new)?[..] == *b"bytes",
-        "a later upload outlives the delete of an earlier",
-    )?;
-    ensure(
-        blobs.contains(&new.digest)? == Some(new),
-        "only the later upload is contained",
-    )?;
+    ensure(blobs.open(&new)?[..] == *b"bytes", "a later upload outlives the delete of an earlier")?;
+    ensure(blobs.contains(&new.digest)? == Some(new), "only the later upload is contained")?;
     blobs.delete(&new)?;
-    ensure(
-        blobs.contains(&new.digest)?.is_none(),
-        "what was deleted is not contained",
-    )
+    ensure(blobs.contains(&new.digest)?.is_none(), "what was deleted is not contained")
 }
 
 /// A blob set aside is gone for everybody who reads or lists.
@@ -234,10 +172,7 @@ fn quarantine(blobs: &dyn Blobs) -> Outcome {
     blobs.quarantine(&name)?;
     blobs.quarantine(&name)?;
     ensure(is_missing(blobs, &name), "what was set aside is missing")?;
-    ensure(
-        blobs.list()?.next().is_none(),
-        "what was set aside is not listed",
-    )
+    ensure(blobs.list()?.next().is_none(), "what was set aside is not listed")
 }
 
 /// A consumer may write to its private map, and nobody else sees it.
@@ -246,26 +181,14 @@ fn private_map(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[&bytes])?;
     let blob = blobs.open(&name)?;
     let mut private = blob.map_private()?;
-    ensure(
-        private[..] == bytes[..],
-        "a private map starts with the bytes",
-    )?;
+    ensure(private[..] == bytes[..], "a private map starts with the bytes")?;
     private.fill(0);
     let again = blobs.open(&name)?;
-    ensure(
-        blob[..] == bytes[..],
-        "the blob does not see writes to a private map",
-    )?;
+    ensure(blob[..] == bytes[..], "the blob does not see writes to a private map")?;
     ensure(again[..] == bytes[..], "another opening does not see them")?;
-    ensure(
-        again.map_private()?[..] == bytes[..],
-        "another private map does not see them",
-    )?;
+    ensure(again.map_private()?[..] == bytes[..], "another private map does not see them")?;
     let empty = blobs.put(&[])?;
-    ensure(
-        blobs.open(&empty)?.map_private()?.is_empty(),
-        "an empty blob has an empty map",
-    )
+    ensure(blobs.open(&empty)?.map_private()?.is_empty(), "an empty blob has an empty map")
 }
 
 /// Who holds a blob keeps it, whatever is deleted meanwhile.
@@ -274,14 +197,8 @@ fn held_over_delete(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[&bytes])?;
     let blob = blobs.open(&name)?;
     blobs.delete(&name)?;
-    ensure(
-        blob[..] == bytes[..],
-        "deleting does not disturb who holds the blob",
-    )?;
-    ensure(
-        blob.map_private()?[..] == bytes[..],
-        "nor a private map made afterwards",
-    )
+    ensure(blob[..] == bytes[..], "deleting does not disturb who holds the blob")?;
+    ensure(blob.map_private()?[..] == bytes[..], "nor a private map made afterwards")
 }
 
 /// The listing is complete, and free of what writers leave while they write.
@@ -293,14 +210,8 @@ fn list(blobs: &dyn Blobs) -> Outcome {
     let listed = blobs.list()?.map(|listed| listed.map(|listed| listed.name));
     let listed: Vec<BlobName> = listed.collect::<Result<_, _>>()?;
     ensure(listed.len() == put.len(), "each blob is listed once")?;
-    ensure(
-        listed.into_iter().collect::<HashSet<_>>() == put,
-        "names come back as they were",
-    )?;
-    ensure(
-        blobs.leftovers(Duration::ZERO)?.is_empty(),
-        "finished writers leave nothing behind",
-    )
+    ensure(listed.into_iter().collect::<HashSet<_>>() == put, "names come back as they were")?;
+    ensure(blobs.leftovers(Duration::ZERO)?.is_empty(), "finished writers leave nothing behind")
 }
 
 /// A blob becomes a file with the permissions asked for, and the caller's copy is its own.
@@ -308,35 +219,17 @@ fn place(blobs: &dyn Blobs) -> Outcome {
     let directory = tempfile::tempdir()?;
     let name = blobs.put(&[b"content"])?;
     for (writable, executable) in [(false, false), (true, false), (false, true), (true, true)] {
-        let path = directory
-            .path()
-            .join(format!("new/{writable}/{executable}"));
+        let path = directory.path().join(format!("new/{writable}/{executable}"));
         for _ in 0..2 {
-            blobs.place(
-                &name,
-                &path,
-                Access {
-                    writable,
-                    executable,
-                },
-            )?;
+            blobs.place(&name, &path, Access { writable, executable })?;
         }
         let mode = fs::metadata(&path)?.permissions().mode();
         ensure(fs::read(&path)? == b"content", "the file has the bytes")?;
-        ensure(
-            (mode & 0o200 != 0) == writable,
-            "it is writable only if asked for",
-        )?;
-        ensure(
-            (mode & 0o100 != 0) == executable,
-            "it is executable only if asked for",
-        )?;
+        ensure((mode & 0o200 != 0) == writable, "it is writable only if asked for")?;
+        ensure((mode & 0o100 != 0) == executable, "it is executable only if asked for")?;
         if writable {
             fs::write(&path, b"edited!")?;
-            ensure(
-                blobs.open(&name)?[..] == *b"content",
-                "the caller's file is its own",
-            )?;
+            ensure(blobs.open(&name)?[..] == *b"content", "the caller's file is its own")?;
         }
     }
     let placed = fs::read_dir(directory.path().join("new/true"))?.count();
@@ -350,19 +243,10 @@ fn place_over_a_symlink(blobs: &dyn Blobs, name: &BlobName, directory: &Path) ->
     fs::write(&victim, b"untouched")?;
     std::os::unix::fs::symlink(&victim, &path)?;
     blobs.place(name, &path, Access::WRITE)?;
-    ensure(
-        fs::read(&victim)? == b"untouched",
-        "a symlink at the target is not followed",
-    )?;
-    ensure(
-        fs::read(&path)? == b"content",
-        "a symlink at the target is replaced",
-    )?;
+    ensure(fs::read(&victim)? == b"untouched", "a symlink at the target is not followed")?;
+    ensure(fs::read(&path)? == b"content", "a symlink at the target is replaced")?;
     let refused = blobs.place(name, directory, Access::READ);
-    ensure(
-        matches!(refused, Err(PlaceError::Target { .. })),
-        "a directory is not replaced",
-    )
+    ensure(matches!(refused, Err(PlaceError::Target { .. })), "a directory is not replaced")
 }
 
 /// Sixteen threads write, read and delete blobs, half of which have the same bytes.
@@ -373,10 +257,7 @@ fn threads(blobs: &dyn Blobs) -> Outcome {
             let own = [&[worker as u8], &same[..]].concat();
             for bytes in [same, own] {
                 let name = blobs.put(&[&bytes])?;
-                ensure(
-                    blobs.open(&name)?[..] == bytes[..],
-                    "what was put comes back",
-                )?;
+                ensure(blobs.open(&name)?[..] == bytes[..], "what was put comes back")?;
                 blobs.delete(&name)?;
                 ensure(is_missing(blobs, &name), "what was deleted is missing")?;
             }
@@ -384,49 +265,27 @@ fn threads(blobs: &dyn Blobs) -> Outcome {
         Ok(())
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..16)
-            .map(|worker| scope.spawn(move || work(worker)))
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| "a thread panicked")?)
+        let workers: Vec<_> = (0..16).map(|worker| scope.spawn(move || work(worker))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a thread panicked")?)
     })?;
-    ensure(
-        blobs.list()?.next().is_none(),
-        "nothing is left of what all deleted",
-    )
+    ensure(blobs.list()?.next().is_none(), "nothing is left of what all deleted")
 }
 
 /// Opens the file of a blob for writing, as its owner can.
 fn tamper(blobs: &dyn Blobs, name: &BlobName) -> Result<fs::File, Fault> {
     let blob = blobs.open(name)?;
-    let path = blob
-        .path()
-        .ok_or("detection is checked on stores that keep files")?;
+    let path = blob.path().ok_or("detection is checked on stores that keep files")?;
     fs::set_permissions(path, Permissions::from_mode(0o644))?;
-    Ok(OpenOptions::new()
-        .read(true)
-        .write(true)
-        .append(false)
-        .open(path)?)
+    Ok(OpenOptions::new().read(true).write(true).append(false).open(path)?)
 }
 
 /// Damage is found at every opening, then the blob is missing, and a new upload is whole.
 fn ensure_caught(blobs: &dyn Blobs, name: &BlobName, bytes: &[u8]) -> Outcome {
-    ensure(
-        is_corrupt(blobs, name),
-        "damaged bytes are never handed over",
-    )?;
+    ensure(is_corrupt(blobs, name), "damaged bytes are never handed over")?;
     ensure(is_missing(blobs, name), "a corrupt blob is set aside")?;
-    ensure(
-        blobs.contains(&name.digest)?.is_none(),
-        "a corrupt blob is not contained",
-    )?;
+    ensure(blobs.contains(&name.digest)?.is_none(), "a corrupt blob is not contained")?;
     let again = blobs.put(&[bytes])?;
-    ensure(
-        blobs.open(&again)?[..] == *bytes,
-        "the bytes can be stored again",
-    )
+    ensure(blobs.open(&again)?[..] == *bytes, "the bytes can be stored again")
 }
 
 /// A single bit, wherever it is.
@@ -435,10 +294,7 @@ fn flipped_bytes(blobs: &dyn Blobs) -> Outcome {
     for at in (0..bytes.len()).step_by(7) {
         let name = blobs.put(&[&bytes])?;
         tamper(blobs, &name)?.write_all_at(&[bytes[at] ^ 1], at as u64)?;
-        ensure(
-            is_corrupt(blobs, &name),
-            "a flipped bit is found wherever it is",
-        )?;
+        ensure(is_corrupt(blobs, &name), "a flipped bit is found wherever it is")?;
     }
     let name = blobs.put(&[&bytes])?;
     tamper(blobs, &name)?.write_all_at(b"....", 0)?;
@@ -452,9 +308,7 @@ fn truncated(blobs: &dyn Blobs) -> Outcome {
         let name = blobs.put(&[&bytes])?;
         tamper(blobs, &name)?.set_len(length)?;
         ensure_caught(blobs, &name, &bytes)?;
-        blobs
-            .list()?
-            .try_for_each(|listed| Ok::<_, Fault>(blobs.delete(&listed?.name)?))?;
+        blobs.list()?.try_for_each(|listed| Ok::<_, Fault>(blobs.delete(&listed?.name)?))?;
     }
     Ok(())
 }
@@ -481,9 +335,7 @@ fn swapped(blobs: &dyn Blobs) -> Outcome {
 fn symlinked(blobs: &dyn Blobs) -> Outcome {
     let name = blobs.put(&[b"bytes"])?;
     let blob = blobs.open(&name)?;
-    let path = blob
-        .path()
-        .ok_or("detection is checked on stores that keep files")?;
+    let path = blob.path().ok_or("detection is checked on stores that keep files")?;
     let moved = tempfile::tempdir()?;
     let elsewhere = moved.path().join("blob");
     fs::copy(path, &elsewhere)?;
@@ -501,15 +353,10 @@ fn edited_through_a_link(blobs: &dyn Blobs) -> Outcome {
     ensure(blobs.open(&name)?[..] == *b"shared", "a link does no harm")?;
     fs::set_permissions(&path, Permissions::from_mode(0o644))?;
     fs::write(&path, b"edited")?;
-    let blob_changed = blobs
-        .open(&name)
-        .map_or(true, |blob| blob[..] != *b"shared");
+    let blob_changed = blobs.open(&name).map_or(true, |blob| blob[..] != *b"shared");
     if !blob_changed {
         // A filesystem with reflinks, or without links: the file was a copy.
         return Ok(());
     }
-    ensure(
-        is_missing(blobs, &name),
-        "an edit through a link is found, and the blob set aside",
-    )
+    ensure(is_missing(blobs, &name), "an edit through a link is found, and the blob set aside")
 }

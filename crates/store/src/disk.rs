@@ -78,10 +78,7 @@ impl Disk {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let root = root.into();
         check_root(&root)?;
-        Ok(Self {
-            root,
-            ready: OnceLock::new(),
-        })
+        Ok(Self { root, ready: OnceLock::new() })
     }
 
     /// The directory given to [`Disk::open`].
@@ -132,10 +129,7 @@ impl Disk {
         let staging = self.staging();
         let create = || {
             let permissions = Permissions::from_mode(0o444);
-            tempfile::Builder::new()
-                .prefix("put-")
-                .permissions(permissions)
-                .tempfile_in(&staging)
+            tempfile::Builder::new().prefix("put-").permissions(permissions).tempfile_in(&staging)
         };
         if self.ready.get().is_none() {
             self.prepare()?;
@@ -165,19 +159,14 @@ impl Disk {
         length: u64,
     ) -> Result<BlobName, PutError> {
         let failed = |error: io::Error| PutError::new(&self.root, error);
-        temporary
-            .as_file()
-            .set_modified(SystemTime::now())
-            .map_err(failed)?;
+        temporary.as_file().set_modified(SystemTime::now()).map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
         let name = BlobName::fresh(digest, length).map_err(|error| failed(error.into()))?;
         let (path, shard) = (self.path(&name), self.shard(&digest));
         if !shard.is_dir() {
             create_directory(&shard).map_err(failed)?;
         }
-        temporary
-            .persist(&path)
-            .map_err(|error| failed(error.error))?;
+        temporary.persist(&path).map_err(|error| failed(error.error))?;
         // A crash here leaves a whole blob that nothing refers to, or its name lost: an orphan.
         sync_directory(&shard).map_err(|error| {
             let _ = fs::remove_file(&path);
@@ -199,10 +188,7 @@ impl Disk {
     /// What a failure to open the file of a blob means. Only what says that the file is not there,
     /// or is no file, is certain; the rest may pass.
     fn refused(&self, name: &BlobName, error: io::Error) -> GetError {
-        let not_a_file = GetError::Corrupt {
-            name: *name,
-            found: Damage::NotAFile,
-        };
+        let not_a_file = GetError::Corrupt { name: *name, found: Damage::NotAFile };
         match Errno::from_io_error(&error) {
             Some(Errno::NOENT) => self.absent(name, error),
             // What opening a symlink, or a socket, says.
@@ -223,10 +209,7 @@ impl Blobs for Disk {
     }
 
     fn put_file(&self, path: &Path) -> Result<BlobName, PutError> {
-        let unreadable = |source| PutError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| PutError::Unreadable { path: path.to_owned(), source };
         let source = open_file(path, OFlags::empty()).map_err(unreadable)?;
         if !source.metadata().map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("it is not a regular file")));
@@ -250,12 +233,7 @@ impl Blobs for Disk {
             return Err(GetError::Corrupt { name: *name, found });
         }
         let identity = StatIdentity::of(&metadata);
-        Blob::of_file(Backing {
-            file,
-            path,
-            identity,
-        })
-        .map_err(transient)
+        Blob::of_file(Backing { file, path, identity }).map_err(transient)
     }
 
     fn contains(&self, digest: &Digest) -> Result<Option<BlobName>, GetError> {
@@ -283,19 +261,13 @@ impl Blobs for Disk {
     fn list(&self) -> Result<Listing<'_>, GetError> {
         let mut shards = Vec::new();
         for shard in read_directory(&self.blobs())? {
-            shards.push(
-                shard
-                    .map_err(|error| GetError::transient(&self.blobs(), error))?
-                    .path(),
-            );
+            shards.push(shard.map_err(|error| GetError::transient(&self.blobs(), error))?.path());
         }
         shards.sort_unstable();
-        Ok(Box::new(shards.into_iter().flat_map(
-            |shard| match list_directory(&shard) {
-                Ok(listing) => listing,
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            },
-        )))
+        Ok(Box::new(shards.into_iter().flat_map(|shard| match list_directory(&shard) {
+            Ok(listing) => listing,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        })))
     }
 
     fn leftovers(&self, age: Duration) -> Result<Vec<PathBuf>, GetError> {
@@ -315,10 +287,7 @@ impl Blobs for Disk {
         let homes = [self.staging(), self.set_aside()];
         if !homes.iter().any(|home| path.parent() == Some(home)) {
             let source = io::Error::new(ErrorKind::InvalidInput, "it is no leftover of this store");
-            return Err(RemoveError {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(RemoveError { path: path.to_owned(), source });
         }
         remove(path)
     }
@@ -380,10 +349,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 /// Opens for reading, and never waits for the other end of a pipe.
 fn open_file(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = (flags | OFlags::NONBLOCK).bits();
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.cast_signed())
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
 /// Deletes a file if it is there.
@@ -394,10 +360,9 @@ fn remove(path: &Path) -> Result<(), RemoveError> {
 /// Nothing at the path is as good as done.
 fn settled(done: io::Result<()>, path: &Path) -> Result<(), RemoveError> {
     match done {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(RemoveError {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(RemoveError { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
@@ -432,14 +397,8 @@ fn list_entry(entry: &DirEntry) -> io::Result<Option<Listed>> {
         return Ok(None);
     };
     let metadata = entry.metadata()?;
-    let name = BlobName {
-        length: metadata.len(),
-        ..name
-    };
-    Ok(Some(Listed {
-        name,
-        modified: metadata.modified()?,
-    }))
+    let name = BlobName { length: metadata.len(), ..name };
+    Ok(Some(Listed { name, modified: metadata.modified()? }))
 }
 
 /// Whether the file was neither written nor renamed for this long.
@@ -450,10 +409,6 @@ fn is_older(entry: &DirEntry, age: Duration) -> bool {
     let moved = u64::try_from(metadata.ctime()).map_or(SystemTime::UNIX_EPOCH, |seconds| {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     });
-    let touched = metadata
-        .modified()
-        .map_or(moved, |written| written.max(moved));
-    SystemTime::now()
-        .duration_since(touched)
-        .is_ok_and(|idle| idle >= age)
+    let touched = metadata.modified().map_or(moved, |written| written.max(moved));
+    SystemTime::now().duration_since(touched).is_ok_and(|idle| idle >= age)
 }

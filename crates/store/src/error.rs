@@ -107,10 +107,7 @@ impl GetError {
 
     /// The blob cannot be read now.
     pub(crate) fn transient(path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Transient {
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        Self::Transient { path: path.to_owned(), source: source.into() }
     }
 }
 
@@ -157,10 +154,7 @@ pub enum PlaceError {
 impl PlaceError {
     /// The target could not be written.
     pub(crate) fn target(path: &Path, source: io::Error) -> Self {
-        Self::Target {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Target { path: path.to_owned(), source }
     }
 }
 
@@ -182,32 +176,16 @@ mod tests {
         assert_eq!(full, ["full"; 3]);
         assert_eq!(class(Errno::ROFS), "read-only");
         assert_eq!([Errno::ACCESS, Errno::PERM].map(class), ["denied"; 2]);
-        let other = [
-            Errno::IO,
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::STALE,
-            Errno::NOMEM,
-        ]
-        .map(class);
+        let other = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::STALE, Errno::NOMEM].map(class);
         assert_eq!(other, ["io"; 5]);
     }
 
     #[test]
     fn only_missing_and_corrupt_are_certain() {
         let name = BlobName::fresh(Digest::of_blob(b"x"), 1).unwrap();
-        let corrupt = GetError::Corrupt {
-            name,
-            found: Damage::Length(2),
-        };
+        let corrupt = GetError::Corrupt { name, found: Damage::Length(2) };
         assert!(GetError::Missing { name }.is_certain_absence() && corrupt.is_certain_absence());
-        for errno in [
-            Errno::IO,
-            Errno::ACCESS,
-            Errno::MFILE,
-            Errno::NOMEM,
-            Errno::STALE,
-        ] {
+        for errno in [Errno::IO, Errno::ACCESS, Errno::MFILE, Errno::NOMEM, Errno::STALE] {
             assert!(!GetError::transient(Path::new("/cache"), errno).is_certain_absence());
         }
         let message = corrupt.to_string();

@@ -73,17 +73,13 @@ pub fn kind(path: &Path) -> io::Result<Filesystem> {
         return Ok(mount_type(&mounts, &existing).map_or(Filesystem::Local, fuse_kind));
     }
     let known = NETWORK.iter().find(|(number, _)| *number == magic);
-    Ok(known.map_or(Filesystem::Local, |(_, protocol)| {
-        Filesystem::Network(protocol)
-    }))
+    Ok(known.map_or(Filesystem::Local, |(_, protocol)| Filesystem::Network(protocol)))
 }
 
 /// Whether a filesystem in user space, by its type, is on another machine.
 fn fuse_kind(mount_type: &str) -> Filesystem {
     let known = FUSE_NETWORK.iter().find(|(name, _)| *name == mount_type);
-    known.map_or(Filesystem::Local, |(_, protocol)| {
-        Filesystem::Network(protocol)
-    })
+    known.map_or(Filesystem::Local, |(_, protocol)| Filesystem::Network(protocol))
 }
 
 /// The path, or the nearest directory above, without symlinks.
@@ -104,23 +100,18 @@ fn mount_type<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
     let lines = mounts.lines().filter_map(|line| {
         let (front, back) = line.split_once(" - ")?;
         let point = unescape(front.split(' ').nth(4)?);
-        path.starts_with(&point)
-            .then_some((point.len(), back.split(' ').next()?))
+        path.starts_with(&point).then_some((point.len(), back.split(' ').next()?))
     });
     // Of mounts on one point the last hides the others.
-    lines
-        .max_by_key(|(length, _)| *length)
-        .map(|(_, kind)| kind)
+    lines.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
 /// Spaces, tabs, line ends and backslashes are written as octal numbers in the table of mounts.
 fn unescape(point: &str) -> String {
-    ["040 ", "011\t", "012\n", "134\\"]
-        .iter()
-        .fold(point.to_owned(), |text, pair| {
-            let (number, character) = pair.split_at(3);
-            text.replace(&format!("\\{number}"), character)
-        })
+    ["040 ", "011\t", "012\n", "134\\"].iter().fold(point.to_owned(), |text, pair| {
+        let (number, character) = pair.split_at(3);
+        text.replace(&format!("\\{number}"), character)
+    })
 }
 
 #[cfg(test)]

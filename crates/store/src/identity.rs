@@ -66,17 +66,12 @@ impl StatIdentity {
     ///
     /// Adding or removing a hard link sets the change time and nothing else of the identity.
     pub fn same_content(&self, other: &Self) -> bool {
-        Self {
-            changed: other.changed,
-            ..*self
-        } == *other
+        Self { changed: other.changed, ..*self } == *other
     }
 }
 
 const fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(nanoseconds)
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 #[cfg(test)]
@@ -85,13 +80,7 @@ mod tests {
 
     fn changed_at(second: i64) -> StatIdentity {
         let time = second * 1_000_000_000;
-        StatIdentity {
-            device: 1,
-            inode: 2,
-            size: 3,
-            modified: 0,
-            changed: time,
-        }
+        StatIdentity { device: 1, inode: 2, size: 3, modified: 0, changed: time }
     }
 
     #[test]

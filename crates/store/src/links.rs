@@ -26,15 +26,9 @@ pub struct Access {
 
 impl Access {
     /// To be read and nothing else. Such a file may be the blob itself under a second name.
-    pub const READ: Self = Self {
-        writable: false,
-        executable: false,
-    };
+    pub const READ: Self = Self { writable: false, executable: false };
     /// The caller's own file.
-    pub const WRITE: Self = Self {
-        writable: true,
-        executable: false,
-    };
+    pub const WRITE: Self = Self { writable: true, executable: false };
 
     /// Permission bits, before the process's umask takes some away.
     fn permissions(self) -> Permissions {
@@ -81,9 +75,8 @@ pub fn materialise(blob: &Blob, path: &Path, access: Access) -> Result<Placement
         if let Some(file) = reflink(backing, directory, access).map_err(target)? {
             return persist(file.into_temp_path(), path, Placement::Reflinked);
         }
-        if let Some(link) = Some(backing)
-            .filter(|_| access.allows_link())
-            .and_then(|b| link(b, directory))
+        if let Some(link) =
+            Some(backing).filter(|_| access.allows_link()).and_then(|b| link(b, directory))
         {
             return persist(link, path, Placement::Linked);
         }
@@ -110,10 +103,7 @@ fn is_link_to(path: &Path, backing: &Backing) -> bool {
 }
 
 fn beside(directory: &Path, access: Access) -> io::Result<NamedTempFile> {
-    Builder::new()
-        .prefix(".thrifty-")
-        .permissions(access.permissions())
-        .tempfile_in(directory)
+    Builder::new().prefix(".thrifty-").permissions(access.permissions()).tempfile_in(directory)
 }
 
 /// A clone of the file in a new temporary; `None` where the filesystem cannot.
@@ -135,16 +125,11 @@ pub(crate) fn clone_content(from: &File, to: &File) -> bool {
 /// file that was opened.
 fn link(backing: &Backing, directory: &Path) -> Option<TempPath> {
     let make = |name: &Path| fs::hard_link(&backing.path, name);
-    let link = Builder::new()
-        .prefix(".thrifty-")
-        .make_in(directory, make)
-        .ok()?
-        .into_temp_path();
+    let link = Builder::new().prefix(".thrifty-").make_in(directory, make).ok()?.into_temp_path();
     is_link_to(&link, backing).then_some(link)
 }
 
 fn persist(from: TempPath, path: &Path, how: Placement) -> Result<Placement, PlaceError> {
-    from.persist(path)
-        .map_err(|error| PlaceError::target(path, error.error))?;
+    from.persist(path).map_err(|error| PlaceError::target(path, error.error))?;
     Ok(how)
 }

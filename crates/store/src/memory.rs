@@ -42,27 +42,17 @@ impl Blobs for Memory {
     }
 
     fn put_file(&self, path: &Path) -> Result<BlobName, PutError> {
-        let unreadable = |source| PutError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| PutError::Unreadable { path: path.to_owned(), source };
         self.put(&[&fs::read(path).map_err(unreadable)?])
     }
 
     fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
         let blobs = self.0.read();
-        blobs
-            .get(name)
-            .map(|(blob, _)| blob.clone())
-            .ok_or(GetError::Missing { name: *name })
+        blobs.get(name).map(|(blob, _)| blob.clone()).ok_or(GetError::Missing { name: *name })
     }
 
     fn contains(&self, digest: &Digest) -> Result<Option<BlobName>, GetError> {
-        let first = BlobName {
-            digest: *digest,
-            generation: 0,
-            length: 0,
-        };
+        let first = BlobName { digest: *digest, generation: 0, length: 0 };
         let blobs = self.0.read();
         let next = blobs.range(first..).next().map(|(name, _)| *name);
         Ok(next.filter(|name| name.digest == *digest))
@@ -79,15 +69,8 @@ impl Blobs for Memory {
 
     fn list(&self) -> Result<Listing<'_>, GetError> {
         let blobs = self.0.read();
-        let listed: Vec<_> = blobs
-            .iter()
-            .map(|(name, (_, at))| {
-                Ok(Listed {
-                    name: *name,
-                    modified: *at,
-                })
-            })
-            .collect();
+        let listed: Vec<_> =
+            blobs.iter().map(|(name, (_, at))| Ok(Listed { name: *name, modified: *at })).collect();
         Ok(Box::new(listed.into_iter()))
     }
 

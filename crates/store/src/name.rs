@@ -26,26 +26,15 @@ impl BlobName {
         // The kernel's generator: a child of a fork would repeat the numbers of its parent's.
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        Ok(Self {
-            digest,
-            generation: u64::from_le_bytes(random) >> 1,
-            length,
-        })
+        Ok(Self { digest, generation: u64::from_le_bytes(random) >> 1, length })
     }
 
     /// Reads the text form, as found in a directory; the length comes from elsewhere.
     pub(crate) fn parse(text: &str, length: u64) -> Option<Self> {
         let (digest, generation) = text.split_once('.')?;
         let digest = Digest::from_str(digest).ok()?;
-        let generation = generation
-            .parse()
-            .ok()
-            .filter(|number: &u64| number >> 63 == 0)?;
-        let name = Self {
-            digest,
-            generation,
-            length,
-        };
+        let generation = generation.parse().ok().filter(|number: &u64| number >> 63 == 0)?;
+        let name = Self { digest, generation, length };
         // One spelling for one name: "+7", "07" and capitals name nothing.
         (name.to_string() == text).then_some(name)
     }

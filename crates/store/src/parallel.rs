@@ -47,10 +47,8 @@ fn pool_of(process: u32) -> Option<&'static ThreadPool> {
     if let Some(owned) = unsafe { current.as_ref() }.filter(|owned| owned.process == process) {
         return Some(&owned.pool);
     }
-    let pool = ThreadPoolBuilder::new()
-        .thread_name(|n| format!("thrifty-hash-{n}"))
-        .build()
-        .ok()?;
+    let pool =
+        ThreadPoolBuilder::new().thread_name(|n| format!("thrifty-hash-{n}")).build().ok()?;
     let fresh: &'static mut Owned = Box::leak(Box::new(Owned { process, pool }));
     let fresh = std::ptr::from_mut(fresh);
     let winner = match POOL.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -104,12 +102,7 @@ pub(crate) fn hash_file(file: &File) -> io::Result<(Digest, u64)> {
 pub(crate) fn copy_file(from: &File, mut to: &File) -> io::Result<(Digest, u64)> {
     let mut hashing = Hashing::default();
     let length = read_blocks(from, |block| {
-        both(
-            block.len(),
-            || hashing.update(block),
-            || to.write_all(block),
-        )
-        .1
+        both(block.len(), || hashing.update(block), || to.write_all(block)).1
     })?;
     Ok((hashing.finish(), length))
 }
@@ -162,15 +155,7 @@ mod tests {
     fn pieces_of_any_size_hash_as_one_text() {
         let bytes: Vec<u8> = (0..3 * WORTH_IT).map(|at| (at % 251) as u8).collect();
         let whole = Digest::of_blob(&bytes);
-        for at in [
-            0,
-            1,
-            1024,
-            WORTH_IT - 1,
-            WORTH_IT,
-            2 * WORTH_IT + 1,
-            bytes.len(),
-        ] {
+        for at in [0, 1, 1024, WORTH_IT - 1, WORTH_IT, 2 * WORTH_IT + 1, bytes.len()] {
             let (front, back) = bytes.split_at(at);
             assert_eq!(hash_parts(&[front, back]), whole);
         }
@@ -184,10 +169,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
             assert_eq!(file.read(&mut [0; 9]).unwrap(), 0);
-            assert_eq!(
-                hash_file(&file).unwrap(),
-                (Digest::of_blob(&bytes), length as u64)
-            );
+            assert_eq!(hash_file(&file).unwrap(), (Digest::of_blob(&bytes), length as u64));
         }
     }
 }

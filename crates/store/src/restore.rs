@@ -77,10 +77,7 @@ pub fn directory(
     target: &Path,
     writable: bool,
 ) -> Result<(), RestoreError> {
-    let failed = |source| RestoreError::Target {
-        path: target.to_owned(),
-        source,
-    };
+    let failed = |source| RestoreError::Target { path: target.to_owned(), source };
     let above = directory_of(target);
     fs::create_dir_all(above).map_err(failed)?;
     let staging = tempfile::Builder::new()
@@ -95,14 +92,7 @@ pub fn directory(
     }
     let files: Vec<_> = manifest.files().collect();
     let place = |&(path, file): &(&str, &File)| {
-        place(
-            blobs,
-            find,
-            path,
-            file,
-            &staging.path().join(path),
-            writable,
-        )
+        place(blobs, find, path, file, &staging.path().join(path), writable)
     };
     match pool() {
         Some(pool) => pool.install(|| files.par_iter().try_for_each(place))?,
@@ -112,9 +102,7 @@ pub fn directory(
     fs::rename(staging.path(), target).map_err(|error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty
         | io::ErrorKind::AlreadyExists
-        | io::ErrorKind::NotADirectory => RestoreError::Occupied {
-            path: target.to_owned(),
-        },
+        | io::ErrorKind::NotADirectory => RestoreError::Occupied { path: target.to_owned() },
         _ => failed(error),
     })?;
     let _ = staging.keep();
@@ -131,20 +119,10 @@ fn place(
     target: &Path,
     writable: bool,
 ) -> Result<(), RestoreError> {
-    let missing = || RestoreError::Missing {
-        digest: file.digest,
-        path: path.to_owned(),
-    };
+    let missing = || RestoreError::Missing { digest: file.digest, path: path.to_owned() };
     let name = find(&file.digest).map_err(PlaceError::from)?;
     let fits = |name: &BlobName| name.digest == file.digest && name.length == file.length;
     let name = name.filter(fits).ok_or_else(missing)?;
-    blobs.place(
-        &name,
-        target,
-        Access {
-            writable,
-            executable: file.executable,
-        },
-    )?;
+    blobs.place(&name, target, Access { writable, executable: file.executable })?;
     Ok(())
 }

@@ -113,10 +113,7 @@ impl ScanError {
     }
 
     fn kind(path: &Path, expected: &'static str) -> Self {
-        Self::Kind {
-            path: path.to_owned(),
-            expected,
-        }
+        Self::Kind { path: path.to_owned(), expected }
     }
 }
 
@@ -126,9 +123,7 @@ impl ScanError {
 ///
 /// [`ScanError`].
 pub fn file(path: &Path, memo: &dyn Memo) -> Result<tree::File, ScanError> {
-    let real = path
-        .canonicalize()
-        .map_err(|error| ScanError::unreadable(path, error))?;
+    let real = path.canonicalize().map_err(|error| ScanError::unreadable(path, error))?;
     let metadata = fs::symlink_metadata(&real).map_err(|e| ScanError::unreadable(path, e))?;
     digest_file(&real, &metadata, memo)
 }
@@ -140,23 +135,15 @@ pub fn file(path: &Path, memo: &dyn Memo) -> Result<tree::File, ScanError> {
 ///
 /// [`ScanError`], naming the first path in the way.
 pub fn directory(path: &Path, memo: &dyn Memo) -> Result<Manifest, ScanError> {
-    let root = path
-        .canonicalize()
-        .map_err(|error| ScanError::unreadable(path, error))?;
-    let Walk {
-        mut manifest,
-        files,
-        ..
-    } = Walk::through(&root)?;
+    let root = path.canonicalize().map_err(|error| ScanError::unreadable(path, error))?;
+    let Walk { mut manifest, files, .. } = Walk::through(&root)?;
     let digest = |found: &Found| digest_file(&found.path, &found.metadata, memo);
     let digested: Vec<_> = match pool() {
         Some(pool) => pool.install(|| files.par_iter().map(digest).collect::<Result<_, _>>())?,
         None => files.iter().map(digest).collect::<Result<_, _>>()?,
     };
     for (found, file) in files.iter().zip(digested) {
-        manifest
-            .add_file(&found.relative, file)
-            .map_err(|source| in_directory(&root, source))?;
+        manifest.add_file(&found.relative, file).map_err(|source| in_directory(&root, source))?;
     }
     Ok(manifest)
 }
@@ -182,12 +169,7 @@ impl<'a> Walk<'a> {
     /// Meets everything below the root.
     fn through(root: &'a Path) -> Result<Self, ScanError> {
         let ahead = vec![(root.to_owned(), String::new())];
-        let mut walk = Self {
-            root,
-            manifest: Manifest::default(),
-            files: Vec::new(),
-            ahead,
-        };
+        let mut walk = Self { root, manifest: Manifest::default(), files: Vec::new(), ahead };
         while let Some((directory, prefix)) = walk.ahead.pop() {
             walk.enter(&directory, &prefix)?;
         }
@@ -212,11 +194,7 @@ impl<'a> Walk<'a> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return Err(ScanError::NotUnicode { path });
         };
-        let relative = if prefix.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{prefix}/{name}")
-        };
+        let relative = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         let metadata =
             fs::symlink_metadata(&path).map_err(|error| ScanError::unreadable(&path, error))?;
         if metadata.is_symlink() {
@@ -227,21 +205,14 @@ impl<'a> Walk<'a> {
             added.map_err(|source| in_directory(self.root, source))?;
             self.ahead.push((path, relative));
         } else {
-            self.files.push(Found {
-                path,
-                relative,
-                metadata,
-            });
+            self.files.push(Found { path, relative, metadata });
         }
         Ok(())
     }
 }
 
 fn in_directory(root: &Path, source: PathError) -> ScanError {
-    ScanError::Path {
-        directory: root.to_owned(),
-        source,
-    }
+    ScanError::Path { directory: root.to_owned(), source }
 }
 
 /// The file as it was when `metadata` were taken, read only if its digest is not remembered.
@@ -255,28 +226,19 @@ fn digest_file(path: &Path, metadata: &Metadata, memo: &dyn Memo) -> Result<tree
         Some(digest) => digest,
         None => read_file(path, &identity, memo)?,
     };
-    Ok(tree::File {
-        digest,
-        length: identity.size,
-        executable,
-    })
+    Ok(tree::File { digest, length: identity.size, executable })
 }
 
 /// Reads and hashes a file which must be the one of `before`, before and after.
 fn read_file(path: &Path, before: &StatIdentity, memo: &dyn Memo) -> Result<Digest, ScanError> {
     let unreadable = |error| ScanError::unreadable(path, error);
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(unreadable)?;
+    let file: File =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
     let (digest, length) = hash_file(&file).map_err(unreadable)?;
     let after = StatIdentity::of_file(&file).map_err(unreadable)?;
     if after != *before || length != before.size {
-        return Err(ScanError::Changed {
-            path: path.to_owned(),
-        });
+        return Err(ScanError::Changed { path: path.to_owned() });
     }
     if after.is_settled(SystemTime::now()) {
         memo.remember(path, &after, &digest);

@@ -120,9 +120,7 @@ impl<B: Blobs> Verified<B> {
         let transient = |error| GetError::transient(&backing.path, error);
         let now = StatIdentity::of_file(&backing.file).map_err(transient)?;
         if !now.same_content(&backing.identity) {
-            return Err(transient(io::Error::other(
-                "it was written to while it was read",
-            )));
+            return Err(transient(io::Error::other("it was written to while it was read")));
         }
         if now == backing.identity && now.is_settled(SystemTime::now()) {
             self.trust.remember(name, now);
@@ -203,15 +201,11 @@ impl<B: Blobs> Blobs for Verified<B> {
     }
 
     fn delete(&self, name: &BlobName) -> Result<(), RemoveError> {
-        self.inner
-            .delete(name)
-            .inspect(|()| self.trust.forget(name))
+        self.inner.delete(name).inspect(|()| self.trust.forget(name))
     }
 
     fn quarantine(&self, name: &BlobName) -> Result<(), RemoveError> {
-        self.inner
-            .quarantine(name)
-            .inspect(|()| self.trust.forget(name))
+        self.inner.quarantine(name).inspect(|()| self.trust.forget(name))
     }
 
     fn list(&self) -> Result<Listing<'_>, GetError> {

@@ -35,20 +35,12 @@ fn write(path: &Path, bytes: &[u8]) {
 fn age(path: &Path) {
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     let times = FileTimes::new().set_modified(long_ago);
-    fs::File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_times(times)
-        .unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
 }
 
 fn store(directory: &Path, manifest: &Manifest, blobs: &dyn Blobs) {
     for (path, file) in manifest.files() {
-        assert_eq!(
-            blobs.put_file(&directory.join(path)).unwrap().digest,
-            file.digest
-        );
+        assert_eq!(blobs.put_file(&directory.join(path)).unwrap().digest, file.digest);
     }
 }
 
@@ -68,18 +60,7 @@ fn a_directory_comes_back_as_it_was() {
     fs::set_permissions(data.join("run me"), Permissions::from_mode(0o755)).unwrap();
     let manifest = scan::directory(&data, &NoMemo).unwrap();
     let paths: Vec<_> = manifest.entries().map(|(path, _)| path).collect();
-    assert_eq!(
-        paths,
-        [
-            "a",
-            "a.txt",
-            "a/b",
-            "a/b/größe.csv",
-            "empty",
-            "large",
-            "run me"
-        ]
-    );
+    assert_eq!(paths, ["a", "a.txt", "a/b", "a/b/größe.csv", "empty", "large", "run me"]);
     assert_eq!(manifest.length(), 4 + 10 + (5 << 20));
 
     let blobs = Verified::new(
@@ -90,11 +71,7 @@ fn a_directory_comes_back_as_it_was() {
     let copy = home.path().join("new/place");
     restored(&manifest, &blobs, &copy).unwrap();
     assert_eq!(scan::directory(&copy, &NoMemo).unwrap(), manifest);
-    assert_eq!(
-        fs::read_dir(copy.parent().unwrap()).unwrap().count(),
-        1,
-        "no temporary stays"
-    );
+    assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), 1, "no temporary stays");
     fs::write(copy.join("a.txt"), b"mine").unwrap();
     let other = home.path().join("other");
     restored(&manifest, &blobs, &other).unwrap();
@@ -137,16 +114,9 @@ fn a_missing_blob_restores_nothing() {
     blobs.put(&[b"a"]).unwrap();
     let target = home.path().join("target");
     let error = restored(&manifest, &blobs, &target).unwrap_err();
-    assert!(
-        matches!(&error, RestoreError::Missing { path, .. } if path == "b"),
-        "{error}"
-    );
+    assert!(matches!(&error, RestoreError::Missing { path, .. } if path == "b"), "{error}");
     assert!(!target.exists());
-    assert_eq!(
-        fs::read_dir(home.path()).unwrap().count(),
-        1,
-        "no temporary stays"
-    );
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "no temporary stays");
 }
 
 #[test]
@@ -155,11 +125,7 @@ fn a_manifest_that_lies_about_a_length_restores_nothing() {
     let blobs = Memory::new();
     let name = blobs.put(&[b"four"]).unwrap();
     let mut manifest = Manifest::default();
-    let file = tree::File {
-        digest: name.digest,
-        length: 5,
-        executable: false,
-    };
+    let file = tree::File { digest: name.digest, length: 5, executable: false };
     manifest.add_file("file", file).unwrap();
     let target = home.path().join("target");
     let error = restored(&manifest, &blobs, &target).unwrap_err();
@@ -182,10 +148,7 @@ fn what_is_no_plain_file_is_named() {
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, 0o600.into(), 0).unwrap();
     assert!(matches!(scan(), ScanError::Kind { path, .. } if path.ends_with("pipe")));
-    assert!(matches!(
-        scan::file(&pipe, &NoMemo).unwrap_err(),
-        ScanError::Kind { .. }
-    ));
+    assert!(matches!(scan::file(&pipe, &NoMemo).unwrap_err(), ScanError::Kind { .. }));
     fs::remove_file(pipe).unwrap();
 
     fs::write(inside(OsStr::from_bytes(b"\xff")), b"").unwrap();
@@ -202,28 +165,13 @@ fn a_wrong_kind_or_nothing_is_told_apart() {
     let file = home.path().join("file");
     fs::write(&file, b"x").unwrap();
     let none = home.path().join("none");
-    assert!(matches!(
-        scan::file(&none, &NoMemo).unwrap_err(),
-        ScanError::Missing { .. }
-    ));
-    assert!(matches!(
-        scan::directory(&none, &NoMemo).unwrap_err(),
-        ScanError::Missing { .. }
-    ));
-    assert!(matches!(
-        scan::file(home.path(), &NoMemo).unwrap_err(),
-        ScanError::Kind { .. }
-    ));
-    assert!(matches!(
-        scan::directory(&file, &NoMemo).unwrap_err(),
-        ScanError::Kind { .. }
-    ));
+    assert!(matches!(scan::file(&none, &NoMemo).unwrap_err(), ScanError::Missing { .. }));
+    assert!(matches!(scan::directory(&none, &NoMemo).unwrap_err(), ScanError::Missing { .. }));
+    assert!(matches!(scan::file(home.path(), &NoMemo).unwrap_err(), ScanError::Kind { .. }));
+    assert!(matches!(scan::directory(&file, &NoMemo).unwrap_err(), ScanError::Kind { .. }));
     let link = home.path().join("link");
     symlink(&file, &link).unwrap();
-    assert_eq!(
-        scan::file(&link, &NoMemo).unwrap().digest,
-        Digest::of_blob(b"x")
-    );
+    assert_eq!(scan::file(&link, &NoMemo).unwrap().digest, Digest::of_blob(b"x"));
 }
 
 /// Remembers, counts, and can do something between the stat and the reading of a file.
@@ -236,18 +184,11 @@ struct Spy {
 impl Memo for Spy {
     fn recall(&self, path: &Path, identity: &StatIdentity) -> Option<Digest> {
         self.on_recall.inspect(|act| act(path));
-        self.known
-            .lock()
-            .unwrap()
-            .get(&(path.to_owned(), *identity))
-            .copied()
+        self.known.lock().unwrap().get(&(path.to_owned(), *identity)).copied()
     }
 
     fn remember(&self, path: &Path, identity: &StatIdentity, digest: &Digest) {
-        self.known
-            .lock()
-            .unwrap()
-            .insert((path.to_owned(), *identity), *digest);
+        self.known.lock().unwrap().insert((path.to_owned(), *identity), *digest);
     }
 }
 
@@ -259,10 +200,7 @@ fn a_file_written_a_moment_ago_is_not_remembered() {
     age(&file);
     let memo = Spy::default();
     scan::file(&file, &memo).unwrap();
-    assert!(
-        memo.known.lock().unwrap().is_empty(),
-        "its change time is of now"
-    );
+    assert!(memo.known.lock().unwrap().is_empty(), "its change time is of now");
 }
 
 #[test]
@@ -273,18 +211,8 @@ fn an_old_file_is_remembered_and_not_read_again() {
     let remembered: Vec<_> = memo.known.lock().unwrap().values().copied().collect();
     assert_eq!(remembered, [file.digest]);
     let marked = Digest::of_blob(b"from memory");
-    memo.known
-        .lock()
-        .unwrap()
-        .values_mut()
-        .for_each(|digest| *digest = marked);
-    assert_eq!(
-        scan::file(old, &memo).unwrap(),
-        tree::File {
-            digest: marked,
-            ..file
-        }
-    );
+    memo.known.lock().unwrap().values_mut().for_each(|digest| *digest = marked);
+    assert_eq!(scan::file(old, &memo).unwrap(), tree::File { digest: marked, ..file });
 }
 
 #[test]
@@ -297,22 +225,14 @@ fn a_file_that_changes_while_it_is_read_has_no_digest() {
     let edit = |path: &Path| fs::write(path, fs::read(path).unwrap().to_ascii_uppercase()).unwrap();
     fs::write(&file, b"before").unwrap();
     age(&file);
-    let of = |on_recall| Spy {
-        on_recall: Some(on_recall),
-        ..Spy::default()
-    };
+    let of = |on_recall| Spy { on_recall: Some(on_recall), ..Spy::default() };
     let (edited, memo) = (of(edit), of(grow));
     let errors = [
         scan::file(&file, &edited).unwrap_err(),
         scan::file(&file, &memo).unwrap_err(),
         scan::directory(home.path(), &memo).unwrap_err(),
     ];
-    assert!(
-        errors
-            .iter()
-            .all(|error| matches!(error, ScanError::Changed { .. })),
-        "{errors:?}"
-    );
+    assert!(errors.iter().all(|error| matches!(error, ScanError::Changed { .. })), "{errors:?}");
     assert!(memo.known.lock().unwrap().is_empty());
 }
 

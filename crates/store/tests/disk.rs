@@ -93,18 +93,12 @@ fn a_root_that_others_control_is_refused() {
     assert!(error.to_string().contains("chmod o-w"));
     let file = home.path().join("file");
     fs::write(&file, b"").unwrap();
-    assert!(matches!(
-        Disk::open(&file).unwrap_err(),
-        OpenError::NotADirectory { .. }
-    ));
+    assert!(matches!(Disk::open(&file).unwrap_err(), OpenError::NotADirectory { .. }));
     if rustix::process::geteuid().is_root() {
         fs::set_permissions(&root, Permissions::from_mode(0o700)).unwrap();
         std::os::unix::fs::chown(&root, Some(12345), None).unwrap();
         let error = Disk::open(&root).unwrap_err();
-        assert!(
-            matches!(error, OpenError::ForeignOwner { owner: 12345, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::ForeignOwner { owner: 12345, .. }), "{error}");
     }
 }
 
@@ -114,10 +108,7 @@ fn a_root_made_by_others_after_opening_is_refused_at_the_first_put() {
     let disk = disk(&home);
     fs::create_dir(disk.root()).unwrap();
     fs::set_permissions(disk.root(), Permissions::from_mode(0o777)).unwrap();
-    assert!(matches!(
-        disk.put(&[b"x"]).unwrap_err(),
-        PutError::Denied { .. }
-    ));
+    assert!(matches!(disk.put(&[b"x"]).unwrap_err(), PutError::Denied { .. }));
 }
 
 #[test]
@@ -135,15 +126,9 @@ fn without_permission_to_write_hits_are_served_and_puts_denied() {
     as_ordinary_user(&root, || {
         let disk = Disk::open(&root).unwrap();
         assert_eq!(&disk.open(&name).unwrap()[..], b"kept");
-        assert!(matches!(
-            disk.put(&[b"new"]).unwrap_err(),
-            PutError::Denied { .. }
-        ));
+        assert!(matches!(disk.put(&[b"new"]).unwrap_err(), PutError::Denied { .. }));
         let file = disk.open(&name).unwrap().path().unwrap().to_owned();
-        assert!(matches!(
-            disk.put_file(&file).unwrap_err(),
-            PutError::Denied { .. }
-        ));
+        assert!(matches!(disk.put_file(&file).unwrap_err(), PutError::Denied { .. }));
         assert!(disk.delete(&name).is_err());
         assert_eq!(&disk.open(&name).unwrap()[..], b"kept");
     });
@@ -191,10 +176,7 @@ fn child_with_limited_file_size() {
     let file = Path::new(&root).join("../large");
     let error = disk.put_file(&file).unwrap_err();
     assert!(matches!(error, PutError::Full { .. }), "{error}");
-    assert_eq!(
-        fs::read_dir(Path::new(&root).join("tmp")).unwrap().count(),
-        0
-    );
+    assert_eq!(fs::read_dir(Path::new(&root).join("tmp")).unwrap().count(), 0);
     assert!(disk.list().unwrap().next().is_none());
     let small = disk.put(&[b"small"]).unwrap();
     assert_eq!(&disk.open(&small).unwrap()[..], b"small");
@@ -215,10 +197,7 @@ fn a_full_disk_fails_the_put_and_leaves_nothing() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("the child is done"),
-        "{output:?}"
-    );
+    assert!(output.status.success() && said.contains("the child is done"), "{output:?}");
 }
 
 /// Runs in a child that is killed while it writes: see the test below.
@@ -246,34 +225,19 @@ fn a_writer_killed_at_any_moment_leaves_whole_blobs_and_loses_none_it_reported()
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap);
-        let reported = lines
-            .filter(|line| line.starts_with("put "))
-            .take(kept)
-            .collect::<Vec<_>>();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let reported = lines.filter(|line| line.starts_with("put ")).take(kept).collect::<Vec<_>>();
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(reported.len(), kept);
 
         let blobs = Verified::new(Disk::open(&root).unwrap(), Arc::new(MemoryTrust::default()));
-        let found: Vec<_> = blobs
-            .list()
-            .unwrap()
-            .map(|listed| listed.unwrap().name)
-            .collect();
+        let found: Vec<_> = blobs.list().unwrap().map(|listed| listed.unwrap().name).collect();
         for name in &found {
             assert_eq!(blobs.verify(name).unwrap().len(), 300_008);
         }
-        let texts: HashSet<_> = found
-            .iter()
-            .map(|name| format!("put {name} 300008"))
-            .collect();
-        assert!(
-            reported.iter().all(|line| texts.contains(line)),
-            "{reported:?}"
-        );
+        let texts: HashSet<_> = found.iter().map(|name| format!("put {name} 300008")).collect();
+        assert!(reported.iter().all(|line| texts.contains(line)), "{reported:?}");
     }
     let disk = Disk::open(&root).unwrap();
     for path in disk.leftovers(Duration::ZERO).unwrap() {
@@ -289,24 +253,11 @@ fn what_a_crashed_writer_leaves_is_invisible_and_can_be_removed() {
     let name = disk.put(&[b"whole"]).unwrap();
     let leftover = disk.root().join("tmp/put-crashed");
     fs::write(&leftover, b"who").unwrap();
-    let foreign = disk
-        .root()
-        .join("blobs/v1")
-        .join(&name.to_string()[..2])
-        .join("README");
+    let foreign = disk.root().join("blobs/v1").join(&name.to_string()[..2]).join("README");
     fs::write(&foreign, b"not a blob").unwrap();
-    let listed: Vec<_> = disk
-        .list()
-        .unwrap()
-        .map(|listed| listed.unwrap().name)
-        .collect();
+    let listed: Vec<_> = disk.list().unwrap().map(|listed| listed.unwrap().name).collect();
     assert_eq!(listed, [name]);
-    assert!(
-        disk.leftovers(Duration::from_secs(3600))
-            .unwrap()
-            .is_empty(),
-        "may be at work"
-    );
+    assert!(disk.leftovers(Duration::from_secs(3600)).unwrap().is_empty(), "may be at work");
     let found = disk.leftovers(Duration::ZERO).unwrap();
     assert_eq!(found, std::slice::from_ref(&leftover));
     disk.remove_leftover(&leftover).unwrap();
@@ -338,15 +289,8 @@ fn corrupt_blobs_are_kept_in_quarantine() {
     fs::write(&path, b"BYTES").unwrap();
     let error = blobs.open(&name).unwrap_err();
     let expected = Damage::Digest(Digest::of_blob(b"BYTES"));
-    assert!(
-        matches!(error, GetError::Corrupt { found, .. } if found == expected),
-        "{error}"
-    );
-    let kept = blobs
-        .inner()
-        .root()
-        .join("quarantine")
-        .join(name.to_string());
+    assert!(matches!(error, GetError::Corrupt { found, .. } if found == expected), "{error}");
+    let kept = blobs.inner().root().join("quarantine").join(name.to_string());
     assert_eq!(fs::read(&kept).unwrap(), b"BYTES");
     assert_eq!(blobs.leftovers(Duration::ZERO).unwrap(), [kept]);
 }
@@ -408,23 +352,11 @@ fn a_trusted_blob_that_was_damaged_is_caught_by_verify_and_by_open() {
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     fs::write(&path, b"BYTES").unwrap();
     // As a failing disk would: the bytes changed and nothing tells.
-    fs::File::open(&path)
-        .unwrap()
-        .set_modified(untouched)
-        .unwrap();
-    trust.remember(
-        &name,
-        blobs.inner().open(&name).unwrap().identity().unwrap(),
-    );
-    assert!(matches!(
-        blobs.verify(&name).unwrap_err(),
-        GetError::Corrupt { .. }
-    ));
+    fs::File::open(&path).unwrap().set_modified(untouched).unwrap();
+    trust.remember(&name, blobs.inner().open(&name).unwrap().identity().unwrap());
+    assert!(matches!(blobs.verify(&name).unwrap_err(), GetError::Corrupt { .. }));
     assert_eq!(trust.recall(&name), None);
-    assert!(matches!(
-        blobs.open(&name).unwrap_err(),
-        GetError::Missing { .. }
-    ));
+    assert!(matches!(blobs.open(&name).unwrap_err(), GetError::Missing { .. }));
 }
 
 #[test]
@@ -433,16 +365,7 @@ fn a_length_that_is_wrong_shows_without_reading() {
     let disk = disk(&home);
     let name = disk.put(&[b"bytes"]).unwrap();
     let error = disk.open(&BlobName { length: 6, ..name }).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            GetError::Corrupt {
-                found: Damage::Length(5),
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, GetError::Corrupt { found: Damage::Length(5), .. }), "{error}");
 }
 
 #[test]
@@ -476,30 +399,12 @@ fn pipes_and_sockets_are_no_files_to_store_and_no_blobs() {
     let home = home();
     let disk = disk(&home);
     let pipe = home.path().join("pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        rustix::fs::FileType::Fifo,
-        0o600.into(),
-        0,
-    )
-    .unwrap();
-    assert!(matches!(
-        disk.put_file(&pipe).unwrap_err(),
-        PutError::Unreadable { .. }
-    ));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    assert!(matches!(disk.put_file(&pipe).unwrap_err(), PutError::Unreadable { .. }));
     let name = disk.put(&[b"bytes"]).unwrap();
     let path = disk.open(&name).unwrap().path().unwrap().to_owned();
     fs::rename(&pipe, &path).unwrap();
     let error = disk.open(&name).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            GetError::Corrupt {
-                found: Damage::NotAFile,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, GetError::Corrupt { found: Damage::NotAFile, .. }), "{error}");
 }

@@ -16,11 +16,7 @@ fn round_trip(blobs: &impl Blobs) -> io::Result<BlobName> {
     let bytes = vec![7; 8 << 20];
     let name = blobs.put(&[&bytes]).map_err(io::Error::other)?;
     let blob = blobs.open(&name).map_err(io::Error::other)?;
-    if blob[..] == bytes[..] {
-        Ok(name)
-    } else {
-        Err(io::Error::other("other bytes"))
-    }
+    if blob[..] == bytes[..] { Ok(name) } else { Err(io::Error::other("other bytes")) }
 }
 
 #[test]
@@ -38,11 +34,7 @@ fn a_child_uses_the_store_of_its_parent() {
     // and starts threads, which the C library of this system allows after a fork.
     let child = unsafe { Command::new("true").pre_exec(in_child).status() };
     assert!(child.unwrap().success());
-    let names: Vec<_> = blobs
-        .list()
-        .unwrap()
-        .map(|listed| listed.unwrap().name)
-        .collect();
+    let names: Vec<_> = blobs.list().unwrap().map(|listed| listed.unwrap().name).collect();
     assert_eq!(names.len(), 2);
     assert_ne!(names[0].generation, names[1].generation);
     round_trip(&*blobs).unwrap();

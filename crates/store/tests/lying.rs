@@ -31,11 +31,7 @@ impl Blobs for Lying {
     fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
         let truth = self.memory.open(name)?;
         let lie = || Blob::in_memory(&[&truth[1..], b"!"]).unwrap();
-        Ok(if self.lies.load(Ordering::Relaxed) {
-            lie()
-        } else {
-            truth
-        })
+        Ok(if self.lies.load(Ordering::Relaxed) { lie() } else { truth })
     }
 
     fn contains(&self, digest: &Digest) -> Result<Option<BlobName>, GetError> {
@@ -72,12 +68,6 @@ fn bytes_without_a_file_are_hashed_at_every_opening() {
     lying.lies.store(true, Ordering::Relaxed);
     let error = blobs.open(&name).unwrap_err();
     let found = Damage::Digest(Digest::of_blob(b"ytes!"));
-    assert!(
-        matches!(error, GetError::Corrupt { found: f, .. } if f == found),
-        "{error}"
-    );
-    assert!(matches!(
-        blobs.open(&name).unwrap_err(),
-        GetError::Missing { .. }
-    ));
+    assert!(matches!(error, GetError::Corrupt { found: f, .. } if f == found), "{error}");
+    assert!(matches!(blobs.open(&name).unwrap_err(), GetError::Missing { .. }));
 }

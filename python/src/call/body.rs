@@ -134,35 +134,24 @@ impl CallBody {
             edge = number;
             match number.and_then(|number| inputs.get(number)) {
                 Some(taken) => load::taken(py, &self.session, taken),
-                None => Err(PyRuntimeError::new_err(
-                    "an argument is the output of no operation",
-                )),
+                None => Err(PyRuntimeError::new_err("an argument is the output of no operation")),
             }
         };
         let substituted: PyResult<Vec<_>> = own
             .iter()
-            .map(|it| {
-                it.as_ref()
-                    .map(|it| handle::substitute(it, &mut with))
-                    .transpose()
-            })
+            .map(|it| it.as_ref().map(|it| handle::substitute(it, &mut with)).transpose())
             .collect();
         substituted.map_err(|error| load::failure(py, error, edge))
     }
 
     fn number_of(&self, handle: &Handle) -> Option<usize> {
-        self.call
-            .takes
-            .iter()
-            .position(|taken| taken.get().is_same(handle))
+        self.call.takes.iter().position(|taken| taken.get().is_same(handle))
     }
 
     /// The arguments as the workflow passed them.
     fn given<'py>(&self, py: Python<'py>) -> Arguments<'py> {
         let given = self.call.arguments.iter();
-        given
-            .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
-            .collect()
+        given.map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect()
     }
 
     /// The arguments that the body may change: what other operations were given as well is
@@ -212,13 +201,9 @@ impl CallBody {
     ) -> PyResult<Option<String>> {
         let mut number_of =
             |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
-        let inputs = slf
-            .get()
-            .inputs(slf.py(), arguments, Some(&mut number_of))?;
+        let inputs = slf.get().inputs(slf.py(), arguments, Some(&mut number_of))?;
         let mut pairs = inputs.into_iter().zip(&self.call.inputs);
-        Ok(pairs
-            .find(|(now, then)| now.encoding != then.encoding)
-            .map(|(input, _)| input.name))
+        Ok(pairs.find(|(now, then)| now.encoding != then.encoding).map(|(input, _)| input.name))
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.
@@ -234,20 +219,12 @@ impl CallBody {
             .call
             .arguments
             .iter()
-            .map(|it| {
-                it.as_ref()
-                    .map(|it| handle::substitute(it.bind(py), &mut with))
-                    .transpose()
-            })
+            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
             .collect();
         let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments?)?;
         let options = Arc::clone(&self.call.run);
-        let mode = self
-            .call
-            .choices
-            .invocation
-            .or(task.inner_mode())
-            .or(self.call.choices.workflow);
+        let mode =
+            self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
         let value = {
             let _guard = context::enter(Frame::Building { options, mode });
             task.function.bind(py).call(args, Some(&kwargs))?
@@ -295,25 +272,16 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
             let contribution = match hashed {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
-                None => encode(value)
-                    .ok()
-                    .and_then(|encoding| plain::contribution(&encoding).ok()),
+                None => encode(value).ok().and_then(|encoding| plain::contribution(&encoding).ok()),
             };
-            return Ok(Made {
-                object,
-                contribution,
-                draft: Err(error.value(py).to_string()),
-            });
+            return Ok(Made { object, contribution, draft: Err(error.value(py).to_string()) });
         }
         Err(error) => return Err(error),
     };
     Ok(Made::new(
         object,
         match hashed {
-            Some(digest) => Draft::Hashed {
-                digest,
-                value: Box::new(draft),
-            },
+            Some(digest) => Draft::Hashed { digest, value: Box::new(draft) },
             None => draft,
         },
     ))
@@ -333,13 +301,10 @@ fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         Ok(encoding) => Ok(encoding),
         Err(error) if error.is_interrupt(py) => Err(super::error::unhashable(py, error)),
         Err(_) => {
-            let random = py
-                .import(intern!(py, "os"))?
-                .call_method1(intern!(py, "urandom"), (32,))?;
+            let random =
+                py.import(intern!(py, "os"))?.call_method1(intern!(py, "urandom"), (32,))?;
             let mut hasher = Hasher::new(Context::Value);
-            hasher
-                .framed(b"thrifty.Drawn")
-                .framed(random.extract::<&[u8]>()?);
+            hasher.framed(b"thrifty.Drawn").framed(random.extract::<&[u8]>()?);
             let digest: Digest = hasher.finish();
             Ok(plain::contribution_of_digest(&digest))
         }

@@ -23,12 +23,7 @@ pyo3::create_exception!(
     PyTypeError,
     "A handle was used as if it were the value that it stands for."
 );
-pyo3::create_exception!(
-    thrifty,
-    Lost,
-    PyException,
-    "A value is in the cache no longer."
-);
+pyo3::create_exception!(thrifty, Lost, PyException, "A value is in the cache no longer.");
 
 /// The exception for an argument without a digest. What ends the program passes through.
 pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {

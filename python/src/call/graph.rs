@@ -47,31 +47,16 @@ impl Graph {
             Origin::Call(call) => stack.push(Arc::clone(call)),
             Origin::Argument { .. } => {}
         };
-        handles
-            .into_iter()
-            .for_each(|handle| push(handle, &mut stack));
+        handles.into_iter().for_each(|handle| push(handle, &mut stack));
         while let Some(call) = stack.pop() {
-            if calls
-                .insert(Arc::as_ptr(&call), Arc::clone(&call))
-                .is_none()
-            {
-                call.takes
-                    .iter()
-                    .for_each(|taken| push(taken.get(), &mut stack));
+            if calls.insert(Arc::as_ptr(&call), Arc::clone(&call)).is_none() {
+                call.takes.iter().for_each(|taken| push(taken.get(), &mut stack));
             }
         }
         let mut ordered: Vec<_> = calls.into_values().collect();
         ordered.sort_by_key(|call| call.id);
-        let numbers = ordered
-            .iter()
-            .enumerate()
-            .map(|(n, call)| (Arc::as_ptr(call), n))
-            .collect();
-        let mut graph = Self {
-            nodes: Vec::with_capacity(ordered.len()),
-            numbers,
-            expansion,
-        };
+        let numbers = ordered.iter().enumerate().map(|(n, call)| (Arc::as_ptr(call), n)).collect();
+        let mut graph = Self { nodes: Vec::with_capacity(ordered.len()), numbers, expansion };
         for call in ordered {
             let node = graph.node(py, call, session, running)?;
             graph.nodes.push(node);
@@ -86,11 +71,8 @@ impl Graph {
         session: &Arc<Session>,
         running: &Arc<Running>,
     ) -> PyResult<Node> {
-        let edges: PyResult<Vec<_>> = call
-            .takes
-            .iter()
-            .map(|taken| self.edge(py, taken.get()))
-            .collect();
+        let edges: PyResult<Vec<_>> =
+            call.takes.iter().map(|taken| self.edge(py, taken.get())).collect();
         Ok(Node {
             operation: Arc::clone(&call.operation),
             policy: policy_of(py, &call),
@@ -123,10 +105,7 @@ impl Graph {
                 "a handle was used outside of the workflow it belongs to; pass it as an argument",
             )
         })?;
-        Ok(Edge {
-            from,
-            steps: handle.steps(),
-        })
+        Ok(Edge { from, steps: handle.steps() })
     }
 }
 
@@ -155,11 +134,7 @@ pub fn expand(
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
     let output = output(value, &mut next)?;
-    Ok(Expansion {
-        nodes: graph.nodes,
-        edges: edges?,
-        output,
-    })
+    Ok(Expansion { nodes: graph.nodes, edges: edges?, output })
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which
@@ -183,22 +158,13 @@ fn output(value: &Bound<'_, PyAny>, next: &mut u64) -> PyResult<Draft> {
         items.map(|item| output(&item, next)).collect()
     };
     if let Ok(list) = value.cast_exact::<PyList>() {
-        Ok(Draft::Composite {
-            container: Shape::List,
-            parts: parts(&mut list.iter())?,
-        })
+        Ok(Draft::Composite { container: Shape::List, parts: parts(&mut list.iter())? })
     } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        Ok(Draft::Composite {
-            container: Shape::Tuple,
-            parts: parts(&mut tuple.iter())?,
-        })
+        Ok(Draft::Composite { container: Shape::Tuple, parts: parts(&mut tuple.iter())? })
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
         let keys: PyResult<Vec<_>> = dict.keys().iter().map(|key| encode_key(&key)).collect();
         let parts = parts(&mut dict.values().iter())?;
-        Ok(Draft::Composite {
-            container: Shape::Dict(keys?),
-            parts,
-        })
+        Ok(Draft::Composite { container: Shape::Dict(keys?), parts })
     } else {
         let kind = value.get_type().getattr(intern!(py, "__name__"))?;
         Err(HandleError::new_err(format!(

@@ -97,10 +97,7 @@ type Remains = (Vec<Option<Py<PyAny>>>, Vec<Py<Handle>>);
 impl Drop for Call {
     /// Drops what it holds without recursion: a chain of calls may be longer than the stack.
     fn drop(&mut self) {
-        let remains = (
-            std::mem::take(&mut self.arguments),
-            std::mem::take(&mut self.takes),
-        );
+        let remains = (std::mem::take(&mut self.arguments), std::mem::take(&mut self.takes));
         let first = REMAINS.with_borrow_mut(|held| match held {
             Some(held) => {
                 held.push(remains);
@@ -124,26 +121,17 @@ impl Drop for Call {
 impl Handle {
     /// The output of a call.
     pub fn of(call: Arc<Call>) -> Self {
-        Self {
-            origin: Origin::Call(call),
-            subscripts: Vec::new(),
-        }
+        Self { origin: Origin::Call(call), subscripts: Vec::new() }
     }
 
     /// An argument of the workflow that is being expanded.
     pub const fn argument(expansion: u64, number: usize) -> Self {
-        Self {
-            origin: Origin::Argument { expansion, number },
-            subscripts: Vec::new(),
-        }
+        Self { origin: Origin::Argument { expansion, number }, subscripts: Vec::new() }
     }
 
     /// The subscripts, in canonical form.
     pub fn steps(&self) -> Vec<Step> {
-        self.subscripts
-            .iter()
-            .map(|subscript| subscript.step.clone())
-            .collect()
+        self.subscripts.iter().map(|subscript| subscript.step.clone()).collect()
     }
 
     /// Whether both stand for the same part of the same output.
@@ -151,24 +139,13 @@ impl Handle {
         let origins = match (&self.origin, &other.origin) {
             (Origin::Call(a), Origin::Call(b)) => Arc::ptr_eq(a, b),
             (
-                Origin::Argument {
-                    expansion: a,
-                    number: n,
-                },
-                Origin::Argument {
-                    expansion: b,
-                    number: m,
-                },
+                Origin::Argument { expansion: a, number: n },
+                Origin::Argument { expansion: b, number: m },
             ) => a == b && n == m,
             _ => false,
         };
-        let steps = |handle: &Self| {
-            handle
-                .subscripts
-                .iter()
-                .map(|s| s.step.clone())
-                .collect::<Vec<_>>()
-        };
+        let steps =
+            |handle: &Self| handle.subscripts.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
         origins && self.subscripts.len() == other.subscripts.len() && steps(self) == steps(other)
     }
 
@@ -197,20 +174,11 @@ impl Handle {
         let mut subscripts: Vec<_> = self
             .subscripts
             .iter()
-            .map(|s| Subscript {
-                object: s.object.clone_ref(py),
-                step: s.step.clone(),
-            })
+            .map(|s| Subscript { object: s.object.clone_ref(py), step: s.step.clone() })
             .collect();
-        subscripts.push(Subscript {
-            object: index.unbind(),
-            step: Step(writer.into_bytes()),
-        });
+        subscripts.push(Subscript { object: index.unbind(), step: Step(writer.into_bytes()) });
         CALLS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
-            origin: self.origin.clone(),
-            subscripts,
-        })
+        Ok(Self { origin: self.origin.clone(), subscripts })
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {

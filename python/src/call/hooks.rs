@@ -26,17 +26,14 @@ impl Hook {
     /// What Python raised.
     pub fn of(function: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
         let py = function.py();
-        let annotations: Bound<'_, PyDict> = function
-            .getattr(intern!(py, "__annotations__"))?
-            .extract()?;
+        let annotations: Bound<'_, PyDict> =
+            function.getattr(intern!(py, "__annotations__"))?.extract()?;
         let Some(mut annotation) = annotations.get_item(name)? else {
             return Ok(Self::default());
         };
         if annotation.is_instance_of::<PyString>() {
             let globals = function.getattr(intern!(py, "__globals__"))?;
-            let eval = py
-                .import(intern!(py, "builtins"))?
-                .getattr(intern!(py, "eval"))?;
+            let eval = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "eval"))?;
             match eval.call1((&annotation, globals)) {
                 Ok(value) => annotation = value,
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
@@ -48,10 +45,7 @@ impl Hook {
                 Err(error) => return Err(error),
             }
         }
-        let mut hook = Self {
-            method: None,
-            secret: holds_secret(&annotation)?,
-        };
+        let mut hook = Self { method: None, secret: holds_secret(&annotation)? };
         let Some(metadata) = annotation.getattr_opt(intern!(py, "__metadata__"))? else {
             return Ok(hook);
         };
@@ -120,9 +114,7 @@ fn holds_secret(annotation: &Bound<'_, PyAny>) -> PyResult<bool> {
             continue;
         };
         for part in parts.iter() {
-            let is_mark = part
-                .getattr_opt(intern!(py, "__thrifty_secret__"))?
-                .is_some();
+            let is_mark = part.getattr_opt(intern!(py, "__thrifty_secret__"))?.is_some();
             if is_mark || holds_secret(&part)? {
                 return Ok(true);
             }

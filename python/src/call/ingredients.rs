@@ -41,9 +41,7 @@ struct Outside {
 
 impl Outside {
     fn is_current(&self) -> bool {
-        self.environment
-            .iter()
-            .all(|(name, value)| std::env::var_os(name) == *value)
+        self.environment.iter().all(|(name, value)| std::env::var_os(name) == *value)
             && self
                 .files
                 .iter()
@@ -121,12 +119,7 @@ impl Prepared {
         builder.packages(function.py(), options)?;
         builder.files(function.py(), options, &mut outside.files)?;
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
-        Ok(Self {
-            operation,
-            unkeyed: None,
-            closure,
-            outside,
-        })
+        Ok(Self { operation, unkeyed: None, closure, outside })
     }
 
     /// An operation whose calls have no key.
@@ -148,10 +141,7 @@ impl Prepared {
     /// Whether finding them again would give the same.
     pub fn is_current(&self, py: Python<'_>) -> bool {
         self.outside.is_current()
-            && self
-                .closure
-                .as_ref()
-                .is_none_or(|closure| closure.is_current(py, &encode_constant))
+            && self.closure.as_ref().is_none_or(|closure| closure.is_current(py, &encode_constant))
     }
 }
 
@@ -248,35 +238,22 @@ impl Builder {
         options: &Options,
     ) -> PyResult<()> {
         let py = function.py();
-        let annotations: Bound<'_, PyDict> = function
-            .getattr(intern!(py, "__annotations__"))?
-            .extract()?;
+        let annotations: Bound<'_, PyDict> =
+            function.getattr(intern!(py, "__annotations__"))?.extract()?;
         let declared = |name: &str| -> PyResult<String> {
             annotations
                 .get_item(name)?
                 .map_or_else(|| Ok("unannotated".to_owned()), |it| describe(&it))
         };
-        for parameter in parameters
-            .all
-            .iter()
-            .filter(|parameter| options.takes(&parameter.name))
-        {
-            self.text(
-                Kind::Signature,
-                &parameter.name,
-                &declared(&parameter.name)?,
-            )?;
+        for parameter in parameters.all.iter().filter(|parameter| options.takes(&parameter.name)) {
+            self.text(Kind::Signature, &parameter.name, &declared(&parameter.name)?)?;
         }
         self.text(Kind::Signature, "return", &declared("return")?)
     }
 
     fn interpreter(&mut self, py: Python<'_>) -> PyResult<()> {
         let version = py.version_info();
-        self.text(
-            Kind::Environment,
-            "python",
-            &format!("{}.{}", version.major, version.minor),
-        )
+        self.text(Kind::Environment, "python", &format!("{}.{}", version.major, version.minor))
     }
 
     fn environment(&mut self, options: &Options) -> PyResult<Vec<(String, Option<OsString>)>> {
@@ -289,12 +266,7 @@ impl Builder {
                 None => hasher.tag(0),
             };
             // Variables are where people keep secrets: never shown.
-            self.add(
-                Kind::Environment,
-                &format!("env {name}"),
-                hasher.finish(),
-                Preview::Hidden,
-            )?;
+            self.add(Kind::Environment, &format!("env {name}"), hasher.finish(), Preview::Hidden)?;
             seen.push((name.clone(), value));
         }
         Ok(seen)
@@ -323,9 +295,7 @@ impl Builder {
 }
 
 fn identity_of(path: &PathBuf) -> Option<StatIdentity> {
-    std::fs::metadata(path)
-        .ok()
-        .map(|metadata| StatIdentity::of(&metadata))
+    std::fs::metadata(path).ok().map(|metadata| StatIdentity::of(&metadata))
 }
 
 fn unreadable(field: &str, path: &str, error: &std::io::Error) -> PyErr {
@@ -372,9 +342,7 @@ fn named(class: &Bound<'_, PyAny>) -> PyResult<String> {
 /// The value digest of a module constant; `None` if it has none.
 pub fn encode_constant(value: &Bound<'_, PyAny>) -> Option<Digest> {
     let mut writer = plain::Writer::new();
-    Around::new(None)
-        .encode(value, "constant", &mut writer)
-        .ok()?;
+    Around::new(None).encode(value, "constant", &mut writer).ok()?;
     plain::digest(writer.as_bytes()).ok()
 }
 
@@ -390,10 +358,7 @@ pub struct Around<'a, 'b> {
 impl<'a, 'b> Around<'a, 'b> {
     /// Surroundings with this numbering of handles, or where no handle may stand.
     pub fn new(edges: Option<&'a mut Numbering<'b>>) -> Self {
-        Self {
-            edges,
-            classes: Vec::new(),
-        }
+        Self { edges, classes: Vec::new() }
     }
 
     /// Appends the encoding of an argument or result. Instances of classes of the project count
@@ -413,13 +378,11 @@ impl<'a, 'b> Around<'a, 'b> {
         if self.classes.is_empty() {
             return Ok(());
         }
-        let code = self
-            .code_of_classes(value.py())
-            .map_err(|error| Unhashable {
-                path: name.to_owned(),
-                type_name: "class".to_owned(),
-                reason: Reason::Raised(Box::new(error)),
-            })?;
+        let code = self.code_of_classes(value.py()).map_err(|error| Unhashable {
+            path: name.to_owned(),
+            type_name: "class".to_owned(),
+            reason: Reason::Raised(Box::new(error)),
+        })?;
         if let Some(code) = code {
             let encoding = std::mem::take(writer).into_bytes();
             writer.typed("thrifty.WithCode");

@@ -25,13 +25,9 @@ pub fn record<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let cache = &session.cache;
     let open = |name: &_| {
-        py.detach(|| cache.blobs().open(name))
-            .map_err(|error| Lost::new_err(error.to_string()))
+        py.detach(|| cache.blobs().open(name)).map_err(|error| Lost::new_err(error.to_string()))
     };
-    let shelf = Shelf {
-        blobs: cache.blobs().as_ref(),
-        files: &session.files,
-    };
+    let shelf = Shelf { blobs: cache.blobs().as_ref(), files: &session.files };
     codec::load(py, record, &open, &shelf).map_err(|error| {
         if error.is_instance_of::<Unreadable>(py) {
             Lost::new_err(error.to_string())
@@ -80,9 +76,7 @@ pub fn taken<'py>(
 /// What ends the program.
 pub fn own<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    let copied = py
-        .import(intern!(py, "copy"))?
-        .call_method1(intern!(py, "deepcopy"), (object,));
+    let copied = py.import(intern!(py, "copy"))?.call_method1(intern!(py, "deepcopy"), (object,));
     match copied {
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             Ok(object.clone())
@@ -117,12 +111,7 @@ fn draft<'py>(
             Some(edge) => taken(py, session, edge),
             None => Err(Lost::new_err("an edge of the value leads to nothing")),
         },
-        Draft::Object {
-            codec,
-            digest,
-            header,
-            buffers,
-        } => {
+        Draft::Object { codec, digest, header, buffers } => {
             let buffers: PyResult<_> = buffers.iter().map(inline).collect();
             let object = Object {
                 codec: codec.clone(),
@@ -133,10 +122,8 @@ fn draft<'py>(
             record(py, session, &Record::Object(object))
         }
         Draft::Composite { container, parts } => {
-            let parts: PyResult<Vec<_>> = parts
-                .iter()
-                .map(|part| draft(py, session, part, edges))
-                .collect();
+            let parts: PyResult<Vec<_>> =
+                parts.iter().map(|part| draft(py, session, part, edges)).collect();
             composite(py, session, container, parts?)
         }
     }
@@ -171,29 +158,14 @@ fn composite<'py>(
 /// The failure that an exception of a body or of loading its inputs is.
 pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     if let (Some(edge), true) = (edge, error.is_instance_of::<Lost>(py)) {
-        return Failure::Lost {
-            edge,
-            reason: error.value(py).to_string(),
-        };
+        return Failure::Lost { edge, reason: error.value(py).to_string() };
     }
-    let class = error
-        .get_type(py)
-        .qualname()
-        .map_or_else(|_| "error".to_owned(), |name| name.to_string());
-    let text = error
-        .value(py)
-        .str()
-        .map_or_else(|_| String::new(), |text| text.to_string());
+    let class =
+        error.get_type(py).qualname().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
     let line = text.lines().next().unwrap_or_default();
-    let message = if line.is_empty() {
-        class
-    } else {
-        format!("{class}: {line}")
-    };
-    Failure::Raised {
-        message,
-        cause: Arc::new(error),
-    }
+    let message = if line.is_empty() { class } else { format!("{class}: {line}") };
+    Failure::Raised { message, cause: Arc::new(error) }
 }
 
 /// Stands for a value that another process made: it is loaded from its record.

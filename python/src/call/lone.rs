@@ -62,11 +62,7 @@ pub fn call<'py>(
         key,
         policy,
     };
-    let (miss, slot) = match policy
-        .mode
-        .reads()
-        .then(|| session.cache.look(&key, policy.max_age))
-    {
+    let (miss, slot) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age)) {
         Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
             Some(value) => return Ok(value),
             None => (Miss::Unreadable, session.cache.slot(&key)),
@@ -119,10 +115,7 @@ impl<'py> Lone<'_, 'py> {
                         source: answer.run.clone(),
                         ..self.node(outcome)
                     };
-                    self.session
-                        .cache
-                        .recorder()
-                        .lone_hit(entry, answer.cost, node);
+                    self.session.cache.recorder().lone_hit(entry, answer.cost, node);
                 }
                 Ok(Some(value))
             }
@@ -155,18 +148,13 @@ impl<'py> Lone<'_, 'py> {
                 }
             })
         };
-        let given: Vec<_> = arguments
-            .iter()
-            .map(|it| it.clone().map(Bound::unbind))
-            .collect();
+        let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);
-                let arguments: Vec<_> = given
-                    .iter()
-                    .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
-                    .collect();
+                let arguments: Vec<_> =
+                    given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
                 body::call(task, &arguments, Arc::clone(&run))
                     .and_then(|value| body::made(task, &body::forced(&value)?))
                     .map(Product::Made)
@@ -191,16 +179,8 @@ impl<'py> Lone<'_, 'py> {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {
                 let outcome = Outcome::Failed(failure.message().to_owned());
-                self.record(
-                    numbered,
-                    Node {
-                        spent,
-                        ..self.node(&outcome)
-                    },
-                );
-                Err(raised
-                    .into_inner()
-                    .unwrap_or_else(|| body::raise(py, &failure)))
+                self.record(numbered, Node { spent, ..self.node(&outcome) });
+                Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
             }
             Computed::Expanded(..) => unreachable!("a lone body forces what it returns"),
         }
@@ -222,17 +202,12 @@ impl<'py> Lone<'_, 'py> {
                 ..self.node(&settled.outcome)
             },
         );
-        if let Some(object) = settled
-            .made
-            .as_ref()
-            .and_then(|made| made.downcast_ref::<Py<PyAny>>())
+        if let Some(object) =
+            settled.made.as_ref().and_then(|made| made.downcast_ref::<Py<PyAny>>())
         {
             return Ok(object.bind(py).clone());
         }
-        let taken = Taken {
-            value: settled.value.clone(),
-            steps: Vec::new(),
-        };
+        let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
         match load::taken(py, self.session, &taken) {
             Err(error) if error.is_instance_of::<Lost>(py) => {
                 // Gone between the leader's commit and here: the next call computes it.
@@ -247,22 +222,13 @@ impl<'py> Lone<'_, 'py> {
 
     fn parts(&self) -> impl Iterator<Item = (String, Part)> {
         self.inputs.iter().zip(self.digests).map(|(input, digest)| {
-            (
-                input.name.clone(),
-                Part {
-                    digest: *digest,
-                    preview: input.preview.clone(),
-                },
-            )
+            (input.name.clone(), Part { digest: *digest, preview: input.preview.clone() })
         })
     }
 
     fn record(&self, (run, number): (Option<thrifty_engine::catalog::RunId>, u32), node: Node) {
         if let Some(run) = run {
-            self.session
-                .cache
-                .recorder()
-                .nodes(&run, vec![Node { number, ..node }]);
+            self.session.cache.recorder().nodes(&run, vec![Node { number, ..node }]);
         }
     }
 

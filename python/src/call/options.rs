@@ -64,13 +64,9 @@ impl Options {
         };
         let key = cache.getattr("key")?;
         Ok(Self {
-            mode: word("mode")?
-                .map(|word| named(Mode::from_word(&word), "mode"))
-                .transpose()?,
+            mode: word("mode")?.map(|word| named(Mode::from_word(&word), "mode")).transpose()?,
             version: word("version")?,
-            code: word("code")?
-                .map(|word| named(depth(&word), "code"))
-                .transpose()?,
+            code: word("code")?.map(|word| named(depth(&word), "code")).transpose()?,
             ignore: words("ignore")?,
             inputs: words("inputs")?,
             salt: word("salt")?,
@@ -95,11 +91,7 @@ impl Options {
                 self.$field.clone().or_else(|| below.$field.clone())
             };
         }
-        let key = self
-            .key
-            .as_ref()
-            .or(below.key.as_ref())
-            .map(|key| key.clone_ref(py));
+        let key = self.key.as_ref().or(below.key.as_ref()).map(|key| key.clone_ref(py));
         Self {
             mode: pick!(mode),
             version: pick!(version),
@@ -122,9 +114,7 @@ impl Options {
     /// Whether the parameter enters the key.
     pub fn takes(&self, parameter: &str) -> bool {
         let among = |names: &Option<Vec<String>>| {
-            names
-                .as_ref()
-                .map(|names| names.iter().any(|name| name == parameter))
+            names.as_ref().map(|names| names.iter().any(|name| name == parameter))
         };
         among(&self.inputs).unwrap_or(true) && !among(&self.ignore).unwrap_or(false)
     }

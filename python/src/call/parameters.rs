@@ -88,14 +88,7 @@ impl Parameters {
             }
         }
         let positional_only = count(intern!(py, "co_posonlyargcount"))?;
-        Ok(Self {
-            all,
-            positional_only,
-            positional,
-            named,
-            varargs,
-            varkeywords,
-        })
+        Ok(Self { all, positional_only, positional, named, varargs, varkeywords })
     }
 
     /// Binds arguments; `None` if they do not fit.
@@ -138,11 +131,8 @@ impl Parameters {
         bound: &mut Arguments<'py>,
     ) -> PyResult<bool> {
         let mut left = kwargs.len();
-        for (index, slot) in bound
-            .iter_mut()
-            .enumerate()
-            .take(self.named)
-            .skip(self.positional_only)
+        for (index, slot) in
+            bound.iter_mut().enumerate().take(self.named).skip(self.positional_only)
         {
             if left == 0 {
                 return Ok(true);
@@ -177,11 +167,8 @@ impl Parameters {
         py: Python<'py>,
         arguments: &[Option<Bound<'py, PyAny>>],
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let mut positional: Vec<_> = arguments[..self.positional]
-            .iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let mut positional: Vec<_> =
+            arguments[..self.positional].iter().flatten().cloned().collect();
         if let Some(rest) = self.varargs.and_then(|index| arguments[index].as_ref()) {
             for argument in rest.try_iter()? {
                 positional.push(argument?);
@@ -191,10 +178,8 @@ impl Parameters {
             Some(rest) => rest.cast::<PyDict>()?.copy()?,
             None => PyDict::new(py),
         };
-        for (parameter, argument) in self.all[..self.named]
-            .iter()
-            .zip(arguments)
-            .skip(self.positional)
+        for (parameter, argument) in
+            self.all[..self.named].iter().zip(arguments).skip(self.positional)
         {
             if let Some(argument) = argument {
                 keywords.set_item(&parameter.interned, argument)?;

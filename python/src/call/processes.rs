@@ -42,14 +42,10 @@ fn send(
     inputs: &[Taken],
     edge: &mut Option<usize>,
 ) -> PyResult<Record> {
-    let by_reference = py
-        .import(intern!(py, "thrifty._processes"))?
-        .getattr(intern!(py, "Reference"))?;
+    let by_reference =
+        py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "Reference"))?;
     let mut with = |handle: &Bound<'_, Handle>| {
-        let number = call
-            .takes
-            .iter()
-            .position(|taken| taken.get().is_same(handle.get()));
+        let number = call.takes.iter().position(|taken| taken.get().is_same(handle.get()));
         *edge = number;
         let taken = &inputs[number.unwrap_or(0)];
         match &taken.value {
@@ -63,17 +59,11 @@ fn send(
     let arguments: PyResult<Vec<_>> = call
         .arguments
         .iter()
-        .map(|it| {
-            it.as_ref()
-                .map(|it| handle::substitute(it.bind(py), &mut with))
-                .transpose()
-        })
+        .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
         .collect();
     let slf = call.task.bind(py);
     let (args, kwargs) = slf.get().parameters(py)?.unbind(py, &arguments?)?;
-    let submit = py
-        .import(intern!(py, "thrifty._processes"))?
-        .getattr(intern!(py, "submit"))?;
+    let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
     let workers = session.workers(&call.run);
     let bytes = submit.call1((slf, args, kwargs, workers, chosen(py, &call.run)?))?;
     Record::from_bytes(bytes.extract()?)
@@ -114,9 +104,7 @@ fn perform<'py>(
         slf.get().function.bind(py).call(args, Some(kwargs))?
     };
     let made = body::made(slf, &body::forced(&value)?)?;
-    let draft = made
-        .draft
-        .map_err(crate::value::codec::NotStorable::new_err)?;
+    let draft = made.draft.map_err(crate::value::codec::NotStorable::new_err)?;
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;

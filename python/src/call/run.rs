@@ -62,9 +62,7 @@ pub fn end_all(py: Python<'_>) {
 /// In a forked child: the threads of the parent's runs are not here.
 pub fn forget_all() {
     if let Some(mut runs) = UNDER_WAY.try_lock() {
-        std::mem::take(&mut *runs)
-            .into_iter()
-            .for_each(std::mem::forget);
+        std::mem::take(&mut *runs).into_iter().for_each(std::mem::forget);
     }
 }
 
@@ -106,17 +104,11 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let running = Arc::new(Running::default());
     let _under_way = UnderWay::begin(&running);
     let mut handles: Vec<Py<Handle>> = Vec::new();
-    handle::visit(demand.value, &mut |handle| {
-        handles.push(handle.clone().unbind())
-    })?;
+    handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
     let graph = Graph::of(py, handles.iter().map(Py::get), &session, &running, 0)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
-    let new = NewRun {
-        name: demand.name.to_owned(),
-        arguments: demand.arguments,
-        ..session.who()
-    };
+    let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
     let run = session.cache.recorder().begin(&new);
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || {
@@ -155,13 +147,7 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
         Some(error) => Err(error),
         None => value,
     };
-    Ok(Finished {
-        run: run.map(|run| run.0),
-        value,
-        nodes,
-        status,
-        failures,
-    })
+    Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures })
 }
 
 /// Settles what is demanded and loads it. A value found lost is computed again.
@@ -188,9 +174,8 @@ fn settle(
         let loaded = handle::substitute(value, &mut |_| {
             let edge = &edges[next];
             next += 1;
-            let taken = schedule
-                .take(edge)
-                .ok_or_else(|| Lost::new_err("the value is not there"))?;
+            let taken =
+                schedule.take(edge).ok_or_else(|| Lost::new_err("the value is not there"))?;
             load::taken(py, session, &taken).inspect_err(|_| lost = edge.node())
         });
         match (loaded, lost) {
@@ -204,9 +189,7 @@ fn settle(
 
 /// What made one of the demanded operations fail.
 fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
-    let mut problem = demanded
-        .iter()
-        .find_map(|n| schedule.settled(*n)?.as_ref().err());
+    let mut problem = demanded.iter().find_map(|n| schedule.settled(*n)?.as_ref().err());
     loop {
         match problem? {
             Problem::Failed(failure) => return Some(body::raise(py, failure)),
@@ -267,10 +250,7 @@ pub fn run<'py>(
     let (py, task) = (slf.py(), slf.get());
     let value = {
         let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
-        let _guard = context::enter(Frame::Building {
-            options: Arc::clone(&options),
-            mode,
-        });
+        let _guard = context::enter(Frame::Building { options: Arc::clone(&options), mode });
         if task.is_workflow {
             task.function.bind(py).call(args, kwargs)?
         } else {
@@ -278,13 +258,8 @@ pub fn run<'py>(
         }
     };
     let arguments = shown(task, py, args, kwargs)?;
-    let demand = Demand {
-        name: task.name(),
-        arguments,
-        value: &value,
-        options: &options,
-        listener,
-    };
+    let demand =
+        Demand { name: task.name(), arguments, value: &value, options: &options, listener };
     Bound::new(py, Run::of(execute(py, demand)?))
 }
 
@@ -306,11 +281,7 @@ fn shown(
         .filter_map(|(index, parameter)| {
             let value = bound[index].as_ref()?;
             Some(task.is_secret(py, index).map(|secret| {
-                let shown = if secret {
-                    "(hidden)".to_owned()
-                } else {
-                    digest::preview(value)
-                };
+                let shown = if secret { "(hidden)".to_owned() } else { digest::preview(value) };
                 format!("{}={shown}", parameter.name)
             }))
         })
@@ -332,20 +303,8 @@ pub struct Run {
 
 impl Run {
     fn of(finished: Finished) -> Self {
-        let Finished {
-            run,
-            value,
-            nodes,
-            status,
-            failures,
-        } = finished;
-        Self {
-            id: run,
-            value: Mutex::new(Some(value)),
-            nodes,
-            status,
-            failures,
-        }
+        let Finished { run, value, nodes, status, failures } = finished;
+        Self { id: run, value: Mutex::new(Some(value)), nodes, status, failures }
     }
 
     /// The id of the run.
@@ -417,10 +376,8 @@ impl Run {
     /// What each failed operation raised, as pairs of its name and the exception.
     #[getter]
     fn failures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let pairs = self
-            .failures
-            .iter()
-            .map(|(name, error)| (name.clone(), error.value(py).clone()));
+        let pairs =
+            self.failures.iter().map(|(name, error)| (name.clone(), error.value(py).clone()));
         PyList::new(py, pairs)
     }
 
@@ -439,17 +396,9 @@ impl Run {
     }
 
     fn __repr__(&self) -> String {
-        let hits = self
-            .nodes
-            .iter()
-            .filter(|node| node.outcome.starts_with("hit"))
-            .count();
+        let hits = self.nodes.iter().filter(|node| node.outcome.starts_with("hit")).count();
         let id = self.id.as_deref().unwrap_or("?");
-        format!(
-            "<Run {id}: {}, {} operations, {hits} hits>",
-            self.status.word(),
-            self.nodes.len()
-        )
+        format!("<Run {id}: {}, {} operations, {hits} hits>", self.status.word(), self.nodes.len())
     }
 }
 
@@ -463,10 +412,7 @@ fn as_dict<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
     dict.set_item(intern!(py, "seconds"), node.spent.as_secs_f64())?;
     dict.set_item(intern!(py, "saved_seconds"), node.saved.as_secs_f64())?;
     dict.set_item(intern!(py, "key"), node.key.map(|key| key.to_string()))?;
-    dict.set_item(
-        intern!(py, "source"),
-        node.source.as_ref().map(|run| run.0.clone()),
-    )?;
+    dict.set_item(intern!(py, "source"), node.source.as_ref().map(|run| run.0.clone()))?;
     Ok(dict)
 }
 
@@ -496,9 +442,7 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
                 })?);
             }
             _ => {
-                return Err(PyTypeError::new_err(format!(
-                    "with_options has no option {name:?}"
-                )));
+                return Err(PyTypeError::new_err(format!("with_options has no option {name:?}")));
             }
         }
     }

@@ -77,11 +77,7 @@ impl Session {
         let cache =
             Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let random = random()?;
-        let name: String = random
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name: String = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let files = std::env::temp_dir().join(format!("thrifty-{name}"));
         let session = Self::new(cache, settings, files, false);
         _ = session.secret.set(random);
@@ -95,34 +91,19 @@ impl Session {
         } else {
             (None, settings.cache.value)
         };
-        Self {
-            cache,
-            settings,
-            files,
-            is_shared,
-            run_mode,
-            project_mode,
-            secret: OnceLock::new(),
-        }
+        Self { cache, settings, files, is_shared, run_mode, project_mode, secret: OnceLock::new() }
     }
 
     /// How many bodies run at once.
     pub fn workers(&self, options: &RunOptions) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        options
-            .workers
-            .or(self.settings.workers.value)
-            .unwrap_or_else(cores)
+        options.workers.or(self.settings.workers.value).unwrap_or_else(cores)
     }
 
     /// Where bodies run. A worker process could not reach a cache that is in memory.
     pub fn executor(&self, options: &RunOptions) -> Executor {
         let chosen = options.executor.unwrap_or(self.settings.executor.value);
-        if self.is_shared {
-            chosen
-        } else {
-            Executor::Threads
-        }
+        if self.is_shared { chosen } else { Executor::Threads }
     }
 
     /// Removes the files of a cache that was in memory: nobody can come to them any more.
@@ -135,11 +116,7 @@ impl Session {
     /// A run by this user on this host.
     pub fn who(&self) -> NewRun {
         let (host, user) = self.cache.who();
-        NewRun {
-            host: host.to_owned(),
-            user: user.to_owned(),
-            ..NewRun::default()
-        }
+        NewRun { host: host.to_owned(), user: user.to_owned(), ..NewRun::default() }
     }
 
     /// The key under which digests of secrets are made, so that nobody without it can guess one.
@@ -151,22 +128,18 @@ impl Session {
         if let Some(key) = self.secret.get() {
             return Ok(key);
         }
-        let key = self
-            .cache
-            .secret_key(&self.settings.home.value)
-            .map_err(|error| {
-                PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}"))
-            })?;
+        let key = self.cache.secret_key(&self.settings.home.value).map_err(|error| {
+            PyRuntimeError::new_err(format!("cannot keep the key for secrets: {error}"))
+        })?;
         Ok(self.secret.get_or_init(|| key))
     }
 
     /// Warns of trouble with the cache, once for each time that it begins.
     pub fn warn_of_trouble(&self, py: Python<'_>) -> PyResult<()> {
         match self.cache.take_trouble() {
-            Some(trouble) => warn(
-                py,
-                &format!("the cache is in trouble, and the work goes on: {trouble}"),
-            ),
+            Some(trouble) => {
+                warn(py, &format!("the cache is in trouble, and the work goes on: {trouble}"))
+            }
             None => Ok(()),
         }
     }
@@ -228,10 +201,7 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
         session.cache.catalog().totals(None)
     });
     let totals = totals.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    Ok(totals
-        .into_iter()
-        .map(|it| (it.operation, it.outcome, it.count))
-        .collect())
+    Ok(totals.into_iter().map(|it| (it.operation, it.outcome, it.count)).collect())
 }
 
 /// In a forked child: leaves the parent's session alone and opens another when it is needed.

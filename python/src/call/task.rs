@@ -133,9 +133,7 @@ impl Task {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
         let Some(arguments) = self.parameters(py)?.bind(args, kwargs)? else {
-            return Err(PyTypeError::new_err(
-                "the arguments do not fit the parameters",
-            ));
+            return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
         };
         let prepared = self.prepared(py)?;
         let inputs = self.inputs(py, &arguments, None)?;
@@ -150,11 +148,7 @@ impl Task {
     /// The key without the arguments, in hexadecimal: what a worker process compares, since its
     /// code may be newer and its globals other.
     fn definition_key(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self
-            .prepared(py)?
-            .operation
-            .key(std::iter::empty())
-            .to_string())
+        Ok(self.prepared(py)?.operation.key(std::iter::empty()).to_string())
     }
 
     /// What it asks of its cache as digest and text, and the functions that make its keys: for
@@ -212,19 +206,12 @@ impl Task {
         let (py, task) = (slf.py(), slf.get());
         let Some(arguments) = task.parameters(py)?.bind(args, kwargs)? else {
             // Python's own words for arguments that do not fit; nothing runs.
-            let signature = py
-                .import("inspect")?
-                .call_method1("signature", (&task.function,))?;
+            let signature = py.import("inspect")?.call_method1("signature", (&task.function,))?;
             signature.call_method("bind", args, kwargs)?;
-            return Err(PyTypeError::new_err(
-                "the arguments do not fit the parameters",
-            ));
+            return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
         };
         let session = Session::current(py)?;
-        let choices = Choices {
-            workflow,
-            ..task.choices(&session, &run)
-        };
+        let choices = Choices { workflow, ..task.choices(&session, &run) };
         let call = task.call(slf, &arguments, choices, run)?;
         Ok(Bound::new(py, Handle::of(Arc::new(call)))?.into_any())
     }
@@ -240,9 +227,7 @@ impl Task {
         let prepared = self.prepared(py)?;
         let mut takes: Vec<Py<Handle>> = Vec::new();
         let mut number_of = |handle: &Bound<'_, Handle>| {
-            let known = takes
-                .iter()
-                .position(|taken| taken.get().is_same(handle.get()));
+            let known = takes.iter().position(|taken| taken.get().is_same(handle.get()));
             known.unwrap_or_else(|| {
                 takes.push(handle.clone().unbind());
                 takes.len() - 1
@@ -254,9 +239,7 @@ impl Task {
         }
         let visible = takes.len();
         let mut number_of = |handle: &Bound<'_, Handle>| {
-            let known = takes
-                .iter()
-                .position(|taken| taken.get().is_same(handle.get()));
+            let known = takes.iter().position(|taken| taken.get().is_same(handle.get()));
             known.unwrap_or_else(|| {
                 takes.push(handle.clone().unbind());
                 takes.len() - 1
@@ -293,23 +276,13 @@ impl Task {
         call: &Arc<Call>,
         cache: &Bound<'_, PyAny>,
     ) -> PyResult<Arc<Call>> {
-        let other = call
-            .task
-            .bind(py)
-            .call_method1(intern!(py, "_with_invocation"), (cache,))?;
+        let other = call.task.bind(py).call_method1(intern!(py, "_with_invocation"), (cache,))?;
         let other = other.cast_into::<Self>()?;
         let task = other.get();
-        let arguments: Arguments<'_> = call
-            .arguments
-            .iter()
-            .map(|it| it.as_ref().map(|it| it.bind(py).clone()))
-            .collect();
-        let choices = Choices {
-            invocation: task.invocation_mode,
-            ..call.choices
-        };
-        task.call(&other, &arguments, choices, Arc::clone(&call.run))
-            .map(Arc::new)
+        let arguments: Arguments<'_> =
+            call.arguments.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+        let choices = Choices { invocation: task.invocation_mode, ..call.choices };
+        task.call(&other, &arguments, choices, Arc::clone(&call.run)).map(Arc::new)
     }
 
     /// What enters the key, sorted by name.
@@ -334,11 +307,7 @@ impl Task {
             let hook = &hooks.parameters[*index];
             let mut writer = plain::Writer::new();
             let preview = encode(value, name, hook, &mut around, &mut writer)?;
-            inputs.push(Input {
-                name: name.clone(),
-                encoding: writer.into_bytes(),
-                preview,
-            });
+            inputs.push(Input { name: name.clone(), encoding: writer.into_bytes(), preview });
         }
         Ok(inputs)
     }
@@ -367,11 +336,7 @@ impl Task {
             .encode(&given, "key", &mut writer)
             .map_err(|error| error::unhashable(py, error))?;
         let preview = Preview::text(digest::preview(&given));
-        Ok(vec![Input {
-            name: "key".to_owned(),
-            encoding: writer.into_bytes(),
-            preview,
-        }])
+        Ok(vec![Input { name: "key".to_owned(), encoding: writer.into_bytes(), preview }])
     }
 
     /// The operation, with the ingredients that hold now.
@@ -449,11 +414,8 @@ impl Task {
         }
         let function = self.function.bind(py);
         let parameters = self.parameters(py)?;
-        let found: PyResult<Vec<Hook>> = parameters
-            .all
-            .iter()
-            .map(|parameter| Hook::of(function, &parameter.name))
-            .collect();
+        let found: PyResult<Vec<Hook>> =
+            parameters.all.iter().map(|parameter| Hook::of(function, &parameter.name)).collect();
         let mut keyed: Vec<_> = (0..parameters.all.len())
             .filter(|index| self.definition.takes(&parameters.all[*index].name))
             .collect();
@@ -463,11 +425,7 @@ impl Task {
         if Hook::hidden_secret(function, &names)? {
             found.iter_mut().for_each(|hook| hook.secret = true);
         }
-        let hooks = Hooks {
-            parameters: found,
-            result: Hook::of(function, "return")?,
-            keyed,
-        };
+        let hooks = Hooks { parameters: found, result: Hook::of(function, "return")?, keyed };
         Ok(self.hooks.get_or_init(|| hooks))
     }
 
@@ -502,12 +460,7 @@ impl Task {
     /// What was chosen for the run by `with_options`, and by what is around it.
     pub(super) fn run_options(&self, outer: &RunOptions) -> Arc<RunOptions> {
         let inner = &self.run;
-        let refresh = inner
-            .refresh
-            .iter()
-            .chain(&outer.refresh)
-            .cloned()
-            .collect();
+        let refresh = inner.refresh.iter().chain(&outer.refresh).cloned().collect();
         Arc::new(RunOptions {
             mode: inner.mode.or(outer.mode),
             refresh,
@@ -528,9 +481,7 @@ impl Task {
     /// How many outputs the declared result has, if it is a tuple of a fixed length.
     pub(super) fn arity(&self, py: Python<'_>) -> PyResult<Option<usize>> {
         let parse = py.import(intern!(py, "thrifty._annotations"))?;
-        parse
-            .call_method1(intern!(py, "arity"), (&self.function,))?
-            .extract()
+        parse.call_method1(intern!(py, "arity"), (&self.function,))?.extract()
     }
 }
 
@@ -557,16 +508,10 @@ fn encode(
 ) -> PyResult<Preview> {
     let py = value.py();
     let is_handle = value.is_instance_of::<Handle>();
-    let hashed = if is_handle {
-        None
-    } else {
-        hook.digest(value, name)?
-    };
+    let hashed = if is_handle { None } else { hook.digest(value, name)? };
     match hashed {
         Some(digest) => writer.digest(&digest),
-        None => around
-            .encode(value, name, writer)
-            .map_err(|error| error::unhashable(py, error))?,
+        None => around.encode(value, name, writer).map_err(|error| error::unhashable(py, error))?,
     }
     if !hook.secret {
         return Ok(Preview::text(digest::preview(value)));
@@ -575,10 +520,7 @@ fn encode(
         let plain = std::mem::take(writer);
         let session = Session::current(py)?;
         let mut hasher = Hasher::new(Context::Value);
-        hasher
-            .framed(b"thrifty.Secret")
-            .framed(session.secret_key()?)
-            .framed(plain.as_bytes());
+        hasher.framed(b"thrifty.Secret").framed(session.secret_key()?).framed(plain.as_bytes());
         writer.digest(&hasher.finish());
     }
     Ok(Preview::Hidden)

@@ -10,9 +10,7 @@ use thrifty_engine::units;
 #[pyo3(signature = (text, /))]
 fn parse_duration(text: &str) -> PyResult<f64> {
     let duration = units::parse_duration(text);
-    duration
-        .map(|it| it.as_secs_f64())
-        .map_err(|error| PyValueError::new_err(error.to_string()))
+    duration.map(|it| it.as_secs_f64()).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// The end of an error message about an unknown name: what was meant, or what there is.

@@ -54,11 +54,7 @@ impl<'py> Walk<'_, 'py> {
 
     /// Follows a live class.
     pub(super) fn class(&mut self, near: &Rc<Scope>, class: &Bound<'py, PyType>) -> PyResult<()> {
-        if self
-            .objects
-            .insert(class.as_ptr() as usize, class.clone().into_any())
-            .is_some()
-        {
+        if self.objects.insert(class.as_ptr() as usize, class.clone().into_any()).is_some() {
             return Ok(());
         }
         let module = module_of(class);
@@ -80,9 +76,7 @@ impl<'py> Walk<'_, 'py> {
             };
             let code = function.getattr(intern!(self.py, "__code__"))?;
             let qualified: String = code.getattr(intern!(self.py, "co_qualname"))?.extract()?;
-            if qualified
-                .strip_prefix(&name)
-                .is_some_and(|rest| rest.starts_with('.'))
+            if qualified.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
                 && self.is_in(&scope, &code)?
             {
                 self.line_of(&scope, &text, &code, 0)?;
@@ -150,12 +144,7 @@ impl<'py> Walk<'_, 'py> {
             "{}:{name}: no class statement; followed by its bases and attributes",
             scope.name
         ));
-        self.add(
-            &format!("{}:{name}", scope.name),
-            Kind::Class,
-            hasher.finish(),
-            None,
-        );
+        self.add(&format!("{}:{name}", scope.name), Kind::Class, hasher.finish(), None);
         Ok(())
     }
 

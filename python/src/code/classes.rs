@@ -49,16 +49,10 @@ pub fn code_of_class<'py>(
 ) -> PyResult<Option<Digest>> {
     let py = class.py();
     let address = class.as_ptr() as usize;
-    let known = KNOWN
-        .lock()
-        .as_ref()
-        .and_then(|known| known.get(&address).cloned());
+    let known = KNOWN.lock().as_ref().and_then(|known| known.get(&address).cloned());
     match known {
         Some(Known { code: None, .. }) => return Ok(None),
-        Some(Known {
-            code: Some((closure, digest)),
-            ..
-        }) if closure.is_current(py, encoder) => {
+        Some(Known { code: Some((closure, digest)), .. }) if closure.is_current(py, encoder) => {
             return Ok(Some(digest));
         }
         _ => {}
@@ -73,10 +67,7 @@ pub fn code_of_class<'py>(
         Place::Opaque(_) | Place::Installed(_) | Place::Standard => None,
     };
     let digest = code.as_ref().map(|(_, digest)| *digest);
-    let known = Known {
-        _class: Arc::new(class.clone().unbind()),
-        code,
-    };
+    let known = Known { _class: Arc::new(class.clone().unbind()), code };
     // Dropped without the lock: it may hold objects whose destructors come back here.
     let outdated = KNOWN.lock().get_or_insert_default().insert(address, known);
     drop(outdated);

@@ -49,10 +49,7 @@ impl<'py> Walk<'_, 'py> {
             self.add(hint, Kind::Constant, digest, preview(value));
             return Ok(());
         }
-        if self
-            .objects
-            .insert(value.as_ptr() as usize, value.clone())
-            .is_some()
+        if self.objects.insert(value.as_ptr() as usize, value.clone()).is_some()
             || self.container(scope, value, hint)?
         {
             return Ok(());
@@ -133,9 +130,7 @@ impl<'py> Walk<'_, 'py> {
         }
         self.nesting += 1;
         let mut hasher = Hasher::new(Context::Code);
-        hasher
-            .framed(value.get_type().name()?.to_string().as_bytes())
-            .count(elements.len());
+        hasher.framed(value.get_type().name()?.to_string().as_bytes()).count(elements.len());
         for (label, element) in &elements {
             hasher.framed(label.as_bytes());
             let digest = match self.holds_code(element, 0)? {

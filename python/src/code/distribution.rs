@@ -39,16 +39,10 @@ static SITES: LazyLock<Mutex<HashMap<PathBuf, Arc<Site>>>> = LazyLock::new(Mutex
 pub(super) fn providing(directory: &Path, top: &str) -> BTreeSet<Distribution> {
     let site = {
         let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-        sites
-            .entry(directory.to_owned())
-            .or_insert_with(|| Arc::new(Site::read(directory)))
-            .clone()
+        sites.entry(directory.to_owned()).or_insert_with(|| Arc::new(Site::read(directory))).clone()
     };
     let mut answers = site.answers.lock().unwrap_or_else(PoisonError::into_inner);
-    answers
-        .entry(top.to_owned())
-        .or_insert_with(|| site.find(directory, top))
-        .clone()
+    answers.entry(top.to_owned()).or_insert_with(|| site.find(directory, top)).clone()
 }
 
 impl Site {
@@ -56,50 +50,33 @@ impl Site {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         let installed = entries.filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let stem = name
-                .strip_suffix(".dist-info")
-                .or_else(|| name.strip_suffix(".egg-info"))?;
+            let stem =
+                name.strip_suffix(".dist-info").or_else(|| name.strip_suffix(".egg-info"))?;
             let mut fields = stem.split('-');
             let distribution = (normalised(fields.next()?), fields.next()?.to_owned());
             Some((distribution, entry.path()))
         });
         let mut installed: Vec<_> = installed.collect();
         installed.sort();
-        Self {
-            installed,
-            answers: Mutex::default(),
-        }
+        Self { installed, answers: Mutex::default() }
     }
 
     fn find(&self, directory: &Path, top: &str) -> BTreeSet<Distribution> {
         let is_package = directory.join(top).join("__init__.py").exists();
         let own = normalised(top);
-        let aliases = ALIASES
-            .iter()
-            .filter(|(alias, _)| *alias == top)
-            .map(|(_, name)| (*name).to_owned());
-        for candidate in std::iter::once(own.clone())
-            .chain(aliases)
-            .filter(|_| is_package)
-        {
+        let aliases =
+            ALIASES.iter().filter(|(alias, _)| *alias == top).map(|(_, name)| (*name).to_owned());
+        for candidate in std::iter::once(own.clone()).chain(aliases).filter(|_| is_package) {
             let sure = candidate == own;
-            let mut found = self
-                .installed
-                .iter()
-                .filter(|((name, _), _)| *name == candidate);
+            let mut found = self.installed.iter().filter(|((name, _), _)| *name == candidate);
             if let Some((distribution, _)) =
                 found.find(|(_, metadata)| sure || installs(metadata, top))
             {
                 return BTreeSet::from([distribution.clone()]);
             }
         }
-        let installing = self
-            .installed
-            .iter()
-            .filter(|(_, metadata)| installs(metadata, top));
-        installing
-            .map(|(distribution, _)| distribution.clone())
-            .collect()
+        let installing = self.installed.iter().filter(|(_, metadata)| installs(metadata, top));
+        installing.map(|(distribution, _)| distribution.clone()).collect()
     }
 }
 
@@ -111,10 +88,9 @@ fn installs(metadata: &Path, top: &str) -> bool {
     let Ok(record) = fs::read_to_string(metadata.join("RECORD")) else {
         return false;
     };
-    record.lines().any(|line| {
-        line.strip_prefix(top)
-            .is_some_and(|rest| rest.starts_with(['/', '.', ',']))
-    })
+    record
+        .lines()
+        .any(|line| line.strip_prefix(top).is_some_and(|rest| rest.starts_with(['/', '.', ','])))
 }
 
 /// A distribution name as the packaging standards compare it.

@@ -24,20 +24,10 @@ static BEGAN: LazyLock<SystemTime> = LazyLock::new(|| began().unwrap_or(SystemTi
 /// every Linux that Python runs on.
 fn began() -> Option<SystemTime> {
     let system = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = system
-        .lines()
-        .find_map(|line| line.strip_prefix("btime "))?
-        .trim()
-        .parse()
-        .ok()?;
+    let boot: u64 =
+        system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let process = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let ticks: u64 = process
-        .rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()?;
+    let ticks: u64 = process.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + Duration::from_millis(ticks * 10))
 }
 
@@ -101,11 +91,7 @@ pub(super) fn line_of(text: &Text, code: &Bound<'_, PyAny>) -> PyResult<Option<u
     let mut lines = Vec::new();
     while let Some(candidate) = waiting.pop() {
         if is_same(&candidate, code)? {
-            lines.push(
-                candidate
-                    .getattr(intern!(py, "co_firstlineno"))?
-                    .extract::<u32>()?,
-            );
+            lines.push(candidate.getattr(intern!(py, "co_firstlineno"))?.extract::<u32>()?);
         }
         for constant in candidate.getattr(intern!(py, "co_consts"))?.try_iter()? {
             let constant = constant?;

@@ -23,9 +23,7 @@ impl<'py> Walk<'_, 'py> {
     /// The scope that a function's globals are, or none if it is no code of the project; then what
     /// it belongs to is added.
     fn scope_of_function(&mut self, function: &Bound<'py, PyAny>) -> PyResult<Option<Rc<Scope>>> {
-        let globals = function
-            .getattr(intern!(self.py, "__globals__"))?
-            .cast_into::<PyDict>()?;
+        let globals = function.getattr(intern!(self.py, "__globals__"))?.cast_into::<PyDict>()?;
         let name = globals
             .get_item(intern!(self.py, "__name__"))?
             .and_then(|name| name.extract::<String>().ok());
@@ -43,12 +41,7 @@ impl<'py> Walk<'_, 'py> {
             }
             Place::Standard | Place::Installed(_) | Place::Opaque(_) => {
                 // `exec` with a borrowed name is told by its globals.
-                let module = self
-                    .py
-                    .import("sys")?
-                    .getattr("modules")?
-                    .get_item(&name)
-                    .ok();
+                let module = self.py.import("sys")?.getattr("modules")?.get_item(&name).ok();
                 let own = module
                     .and_then(|module| module.getattr("__dict__").ok())
                     .is_none_or(|own| own.is(&globals));
@@ -59,11 +52,7 @@ impl<'py> Walk<'_, 'py> {
 
     /// Follows a live function.
     pub(super) fn function(&mut self, function: &Bound<'py, PyAny>) -> PyResult<()> {
-        if self
-            .objects
-            .insert(function.as_ptr() as usize, function.clone())
-            .is_some()
-        {
+        if self.objects.insert(function.as_ptr() as usize, function.clone()).is_some() {
             return Ok(());
         }
         let py = self.py;
@@ -114,23 +103,15 @@ impl<'py> Walk<'_, 'py> {
         let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
         let is_own =
             |file: &Path| std::path::absolute(&filename).is_ok_and(|absolute| absolute == file);
-        if let Some(text) = scope
-            .text
-            .as_ref()
-            .filter(|_| scope.file.as_deref().is_some_and(is_own))
+        if let Some(text) =
+            scope.text.as_ref().filter(|_| scope.file.as_deref().is_some_and(is_own))
         {
             return Ok(text.clone());
         }
         source::of(self.py, &filename).ok_or_else(|| {
-            let qualified = code
-                .getattr("co_qualname")
-                .map(|name| name.to_string())
-                .unwrap_or_default();
-            unfollowable(
-                &format!("`{qualified}`"),
-                &filename,
-                "there is no source text of it",
-            )
+            let qualified =
+                code.getattr("co_qualname").map(|name| name.to_string()).unwrap_or_default();
+            unfollowable(&format!("`{qualified}`"), &filename, "there is no source text of it")
         })
     }
 
@@ -268,14 +249,9 @@ impl<'py> Walk<'_, 'py> {
                 let code = value.getattr(intern!(self.py, "__code__"))?;
                 let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
                 let file = std::path::absolute(&filename).ok();
-                let own: u32 = code
-                    .getattr(intern!(self.py, "co_firstlineno"))?
-                    .extract()?;
+                let own: u32 = code.getattr(intern!(self.py, "co_firstlineno"))?.extract()?;
                 if self.line_in_text(scope, &code, own)? == line
-                    && code
-                        .getattr(intern!(self.py, "co_name"))?
-                        .extract::<String>()?
-                        == name
+                    && code.getattr(intern!(self.py, "co_name"))?.extract::<String>()? == name
                     && file.as_deref() == scope.file.as_deref()
                 {
                     return Ok(true);
@@ -288,9 +264,8 @@ impl<'py> Walk<'_, 'py> {
                 }
             }
             if decorated && depth < WRAPPERS && !value.is_instance_of::<PyType>() {
-                let held = WRAPPED
-                    .iter()
-                    .filter_map(|part| value.getattr_opt(*part).ok().flatten());
+                let held =
+                    WRAPPED.iter().filter_map(|part| value.getattr_opt(*part).ok().flatten());
                 waiting.extend(held.map(|held| (held, depth + 1)));
             }
         }

@@ -11,36 +11,17 @@ use super::live::{SETTINGS, Settings};
 /// One thing that has to be as it was.
 pub(super) enum Guard {
     /// A name of a namespace; none if it was not bound.
-    Item {
-        namespace: Py<PyDict>,
-        name: Py<PyString>,
-        value: Option<Py<PyAny>>,
-    },
+    Item { namespace: Py<PyDict>, name: Py<PyString>, value: Option<Py<PyAny>> },
     /// A module was not loaded: once it is, its live values count as well.
-    Unloaded {
-        modules: Py<PyDict>,
-        name: Py<PyString>,
-    },
+    Unloaded { modules: Py<PyDict>, name: Py<PyString> },
     /// Code and defaults of a function; its cells can be filled, but not replaced.
-    Function {
-        function: Py<PyAny>,
-        parts: [Py<PyAny>; 3],
-    },
+    Function { function: Py<PyAny>, parts: [Py<PyAny>; 3] },
     /// A cell of a function; none if it was empty.
-    Cell {
-        cell: Py<PyAny>,
-        value: Option<Py<PyAny>>,
-    },
+    Cell { cell: Py<PyAny>, value: Option<Py<PyAny>> },
     /// All attributes of a class.
-    Class {
-        class: Py<PyAny>,
-        attributes: Vec<(Py<PyString>, Py<PyAny>)>,
-    },
+    Class { class: Py<PyAny>, attributes: Vec<(Py<PyString>, Py<PyAny>)> },
     /// The elements of a container.
-    Elements {
-        container: Py<PyAny>,
-        elements: Vec<Py<PyAny>>,
-    },
+    Elements { container: Py<PyAny>, elements: Vec<Py<PyAny>> },
     /// A value that can change in place.
     Value {
         value: Py<PyAny>,
@@ -55,10 +36,7 @@ pub(super) enum Guard {
 impl Guard {
     /// A guard of what a function is made of.
     pub(super) fn of_function(function: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self::Function {
-            function: function.clone().unbind(),
-            parts: parts(function)?,
-        })
+        Ok(Self::Function { function: function.clone().unbind(), parts: parts(function)? })
     }
 
     /// A guard of all attributes of a class.
@@ -66,36 +44,21 @@ impl Guard {
         let mut attributes = Vec::new();
         for name in class.getattr(intern!(class.py(), "__dict__"))?.try_iter()? {
             let name = name?.cast_into::<PyString>()?;
-            let value = class
-                .getattr(intern!(class.py(), "__dict__"))?
-                .get_item(&name)?;
+            let value = class.getattr(intern!(class.py(), "__dict__"))?.get_item(&name)?;
             attributes.push((name.unbind(), value.unbind()));
         }
-        Ok(Self::Class {
-            class: class.clone().unbind(),
-            attributes,
-        })
+        Ok(Self::Class { class: class.clone().unbind(), attributes })
     }
 
     /// A guard of the elements of a container.
     pub(super) fn of_elements(container: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let elements = elements(container)?
-            .into_iter()
-            .map(Bound::unbind)
-            .collect();
-        Ok(Self::Elements {
-            container: container.clone().unbind(),
-            elements,
-        })
+        let elements = elements(container)?.into_iter().map(Bound::unbind).collect();
+        Ok(Self::Elements { container: container.clone().unbind(), elements })
     }
 
     /// A guard of a value that can change in place.
     pub(super) fn of_value(value: Bound<'_, PyAny>, digest: Digest) -> Self {
-        Self::Value {
-            digest,
-            contents: Contents::of(&value),
-            value: value.unbind(),
-        }
+        Self::Value { digest, contents: Contents::of(&value), value: value.unbind() }
     }
 
     /// Whether nothing changed.
@@ -106,23 +69,16 @@ impl Guard {
             _ => false,
         };
         Ok(match self {
-            Self::Item {
-                namespace,
-                name,
-                value,
-            } => same(namespace.bind(py).get_item(name)?, value),
+            Self::Item { namespace, name, value } => {
+                same(namespace.bind(py).get_item(name)?, value)
+            }
             Self::Unloaded { modules, name } => !modules.bind(py).contains(name)?,
-            Self::Function {
-                function,
-                parts: before,
-            } => parts(function.bind(py))?
-                .iter()
-                .zip(before)
-                .all(|(now, before)| now.is(before)),
-            Self::Cell { cell, value } => same(
-                cell.bind(py).getattr(intern!(py, "cell_contents")).ok(),
-                value,
-            ),
+            Self::Function { function, parts: before } => {
+                parts(function.bind(py))?.iter().zip(before).all(|(now, before)| now.is(before))
+            }
+            Self::Cell { cell, value } => {
+                same(cell.bind(py).getattr(intern!(py, "cell_contents")).ok(), value)
+            }
             Self::Class { class, attributes } => {
                 let now = class.bind(py).getattr(intern!(py, "__dict__"))?;
                 now.len()? == attributes.len()
@@ -130,10 +86,7 @@ impl Guard {
                         .iter()
                         .all(|(name, value)| now.get_item(name).is_ok_and(|now| now.is(value)))
             }
-            Self::Elements {
-                container,
-                elements: before,
-            } => {
+            Self::Elements { container, elements: before } => {
                 let now = elements(container.bind(py))?;
                 now.len() == before.len()
                     && now.iter().zip(before).all(|(now, before)| now.is(before))
@@ -143,11 +96,7 @@ impl Guard {
                 let (found, _): (Option<Settings>, Bound<'_, PyAny>) = told.extract()?;
                 found.is_some_and(|(now, _)| now == *digest)
             }
-            Self::Value {
-                value,
-                digest,
-                contents,
-            } => {
+            Self::Value { value, digest, contents } => {
                 let value = value.bind(py);
                 let is_same = contents.as_ref().is_some_and(|it| it.is_in(value));
                 is_same || encoder(value) == Some(*digest)
@@ -181,8 +130,7 @@ impl Contents {
     fn is_in(&self, value: &Bound<'_, PyAny>) -> bool {
         let mut left = self.0.iter();
         let is_same = visit(value, DEEP, &mut |object, length| {
-            left.next()
-                .is_some_and(|(was, long)| object.is(was) && length == *long)
+            left.next().is_some_and(|(was, long)| object.is(was) && length == *long)
         });
         is_same && left.next().is_none()
     }

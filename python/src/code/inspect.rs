@@ -7,15 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 /// Attributes under which wrappers of functions keep what they wrap.
-pub(super) const WRAPPED: [&str; 7] = [
-    "__wrapped__",
-    "__func__",
-    "func",
-    "fget",
-    "py_func",
-    "pyfunc",
-    "_func",
-];
+pub(super) const WRAPPED: [&str; 7] =
+    ["__wrapped__", "__func__", "func", "fget", "py_func", "pyfunc", "_func"];
 
 /// How many wrappers around one function are looked through.
 pub(super) const WRAPPERS: usize = 6;
@@ -71,11 +64,7 @@ pub(super) fn cells<'py>(
         .getattr(intern!(py, "__code__"))?
         .getattr(intern!(py, "co_freevars"))?
         .extract()?;
-    names
-        .into_iter()
-        .zip(closure.try_iter()?)
-        .map(|(name, cell)| Ok((name, cell?)))
-        .collect()
+    names.into_iter().zip(closure.try_iter()?).map(|(name, cell)| Ok((name, cell?))).collect()
 }
 
 pub(super) fn module_of(class: &Bound<'_, PyType>) -> String {
@@ -88,11 +77,7 @@ pub(super) fn module_of(class: &Bound<'_, PyType>) -> String {
 /// A name for an object that does not depend on where it lies in memory.
 pub(super) fn describe(value: &Bound<'_, PyAny>) -> String {
     let text = |name: &str| {
-        value
-            .getattr_opt(name)
-            .ok()
-            .flatten()
-            .and_then(|text| text.extract::<String>().ok())
+        value.getattr_opt(name).ok().flatten().and_then(|text| text.extract::<String>().ok())
     };
     match (text("__module__"), text("__qualname__")) {
         (Some(module), Some(name)) => format!("{module}:{name}"),
@@ -104,11 +89,7 @@ pub(super) fn describe(value: &Bound<'_, PyAny>) -> String {
 
 /// Whether a value can never change in place.
 pub(super) fn is_immutable(value: &Bound<'_, PyAny>) -> bool {
-    let name = value
-        .get_type()
-        .name()
-        .map(|name| name.to_string())
-        .unwrap_or_default();
+    let name = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
     module_of(&value.get_type()) == "builtins"
         && matches!(
             name.as_str(),

@@ -49,10 +49,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     pub(super) fn detached(&self, name: &str) -> PyResult<Rc<Scope>> {
-        Ok(Rc::new(Scope::detached(
-            name.to_owned(),
-            &PyDict::new(self.py),
-        )))
+        Ok(Rc::new(Scope::detached(name.to_owned(), &PyDict::new(self.py))))
     }
 
     /// Follows an object, known to the code of `scope` under `hint`, and the attributes read from it.
@@ -130,11 +127,7 @@ impl<'py> Walk<'_, 'py> {
             }
             _ => return Ok(false),
         };
-        if self
-            .objects
-            .insert(value.as_ptr() as usize, value.clone())
-            .is_none()
-        {
+        if self.objects.insert(value.as_ptr() as usize, value.clone()).is_none() {
             for part in parts {
                 let held = value.getattr(*part)?;
                 if !held.is_none() {
@@ -156,16 +149,8 @@ impl<'py> Walk<'_, 'py> {
         let (found, beside): (Option<Settings>, Vec<(String, Bound<'py, PyAny>)>) =
             settings.call0()?.extract()?;
         if let Some((digest, text)) = found {
-            self.add(
-                &name,
-                Kind::Constant,
-                Digest::from_bytes(digest),
-                Some(text),
-            );
-            self.guards.push(Guard::Settings {
-                task: value.clone().unbind(),
-                digest,
-            });
+            self.add(&name, Kind::Constant, Digest::from_bytes(digest), Some(text));
+            self.guards.push(Guard::Settings { task: value.clone().unbind(), digest });
         }
         let scope = self.detached("")?;
         beside

@@ -155,9 +155,7 @@ impl Closure {
     /// Whether following again would find the same: every name still is bound to the identical
     /// object, and no value that can change in place did.
     pub fn is_current<'py>(&self, py: Python<'py>, encoder: Encoder<'_, 'py>) -> bool {
-        self.guards
-            .iter()
-            .all(|guard| guard.holds(py, encoder).unwrap_or(false))
+        self.guards.iter().all(|guard| guard.holds(py, encoder).unwrap_or(false))
     }
 }
 
@@ -202,10 +200,7 @@ fn unfollowable(what: &str, place: &str, reason: &str) -> PyErr {
 }
 
 /// Name, kind, digest and text of each unit, and the notes.
-type Listing = (
-    Vec<(String, &'static str, String, Option<String>)>,
-    Vec<String>,
-);
+type Listing = (Vec<(String, &'static str, String, Option<String>)>, Vec<String>);
 
 /// The digest of a value in which nothing of a workflow stands.
 fn value_digest(value: &Bound<'_, PyAny>) -> Option<Digest> {
@@ -223,21 +218,12 @@ fn closure(function: &Bound<'_, PyAny>, depth: &str) -> PyResult<Listing> {
         "function" => Depth::Function,
         "none" => Depth::None,
         _ => {
-            return Err(PyValueError::new_err(
-                "depth is `closure`, `function` or `none`",
-            ));
+            return Err(PyValueError::new_err("depth is `closure`, `function` or `none`"));
         }
     };
     let found = Closure::of(function, depth, &value_digest)?;
     let units = found.units.into_iter();
-    let units = units.map(|unit| {
-        (
-            unit.name,
-            unit.kind.word(),
-            unit.digest.to_string(),
-            unit.text,
-        )
-    });
+    let units = units.map(|unit| (unit.name, unit.kind.word(), unit.digest.to_string(), unit.text));
     Ok((units.collect(), found.notes))
 }
 

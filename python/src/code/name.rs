@@ -73,18 +73,13 @@ impl<'py> Walk<'_, 'py> {
         let live = self.live(scope, root)?;
         let hint = format!("{}:{root}", scope.name);
         let text = scope.text.clone();
-        let Some((text, binding)) = text
-            .as_ref()
-            .and_then(|text| Some((text, text.outline().names.get(root)?)))
+        let Some((text, binding)) =
+            text.as_ref().and_then(|text| Some((text, text.outline().names.get(root)?)))
         else {
             return self.unbound(scope, path, live);
         };
         match binding {
-            Binding::Literal {
-                digest,
-                mutable,
-                text,
-            } => match live {
+            Binding::Literal { digest, mutable, text } => match live {
                 Some(live) if (self.encoder)(&live) != Some(*digest) => {
                     self.value(scope, &live, &hint, &[])
                 }
@@ -136,19 +131,13 @@ impl<'py> Walk<'_, 'py> {
         decorators: &[String],
         live: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let dispatches = decorators
-            .iter()
-            .any(|decorator| decorator.ends_with("singledispatch"));
+        let dispatches = decorators.iter().any(|decorator| decorator.ends_with("singledispatch"));
         // What a task asks of its cache is not in the text, which a variable may decide.
         let is_task = decorators.iter().any(|decorator| {
             let path: Vec<String> = decorator.split('.').map(str::to_owned).collect();
             self.is_ours(scope, &path)
         });
-        let live = if dispatches || is_task {
-            self.loaded(scope, name)?
-        } else {
-            live
-        };
+        let live = if dispatches || is_task { self.loaded(scope, name)? } else { live };
         let hint = format!("{}:{name}", scope.name);
         if let Some(live) = live {
             let own = self.is_definition(scope, &live, line, name, !decorators.is_empty())?;
@@ -171,18 +160,13 @@ impl<'py> Walk<'_, 'py> {
         line: u32,
         name: &str,
     ) -> PyResult<Arc<Piece>> {
-        text.at(line, name, &|path| self.is_ours(scope, path))
-            .map_err(|error| {
-                let place = scope
-                    .file
-                    .as_deref()
-                    .map_or_else(|| scope.name.clone(), |file| file.display().to_string());
-                unfollowable(
-                    &format!("`{name}`"),
-                    &format!("{place}, line {line}"),
-                    &error.to_string(),
-                )
-            })
+        text.at(line, name, &|path| self.is_ours(scope, path)).map_err(|error| {
+            let place = scope
+                .file
+                .as_deref()
+                .map_or_else(|| scope.name.clone(), |file| file.display().to_string());
+            unfollowable(&format!("`{name}`"), &format!("{place}, line {line}"), &error.to_string())
+        })
     }
 
     /// Whether a decorator is Thrifty's.
@@ -191,11 +175,7 @@ impl<'py> Walk<'_, 'py> {
             return false;
         };
         let ours = |module: &str| module == "thrifty" || module.starts_with("thrifty.");
-        if let Some(binding) = scope
-            .text
-            .as_ref()
-            .and_then(|text| text.outline().names.get(root))
-        {
+        if let Some(binding) = scope.text.as_ref().and_then(|text| text.outline().names.get(root)) {
             return match binding {
                 Binding::Module(module) => ours(module),
                 Binding::Member { from, .. } => {
@@ -204,21 +184,12 @@ impl<'py> Walk<'_, 'py> {
                 _ => false,
             };
         }
-        let live = scope
-            .globals(self.py)
-            .and_then(|globals| globals.get_item(root).ok().flatten());
+        let live = scope.globals(self.py).and_then(|globals| globals.get_item(root).ok().flatten());
         let module = live.and_then(|live| {
-            let name = live
-                .getattr_opt(intern!(self.py, "__module__"))
+            let name = live.getattr_opt(intern!(self.py, "__module__")).ok().flatten();
+            name.or_else(|| live.getattr_opt(intern!(self.py, "__name__")).ok().flatten())?
+                .extract::<String>()
                 .ok()
-                .flatten();
-            name.or_else(|| {
-                live.getattr_opt(intern!(self.py, "__name__"))
-                    .ok()
-                    .flatten()
-            })?
-            .extract::<String>()
-            .ok()
         });
         module.is_some_and(|module| ours(&module))
     }
@@ -230,20 +201,15 @@ impl<'py> Walk<'_, 'py> {
         live: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let root = path[0].as_str();
-        let stars = scope
-            .text
-            .as_ref()
-            .map(|text| text.outline().stars.clone())
-            .unwrap_or_default();
+        let stars =
+            scope.text.as_ref().map(|text| text.outline().stars.clone()).unwrap_or_default();
         for from in stars.iter().rev() {
             let Some(module) = scope.absolute(from) else {
                 continue;
             };
             if let Place::Project(star) = self.place(&module)?
                 && self.in_text(&star, root)
-                && live
-                    .as_ref()
-                    .is_none_or(|live| self.is_member(scope, live, from, root))
+                && live.as_ref().is_none_or(|live| self.is_member(scope, live, from, root))
             {
                 return self.name(&star, path);
             }
@@ -267,11 +233,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     fn is_module(&self, live: &Bound<'py, PyAny>, module: &str) -> bool {
-        self.modules
-            .get_item(module)
-            .ok()
-            .flatten()
-            .is_some_and(|module| module.is(live))
+        self.modules.get_item(module).ok().flatten().is_some_and(|module| module.is(live))
     }
 
     /// Whether a name that was imported from a module still is what the module has.
@@ -291,11 +253,7 @@ impl<'py> Walk<'_, 'py> {
         let Some(module) = self.modules.get_item(&module).ok().flatten() else {
             return false;
         };
-        module
-            .getattr_opt(name)
-            .ok()
-            .flatten()
-            .is_some_and(|member| member.is(live))
+        module.getattr_opt(name).ok().flatten().is_some_and(|member| member.is(live))
     }
 
     /// A constant known by the text of its assignment.

@@ -87,10 +87,7 @@ impl Scope {
 
     /// The live namespace, if the module is loaded.
     pub(super) fn globals<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
-        self.globals
-            .borrow()
-            .as_ref()
-            .map(|globals| globals.bind(py).clone())
+        self.globals.borrow().as_ref().map(|globals| globals.bind(py).clone())
     }
 
     /// The absolute name of a module that this one imports from; none for too many dots.
@@ -112,8 +109,7 @@ impl Scope {
 
     /// The import name of a submodule, if this is a package.
     pub(super) fn submodule(&self, name: &str) -> Option<String> {
-        self.is_package
-            .then(|| format!("{}.{name}", self.import_name))
+        self.is_package.then(|| format!("{}.{name}", self.import_name))
     }
 }
 
@@ -195,9 +191,7 @@ fn scope(py: Python<'_>, import_name: &str, found: Found, file: PathBuf) -> PyRe
 }
 
 fn find(py: Python<'_>, name: &str) -> PyResult<Option<Found>> {
-    let modules = py
-        .import(intern!(py, "sys"))?
-        .getattr(intern!(py, "modules"))?;
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     if let Ok(module) = modules.get_item(name)
         && !module.is_none()
     {
@@ -212,39 +206,22 @@ fn find(py: Python<'_>, name: &str) -> PyResult<Option<Found>> {
         },
     };
     let search: Option<Vec<String>> = search.map(|search| {
-        let texts = search
-            .into_iter()
-            .map(|path| path.into_os_string().into_string());
+        let texts = search.into_iter().map(|path| path.into_os_string().into_string());
         texts.filter_map(Result::ok).collect()
     });
-    let finders = py
-        .import(intern!(py, "sys"))?
-        .getattr(intern!(py, "meta_path"))?;
+    let finders = py.import(intern!(py, "sys"))?.getattr(intern!(py, "meta_path"))?;
     for finder in finders.try_iter()? {
         let finder = finder?;
         let Ok(spec) = finder.call_method1(intern!(py, "find_spec"), (name, search.clone())) else {
             continue;
         };
         if !spec.is_none() {
-            let file = spec
-                .getattr(intern!(py, "origin"))?
-                .extract::<PathBuf>()
-                .ok();
+            let file = spec.getattr(intern!(py, "origin"))?.extract::<PathBuf>().ok();
             let file = file.filter(|file| file.is_absolute());
             let search = paths(&spec.getattr(intern!(py, "submodule_search_locations"))?);
-            let package = if search.is_empty() {
-                parent.unwrap_or_default()
-            } else {
-                name
-            };
+            let package = if search.is_empty() { parent.unwrap_or_default() } else { name };
             let package = package.to_owned();
-            return Ok(Some(Found {
-                file,
-                search,
-                package,
-                globals: None,
-                name: name.to_owned(),
-            }));
+            return Ok(Some(Found { file, search, package, globals: None, name: name.to_owned() }));
         }
     }
     Ok(None)
@@ -258,37 +235,21 @@ fn loaded(name: &str, module: &Bound<'_, PyAny>) -> PyResult<Found> {
     };
     let file = text(intern!(py, "__file__")).map(PathBuf::from);
     let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
-    let search = module
-        .getattr_opt(intern!(py, "__path__"))?
-        .map(|search| paths(&search));
-    let globals = module
-        .cast::<PyModule>()
-        .ok()
-        .map(|module| module.dict().unbind());
+    let search = module.getattr_opt(intern!(py, "__path__"))?.map(|search| paths(&search));
+    let globals = module.cast::<PyModule>().ok().map(|module| module.dict().unbind());
     let canonical = match name {
         "__main__" | "__mp_main__" => program::name(module, file.as_deref())?,
         _ => name.to_owned(),
     };
     let package = text(intern!(py, "__package__"));
-    let package = package.unwrap_or_else(|| {
-        name.rsplit_once('.')
-            .map_or("", |(parent, _)| parent)
-            .to_owned()
-    });
-    Ok(Found {
-        file,
-        search: search.unwrap_or_default(),
-        package,
-        globals,
-        name: canonical,
-    })
+    let package = package
+        .unwrap_or_else(|| name.rsplit_once('.').map_or("", |(parent, _)| parent).to_owned());
+    Ok(Found { file, search: search.unwrap_or_default(), package, globals, name: canonical })
 }
 
 fn paths(search: &Bound<'_, PyAny>) -> Vec<PathBuf> {
     let entries = search.try_iter().into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.ok()?.extract().ok())
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.extract().ok()).collect()
 }
 
 /// The `site-packages` directory that a path is in.
@@ -300,30 +261,17 @@ fn site_of(path: &Path) -> Option<PathBuf> {
 /// The directory that the top-level package of a module is in.
 fn root_of(found: &Found) -> Option<PathBuf> {
     let depth = found.name.split('.').count();
-    let package = found
-        .search
-        .first()
-        .map(PathBuf::as_path)
-        .or(found.file.as_deref())?;
+    let package = found.search.first().map(PathBuf::as_path).or(found.file.as_deref())?;
     package.ancestors().nth(depth).map(Path::to_owned)
 }
 
 fn is_standard(py: Python<'_>, top: &str) -> PyResult<bool> {
-    py.import(intern!(py, "sys"))?
-        .getattr(intern!(py, "stdlib_module_names"))?
-        .contains(top)
+    py.import(intern!(py, "sys"))?.getattr(intern!(py, "stdlib_module_names"))?.contains(top)
 }
 
 fn is_in_library(py: Python<'_>, file: &Path) -> PyResult<bool> {
-    let system = py
-        .import(intern!(py, "os"))?
-        .getattr(intern!(py, "__file__"))?
-        .extract::<PathBuf>()?;
-    let dynamic = file
-        .components()
-        .any(|part| part.as_os_str() == "lib-dynload");
-    Ok(dynamic
-        || system
-            .parent()
-            .is_some_and(|library| file.starts_with(library)))
+    let system =
+        py.import(intern!(py, "os"))?.getattr(intern!(py, "__file__"))?.extract::<PathBuf>()?;
+    let dynamic = file.components().any(|part| part.as_os_str() == "lib-dynload");
+    Ok(dynamic || system.parent().is_some_and(|library| file.starts_with(library)))
 }

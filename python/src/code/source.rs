@@ -42,11 +42,7 @@ pub(super) fn cells(py: Python<'_>) -> Vec<String> {
 }
 
 fn linecache(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let modules = py
-        .import(intern!(py, "sys"))
-        .ok()?
-        .getattr(intern!(py, "modules"))
-        .ok()?;
+    let modules = py.import(intern!(py, "sys")).ok()?.getattr(intern!(py, "modules")).ok()?;
     modules.get_item(intern!(py, "linecache")).ok()
 }
 
@@ -63,10 +59,7 @@ fn cached_lines(py: Python<'_>, filename: &str) -> Option<String> {
     if lines.is_empty() {
         return None;
     }
-    lines
-        .iter()
-        .map(|line| line.extract::<String>().ok())
-        .collect()
+    lines.iter().map(|line| line.extract::<String>().ok()).collect()
 }
 
 fn cell(filename: &str, text: String) -> Option<Arc<Text>> {

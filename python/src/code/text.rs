@@ -27,11 +27,7 @@ impl From<Definition<'_>> for Piece {
             |opaque: &thrifty_source::Opaque| format!("{:?} at line {}", opaque.kind, opaque.line);
         Self {
             digest: definition.digest,
-            references: definition
-                .references
-                .into_iter()
-                .map(|reference| reference.path)
-                .collect(),
+            references: definition.references.into_iter().map(|reference| reference.path).collect(),
             opaque: definition.opaque.iter().map(opaque).collect(),
             imports: definition.imports,
             text: definition.text.to_owned(),
@@ -93,29 +89,20 @@ impl Text {
         ignore: &dyn Fn(&[String]) -> bool,
     ) -> Result<Arc<Piece>, LookupError> {
         let which = Which::At(line, name.to_owned());
-        self.piece(which, |module| {
-            Ok(module.definition_at(line, name, ignore)?.into())
-        })
+        self.piece(which, |module| Ok(module.definition_at(line, name, ignore)?.into()))
     }
 
     /// The class of a qualified name.
     pub(super) fn class(&self, name: &str) -> Result<Arc<Piece>, LookupError> {
         let which = Which::Class(name.to_owned());
-        self.piece(which, |module| {
-            Ok(module.class_named(name, &|_| false)?.into())
-        })
+        self.piece(which, |module| Ok(module.class_named(name, &|_| false)?.into()))
     }
 
     /// The expressions assigned to a name of the module.
     pub(super) fn assignment(&self, name: &str) -> Option<Arc<Piece>> {
-        let none = || LookupError::NoClass {
-            name: name.to_owned(),
-        };
+        let none = || LookupError::NoClass { name: name.to_owned() };
         let which = Which::Assignment(name.to_owned());
-        self.piece(which, |module| {
-            Ok(module.assignment(name).ok_or_else(none)?.into())
-        })
-        .ok()
+        self.piece(which, |module| Ok(module.assignment(name).ok_or_else(none)?.into())).ok()
     }
 
     /// The code object of the whole text.
@@ -171,17 +158,12 @@ pub(super) fn read(path: &Path) -> Result<Arc<Text>, ReadError> {
     let stamp = stamp(path)?;
     let bytes = std::fs::read(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Encoding)?;
-    Ok(Arc::new(Text::parse(
-        text.trim_start_matches('\u{feff}'),
-        Some(stamp),
-    )?))
+    Ok(Arc::new(Text::parse(text.trim_start_matches('\u{feff}'), Some(stamp))?))
 }
 
 /// Makes a text the one of its file.
 pub(super) fn remember(path: &Path, text: &Arc<Text>) {
-    locked(&FILES)
-        .get_or_insert_default()
-        .insert(path.to_owned(), text.clone());
+    locked(&FILES).get_or_insert_default().insert(path.to_owned(), text.clone());
 }
 
 /// Whether a file still is what was read.

@@ -46,9 +46,7 @@ pub(super) struct Walk<'a, 'py> {
 }
 impl<'a, 'py> Walk<'a, 'py> {
     pub(super) fn new(py: Python<'py>, encoder: Encoder<'a, 'py>, depth: Depth) -> PyResult<Self> {
-        let modules = py
-            .import(intern!(py, "sys"))?
-            .getattr(intern!(py, "modules"))?;
+        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
         Ok(Self {
             py,
             encoder,
@@ -116,15 +114,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             unique = format!("{name}#{number}");
             number += 1;
         }
-        self.units.insert(
-            unique.clone(),
-            Unit {
-                name: unique,
-                kind,
-                digest,
-                text,
-            },
-        );
+        self.units.insert(unique.clone(), Unit { name: unique, kind, digest, text });
     }
 
     /// Adds a definition and has what it mentions resolved.
@@ -141,12 +131,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         for opaque in &piece.opaque {
             self.note(format!("{name}: what {opaque} reaches is not followed"));
         }
-        self.pending.push(Pending {
-            name,
-            scope: scope.clone(),
-            piece,
-            cells,
-        });
+        self.pending.push(Pending { name, scope: scope.clone(), piece, cells });
     }
 
     /// Where a module comes from.
@@ -159,32 +144,22 @@ impl<'a, 'py> Walk<'a, 'py> {
             && scope.globals.borrow().is_none()
         {
             let modules = self.modules.clone().unbind();
-            self.guards.push(Guard::Unloaded {
-                modules,
-                name: PyString::intern(self.py, name).unbind(),
-            });
+            self.guards
+                .push(Guard::Unloaded { modules, name: PyString::intern(self.py, name).unbind() });
         }
         self.places.insert(name.to_owned(), place.clone());
         Ok(place)
     }
 
     fn references(&mut self, pending: &Pending<'py>) -> PyResult<()> {
-        let Pending {
-            name,
-            scope,
-            piece,
-            cells,
-        } = pending;
+        let Pending { name, scope, piece, cells } = pending;
         for path in &piece.references {
             let mut imported = false;
             for import in &piece.imports {
                 let bound: Vec<&str> = import.bound_as.split('.').collect();
                 let shared = path.iter().zip(&bound).take_while(|(a, b)| a == *b).count();
                 if shared == bound.len() {
-                    let from = FromModule {
-                        module: import.module.clone(),
-                        level: import.level,
-                    };
+                    let from = FromModule { module: import.module.clone(), level: import.level };
                     self.import(scope, &from, import.name.as_deref(), &path[shared..])?;
                 } else if shared > 0 {
                     // `import a.b` binds `a` as well.
@@ -210,10 +185,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     ) -> PyResult<()> {
         let value = cell.getattr(intern!(self.py, "cell_contents")).ok();
         let guarded = value.clone().map(Bound::unbind);
-        self.guards.push(Guard::Cell {
-            cell: cell.clone().unbind(),
-            value: guarded,
-        });
+        self.guards.push(Guard::Cell { cell: cell.clone().unbind(), value: guarded });
         match value {
             Some(value) => self.value(scope, &value, &format!("{owner}[{}]", path[0]), &path[1..]),
             None => Ok(()),
@@ -230,24 +202,17 @@ impl<'a, 'py> Walk<'a, 'py> {
         let Some(module) = scope.absolute(from) else {
             return Ok(());
         };
-        let mut path: Vec<String> = name
-            .filter(|name| *name != "*")
-            .map(str::to_owned)
-            .into_iter()
-            .collect();
+        let mut path: Vec<String> =
+            name.filter(|name| *name != "*").map(str::to_owned).into_iter().collect();
         path.extend_from_slice(rest);
         self.member(&module, &path)
     }
 
     fn binds(&self, scope: &Rc<Scope>, name: &str) -> bool {
-        let in_text = scope
-            .text
-            .as_ref()
-            .is_some_and(|text| text.outline().names.contains_key(name));
+        let in_text =
+            scope.text.as_ref().is_some_and(|text| text.outline().names.contains_key(name));
         in_text
-            || scope
-                .globals(self.py)
-                .is_some_and(|globals| globals.contains(name).unwrap_or(false))
+            || scope.globals(self.py).is_some_and(|globals| globals.contains(name).unwrap_or(false))
     }
 
     /// Follows a chain of names out of a module.
@@ -277,25 +242,21 @@ impl<'a, 'py> Walk<'a, 'py> {
             }
             Place::Project(scope) => match path.split_first() {
                 None => self.whole(&scope)?,
-                Some((first, rest)) => match scope
-                    .submodule(first)
-                    .filter(|_| !self.in_text(&scope, first))
-                {
-                    Some(submodule) if !matches!(self.place(&submodule)?, Place::Missing) => {
-                        self.member(&submodule, rest)?;
+                Some((first, rest)) => {
+                    match scope.submodule(first).filter(|_| !self.in_text(&scope, first)) {
+                        Some(submodule) if !matches!(self.place(&submodule)?, Place::Missing) => {
+                            self.member(&submodule, rest)?;
+                        }
+                        _ => self.name(&scope, path)?,
                     }
-                    _ => self.name(&scope, path)?,
-                },
+                }
             },
         }
         Ok(())
     }
 
     pub(super) fn in_text(&self, scope: &Rc<Scope>, name: &str) -> bool {
-        scope
-            .text
-            .as_ref()
-            .is_some_and(|text| text.outline().names.contains_key(name))
+        scope.text.as_ref().is_some_and(|text| text.outline().names.contains_key(name))
     }
 
     fn opaque_file(&mut self, module: &str, file: &Path) -> PyResult<()> {
@@ -307,9 +268,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             )
         })?;
         let digest = Hasher::new(Context::Code).framed(&bytes).finish();
-        self.note(format!(
-            "{module}: has no source to read; followed by the content of its file"
-        ));
+        self.note(format!("{module}: has no source to read; followed by the content of its file"));
         self.add(&format!("{module} (file)"), Kind::Opaque, digest, None);
         Ok(())
     }
@@ -322,15 +281,8 @@ impl<'a, 'py> Walk<'a, 'py> {
         let mut names: Vec<&String> = text.outline().names.keys().collect();
         names.sort();
         let mut hasher = Hasher::new(Context::Code);
-        names
-            .iter()
-            .for_each(|name| _ = hasher.framed(name.as_bytes()));
-        self.add(
-            &format!("{} (module)", scope.name),
-            Kind::Module,
-            hasher.finish(),
-            None,
-        );
+        names.iter().for_each(|name| _ = hasher.framed(name.as_bytes()));
+        self.add(&format!("{} (module)", scope.name), Kind::Module, hasher.finish(), None);
         for name in names {
             self.name(scope, std::slice::from_ref(name))?;
         }

@@ -64,9 +64,5 @@ pub fn buries_collected_blobs(make: Make<'_>) {
     first.blobs = vec![new];
     assert!(matches!(commit(&first), Committed::Stored(_)));
     catalog.forget(&[new]).expect(WORKS);
-    assert_eq!(
-        catalog.blobs().expect(WORKS),
-        [new],
-        "only what is condemned is forgotten"
-    );
+    assert_eq!(catalog.blobs().expect(WORKS), [new], "only what is condemned is forgotten");
 }

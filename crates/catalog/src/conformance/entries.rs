@@ -50,10 +50,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
     assert_eq!((whole.used_at, whole.hits), (found.created_at, 0));
     assert!(!whole.nondeterministic);
 
-    let requests = ["b", "a", "c", "a"].map(|name| Request {
-        key: key(name),
-        max_age: None,
-    });
+    let requests = ["b", "a", "c", "a"].map(|name| Request { key: key(name), max_age: None });
     let found = catalog.lookup(&scope, &requests).expect(WORKS);
     let hits: Vec<_> = found.iter().map(|f| matches!(f, Found::Hit(_))).collect();
     assert_eq!(hits, [false, true, false, true], "answers keep the order");
@@ -63,10 +60,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
 pub fn keeps_scopes_apart(make: Make<'_>) {
     let catalog = make();
     let (lab, shop) = (scope("lab"), scope("shop"));
-    let production = Scope {
-        domain: "production".to_owned(),
-        ..lab.clone()
-    };
+    let production = Scope { domain: "production".to_owned(), ..lab.clone() };
     put(&*catalog, &lab, &entry("a", "lab"));
     for other in [&shop, &production] {
         assert_eq!(miss(&*catalog, other, "a").1, Why::Absent);
@@ -98,10 +92,7 @@ pub fn judges_age_by_its_clock(make: Make<'_>) {
     assert_eq!(why, Why::Expired);
     short.expires_in = Some(HOUR);
     let again = catalog.commit(&scope, &short, &claim).expect(WORKS);
-    assert!(
-        matches!(again, Committed::Stored(_)),
-        "an expired entry gives way: {again:?}"
-    );
+    assert!(matches!(again, Committed::Stored(_)), "an expired entry gives way: {again:?}");
     hit(&*catalog, &scope, "short");
 
     put(&*catalog, &scope, &entry("old", "x"));
@@ -138,13 +129,8 @@ pub fn replaces_when_told_to(make: Make<'_>) {
     let scope = scope("lab");
     let (before, _) = miss(&*catalog, &scope, "a");
     let first = put(&*catalog, &scope, &entry("a", "one"));
-    let replacing = Claim {
-        replace: true,
-        ..before
-    };
-    let committed = catalog
-        .commit(&scope, &entry("a", "two"), &replacing)
-        .expect(WORKS);
+    let replacing = Claim { replace: true, ..before };
+    let committed = catalog.commit(&scope, &entry("a", "two"), &replacing).expect(WORKS);
     let Committed::Stored(second) = committed else {
         panic!("not replaced: {committed:?}");
     };
@@ -160,23 +146,15 @@ pub fn replaces_when_told_to(make: Make<'_>) {
 /// Names and outputs of any content come back as they were, and harm nothing.
 pub fn takes_any_text_and_size(make: Make<'_>) {
     let catalog = make();
-    for (n, name) in ["", "'; DROP TABLE entry; --", "π\u{0}\n\"%_*[", "x/y\\z"]
-        .iter()
-        .enumerate()
+    for (n, name) in ["", "'; DROP TABLE entry; --", "π\u{0}\n\"%_*[", "x/y\\z"].iter().enumerate()
     {
-        let odd = Scope {
-            project: (*name).to_owned(),
-            domain: format!("{name}{name}"),
-        };
+        let odd = Scope { project: (*name).to_owned(), domain: format!("{name}{name}") };
         let mut new = entry(name, "");
         new.operation = (*name).to_owned();
         new.output = vec![7; n * 700_000];
         new.origin.host = (*name).to_owned();
         put(&*catalog, &odd, &new);
-        let request = Request {
-            key: new.key,
-            max_age: None,
-        };
+        let request = Request { key: new.key, max_age: None };
         let found = catalog.lookup(&odd, &[request]).expect(WORKS);
         assert!(matches!(&found[0], Found::Hit(hit) if hit.output == new.output));
         let selected = catalog.entries(Some(&odd), &by_operation("no such*'"), 9);

@@ -24,10 +24,7 @@ pub fn keeps_runs(make: Make<'_>) {
 
     let nodes = [node(0, "hit", 1), node(1, "computed", 1), node(2, "hit", 5)];
     catalog.record(&run, &nodes[1..]).expect(WORKS);
-    let first = Node {
-        outcome: "computed".to_owned(),
-        ..nodes[0].clone()
-    };
+    let first = Node { outcome: "computed".to_owned(), ..nodes[0].clone() };
     catalog.record(&run, &[first]).expect(WORKS);
     catalog.record(&run, &nodes[..1]).expect(WORKS);
     assert_eq!(catalog.nodes(&run).expect(WORKS), nodes);
@@ -50,27 +47,15 @@ pub fn keeps_runs(make: Make<'_>) {
     assert_eq!(all[0].saved, Duration::from_secs(3));
     assert_eq!(all[1].status, RunStatus::Running);
     assert_eq!((all[1].finished_at, all[1].outcomes.len()), (None, 0));
-    let named = RunFilter {
-        name: Some(new.name),
-        ..RunFilter::default()
-    };
+    let named = RunFilter { name: Some(new.name), ..RunFilter::default() };
     assert_eq!(list(named), all[..1]);
-    let prefixed = RunFilter {
-        id_prefix: Some(older.0[..7].to_owned()),
-        ..RunFilter::default()
-    };
+    let prefixed = RunFilter { id_prefix: Some(older.0[..7].to_owned()), ..RunFilter::default() };
     assert_eq!(list(prefixed), all[1..]);
-    let limited = RunFilter {
-        limit: Some(1),
-        ..RunFilter::default()
-    };
+    let limited = RunFilter { limit: Some(1), ..RunFilter::default() };
     assert_eq!(list(limited), all[..1]);
 
     let totals = catalog.totals(Some(&scope)).expect(WORKS);
-    let counts: Vec<_> = totals
-        .iter()
-        .map(|t| (t.outcome.as_str(), t.count))
-        .collect();
+    let counts: Vec<_> = totals.iter().map(|t| (t.outcome.as_str(), t.count)).collect();
     assert_eq!(counts, [("computed", 1), ("hit", 6)]);
     assert_eq!(totals[1].saved, Duration::from_secs(2));
     assert_eq!(totals[1].spent, Duration::from_millis(4));
@@ -114,9 +99,7 @@ pub fn keeps_texts_and_memos(make: Make<'_>) {
     let recall = |topic: &str| catalog.recall(topic, b"\0n").expect(WORKS);
     assert_eq!(recall("t"), None);
     for body in [&b"one"[..], b"two"] {
-        catalog
-            .remember("t", &[(b"\0n", body), (b"m", b"")])
-            .expect(WORKS);
+        catalog.remember("t", &[(b"\0n", body), (b"m", b"")]).expect(WORKS);
         assert_eq!(recall("t").as_deref(), Some(body));
     }
     assert_eq!(recall("other"), None);

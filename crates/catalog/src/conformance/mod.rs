@@ -71,10 +71,7 @@ pub fn all(make: Make<'_>) {
 
 /// A scope for tests.
 pub fn scope(project: &str) -> Scope {
-    Scope {
-        project: project.to_owned(),
-        domain: "development".to_owned(),
-    }
+    Scope { project: project.to_owned(), domain: "development".to_owned() }
 }
 
 /// A key for tests.
@@ -113,9 +110,7 @@ pub fn blob(content: &str, generation: u64) -> BlobRef {
 
 fn find(catalog: &dyn Catalog, scope: &Scope, name: &str, max_age: Option<Duration>) -> Found {
     let key = key(name);
-    let mut found = catalog
-        .lookup(scope, &[Request { key, max_age }])
-        .expect(WORKS);
+    let mut found = catalog.lookup(scope, &[Request { key, max_age }]).expect(WORKS);
     assert_eq!(found.len(), 1, "one answer for one request");
     found.remove(0)
 }
@@ -136,18 +131,12 @@ fn miss(catalog: &dyn Catalog, scope: &Scope, name: &str) -> (Claim, Why) {
 }
 
 fn claim(epoch: i64) -> Claim {
-    Claim {
-        epoch,
-        ..Claim::default()
-    }
+    Claim { epoch, ..Claim::default() }
 }
 
 /// Commits as a computation does that begins now.
 fn put(catalog: &dyn Catalog, scope: &Scope, entry: &NewEntry) -> EntryId {
-    let request = Request {
-        key: entry.key,
-        max_age: None,
-    };
+    let request = Request { key: entry.key, max_age: None };
     let found = catalog.lookup(scope, &[request]).expect(WORKS);
     let Found::Miss(slot, _) = &found[0] else {
         panic!("there is an entry already: {found:?}");
@@ -168,17 +157,11 @@ fn take(catalog: &dyn Catalog, scope: &Scope, name: &str, nonce: u128, lease: Du
 }
 
 fn by_operation(pattern: &str) -> Selector {
-    Selector {
-        operation: Some(pattern.to_owned()),
-        ..Selector::default()
-    }
+    Selector { operation: Some(pattern.to_owned()), ..Selector::default() }
 }
 
 fn by_id(id: EntryId) -> Selector {
-    Selector {
-        ids: Some(vec![id]),
-        ..Selector::default()
-    }
+    Selector { ids: Some(vec![id]), ..Selector::default() }
 }
 
 fn only(catalog: &dyn Catalog, selector: &Selector) -> Entry {

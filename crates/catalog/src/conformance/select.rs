@@ -39,12 +39,7 @@ pub fn selects_entries(make: Make<'_>) {
     ] {
         assert_eq!(select(by_operation(pattern)), expected, "{pattern:?}");
     }
-    let prefixed = |digits: &str| {
-        select(Selector {
-            key_prefix: Some(digits.to_owned()),
-            ..all()
-        })
-    };
+    let prefixed = |digits: &str| select(Selector { key_prefix: Some(digits.to_owned()), ..all() });
     let digits = key("b").to_string();
     assert_eq!(prefixed(&digits), [b]);
     assert_eq!(prefixed(&digits[..7]), [b]);
@@ -53,10 +48,7 @@ pub fn selects_entries(make: Make<'_>) {
     assert_eq!(prefixed(&(digits + "0")), []);
 
     assert_eq!(select(by_id(a)), [a]);
-    let none = Selector {
-        ids: Some(Vec::new()),
-        ..all()
-    };
+    let none = Selector { ids: Some(Vec::new()), ..all() };
     assert_eq!(select(none), []);
     let run = Some(RunId("run-b".to_owned()));
     assert_eq!(select(Selector { run, ..all() }), [b]);
@@ -74,34 +66,18 @@ pub fn selects_by_time(make: Make<'_>) {
         let found = catalog.entries(None, &selector, 10).expect(WORKS);
         found.iter().map(|entry| entry.id).collect()
     };
-    for age in [
-        Selector {
-            older_than: Some(HOUR),
-            ..all()
-        },
-        Selector {
-            unused_for: Some(HOUR),
-            ..all()
-        },
-    ] {
+    for age in
+        [Selector { older_than: Some(HOUR), ..all() }, Selector { unused_for: Some(HOUR), ..all() }]
+    {
         assert_eq!(select(age), []);
     }
     let_time_pass(&*catalog);
     catalog.touch(&[(b, Usage { hits: 1 })]).expect(WORKS);
     let moment = Some(Duration::from_millis(1));
-    let rested = Selector {
-        unused_for: moment,
-        ..all()
-    };
+    let rested = Selector { unused_for: moment, ..all() };
     assert_eq!(select(rested), [c, a]);
     let older_than = moment;
-    assert_eq!(
-        select(Selector {
-            older_than,
-            ..all()
-        }),
-        [c, b, a]
-    );
+    assert_eq!(select(Selector { older_than, ..all() }), [c, b, a]);
 }
 
 /// Hits are counted, for entries that are there.

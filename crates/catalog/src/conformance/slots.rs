@@ -36,10 +36,7 @@ pub fn brings_nothing_invalidated_back(make: Make<'_>) {
         "it was computed for the first time while its operation was invalidated"
     );
     assert!(matches!(commit(&other, &old), Committed::Stored(_)));
-    assert!(matches!(
-        commit(&entry("a", "one"), &fresh),
-        Committed::Stored(_)
-    ));
+    assert!(matches!(commit(&entry("a", "one"), &fresh), Committed::Stored(_)));
 
     let prefix = Selector {
         key_prefix: Some(key("p").to_string()[..9].to_uppercase()),
@@ -48,10 +45,7 @@ pub fn brings_nothing_invalidated_back(make: Make<'_>) {
     let (begun, _) = miss(&*catalog, &scope, "p");
     catalog.invalidate(None, &prefix).expect(WORKS);
     assert_eq!(commit(&entry("p", "x"), &begun), Committed::Fenced);
-    assert!(matches!(
-        commit(&entry("q", "x"), &begun),
-        Committed::Stored(_)
-    ));
+    assert!(matches!(commit(&entry("q", "x"), &begun), Committed::Stored(_)));
     let from_elsewhere = claim(i64::MAX);
     assert_eq!(commit(&entry("r", "x"), &from_elsewhere), Committed::Fenced);
 }
@@ -70,15 +64,8 @@ pub fn gives_a_slot_to_one_at_a_time(make: Make<'_>) {
     let again = take(&*catalog, &scope, "a", 1, HOUR);
     assert_eq!(again, first, "asking again changes nothing");
 
-    let imposter = Claim {
-        reservation: Some((fence, 2)),
-        ..first
-    };
-    let beat = |claim: &Claim| {
-        catalog
-            .heartbeat(&scope, &key("a"), claim, HOUR)
-            .expect(WORKS)
-    };
+    let imposter = Claim { reservation: Some((fence, 2)), ..first };
+    let beat = |claim: &Claim| catalog.heartbeat(&scope, &key("a"), claim, HOUR).expect(WORKS);
     assert!(beat(&first));
     assert!(!beat(&imposter) && !beat(&claim(0)));
     catalog.release(&scope, &key("a"), &imposter).expect(WORKS);
@@ -91,21 +78,14 @@ pub fn gives_a_slot_to_one_at_a_time(make: Make<'_>) {
     let committed = catalog.commit(&scope, &entry("a", "x"), &second);
     assert!(matches!(committed.expect(WORKS), Committed::Stored(_)));
     let third = take(&*catalog, &scope, "a", 3, HOUR);
-    assert!(
-        third.reservation > second.reservation,
-        "a commit frees the slot"
-    );
+    assert!(third.reservation > second.reservation, "a commit frees the slot");
 }
 
 /// A lease that passed is still good for a commit, unless somebody took the slot over.
 pub fn refuses_who_was_taken_over(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
-    let commit = |name, claim| {
-        catalog
-            .commit(&scope, &entry(name, "x"), claim)
-            .expect(WORKS)
-    };
+    let commit = |name, claim| catalog.commit(&scope, &entry(name, "x"), claim).expect(WORKS);
     let lapsed = take(&*catalog, &scope, "a", 1, Duration::ZERO);
     assert!(matches!(commit("a", &lapsed), Committed::Stored(_)));
 
@@ -133,13 +113,8 @@ pub fn tells_of_changes(make: Make<'_>) {
         assert_ne!(now, last, "{what}");
         last = now;
     };
-    let replacing = Claim {
-        replace: true,
-        ..claim(0)
-    };
-    catalog
-        .commit(&scope, &entry("a", "two"), &replacing)
-        .expect(WORKS);
+    let replacing = Claim { replace: true, ..claim(0) };
+    catalog.commit(&scope, &entry("a", "two"), &replacing).expect(WORKS);
     moved("replaced");
     let now = catalog.changes();
     catalog.invalidate(None, &by_id(id)).expect(WORKS);
@@ -171,10 +146,7 @@ pub fn gives_each_fence_once(make: Make<'_>) {
             }
         };
         let running: Vec<_> = (0..16).map(|n| threads.spawn(contend(n))).collect();
-        running
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("no thread panics"))
-            .collect()
+        running.into_iter().flat_map(|thread| thread.join().expect("no thread panics")).collect()
     });
     let distinct: BTreeSet<_> = fences.iter().copied().collect();
     assert_eq!(distinct.len(), fences.len(), "a fence was given twice");

@@ -89,18 +89,13 @@ impl Sqlite {
                 "SELECT digest, generation, length FROM blob WHERE state = {CONDEMNED} OR ({IDLE})"
             );
             return self.read(|conn| {
-                conn.prepare_cached(&sql)?
-                    .query_map([now, last], read_blob)?
-                    .collect()
+                conn.prepare_cached(&sql)?.query_map([now, last], read_blob)?.collect()
             });
         }
         self.write(|write| {
             let last = write.now.saturating_sub(millis(grace));
             let mark = format!("UPDATE blob SET state = {CONDEMNED} WHERE {IDLE}");
-            write
-                .conn
-                .prepare_cached(&mark)?
-                .execute([write.now, last])?;
+            write.conn.prepare_cached(&mark)?.execute([write.now, last])?;
             write
                 .conn
                 .prepare_cached("SELECT digest, generation, length FROM blob WHERE state = ?1")?

@@ -72,9 +72,7 @@ impl Sqlite {
             let shrunk = step_through(conn, "PRAGMA incremental_vacuum");
             // Beside readers the log cannot be cut now; it is cut when they are gone.
             let cut = step_through(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-            shrunk
-                .and(cut)
-                .map_err(|error| super::fault(&self.pool.path, &error))
+            shrunk.and(cut).map_err(|error| super::fault(&self.pool.path, &error))
         })
     }
 }
@@ -100,9 +98,7 @@ fn broken_seals(conn: &Connection) -> Result<Vec<String>> {
         match sealed_parts(row) {
             None => findings.push(format!("entry {id} does not match its seal")),
             Some(sealed) if found_parts(conn, row, id)? != Some(sealed) => {
-                findings.push(format!(
-                    "ingredients or blobs of entry {id} do not match its seal"
-                ));
+                findings.push(format!("ingredients or blobs of entry {id} do not match its seal"));
             }
             Some(_) => {}
         }
@@ -111,10 +107,7 @@ fn broken_seals(conn: &Connection) -> Result<Vec<String>> {
 }
 
 fn sealed_parts(row: &Row<'_>) -> Option<Digest> {
-    let scope = Scope {
-        project: row.get(WIDTH + 1).ok()?,
-        domain: row.get(WIDTH + 2).ok()?,
-    };
+    let scope = Scope { project: row.get(WIDTH + 1).ok()?, domain: row.get(WIDTH + 2).ok()? };
     let key = digest(row.get_ref(WIDTH + 3).ok()?)?;
     Some(Sealed::read(row, 0, &scope, &key)?.parts_digest)
 }

@@ -24,9 +24,7 @@ pub struct System;
 impl Clock for System {
     fn wall(&self) -> Time {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| {
-            Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
-        })
+        since.map_or(0, |since| Time::try_from(since.as_millis()).unwrap_or(Time::MAX))
     }
 
     fn steady(&self) -> Time {

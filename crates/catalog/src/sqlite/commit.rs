@@ -27,10 +27,7 @@ impl Sqlite {
         claim: &Claim,
     ) -> std::result::Result<Committed, CatalogError> {
         let prepared = Prepared::new(entry).map_err(|error| {
-            fault(
-                &self.pool.path,
-                &Error::ToSqlConversionFailure(error.into()),
-            )
+            fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
         self.write(|write| {
             if write.is_stale(scope, entry, claim)? {
@@ -122,10 +119,7 @@ impl Write<'_> {
                 let valid = Sealed::read(row, 0, scope, key)
                     .filter(|sealed| sealed.expires_at.is_none_or(|at| at > self.now))
                     .map(|sealed| sealed.output_digest);
-                Ok(Existing {
-                    id: EntryId(row.get(WIDTH)?),
-                    valid,
-                })
+                Ok(Existing { id: EntryId(row.get(WIDTH)?), valid })
             })
             .optional()
     }
@@ -137,10 +131,9 @@ impl Write<'_> {
             .prepare_cached("SELECT state FROM blob WHERE digest = ?1 AND generation = ?2")?;
         for blob in blobs {
             let state: Option<i64> = state
-                .query_row(
-                    (blob.digest.as_bytes(), blob.generation.cast_signed()),
-                    |row| row.get(0),
-                )
+                .query_row((blob.digest.as_bytes(), blob.generation.cast_signed()), |row| {
+                    row.get(0)
+                })
                 .optional()?;
             if state.is_some_and(|state| state != LIVE) {
                 return Ok(Some(*blob));
@@ -173,9 +166,7 @@ impl Write<'_> {
         self.conn
             .prepare_cached("INSERT INTO ingredients VALUES (?1, ?2)")?
             .execute((id.0, &new.ingredients))?;
-        new.blobs
-            .iter()
-            .try_for_each(|blob| self.insert_reference(id, blob))
+        new.blobs.iter().try_for_each(|blob| self.insert_reference(id, blob))
     }
 
     fn insert_row(&self, id: EntryId, scope: &Scope, key: &Key, sealed: &Sealed<'_>) -> Result<()> {

@@ -86,9 +86,7 @@ impl Write<'_> {
             return Ok(());
         };
         self.set_log_floor(epoch);
-        self.conn
-            .prepare_cached("DELETE FROM invalidation WHERE epoch <= ?1")?
-            .execute([epoch])?;
+        self.conn.prepare_cached("DELETE FROM invalidation WHERE epoch <= ?1")?.execute([epoch])?;
         Ok(())
     }
 
@@ -135,10 +133,7 @@ impl Write<'_> {
             .conn
             .prepare_cached(&sql)?
             .query_map(conditions.params(), |row| {
-                let scope = Scope {
-                    project: row.get(2)?,
-                    domain: row.get(3)?,
-                };
+                let scope = Scope { project: row.get(2)?, domain: row.get(3)? };
                 let key = Key::from_bytes(row.get(1)?);
                 Ok((EntryId(row.get(0)?), key, scope, row.get::<_, i64>(4)?))
             })?
@@ -173,9 +168,7 @@ impl Write<'_> {
                  (SELECT digest, generation FROM reference WHERE entry = ?1)",
             )?
             .execute([id.0])?;
-        self.conn
-            .prepare_cached("DELETE FROM entry WHERE id = ?1")?
-            .execute([id.0])?;
+        self.conn.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id.0])?;
         Ok(())
     }
 }

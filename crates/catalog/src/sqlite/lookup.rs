@@ -60,12 +60,7 @@ impl Sqlite {
     ) -> std::result::Result<(), CatalogError> {
         self.write(|write| {
             for (id, key) in broken {
-                let still = find(
-                    &mut write.conn.prepare_cached(by_key())?,
-                    scope,
-                    key,
-                    write.now,
-                )?;
+                let still = find(&mut write.conn.prepare_cached(by_key())?, scope, key, write.now)?;
                 if matches!(still, Looked::Broken(found) if found == *id) {
                     write.remove(*id)?;
                 }
@@ -93,18 +88,16 @@ fn find_all(
     };
     requests
         .iter()
-        .map(
-            |request| match find(&mut statement, scope, &request.key, now)? {
-                Looked::Valid(hit) if is_too_old(&hit, request.max_age, now) => miss(Why::TooOld),
-                Looked::Valid(hit) => Ok(Found::Hit(hit)),
-                Looked::Absent => miss(Why::Absent),
-                Looked::Expired => miss(Why::Expired),
-                Looked::Broken(id) => {
-                    broken.push((id, request.key));
-                    miss(Why::Corrupt)
-                }
-            },
-        )
+        .map(|request| match find(&mut statement, scope, &request.key, now)? {
+            Looked::Valid(hit) if is_too_old(&hit, request.max_age, now) => miss(Why::TooOld),
+            Looked::Valid(hit) => Ok(Found::Hit(hit)),
+            Looked::Absent => miss(Why::Absent),
+            Looked::Expired => miss(Why::Expired),
+            Looked::Broken(id) => {
+                broken.push((id, request.key));
+                miss(Why::Corrupt)
+            }
+        })
         .collect()
 }
 
@@ -150,8 +143,7 @@ fn is_too_old(hit: &Hit, max_age: Option<Duration>, now: Time) -> bool {
 
 /// The number of the last invalidation or replacement anywhere.
 pub(super) fn epoch(conn: &Connection) -> Result<i64> {
-    conn.prepare_cached("SELECT epoch FROM meta")?
-        .query_row([], |row| row.get(0))
+    conn.prepare_cached("SELECT epoch FROM meta")?.query_row([], |row| row.get(0))
 }
 
 /// Milliseconds, rounded up, so that no positive duration becomes none.

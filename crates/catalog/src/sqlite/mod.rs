@@ -134,11 +134,7 @@ impl Sqlite {
     fn over(pool: Arc<Pool>, signal: Signal, clock: Arc<dyn Clock>) -> Result<Self, CatalogError> {
         let signal = Arc::new(signal);
         let ratchet = Ratchet::new(clock, Arc::clone(&signal));
-        let catalog = Self {
-            pool,
-            signal,
-            ratchet,
-        };
+        let catalog = Self { pool, signal, ratchet };
         let seen = catalog.read(|conn| {
             conn.query_row("SELECT clock FROM meta", [], |row| row.get::<_, Time>(0))
         })?;
@@ -150,8 +146,7 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, CatalogError> {
-        self.pool
-            .read(|conn| work(conn).map_err(|error| fault(&self.pool.path, &error)))
+        self.pool.read(|conn| work(conn).map_err(|error| fault(&self.pool.path, &error)))
     }
 }
 
@@ -164,9 +159,7 @@ impl Drop for Sqlite {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite")
-            .field("path", &self.pool.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Sqlite").field("path", &self.pool.path).finish_non_exhaustive()
     }
 }
 

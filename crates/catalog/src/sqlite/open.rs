@@ -29,10 +29,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     let mut conn = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
     let made = prepare(&mut conn).map_err(|error| fault(path, &error))?;
     accept(path, made)?;
-    if conn
-        .is_readonly("main")
-        .map_err(|error| fault(path, &error))?
-    {
+    if conn.is_readonly("main").map_err(|error| fault(path, &error))? {
         return Err(CatalogError::ReadOnly {
             path: path.to_owned(),
             reason: "the file cannot be written".to_owned(),
@@ -51,11 +48,7 @@ pub(super) fn reader(path: &Path) -> Result<(Connection, bool), CatalogError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(checked);
     let once = opened.as_ref().is_err_and(|error| is_frozen(path, error));
-    let opened = if once {
-        frozen(path).and_then(checked)
-    } else {
-        opened
-    };
+    let opened = if once { frozen(path).and_then(checked) } else { opened };
     let (conn, made) = opened.map_err(|error| fault(path, &error))?;
     accept(path, made)?;
     Ok((conn, once))
@@ -108,11 +101,7 @@ fn prepare(conn: &mut Connection) -> Result<Made, Error> {
     keep_log(conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    if made == Made::Empty {
-        create(conn)
-    } else {
-        Ok(made)
-    }
+    if made == Made::Empty { create(conn) } else { Ok(made) }
 }
 
 /// Turns on the write-ahead log. SQLite does not wait for others here, so this does.
@@ -133,11 +122,7 @@ fn accept(path: &Path, made: Made) -> Result<(), CatalogError> {
     let path = path.to_owned();
     match made {
         Made::Current => Ok(()),
-        Made::Newer(found) => Err(CatalogError::Newer {
-            path,
-            found,
-            known: FORMAT,
-        }),
+        Made::Newer(found) => Err(CatalogError::Newer { path, found, known: FORMAT }),
         Made::Foreign => Err(CatalogError::Damaged {
             path,
             reason: "it is the database of another program".to_owned(),
@@ -152,10 +137,8 @@ fn accept(path: &Path, made: Made) -> Result<(), CatalogError> {
 /// Whether the catalog lies in a directory where SQLite cannot make the files it needs beside it,
 /// and can do without them because the log was written back.
 fn is_frozen(path: &Path, error: &Error) -> bool {
-    let refused = matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
-    );
+    let refused =
+        matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
     let log = beside(path, "-wal");
     refused && log.metadata().map_or(true, |log| log.len() == 0)
 }
@@ -228,10 +211,7 @@ fn network(place: &Path) -> Option<&'static str> {
     let found = rustix::fs::statfs(place).ok()?.f_type;
     // The field is signed on some machines and some kinds have the topmost of 32 bits set.
     let found = u64::from(found as u32);
-    KINDS
-        .iter()
-        .find(|(kind, _)| *kind == found)
-        .map(|(_, name)| *name)
+    KINDS.iter().find(|(kind, _)| *kind == found).map(|(_, name)| *name)
 }
 
 /// Other systems do not tell in one way.

@@ -29,12 +29,7 @@ impl Pool {
             Mode::ReadWrite => (Some(first), Vec::new()),
             Mode::ReadOnly => (None, vec![first]),
         };
-        Self {
-            path,
-            mode,
-            writer: Mutex::new(writer),
-            readers: Some(Mutex::new(readers)),
-        }
+        Self { path, mode, writer: Mutex::new(writer), readers: Some(Mutex::new(readers)) }
     }
 
     /// The one connection to a catalog in memory.
@@ -55,11 +50,7 @@ impl Pool {
         let _gate = enter();
         let Some(readers) = &self.readers else {
             let writer = self.writer.lock();
-            return work(
-                writer
-                    .as_ref()
-                    .expect("a catalog in memory is never closed"),
-            );
+            return work(writer.as_ref().expect("a catalog in memory is never closed"));
         };
         let idle = readers.lock().pop();
         let (conn, once) = match idle {

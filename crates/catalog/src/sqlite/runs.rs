@@ -31,10 +31,8 @@ impl Sqlite {
                     .conn
                     .prepare_cached("SELECT randomblob(8)")?
                     .query_row([], |row| row.get::<_, [u8; 8]>(0))?;
-                let code: String = random
-                    .iter()
-                    .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
-                    .collect();
+                let code: String =
+                    random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
                 if write.insert_run(&code, scope, run)? {
                     return Ok(RunId(code));
                 }
@@ -52,9 +50,7 @@ impl Sqlite {
             let Some(number) = number_of(write.conn, run)? else {
                 return Ok(false);
             };
-            nodes
-                .iter()
-                .try_for_each(|node| write.insert_node(number, node))?;
+            nodes.iter().try_for_each(|node| write.insert_node(number, node))?;
             Ok(true)
         })?;
         self.expect_run(run, known)
@@ -82,11 +78,7 @@ impl Sqlite {
         scope: Option<&Scope>,
         filter: &RunFilter,
     ) -> std::result::Result<Vec<Run>, CatalogError> {
-        let RunFilter {
-            id_prefix,
-            name,
-            limit,
-        } = filter;
+        let RunFilter { id_prefix, name, limit } = filter;
         let prefix = id_prefix.as_deref().unwrap_or_default();
         let limit = i64::try_from(limit.unwrap_or(LISTED)).unwrap_or(i64::MAX);
         self.read(|conn| {
@@ -109,10 +101,7 @@ impl Sqlite {
                     |row| Ok((row.get(0)?, read_run(row)?)),
                 )?
                 .collect::<Result<Vec<_>>>()?;
-            found
-                .into_iter()
-                .map(|(number, run)| with_outcomes(conn, number, run))
-                .collect()
+            found.into_iter().map(|(number, run)| with_outcomes(conn, number, run)).collect()
         })
     }
 
@@ -142,10 +131,7 @@ impl Sqlite {
                  GROUP BY node.operation, node.outcome ORDER BY node.operation, node.outcome",
             )?
             .query_map(
-                (
-                    scope.map(|scope| &scope.project),
-                    scope.map(|scope| &scope.domain),
-                ),
+                (scope.map(|scope| &scope.project), scope.map(|scope| &scope.domain)),
                 |row| {
                     Ok(Totals {
                         operation: row.get(0)?,
@@ -174,12 +160,7 @@ impl Sqlite {
 impl Write<'_> {
     /// Whether the run was inserted: `false` if its id is taken.
     fn insert_run(&self, code: &str, scope: &Scope, run: &NewRun) -> Result<bool> {
-        let NewRun {
-            name,
-            arguments,
-            host,
-            user,
-        } = run;
+        let NewRun { name, arguments, host, user } = run;
         let inserted = self
             .conn
             .prepare_cached(
@@ -202,9 +183,8 @@ impl Write<'_> {
 
     fn insert_node(&self, run: i64, node: &Node) -> Result<()> {
         let ingredients = node.ingredients.as_ref().map(rmp_serde::to_vec_named);
-        let ingredients = ingredients
-            .transpose()
-            .map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
+        let ingredients =
+            ingredients.transpose().map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
         let upstream: Vec<u8> = node.upstream.iter().flat_map(|n| n.to_le_bytes()).collect();
         let columns: [&dyn ToSql; 16] = [
             &run,
@@ -244,10 +224,7 @@ fn number_of(conn: &Connection, run: &RunId) -> Result<Option<i64>> {
 fn read_run(row: &Row<'_>) -> Result<Run> {
     Ok(Run {
         id: RunId(row.get(1)?),
-        scope: Scope {
-            project: row.get(2)?,
-            domain: row.get(3)?,
-        },
+        scope: Scope { project: row.get(2)?, domain: row.get(3)? },
         name: row.get(4)?,
         arguments: row.get(5)?,
         host: row.get(6)?,
@@ -262,14 +239,10 @@ fn read_run(row: &Row<'_>) -> Result<Run> {
 
 /// The status of a word; a run whose status cannot be read has failed.
 fn status(word: &str) -> RunStatus {
-    [
-        RunStatus::Running,
-        RunStatus::Succeeded,
-        RunStatus::Cancelled,
-    ]
-    .into_iter()
-    .find(|status| status.word() == word)
-    .unwrap_or(RunStatus::Failed)
+    [RunStatus::Running, RunStatus::Succeeded, RunStatus::Cancelled]
+        .into_iter()
+        .find(|status| status.word() == word)
+        .unwrap_or(RunStatus::Failed)
 }
 
 fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
@@ -279,8 +252,7 @@ fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
     )?;
     let mut rows = statement.query([number])?;
     while let Some(row) = rows.next()? {
-        run.outcomes
-            .push((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+        run.outcomes.push((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
         run.saved += nanos(row.get(2)?);
     }
     Ok(run)

@@ -167,11 +167,7 @@ pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
             _ => Made::Foreign,
         });
     }
-    Ok(if format == 0 && tables == 0 {
-        Made::Empty
-    } else {
-        Made::Foreign
-    })
+    Ok(if format == 0 && tables == 0 { Made::Empty } else { Made::Foreign })
 }
 
 /// Makes the tables if the file is empty, in one transaction: of many processes that create a
@@ -194,8 +190,5 @@ pub(super) fn create(conn: &Connection) -> Result<Made, Error> {
 
 /// Whether SQLite only asks for patience.
 pub(super) fn is_busy(error: &Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }

@@ -86,10 +86,7 @@ impl<'a> Sealed<'a> {
 /// generation.
 pub(super) fn parts_digest(ingredients: &[u8], blobs: &[BlobRef]) -> Digest {
     let mut hasher = Hasher::new(Context::Value);
-    hasher
-        .framed(b"thrifty catalog parts 1")
-        .framed(ingredients)
-        .count(blobs.len());
+    hasher.framed(b"thrifty catalog parts 1").framed(ingredients).count(blobs.len());
     for blob in blobs {
         hasher
             .digest(&blob.digest)

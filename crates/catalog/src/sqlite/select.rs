@@ -24,15 +24,7 @@ impl Conditions {
     /// What selects the entries of `scope` that `selector` means at `now`. `None` if nothing can
     /// match: no key begins with something other than hexadecimal digits.
     pub(super) fn new(scope: Option<&Scope>, selector: &Selector, now: Time) -> Option<Self> {
-        let Selector {
-            ids,
-            key_prefix,
-            operation,
-            run,
-            older_than,
-            unused_for,
-            before,
-        } = selector;
+        let Selector { ids, key_prefix, operation, run, older_than, unused_for, before } = selector;
         let mut all = Self::default();
         if let Some(scope) = scope {
             all.add("entry.project = ?", scope.project.clone());
@@ -66,11 +58,7 @@ impl Conditions {
 
     /// The conditions as text, true if there are none.
     pub(super) fn sql(&self) -> &str {
-        if self.sql.is_empty() {
-            "TRUE"
-        } else {
-            &self.sql
-        }
+        if self.sql.is_empty() { "TRUE" } else { &self.sql }
     }
 
     /// What the conditions bind, in order.
@@ -169,10 +157,7 @@ fn read_entries(
 /// The entry in a row; `None` if it does not match its seal.
 fn read_entry(conn: &Connection, row: &Row<'_>) -> Result<Option<Entry>> {
     let id: i64 = row.get(WIDTH)?;
-    let scope = Scope {
-        project: row.get(WIDTH + 1)?,
-        domain: row.get(WIDTH + 2)?,
-    };
+    let scope = Scope { project: row.get(WIDTH + 1)?, domain: row.get(WIDTH + 2)? };
     let Some(key) = super::seal::digest(row.get_ref(WIDTH + 3)?) else {
         return Ok(None);
     };

@@ -41,11 +41,7 @@ impl Signal {
 
     /// The words in the file at `path`, made if missing.
     pub(super) fn shared(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         allocate(&file)?;
         // SAFETY: the mapping is only accessed through atomics. The file never shrinks: it is
         // opened in no other place of this crate, and here it is only ever lengthened.
@@ -69,11 +65,7 @@ impl Signal {
     }
 
     fn over(words: Words) -> Self {
-        Self {
-            words,
-            offset: AtomicI64::new(i64::MIN),
-            unsettled: AtomicU64::new(0),
-        }
+        Self { words, offset: AtomicI64::new(i64::MIN), unsettled: AtomicU64::new(0) }
     }
 
     /// The count of changes: equal answers mean that nothing was removed or replaced between.
@@ -89,11 +81,7 @@ impl Signal {
     /// Makes the count odd, and says which it is. The caller holds the write lock, has called
     /// [`Signal::recover`], and has not committed yet.
     pub(super) fn unsettle(&self) -> u64 {
-        if self.is_writable() {
-            self.count().fetch_or(1, Ordering::SeqCst) | 1
-        } else {
-            0
-        }
+        if self.is_writable() { self.count().fetch_or(1, Ordering::SeqCst) | 1 } else { 0 }
     }
 
     /// Makes the count even that the caller made `odd`, unless the next writer has done so. The
@@ -101,9 +89,7 @@ impl Signal {
     pub(super) fn settle(&self, odd: u64) {
         if self.is_writable() {
             let even = odd.wrapping_add(1);
-            let _ = self
-                .count()
-                .compare_exchange(odd, even, Ordering::SeqCst, Ordering::SeqCst);
+            let _ = self.count().compare_exchange(odd, even, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 

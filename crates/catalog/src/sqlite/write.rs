@@ -75,12 +75,7 @@ impl Write<'_> {
             .prepare_cached(
                 "UPDATE meta SET clock = ?1, epoch = ?2, last_entry = ?3, log_floor = ?4",
             )?
-            .execute((
-                self.now,
-                self.epoch.get(),
-                self.last_entry.get(),
-                self.log_floor.get(),
-            ))?;
+            .execute((self.now, self.epoch.get(), self.last_entry.get(), self.log_floor.get()))?;
         Ok(())
     }
 }
@@ -95,10 +90,8 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, CatalogError> {
-        self.pool.write(|conn| {
-            self.transact(conn, work)
-                .map_err(|error| fault(&self.pool.path, &error))
-        })
+        self.pool
+            .write(|conn| self.transact(conn, work).map_err(|error| fault(&self.pool.path, &error)))
     }
 
     fn transact<T>(
@@ -133,13 +126,13 @@ impl Sqlite {
         let before = conn
             .prepare_cached("SELECT clock, epoch, last_entry, log_floor FROM meta")?
             .query_row([], |row| {
-                Ok(Meta {
-                    clock: row.get(0)?,
-                    epoch: row.get(1)?,
-                    last_entry: row.get(2)?,
-                    log_floor: row.get(3)?,
-                })
-            })?;
+            Ok(Meta {
+                clock: row.get(0)?,
+                epoch: row.get(1)?,
+                last_entry: row.get(2)?,
+                log_floor: row.get(3)?,
+            })
+        })?;
         Ok(Write {
             conn,
             now: self.ratchet.now_after(before.clock),

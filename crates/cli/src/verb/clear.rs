@@ -33,7 +33,5 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     console.confirm(&format!("remove all entries of {whose}"), yes)?;
     let removed = cache.catalog().invalidate(scope, &Selector::default())?;
     let (entries, size) = (count(removed.entries, "entry"), show_size(removed.bytes));
-    console.note(&format!(
-        "removed {entries} ({size}) of {whose}; `thrifty gc` frees the bytes"
-    ))
+    console.note(&format!("removed {entries} ({size}) of {whose}; `thrifty gc` frees the bytes"))
 }

@@ -26,11 +26,6 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         _ => Shell::Bash,
     };
     let mut script = Vec::new();
-    clap_complete::generate(
-        shell,
-        &mut crate::Command::command(),
-        "thrifty",
-        &mut script,
-    );
+    clap_complete::generate(shell, &mut crate::Command::command(), "thrifty", &mut script);
     Ok(console.out.write_all(&script)?)
 }

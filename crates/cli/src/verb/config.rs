@@ -37,50 +37,24 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if json {
         return console.json(&lines);
     }
-    let rows = lines
-        .into_iter()
-        .map(|line| [line.name.to_owned(), line.value, line.source]);
+    let rows = lines.into_iter().map(|line| [line.name.to_owned(), line.value, line.source]);
     console.table(["setting", "value", "from"], rows)
 }
 
 fn lines(settings: &Settings) -> Vec<Line> {
-    let Settings {
-        home,
-        project,
-        domain,
-        cache,
-        executor,
-        workers,
-        budget,
-    } = settings;
+    let Settings { home, project, domain, cache, executor, workers, budget } = settings;
     let or = |value: Option<String>, unset: &str| value.unwrap_or_else(|| unset.to_owned());
     vec![
         line("home", home, home.value.display().to_string()),
         line("project", project, project.value.clone()),
         line("domain", domain, domain.value.clone()),
-        line(
-            "cache",
-            cache,
-            cache.value.unwrap_or(Mode::On).word().to_owned(),
-        ),
+        line("cache", cache, cache.value.unwrap_or(Mode::On).word().to_owned()),
         line("executor", executor, executor.value.word().to_owned()),
-        line(
-            "workers",
-            workers,
-            or(workers.value.map(|n| n.to_string()), "one a core"),
-        ),
-        line(
-            "budget",
-            budget,
-            or(budget.value.map(show_size), "any size"),
-        ),
+        line("workers", workers, or(workers.value.map(|n| n.to_string()), "one a core")),
+        line("budget", budget, or(budget.value.map(show_size), "any size")),
     ]
 }
 
 fn line<T>(name: &'static str, setting: &Setting<T>, value: String) -> Line {
-    Line {
-        name,
-        value,
-        source: setting.source.to_string(),
-    }
+    Line { name, value, source: setting.source.to_string() }
 }

@@ -33,12 +33,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let Arguments { full, repair, json } = arguments;
     let level = if full { Level::Full } else { Level::Quick };
     let cache = console.cache()?;
-    let report = check(
-        cache.catalog().as_ref(),
-        cache.blobs().as_ref(),
-        level,
-        repair,
-    )?;
+    let report = check(cache.catalog().as_ref(), cache.blobs().as_ref(), level, repair)?;
     if json {
         console.json(&report)?;
     } else {
@@ -59,22 +54,11 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         ))?;
     }
     if repair && !json && !report.findings.is_empty() {
-        let (removed, aside) = (
-            count(report.removed, "entry"),
-            count(report.quarantined, "blob"),
-        );
+        let (removed, aside) = (count(report.removed, "entry"), count(report.quarantined, "blob"));
         console.line(&format!("repaired: {removed} removed, {aside} set aside"))?;
     }
     let stays = |finding: &Finding| {
-        !repair
-            || matches!(
-                finding,
-                Finding::Catalog { .. } | Finding::Unreadable { .. }
-            )
+        !repair || matches!(finding, Finding::Catalog { .. } | Finding::Unreadable { .. })
     };
-    if report.findings.iter().any(stays) {
-        Err(Failure::Findings)
-    } else {
-        Ok(())
-    }
+    if report.findings.iter().any(stays) { Err(Failure::Findings) } else { Ok(()) }
 }

@@ -47,27 +47,14 @@ struct Freed {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments {
-        budget,
-        older_than,
-        unused_for,
-        dry_run,
-        json,
-    } = arguments;
+    let Arguments { budget, older_than, unused_for, dry_run, json } = arguments;
     let budget = match budget {
         Some(budget) => Some(budget),
         None => console.settings()?.budget.value,
     };
     let cache = console.cache()?;
     let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
-    let victims = plan(
-        catalog,
-        &Goal {
-            budget,
-            older_than,
-            unused_for,
-        },
-    )?;
+    let victims = plan(catalog, &Goal { budget, older_than, unused_for })?;
     if dry_run && !json && !victims.is_empty() {
         list(&victims, catalog.now()?, console)?;
     }
@@ -75,11 +62,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if json {
         return console.json(&Freed { dry_run, collected });
     }
-    let (removed, freed) = if dry_run {
-        ("would remove", "free")
-    } else {
-        ("removed", "freed")
-    };
+    let (removed, freed) = if dry_run { ("would remove", "free") } else { ("removed", "freed") };
     console.line(&format!(
         "{removed} {} and {freed} {} in {}; {} stay for up to an hour",
         count(collected.entries, "entry"),
@@ -91,11 +74,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         let failure = console.paint(Paint::Yellow, failure);
         console.note(&failure)?;
     }
-    if collected.failures.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Findings)
-    }
+    if collected.failures.is_empty() { Ok(()) } else { Err(Failure::Findings) }
 }
 
 fn list(victims: &[Victim], now: i64, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -108,8 +87,5 @@ fn list(victims: &[Victim], now: i64, console: &mut Console<'_>) -> Result<(), F
             show_size(victim.size),
         ]
     });
-    console.excerpt(
-        ["operation", "project", "last used", "cost ", "size "],
-        rows,
-    )
+    console.excerpt(["operation", "project", "last used", "cost ", "size "], rows)
 }

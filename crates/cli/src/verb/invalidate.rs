@@ -57,28 +57,14 @@ struct Removed {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments {
-        key,
-        operation,
-        run,
-        older_than,
-        dry_run,
-        yes,
-        json,
-    } = arguments;
+    let Arguments { key, operation, run, older_than, dry_run, yes, json } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
     let run = match run {
         Some(run) => Some(choose::run(catalog, cache.scope(), &run)?.id),
         None => None,
     };
-    let selector = Selector {
-        key_prefix: key,
-        operation,
-        run,
-        older_than,
-        ..Selector::default()
-    };
+    let selector = Selector { key_prefix: key, operation, run, older_than, ..Selector::default() };
     let entries = catalog.entries(Some(cache.scope()), &selector, usize::MAX >> 1)?;
     if entries.is_empty() && !json {
         return console.note(&nothing(&cache, &selector)?);
@@ -94,11 +80,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         keys: entries.iter().map(|entry| entry.key.to_string()).collect(),
     };
     if !dry_run {
-        let what = format!(
-            "remove {} ({})",
-            count(removed.entries, "entry"),
-            show_size(size)
-        );
+        let what = format!("remove {} ({})", count(removed.entries, "entry"), show_size(size));
         console.confirm(&what, yes)?;
         removed.entries = catalog.invalidate(Some(cache.scope()), &selector)?.entries;
     }
@@ -106,10 +88,8 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return console.json(&removed);
     }
     let verb = if dry_run { "would remove" } else { "removed" };
-    console.note(&format!(
-        "{verb} {}; `thrifty gc` frees the bytes",
-        count(removed.entries, "entry")
-    ))
+    console
+        .note(&format!("{verb} {}; `thrifty gc` frees the bytes", count(removed.entries, "entry")))
 }
 
 fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -132,10 +112,7 @@ fn nothing(cache: &Cache, selector: &Selector) -> Result<String, Failure> {
         return Ok(format!("no entry of {scope} matches"));
     };
     let totals = cache.catalog().totals(Some(scope))?;
-    let hint = did_you_mean(
-        operation,
-        totals.iter().map(|total| total.operation.as_str()),
-    );
+    let hint = did_you_mean(operation, totals.iter().map(|total| total.operation.as_str()));
     Ok(format!("no entry of {scope} matches `{operation}`; {hint}"))
 }
 

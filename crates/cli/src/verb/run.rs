@@ -62,15 +62,8 @@ pub(crate) fn run(
 }
 
 fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
-    let Arguments {
-        target,
-        parameters,
-        no_cache,
-        refresh,
-        read_only,
-        workers,
-        executor,
-    } = arguments;
+    let Arguments { target, parameters, no_cache, refresh, read_only, workers, executor } =
+        arguments;
     let refresh_all = refresh.as_ref().is_some_and(Vec::is_empty);
     let mode = match (no_cache, read_only, refresh_all) {
         (true, _, true) | (_, true, true) => {

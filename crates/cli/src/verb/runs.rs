@@ -30,19 +30,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments {
-        limit,
-        name,
-        all_projects,
-        json,
-    } = arguments;
+    let Arguments { limit, name, all_projects, json } = arguments;
     let cache = console.cache()?;
     let scope = (!all_projects).then(|| cache.scope());
-    let filter = RunFilter {
-        name,
-        limit: Some(limit),
-        ..RunFilter::default()
-    };
+    let filter = RunFilter { name, limit: Some(limit), ..RunFilter::default() };
     let runs = cache.catalog().runs(scope, &filter)?;
     if json {
         return console.json(&runs.iter().map(RunJson::of).collect::<Vec<_>>());
@@ -51,16 +42,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return console.note(&format!("no runs in {}", cache.scope()));
     }
     let now = cache.catalog().now()?;
-    let heading = [
-        "run",
-        "name",
-        "status",
-        "started",
-        "took ",
-        "computed ",
-        "hits ",
-        "saved ",
-    ];
+    let heading = ["run", "name", "status", "started", "took ", "computed ", "hits ", "saved "];
     let rows: Vec<_> = runs
         .iter()
         .map(|run| {

@@ -54,17 +54,13 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if entries.is_empty() {
         let known = choose::known_runs(catalog, cache.scope())?;
         let hint = did_you_mean(&what, known.iter().map(String::as_str));
-        return Err(Failure::Usage(format!(
-            "no run and no entry begins with `{what}`; {hint}"
-        )));
+        return Err(Failure::Usage(format!("no run and no entry begins with `{what}`; {hint}")));
     }
     if json {
         return console.json(&entries.iter().map(EntryJson::of).collect::<Vec<_>>());
     }
     let now = catalog.now()?;
-    entries
-        .iter()
-        .try_for_each(|entry| show_entry(entry, now, console))
+    entries.iter().try_for_each(|entry| show_entry(entry, now, console))
 }
 
 fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
@@ -72,14 +68,7 @@ fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
         return Ok(Vec::new());
     }
     let key_prefix = Some(prefix.to_lowercase());
-    Ok(catalog.entries(
-        None,
-        &Selector {
-            key_prefix,
-            ..Selector::default()
-        },
-        20,
-    )?)
+    Ok(catalog.entries(None, &Selector { key_prefix, ..Selector::default() }, 20)?)
 }
 
 fn show_run(
@@ -91,32 +80,17 @@ fn show_run(
 ) -> Result<(), Failure> {
     if json {
         let nodes = nodes.iter().map(NodeJson::of).collect();
-        return console.json(&Whole {
-            run: RunJson::of(run),
-            nodes,
-        });
+        return console.json(&Whole { run: RunJson::of(run), nodes });
     }
     let id = console.paint(Paint::Bold, &run.id.0);
     let status = console.paint(colour(run.status), run.status.word());
     let took = duration(run).map(|took| format!(", took {}", show_duration(took)));
     let took = took.unwrap_or_default();
-    console.line(&format!(
-        "{id}  {}  {status}, {}{took}",
-        run.name,
-        age(now, run.started_at)
-    ))?;
+    console.line(&format!("{id}  {}  {status}, {}{took}", run.name, age(now, run.started_at)))?;
     if !run.arguments.is_empty() {
         console.line(&format!("arguments: {}", run.arguments))?;
     }
-    let heading = [
-        "# ",
-        "operation",
-        "outcome",
-        "time ",
-        "saved ",
-        "from",
-        "detail",
-    ];
+    let heading = ["# ", "operation", "outcome", "time ", "saved ", "from", "detail"];
     let rows: Vec<_> = nodes.iter().map(|node| node_row(node, console)).collect();
     console.table(heading, rows)
 }
@@ -128,21 +102,14 @@ fn node_row(node: &Node, console: &Console<'_>) -> [String; 7] {
         "computed" => Paint::Yellow,
         _ => Paint::Dim,
     };
-    let times = if node.count > 1 {
-        format!(" ×{}", node.count)
-    } else {
-        String::new()
-    };
+    let times = if node.count > 1 { format!(" ×{}", node.count) } else { String::new() };
     [
         node.number.to_string(),
         format!("{}{times}", short_name(&node.operation)),
         console.paint(paint, &node.outcome),
         unless_zero(node.spent),
         unless_zero(node.saved),
-        node.source
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        node.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         node.detail.lines().next().unwrap_or_default().to_owned(),
     ]
 }
@@ -150,31 +117,16 @@ fn node_row(node: &Node, console: &Console<'_>) -> [String; 7] {
 fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(), Failure> {
     let name = console.paint(Paint::Bold, &entry.operation);
     console.line(&format!("{name}  {}", entry.key))?;
-    let run = entry
-        .origin
-        .run
-        .as_ref()
-        .map_or_else(String::new, |run| format!(" in run {run}"));
+    let run = entry.origin.run.as_ref().map_or_else(String::new, |run| format!(" in run {run}"));
     let by = format!("{}@{}", entry.origin.user, entry.origin.host);
     let facts = [
         ("scope", entry.scope.to_string()),
-        (
-            "computed",
-            format!("{}{run} by {by}", age(now, entry.created_at)),
-        ),
+        ("computed", format!("{}{run} by {by}", age(now, entry.created_at))),
         ("cost", show_duration(entry.cost)),
         ("size", show_size(entry.size)),
         ("output", entry.output_digest.to_string()),
-        (
-            "hits",
-            format!("{}, last used {}", entry.hits, age(now, entry.used_at)),
-        ),
-        (
-            "expires",
-            entry
-                .expires_at
-                .map_or_else(|| "never".to_owned(), timestamp),
-        ),
+        ("hits", format!("{}, last used {}", entry.hits, age(now, entry.used_at))),
+        ("expires", entry.expires_at.map_or_else(|| "never".to_owned(), timestamp)),
     ];
     for (fact, value) in facts {
         console.line(&format!("  {fact:<10} {value}"))?;
@@ -186,12 +138,7 @@ fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(),
     }
     let rows: Vec<_> = parts(entry)
         .map(|part| {
-            [
-                part.kind.word().to_owned(),
-                part.name,
-                part.digest[..12].to_owned(),
-                part.shown,
-            ]
+            [part.kind.word().to_owned(), part.name, part.digest[..12].to_owned(), part.shown]
         })
         .collect();
     console.table(["ingredient", "part", "digest", "value"], rows)
@@ -245,9 +192,7 @@ impl EntryJson {
             cost_seconds: entry.cost.as_secs_f64(),
             nondeterministic: entry.nondeterministic,
             output: entry.output_digest.to_string(),
-            blobs: blobs
-                .map(|blob| format!("{}.{}", blob.digest, blob.generation))
-                .collect(),
+            blobs: blobs.map(|blob| format!("{}.{}", blob.digest, blob.generation)).collect(),
             run: entry.origin.run.as_ref().map(ToString::to_string),
             node: entry.origin.node,
             host: entry.origin.host.clone(),
@@ -260,12 +205,7 @@ impl EntryJson {
 fn parts(entry: &Entry) -> impl Iterator<Item = PartJson> {
     let kinds = Kind::ALL.into_iter();
     kinds
-        .flat_map(|kind| {
-            entry
-                .ingredients
-                .parts(kind)
-                .map(move |(name, part)| (kind, name, part))
-        })
+        .flat_map(|kind| entry.ingredients.parts(kind).map(move |(name, part)| (kind, name, part)))
         .map(|(kind, name, part)| PartJson {
             kind,
             name: name.to_owned(),

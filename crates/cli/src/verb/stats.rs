@@ -59,28 +59,14 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let mut total = Line::default();
     lines.iter().for_each(|(_, line)| total.add_line(line));
     let all = lines.into_iter().chain([("all".to_owned(), total)]);
-    let heading = [
-        "operation",
-        "hits ",
-        "computed ",
-        "failed ",
-        "spent ",
-        "saved ",
-    ];
+    let heading = ["operation", "hits ", "computed ", "failed ", "spent ", "saved "];
     console.table(heading, all.map(|(operation, line)| line.row(operation)))
 }
 
 /// By operation, those that saved most first.
 fn lines(totals: Vec<Totals>) -> Vec<(String, Line)> {
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
-    for Totals {
-        operation,
-        outcome,
-        count,
-        spent,
-        saved,
-    } in totals
-    {
+    for Totals { operation, outcome, count, spent, saved } in totals {
         let line = lines.entry(operation).or_default();
         line.counts.add(&outcome, count);
         line.spent += spent;
@@ -93,12 +79,7 @@ fn lines(totals: Vec<Totals>) -> Vec<(String, Line)> {
 
 impl Line {
     fn add_line(&mut self, other: &Self) {
-        let Counts {
-            computed,
-            hits,
-            failed,
-            other: rest,
-        } = other.counts;
+        let Counts { computed, hits, failed, other: rest } = other.counts;
         self.counts.computed += computed;
         self.counts.hits += hits;
         self.counts.failed += failed;

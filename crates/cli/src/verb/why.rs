@@ -37,13 +37,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         let (run, _, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
         return console.json(&Answer::of(&explain(catalog, &run, wanted.as_deref())?));
     }
-    write(
-        catalog,
-        cache.scope(),
-        run.as_deref(),
-        node.as_deref(),
-        console,
-    )
+    write(catalog, cache.scope(), run.as_deref(), node.as_deref(), console)
 }
 
 /// Writes the explanation for people.
@@ -57,19 +51,12 @@ pub(crate) fn write(
     let (run, nodes, wanted) = chosen(catalog, scope, run, node)?;
     let explanation = explain(catalog, &run, wanted.as_deref())?;
     let id = console.paint(Paint::Bold, &run.id.0);
-    console.line(&format!(
-        "{id}  {}  {}",
-        run.name,
-        age(catalog.now()?, run.started_at)
-    ))?;
+    console.line(&format!("{id}  {}  {}", run.name, age(catalog.now()?, run.started_at)))?;
     if explanation.nodes.is_empty() {
         let calls = count(nodes.len() as u64, "operation");
         return console.line(&format!("nothing ran: {calls}, all taken from the cache"));
     }
-    explanation
-        .nodes
-        .chunk_by(is_alike)
-        .try_for_each(|alike| show(alike, &run, console))
+    explanation.nodes.chunk_by(is_alike).try_for_each(|alike| show(alike, &run, console))
 }
 
 /// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
@@ -98,10 +85,7 @@ fn chosen(
     let Some(text) = node else {
         return Ok((run, nodes, None));
     };
-    let numbers: Vec<u32> = choose::nodes(&nodes, text)
-        .iter()
-        .map(|node| node.number)
-        .collect();
+    let numbers: Vec<u32> = choose::nodes(&nodes, text).iter().map(|node| node.number).collect();
     if numbers.is_empty() {
         return Err(choose::unknown_node(&run, &nodes, text));
     }
@@ -111,11 +95,7 @@ fn chosen(
 /// Whether all that is said of both is the same, but for their numbers.
 fn is_alike(one: &Explained, other: &Explained) -> bool {
     let since = |explained: &Explained| explained.against.clone().and_then(|against| against.run);
-    let said = |explained: &Explained| Explained {
-        node: 0,
-        against: None,
-        ..explained.clone()
-    };
+    let said = |explained: &Explained| Explained { node: 0, against: None, ..explained.clone() };
     // Siblings are compared with one another, each with another one.
     one.reason != Reason::FirstTime && since(one) == since(other) && said(one) == said(other)
 }
@@ -143,19 +123,12 @@ fn sentence(explained: &Explained, run: &Run) -> String {
         "" => text.to_owned(),
         detail => format!("{text}: {detail}"),
     };
-    let verb = if explained.outcome == "failed" {
-        "ran and failed"
-    } else {
-        "ran"
-    };
+    let verb = if explained.outcome == "failed" { "ran and failed" } else { "ran" };
     match explained.reason {
         Reason::Hit => with_detail(&format!("{}, nothing ran", explained.outcome)),
         Reason::FirstTime => match &explained.against {
             Some(sibling) => {
-                format!(
-                    "{verb} for the first time; differs from #{} of this run in",
-                    sibling.node
-                )
+                format!("{verb} for the first time; differs from #{} of this run in", sibling.node)
             }
             None => format!("{verb} for the first time"),
         },
@@ -182,33 +155,19 @@ fn changed_kinds(explained: &Explained, run: &Run) -> String {
             kinds.push(kind);
         }
     }
-    let since = explained
-        .against
-        .as_ref()
-        .and_then(|against| against.run.as_ref());
+    let since = explained.against.as_ref().and_then(|against| against.run.as_ref());
     let since = since.filter(|earlier| **earlier != run.id);
-    let since = since
-        .map(|earlier| format!(" since run {earlier}"))
-        .unwrap_or_default();
+    let since = since.map(|earlier| format!(" since run {earlier}")).unwrap_or_default();
     format!("{} changed{since}", kinds.join(" and "))
 }
 
 fn difference_line(shown: &Shown) -> String {
-    let Shown {
-        kind,
-        name,
-        change,
-        old,
-        new,
-        upstream,
-        ..
-    } = shown;
+    let Shown { kind, name, change, old, new, upstream, .. } = shown;
     let part = format!("{} {name}", kind.word());
     if !upstream.is_empty() {
         let names = upstream.iter();
-        let names: Vec<_> = names
-            .map(|node| format!("{} #{}", short_name(&node.operation), node.node))
-            .collect();
+        let names: Vec<_> =
+            names.map(|node| format!("{} #{}", short_name(&node.operation), node.node)).collect();
         return format!("{part}: another output of {}", names.join(", "));
     }
     match (old, new) {
@@ -265,23 +224,15 @@ impl<'a> Answer<'a> {
         let causes = explanation.nodes.iter().flat_map(|explained| {
             let differences = explained.differences.iter().map(Some);
             let alone = explained.differences.is_empty().then_some(None);
-            differences
-                .chain(alone)
-                .map(|shown| Cause::of(explained, shown))
+            differences.chain(alone).map(|shown| Cause::of(explained, shown))
         });
-        Self {
-            run: &explanation.run.0,
-            causes: causes.collect(),
-        }
+        Self { run: &explanation.run.0, causes: causes.collect() }
     }
 }
 
 impl<'a> Cause<'a> {
     fn of(explained: &'a Explained, shown: Option<&'a Shown>) -> Self {
-        let against = explained
-            .against
-            .as_ref()
-            .and_then(|against| against.run.as_ref());
+        let against = explained.against.as_ref().and_then(|against| against.run.as_ref());
         Self {
             node: explained.node,
             operation: &explained.operation,

@@ -33,10 +33,9 @@ fn read(path: &Path) -> Result<Option<String>, ConfigError> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
-        Err(error) => Err(ConfigError::Unreadable {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }),
+        Err(error) => {
+            Err(ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+        }
     }
 }
 
@@ -84,9 +83,7 @@ impl File<'_> {
     fn fields(&self, table: &DeTable<'_>) -> Result<Raws, ConfigError> {
         let mut raws = Raws::default();
         for (key, value) in table.iter() {
-            let at = Field::ALL
-                .iter()
-                .position(|field| field.name() == key.get_ref().as_ref());
+            let at = Field::ALL.iter().position(|field| field.name() == key.get_ref().as_ref());
             let at = at.ok_or_else(|| {
                 unknown_field(self.path, self.line(key.span().start), key.get_ref())
             })?;
@@ -107,9 +104,6 @@ impl File<'_> {
                 return Err(field.wrong(&source, format!("the {} {written}", other.type_str())));
             }
         };
-        Ok(Setting {
-            value: text,
-            source,
-        })
+        Ok(Setting { value: text, source })
     }
 }

@@ -29,11 +29,7 @@ pub(super) struct Earlier {
 
 impl Earlier {
     pub(super) fn reference(&self) -> Against {
-        Against {
-            run: self.run.clone(),
-            node: self.node,
-            at: self.at,
-        }
+        Against { run: self.run.clone(), node: self.node, at: self.at }
     }
 
     /// Why it did not answer a call with the same key.
@@ -102,15 +98,8 @@ impl History {
         }
         self.operations_seen.insert(node.operation.clone());
         if let Some(key) = node.key {
-            let against = Against {
-                run: Some(run.clone()),
-                node: node.number,
-                at: node.at,
-            };
-            let seen = Seen {
-                against,
-                absence: absence(&node.outcome),
-            };
+            let against = Against { run: Some(run.clone()), node: node.number, at: node.at };
+            let seen = Seen { against, absence: absence(&node.outcome) };
             self.seen.entry(key).or_insert(seen);
         }
     }
@@ -161,10 +150,7 @@ impl History {
         };
         let is_same_run = |earlier: &&Earlier| earlier.run.as_ref() == Some(&self.run);
         let paired = |earlier| (earlier, candidate(earlier));
-        let others = all
-            .iter()
-            .filter(before)
-            .filter(|earlier| !is_same_run(earlier));
+        let others = all.iter().filter(before).filter(|earlier| !is_same_run(earlier));
         nearest(own, others.map(paired)).or_else(|| {
             let siblings = all.iter().filter(before).filter(is_same_run);
             let siblings = siblings.filter(|sibling| sibling.node != node.number);
@@ -185,18 +171,13 @@ fn own_ingredients(
 ) -> Result<BTreeMap<u32, Ingredients>, CatalogError> {
     let ids: Vec<EntryId> = nodes.iter().filter_map(|node| node.entry).collect();
     let limit = ids.len();
-    let selector = Selector {
-        ids: Some(ids),
-        ..Selector::default()
-    };
+    let selector = Selector { ids: Some(ids), ..Selector::default() };
     let entries = match limit {
         0 => Vec::new(),
         _ => catalog.entries(Some(&run.scope), &selector, limit)?,
     };
-    let entries: BTreeMap<EntryId, Ingredients> = entries
-        .into_iter()
-        .map(|entry| (entry.id, entry.ingredients))
-        .collect();
+    let entries: BTreeMap<EntryId, Ingredients> =
+        entries.into_iter().map(|entry| (entry.id, entry.ingredients)).collect();
     let with_ingredients = nodes.iter().filter_map(|node| {
         let kept = node.entry.and_then(|entry| entries.get(&entry));
         Some((node.number, node.ingredients.as_ref().or(kept)?.clone()))
@@ -212,21 +193,12 @@ fn entries_of(
     operation: &str,
     all: &BTreeMap<u32, Node>,
 ) -> Result<Vec<Earlier>, CatalogError> {
-    let own = all
-        .values()
-        .filter(|node| node.operation == operation && !is_hit(&node.outcome));
+    let own = all.values().filter(|node| node.operation == operation && !is_hit(&node.outcome));
     let before = own.filter_map(|node| node.entry).min();
     let pattern = Some(exactly(operation));
-    let earlier = Selector {
-        operation: pattern.clone(),
-        before,
-        ..Selector::default()
-    };
-    let siblings = Selector {
-        operation: pattern,
-        run: Some(run.id.clone()),
-        ..Selector::default()
-    };
+    let earlier = Selector { operation: pattern.clone(), before, ..Selector::default() };
+    let siblings =
+        Selector { operation: pattern, run: Some(run.id.clone()), ..Selector::default() };
     let mut entries = catalog.entries(Some(&run.scope), &earlier, ENTRIES)?;
     entries.retain(|entry| entry.origin.run.as_ref() != Some(&run.id));
     entries.extend(catalog.entries(Some(&run.scope), &siblings, ENTRIES)?);
@@ -248,11 +220,8 @@ fn of_entry(entry: Entry) -> Earlier {
 
 /// The runs of the same name that began before this one, most recent first.
 fn earlier_runs(catalog: &dyn Catalog, run: &Run) -> Result<Vec<Run>, CatalogError> {
-    let filter = RunFilter {
-        name: Some(run.name.clone()),
-        limit: Some(1_000),
-        ..RunFilter::default()
-    };
+    let filter =
+        RunFilter { name: Some(run.name.clone()), limit: Some(1_000), ..RunFilter::default() };
     let mut runs = catalog.runs(Some(&run.scope), &filter)?;
     runs.retain(|other| other.started_at <= run.started_at && other.id != run.id);
     runs.truncate(RUNS);

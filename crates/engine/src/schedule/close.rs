@@ -73,13 +73,7 @@ impl Schedule<'_> {
             Ok(settled) => (settled.outcome.clone(), settled.spent, settled.saved()),
             Err(problem) => (self.outcome_of(problem), Duration::ZERO, Duration::ZERO),
         };
-        self.tell(&Event::Settled {
-            number,
-            operation,
-            outcome,
-            spent,
-            saved,
-        });
+        self.tell(&Event::Settled { number, operation, outcome, spent, saved });
     }
 }
 
@@ -94,11 +88,7 @@ pub(super) fn shares(settled: &Settled, leader: &Node, follower: &Node) -> bool 
 /// What an operation gets that took the result of another one of this run.
 pub(super) fn followed(settled: &Settled) -> Settled {
     Settled {
-        outcome: if settled.outcome.is_hit() {
-            settled.outcome.clone()
-        } else {
-            Outcome::Waited
-        },
+        outcome: if settled.outcome.is_hit() { settled.outcome.clone() } else { Outcome::Waited },
         spent: Duration::ZERO,
         made: None,
         ..settled.clone()

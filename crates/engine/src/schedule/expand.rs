@@ -15,17 +15,10 @@ use crate::policy::Policy;
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
     pub(super) fn expand(&mut self, number: usize, expansion: Expansion, unfinished: Unfinished) {
-        let Expansion {
-            mut nodes,
-            mut edges,
-            output,
-        } = expansion;
+        let Expansion { mut nodes, mut edges, output } = expansion;
         let (base, count) = (self.nodes.len(), nodes.len());
         let parent = std::sync::Arc::clone(&self.nodes[number].node);
-        let mut every = nodes
-            .iter_mut()
-            .flat_map(|node| node.edges.iter_mut())
-            .chain(&mut edges);
+        let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);
         if !every.all(|edge| place(edge, base, count, &parent.edges)) {
             let message = format!(
                 "{} became operations that take from one that is not there",
@@ -36,15 +29,8 @@ impl Schedule<'_> {
             return self.close(number, Err(Problem::Failed(failure)));
         }
         self.nodes.extend(nodes.into_iter().map(Slate::new));
-        self.tell(&Event::Expanded {
-            number,
-            operations: count,
-        });
-        let expanded = Box::new(Expanded {
-            output,
-            edges,
-            unfinished,
-        });
+        self.tell(&Event::Expanded { number, operations: count });
+        let expanded = Box::new(Expanded { output, edges, unfinished });
         if let Some((number, result)) = self.await_parts(number, expanded) {
             self.close(number, result);
         }
@@ -63,11 +49,7 @@ impl Schedule<'_> {
             self.nodes[*child].dependents.push(number);
         }
         self.nodes[number].state = State::Expanded(needed.len(), expanded);
-        if needed.is_empty() {
-            self.collapse(number)
-        } else {
-            None
-        }
+        if needed.is_empty() { self.collapse(number) } else { None }
     }
 
     /// All operations that an expanded one became are settled: so is it. One that was opened
@@ -89,11 +71,7 @@ impl Schedule<'_> {
         if let Some(child) = needed.find(|child| self.has_failed(*child)) {
             return Some((number, Err(Problem::Upstream(child))));
         }
-        let Expanded {
-            output,
-            edges,
-            unfinished,
-        } = *expanded;
+        let Expanded { output, edges, unfinished } = *expanded;
         let taken = self.take_all(&edges)?;
         let life = self.life_of(number, &edges);
         self.nodes[number].life = life;

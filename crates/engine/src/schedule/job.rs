@@ -41,10 +41,7 @@ impl Schedule<'_> {
             node: Arc::clone(&slate.node),
             key,
             digests: slate.digests.clone(),
-            run: (
-                self.options.run.clone(),
-                u32::try_from(number).unwrap_or(u32::MAX),
-            ),
+            run: (self.options.run.clone(), u32::try_from(number).unwrap_or(u32::MAX)),
         }
     }
 }
@@ -60,8 +57,7 @@ impl Job {
         let body = &self.node.body;
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache
-                    .compute(task, miss, slot, &mut || body.run(taken))
+                self.cache.compute(task, miss, slot, &mut || body.run(taken))
             })
         });
         std::panic::catch_unwind(computing).unwrap_or_else(|cause| {

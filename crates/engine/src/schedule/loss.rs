@@ -32,10 +32,7 @@ impl Schedule<'_> {
             return false;
         }
         self.unlead(number);
-        self.tell(&Event::Reopened {
-            number,
-            reason: reason.to_owned(),
-        });
+        self.tell(&Event::Reopened { number, reason: reason.to_owned() });
         self.nodes[number].state = State::Idle;
         self.demand(number);
         true

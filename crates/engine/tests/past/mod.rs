@@ -12,10 +12,7 @@ use thrifty_engine::key::{Digest, Ingredients, Kind, Preview, plain};
 use thrifty_engine::record::Record;
 
 pub fn scope() -> Scope {
-    Scope {
-        project: "flights".to_owned(),
-        domain: "development".to_owned(),
-    }
+    Scope { project: "flights".to_owned(), domain: "development".to_owned() }
 }
 
 pub fn digest(text: &str) -> Digest {
@@ -26,8 +23,7 @@ pub fn digest(text: &str) -> Digest {
 pub fn made_of(parts: &[(Kind, &str, &str)]) -> Ingredients {
     let mut all = Ingredients::new();
     for (kind, name, value) in parts {
-        all.add(*kind, *name, digest(value), Preview::text(*value))
-            .unwrap();
+        all.add(*kind, *name, digest(value), Preview::text(*value)).unwrap();
     }
     all
 }
@@ -38,10 +34,7 @@ pub fn record(text: &str) -> Vec<u8> {
 
 /// An entry without a run, made of its operation and one input.
 pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry {
-    let ingredients = made_of(&[
-        (Kind::Operation, "name", operation),
-        (Kind::Inputs, "x", input),
-    ]);
+    let ingredients = made_of(&[(Kind::Operation, "name", operation), (Kind::Inputs, "x", input)]);
     NewEntry {
         key: ingredients.key(),
         operation: operation.to_owned(),
@@ -56,18 +49,10 @@ pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry 
 }
 
 pub fn commit(catalog: &Sqlite, entry: &NewEntry) -> EntryId {
-    let request = Request {
-        key: entry.key,
-        max_age: None,
-    };
+    let request = Request { key: entry.key, max_age: None };
     let found = catalog.lookup(&scope(), &[request]).unwrap().remove(0);
-    let Found::Miss(slot, _) = found else {
-        panic!("{} is there already", entry.operation)
-    };
-    let claim = Claim {
-        epoch: slot.epoch,
-        ..Claim::default()
-    };
+    let Found::Miss(slot, _) = found else { panic!("{} is there already", entry.operation) };
+    let claim = Claim { epoch: slot.epoch, ..Claim::default() };
     match catalog.commit(&scope(), entry, &claim).unwrap() {
         Committed::Stored(id) => id,
         other => panic!("{other:?}"),
@@ -82,21 +67,12 @@ pub struct Past<'a> {
 
 impl<'a> Past<'a> {
     pub fn begin(catalog: &'a Sqlite, name: &str) -> Self {
-        let run = NewRun {
-            name: name.to_owned(),
-            ..NewRun::default()
-        };
-        Self {
-            catalog,
-            id: catalog.begin_run(&scope(), &run).unwrap(),
-        }
+        let run = NewRun { name: name.to_owned(), ..NewRun::default() };
+        Self { catalog, id: catalog.begin_run(&scope(), &run).unwrap() }
     }
 
     pub fn run(&self) -> Run {
-        let filter = RunFilter {
-            id_prefix: Some(self.id.0.clone()),
-            ..RunFilter::default()
-        };
+        let filter = RunFilter { id_prefix: Some(self.id.0.clone()), ..RunFilter::default() };
         self.catalog.runs(None, &filter).unwrap().remove(0)
     }
 
@@ -157,9 +133,7 @@ impl<'a> Past<'a> {
     }
 
     pub fn record(&self, node: &Node) {
-        self.catalog
-            .record(&self.id, std::slice::from_ref(node))
-            .unwrap();
+        self.catalog.record(&self.id, std::slice::from_ref(node)).unwrap();
     }
 
     pub fn finish(&self, status: RunStatus) {

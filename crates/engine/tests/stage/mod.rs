@@ -21,10 +21,7 @@ use thrifty_engine::store::{Blob, BlobName, Blobs, GetError, Listing, PutError, 
 use thrifty_engine::{Cache, Gathered, Operation, Outcome, Policy, Schedule};
 
 pub fn scope() -> Scope {
-    Scope {
-        project: "default".to_owned(),
-        domain: "development".to_owned(),
-    }
+    Scope { project: "default".to_owned(), domain: "development".to_owned() }
 }
 
 /// A clock that the test moves.
@@ -33,8 +30,7 @@ pub struct Moved(AtomicI64);
 
 impl Moved {
     pub fn pass(&self, time: Duration) {
-        self.0
-            .fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -60,15 +56,8 @@ pub struct Shaky {
 
 impl Shaky {
     pub fn lose_all(&self) {
-        let names: Vec<_> = self
-            .inner
-            .list()
-            .unwrap()
-            .map(|l| l.unwrap().name)
-            .collect();
-        names
-            .iter()
-            .for_each(|name| self.inner.delete(name).unwrap());
+        let names: Vec<_> = self.inner.list().unwrap().map(|l| l.unwrap().name).collect();
+        names.iter().for_each(|name| self.inner.delete(name).unwrap());
     }
 }
 
@@ -152,10 +141,7 @@ impl Flaky {
     fn pass(&self, method: &'static str) -> Result<(), CatalogError> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if (self.plan.lock())(call, method) {
-            return Err(CatalogError::Busy {
-                path: PathBuf::from("flaky"),
-                waited_ms: 1,
-            });
+            return Err(CatalogError::Busy { path: PathBuf::from("flaky"), waited_ms: 1 });
         }
         Ok(())
     }
@@ -226,23 +212,13 @@ impl Stage {
     pub fn over(catalog: Arc<dyn Catalog>) -> Self {
         let blobs = Arc::new(Shaky::default());
         let cache = Cache::new(Arc::clone(&catalog), Arc::<Shaky>::clone(&blobs), scope());
-        Self {
-            cache: Arc::new(cache),
-            catalog,
-            blobs,
-            ran: Arc::default(),
-            events: Arc::default(),
-        }
+        Self { cache: Arc::new(cache), catalog, blobs, ran: Arc::default(), events: Arc::default() }
     }
 
     /// The same catalog and store, as a process sees them that starts now.
     pub fn again(&self) -> Self {
         let blobs = Arc::clone(&self.blobs);
-        let cache = Cache::new(
-            Arc::clone(&self.catalog),
-            Arc::<Shaky>::clone(&blobs),
-            scope(),
-        );
+        let cache = Cache::new(Arc::clone(&self.catalog), Arc::<Shaky>::clone(&blobs), scope());
         Self {
             cache: Arc::new(cache),
             catalog: Arc::clone(&self.catalog),
@@ -266,11 +242,9 @@ impl Stage {
         from: &[usize],
         f: impl Fn(&[i64]) -> i64 + Send + Sync + 'static,
     ) -> Call {
-        self.scripted(
-            name,
-            from.iter().map(|from| whole(*from)).collect(),
-            move |inputs| Ok(number(f(inputs))),
-        )
+        self.scripted(name, from.iter().map(|from| whole(*from)).collect(), move |inputs| {
+            Ok(number(f(inputs)))
+        })
     }
 
     /// As [`Stage::call`], the number kept in a blob.
@@ -280,11 +254,9 @@ impl Stage {
         from: &[usize],
         f: impl Fn(&[i64]) -> i64 + Send + Sync + 'static,
     ) -> Call {
-        self.scripted(
-            name,
-            from.iter().map(|from| whole(*from)).collect(),
-            move |inputs| Ok(big(f(inputs))),
-        )
+        self.scripted(name, from.iter().map(|from| whole(*from)).collect(), move |inputs| {
+            Ok(big(f(inputs)))
+        })
     }
 
     /// A call that does what the script says.
@@ -336,12 +308,7 @@ impl Stage {
         let mut schedule = Schedule::new(
             Arc::clone(&self.cache),
             nodes,
-            Options {
-                workers,
-                run,
-                interrupted: &|| false,
-                listener,
-            },
+            Options { workers, run, interrupted: &|| false, listener },
         );
         schedule.settle(demanded);
         Settlement {
@@ -377,45 +344,26 @@ pub struct Settlement {
 
 impl Settlement {
     pub fn words(&self) -> Vec<&'static str> {
-        self.outcomes
-            .iter()
-            .map(|outcome| outcome.as_ref().map_or("-", Outcome::word))
-            .collect()
+        self.outcomes.iter().map(|outcome| outcome.as_ref().map_or("-", Outcome::word)).collect()
     }
 }
 
 pub fn operation(name: &str) -> Arc<Operation> {
     let mut fixed = Ingredients::new();
-    fixed
-        .add(
-            Kind::Operation,
-            "name",
-            plain::digest_text(name),
-            Preview::text(name),
-        )
-        .unwrap();
+    fixed.add(Kind::Operation, "name", plain::digest_text(name), Preview::text(name)).unwrap();
     Arc::new(Operation::new(name, fixed, Vec::new()))
 }
 
 pub fn whole(from: usize) -> Edge {
-    Edge {
-        from: From::Node(from),
-        steps: Vec::new(),
-    }
+    Edge { from: From::Node(from), steps: Vec::new() }
 }
 
 pub fn part(from: usize, index: i64) -> Edge {
-    Edge {
-        from: From::Node(from),
-        steps: vec![Step(plain::int(index))],
-    }
+    Edge { from: From::Node(from), steps: vec![Step(plain::int(index))] }
 }
 
 pub fn argument(number: usize) -> Edge {
-    Edge {
-        from: From::Argument(number),
-        steps: Vec::new(),
-    }
+    Edge { from: From::Argument(number), steps: Vec::new() }
 }
 
 /// A number in the record itself.
@@ -441,10 +389,8 @@ pub fn big(value: i64) -> Product {
 
 /// A pair of numbers in blobs, each to be taken alone.
 pub fn pair(one: i64, other: i64) -> Product {
-    let draft = Draft::Composite {
-        container: Shape::Tuple,
-        parts: vec![big_draft(one), big_draft(other)],
-    };
+    let draft =
+        Draft::Composite { container: Shape::Tuple, parts: vec![big_draft(one), big_draft(other)] };
     Product::Made(Made::new(Arc::new((one, other)), draft))
 }
 
@@ -459,18 +405,11 @@ pub fn unstorable(value: i64) -> Product {
 
 /// More operations, and the output of one of them.
 pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
-    Product::Expanded(Expansion {
-        nodes,
-        edges: vec![whole(output)],
-        output: Draft::Edge(0),
-    })
+    Product::Expanded(Expansion { nodes, edges: vec![whole(output)], output: Draft::Edge(0) })
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {
-    Err(Failure::Raised {
-        message: message.to_owned(),
-        cause: Arc::new(()),
-    })
+    Err(Failure::Raised { message: message.to_owned(), cause: Arc::new(()) })
 }
 
 type Scripted = dyn Fn(&[i64]) -> Result<Product, Failure> + Send + Sync;
@@ -506,16 +445,9 @@ pub fn load(blobs: &Shaky, value: &Value, steps: &[Step]) -> Result<i64, String>
                 return unfold(blobs, &gathered.output, &gathered.taken);
             }
             if let Some((one, other)) = object.downcast_ref::<(i64, i64)>() {
-                return Ok(if steps == [Step(plain::int(0))] {
-                    *one
-                } else {
-                    *other
-                });
+                return Ok(if steps == [Step(plain::int(0))] { *one } else { *other });
             }
-            object
-                .downcast_ref::<i64>()
-                .copied()
-                .ok_or_else(|| "not a number".to_owned())
+            object.downcast_ref::<i64>().copied().ok_or_else(|| "not a number".to_owned())
         }
     }
 }
@@ -527,10 +459,8 @@ fn unfold(blobs: &Shaky, output: &Draft, taken: &[Taken]) -> Result<i64, String>
             load(blobs, &taken.value, &taken.steps)
         }
         Draft::Composite { parts, .. } => {
-            let parts: Result<Vec<_>, _> = parts
-                .iter()
-                .map(|part| unfold(blobs, part, taken))
-                .collect();
+            let parts: Result<Vec<_>, _> =
+                parts.iter().map(|part| unfold(blobs, part, taken)).collect();
             Ok(parts?.iter().sum())
         }
         _ => Err("not a number".to_owned()),

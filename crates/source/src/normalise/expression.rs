@@ -165,12 +165,8 @@ impl Encoder<'_> {
             }
             Expr::DictComp(one) => {
                 self.tag(Tag::DictionaryComprehension);
-                let results: Vec<&Expr> = one
-                    .key
-                    .as_deref()
-                    .into_iter()
-                    .chain([&*one.value])
-                    .collect();
+                let results: Vec<&Expr> =
+                    one.key.as_deref().into_iter().chain([&*one.value]).collect();
                 self.generators(one, &one.generators, &results);
             }
             _ => {}

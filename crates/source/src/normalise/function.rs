@@ -19,9 +19,7 @@ impl Encoder<'_> {
         self.member(&function.name);
         self.name(&function.name);
         let decorators = visible::decorators(&function.decorator_list, self.ignore);
-        self.list(&decorators, |encoder, one| {
-            encoder.expression(&one.expression)
-        });
+        self.list(&decorators, |encoder, one| encoder.expression(&one.expression));
         let read = visible::has_reader(&decorators);
         let body = self.scopes.opened_by(function, self.scope);
         self.parameters(&function.parameters, body);
@@ -38,13 +36,7 @@ impl Encoder<'_> {
     pub(super) fn lambda(&mut self, lambda: &ast::ExprLambda) {
         self.tag(Tag::Lambda);
         let body = self.scopes.opened_by(lambda, self.scope);
-        self.parameters(
-            lambda
-                .parameters
-                .as_deref()
-                .unwrap_or(&ast::Parameters::default()),
-            body,
-        );
+        self.parameters(lambda.parameters.as_deref().unwrap_or(&ast::Parameters::default()), body);
         self.at(body, |encoder| encoder.expression(&lambda.body));
     }
 
@@ -54,15 +46,10 @@ impl Encoder<'_> {
         self.member(&class.name);
         self.name(&class.name);
         let decorators = visible::decorators(&class.decorator_list, self.ignore);
-        self.list(&decorators, |encoder, one| {
-            encoder.expression(&one.expression)
-        });
+        self.list(&decorators, |encoder, one| encoder.expression(&one.expression));
         let read = visible::class_shows_docstring(class);
         self.with_type_parameters(class.type_params.as_deref(), |encoder| {
-            let written = class
-                .arguments
-                .as_deref()
-                .filter(|arguments| !arguments.is_empty());
+            let written = class.arguments.as_deref().filter(|arguments| !arguments.is_empty());
             encoder.optional(written, Self::arguments);
             encoder.inside(class, |encoder| {
                 encoder.docstring(&class.body, read);
@@ -73,11 +60,7 @@ impl Encoder<'_> {
 
     /// Names belong to the body; defaults are evaluated around the function.
     fn parameters(&mut self, parameters: &ast::Parameters, body: ScopeId) {
-        for group in [
-            &parameters.posonlyargs,
-            &parameters.args,
-            &parameters.kwonlyargs,
-        ] {
+        for group in [&parameters.posonlyargs, &parameters.args, &parameters.kwonlyargs] {
             self.list(group, |encoder, one| {
                 encoder.at(body, |encoder| encoder.name(&one.parameter.name));
                 encoder.optional_expression(one.default());
@@ -99,9 +82,7 @@ impl Encoder<'_> {
             .chain([function.returns.as_deref()])
             .map(|one| one.filter(|one| read || visible::annotation_acts(one)))
             .collect();
-        self.list(&annotations, |encoder, one| {
-            encoder.optional_expression(*one)
-        });
+        self.list(&annotations, |encoder, one| encoder.optional_expression(*one));
     }
 
     /// A list of type parameters, empty if there are none, and what sees them.
@@ -128,9 +109,7 @@ impl Encoder<'_> {
             ast::TypeParam::ParamSpec(_) => Tag::ParameterSpecification,
         });
         self.name(parameter.name());
-        let bound = parameter
-            .as_type_var()
-            .and_then(|variable| variable.bound.as_deref());
+        let bound = parameter.as_type_var().and_then(|variable| variable.bound.as_deref());
         self.optional_expression(bound);
         self.optional_expression(parameter.default());
     }

@@ -72,9 +72,7 @@ impl Encoder<'_> {
             }
             Number::Complex { real, imag } => {
                 self.tag(Tag::Complex);
-                self.hasher
-                    .raw(&real.to_bits().to_le_bytes())
-                    .raw(&imag.to_bits().to_le_bytes());
+                self.hasher.raw(&real.to_bits().to_le_bytes()).raw(&imag.to_bits().to_le_bytes());
             }
         }
     }
@@ -82,10 +80,7 @@ impl Encoder<'_> {
     /// Big-endian bytes, without leading zeros.
     fn integer(&mut self, bytes: &[u8]) {
         self.tag(Tag::Integer);
-        let first = bytes
-            .iter()
-            .position(|&byte| byte != 0)
-            .unwrap_or(bytes.len());
+        let first = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
         self.hasher.framed(&bytes[first..]);
     }
 
@@ -134,9 +129,8 @@ impl Encoder<'_> {
 
     /// Writes pieces in order, adjacent texts as one and empty ones not at all.
     fn pieces(&mut self, pieces: &[Piece<'_>], template: bool) {
-        let runs: Vec<&[Piece<'_>]> = pieces
-            .chunk_by(|one, next| one.text().is_some() && next.text().is_some())
-            .collect();
+        let runs: Vec<&[Piece<'_>]> =
+            pieces.chunk_by(|one, next| one.text().is_some() && next.text().is_some()).collect();
         let filled = |run: &&&[Piece<'_>]| run.iter().any(|piece| piece.text() != Some(""));
         let runs: Vec<_> = runs.iter().filter(filled).collect();
         self.list(&runs, |encoder, run| match run {

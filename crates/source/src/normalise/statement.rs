@@ -248,9 +248,7 @@ impl Encoder<'_> {
         self.tag(Tag::ImportFrom);
         self.flag(import.is_lazy);
         self.hasher.count(import.level as usize);
-        self.optional(import.module.as_ref(), |encoder, module| {
-            encoder.text(module)
-        });
+        self.optional(import.module.as_ref(), |encoder, module| encoder.text(module));
         self.list(&import.names, |encoder, alias| {
             encoder.text(&alias.name);
             encoder.name(alias.asname.as_ref().unwrap_or(&alias.name));

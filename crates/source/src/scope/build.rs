@@ -62,14 +62,7 @@ impl<'p> Builder<'p> {
             words: HashSet::new(),
         };
         let (lambdas, current) = (Vec::new(), OUTSIDE);
-        let mut builder = Self {
-            scopes,
-            current,
-            ignore,
-            lambdas,
-            blocks: 0,
-            arguments: 0,
-        };
+        let mut builder = Self { scopes, current, ignore, lambdas, blocks: 0, arguments: 0 };
         builder.push(ScopeKind::Outside, class.map(str::to_owned));
         builder
     }
@@ -85,13 +78,7 @@ impl<'p> Builder<'p> {
     /// Adds a scope below the current one, and stays where it is.
     fn push(&mut self, kind: ScopeKind, class: Option<String>) -> ScopeId {
         let (parent, names, positional) = (self.current, BTreeMap::new(), false);
-        self.scopes.scopes.push(Scope {
-            kind,
-            parent,
-            class,
-            names,
-            positional,
-        });
+        self.scopes.scopes.push(Scope { kind, parent, class, names, positional });
         self.scopes.scopes.len() - 1
     }
 
@@ -178,13 +165,7 @@ impl<'p> Builder<'p> {
         let scope = self.current;
         let bound = self.scopes.scopes[scope].names.get(&path[0]);
         let bound_before = bound.is_some_and(|binding| binding.certain);
-        self.scopes.uses.push(Use {
-            scope,
-            path,
-            role,
-            at,
-            bound_before,
-        });
+        self.scopes.uses.push(Use { scope, path, role, at, bound_before });
     }
 
     /// A name met as an expression.
@@ -246,15 +227,9 @@ impl<'p> Builder<'p> {
                     inner.visit_expr(&generator.iter);
                 }
                 inner.visit_expr(&generator.target);
-                generator
-                    .ifs
-                    .iter()
-                    .for_each(|condition| inner.visit_expr(condition));
+                generator.ifs.iter().for_each(|condition| inner.visit_expr(condition));
             }
-            results
-                .iter()
-                .flatten()
-                .for_each(|result| inner.visit_expr(result));
+            results.iter().flatten().for_each(|result| inner.visit_expr(result));
         });
     }
 
@@ -314,10 +289,7 @@ impl<'a> Visitor<'a> for Builder<'_> {
             Stmt::ImportFrom(import) => self.import_from(import),
             Stmt::TypeAlias(alias) => {
                 if let Expr::Name(name) = &*alias.name {
-                    let traits = Traits {
-                        kept: true,
-                        ..Traits::default()
-                    };
+                    let traits = Traits { kept: true, ..Traits::default() };
                     self.bind(&name.id, name.start(), traits);
                 }
                 self.with_type_parameters(alias.type_params.as_deref(), |inner| {
@@ -349,11 +321,7 @@ impl<'a> Visitor<'a> for Builder<'_> {
             Expr::SetComp(one) => self.comprehension(one, &one.generators, &[Some(&one.elt)]),
             Expr::Generator(one) => self.comprehension(one, &one.generators, &[Some(&one.elt)]),
             Expr::DictComp(one) => {
-                self.comprehension(
-                    one,
-                    &one.generators,
-                    &[one.key.as_deref(), Some(&one.value)],
-                );
+                self.comprehension(one, &one.generators, &[one.key.as_deref(), Some(&one.value)]);
             }
             _ => visitor::walk_expr(self, expression),
         }

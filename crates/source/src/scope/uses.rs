@@ -83,10 +83,7 @@ impl Scopes {
     pub(crate) fn references(&self) -> Vec<Reference> {
         let out = self.uses.iter().filter(|one| self.leads_out(one));
         let paths: BTreeSet<_> = out.map(|one| &one.path).collect();
-        paths
-            .into_iter()
-            .map(|path| Reference { path: path.clone() })
-            .collect()
+        paths.into_iter().map(|path| Reference { path: path.clone() }).collect()
     }
 
     /// Whether the use reaches something that is not the definition's own.
@@ -116,26 +113,11 @@ impl Scopes {
             Resolved::Free => true,
             Resolved::Local(owner) => self.scopes[owner].names[&one.path[0]].imported,
         };
-        let used = self
-            .uses
-            .iter()
-            .filter(|one| one.role != Role::Store)
-            .filter(free);
-        let named = used.filter_map(|one| {
-            kind_of(&one.path).map(|kind| Opaque {
-                line: line(one.at),
-                kind,
-            })
-        });
-        let called = self.opaque.iter().map(|&(at, kind)| Opaque {
-            line: line(at),
-            kind,
-        });
-        named
-            .chain(called)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+        let used = self.uses.iter().filter(|one| one.role != Role::Store).filter(free);
+        let named = used
+            .filter_map(|one| kind_of(&one.path).map(|kind| Opaque { line: line(one.at), kind }));
+        let called = self.opaque.iter().map(|&(at, kind)| Opaque { line: line(at), kind });
+        named.chain(called).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

@@ -27,11 +27,7 @@ pub(super) enum Content {
 impl Content {
     /// Looks through builtin containers, not into other objects.
     pub(super) fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Scan {
-            seen: HashMap::new(),
-        }
-        .value(value, 0)?
-        .content)
+        Ok(Scan { seen: HashMap::new() }.value(value, 0)?.content)
     }
 }
 
@@ -44,15 +40,8 @@ struct Found {
 
 impl Found {
     fn with(self, child: Self) -> Self {
-        let content = if child.content == Content::Other {
-            Content::Parts
-        } else {
-            child.content
-        };
-        Self {
-            content: self.content.max(content),
-            frozen: self.frozen && child.frozen,
-        }
+        let content = if child.content == Content::Other { Content::Parts } else { child.content };
+        Self { content: self.content.max(content), frozen: self.frozen && child.frozen }
     }
 }
 
@@ -64,15 +53,9 @@ struct Scan {
 impl Scan {
     fn value(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Found> {
         if is_leaf(value) {
-            return Ok(Found {
-                content: Content::Plain,
-                frozen: true,
-            });
+            return Ok(Found { content: Content::Plain, frozen: true });
         }
-        let shared = Found {
-            content: Content::Shared,
-            frozen: false,
-        };
+        let shared = Found { content: Content::Shared, frozen: false };
         let address = value.as_ptr() as usize;
         match self.seen.get(&address) {
             Some(found) if found.frozen => return Ok(*found),
@@ -88,10 +71,7 @@ impl Scan {
     }
 
     fn container(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Found> {
-        let start = |frozen| Found {
-            content: Content::Plain,
-            frozen,
-        };
+        let start = |frozen| Found { content: Content::Plain, frozen };
         if let Ok(tuple) = value.cast_exact::<PyTuple>() {
             self.children(start(true), tuple.iter(), depth)
         } else if let Ok(list) = value.cast_exact::<PyList>() {
@@ -104,10 +84,7 @@ impl Scan {
         } else if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
             self.children(start(true), set.iter(), depth)
         } else {
-            Ok(Found {
-                content: Content::Other,
-                frozen: is_hashable(value)?,
-            })
+            Ok(Found { content: Content::Other, frozen: is_hashable(value)? })
         }
     }
 

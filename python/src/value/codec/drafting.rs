@@ -56,17 +56,8 @@ fn pickled(value: &Bound<'_, PyAny>, encoding: &[u8]) -> PyResult<Draft> {
 }
 
 fn object(parts: Parts, digest: Digest) -> PyResult<Draft> {
-    let Parts {
-        codec,
-        header,
-        buffers,
-    } = parts;
-    Ok(Draft::Object {
-        codec: codec.to_owned(),
-        digest,
-        header,
-        buffers,
-    })
+    let Parts { codec, header, buffers } = parts;
+    Ok(Draft::Object { codec: codec.to_owned(), digest, header, buffers })
 }
 
 fn digest_of(encoding: &[u8]) -> PyResult<Digest> {
@@ -124,11 +115,7 @@ fn long(value: &Bound<'_, PyAny>) -> PyResult<Option<Draft>> {
         (BYTES, canonical::tag::BYTES, memory::pin(bytes)?)
     } else if let Ok(text) = value.cast_exact::<PyString>() {
         // Lone surrogates have no UTF-8 and go the way of short text.
-        match if text.len()? <= INLINE {
-            None
-        } else {
-            Text::of(text).ok()
-        } {
+        match if text.len()? <= INLINE { None } else { Text::of(text).ok() } {
             Some(text) => (TEXT, canonical::tag::TEXT, Source::Memory(Box::new(text))),
             None => return Ok(None),
         }
@@ -140,16 +127,9 @@ fn long(value: &Bound<'_, PyAny>) -> PyResult<Option<Draft>> {
     };
     let bytes = (**bytes).as_ref();
     // The digest of the encoded leaf, without writing the leaf out.
-    let digest = Hasher::new(Context::Value)
-        .tag(tag)
-        .count(bytes.len())
-        .raw_parallel(bytes)
-        .finish();
-    let parts = Parts {
-        codec,
-        header: Vec::new(),
-        buffers: vec![source],
-    };
+    let digest =
+        Hasher::new(Context::Value).tag(tag).count(bytes.len()).raw_parallel(bytes).finish();
+    let parts = Parts { codec, header: Vec::new(), buffers: vec![source] };
     object(parts, digest).map(Some)
 }
 
@@ -159,14 +139,7 @@ fn inline(encoding: Vec<u8>) -> PyResult<Draft> {
     }
     let digest = digest_of(&encoding)?;
     let buffers = vec![Source::Memory(Box::new(encoding))];
-    object(
-        Parts {
-            codec: PLAIN,
-            header: Vec::new(),
-            buffers,
-        },
-        digest,
-    )
+    object(Parts { codec: PLAIN, header: Vec::new(), buffers }, digest)
 }
 
 /// Whether decoding gives the value again. For builtins that holds by construction; a value of
@@ -214,11 +187,7 @@ impl<'py> Split<'py> {
             return Ok(None);
         };
         let values: Vec<_> = values;
-        Ok((values.len() <= PARTS).then_some(Self {
-            keys,
-            container,
-            values,
-        }))
+        Ok((values.len() <= PARTS).then_some(Self { keys, container, values }))
     }
 
     fn encoded(&self, keys: &[Vec<u8>], parts: &[Vec<u8>]) -> Vec<u8> {
@@ -263,11 +232,7 @@ fn composite(
     }
     let encodings: Vec<_> = pieces.iter().map(contribution).collect::<PyResult<_>>()?;
     let encoding = split.encoded(&keys, &encodings);
-    if pieces
-        .iter()
-        .all(|piece| matches!(piece, Piece::Ready(Draft::Plain(_))))
-        && plain_keys
-    {
+    if pieces.iter().all(|piece| matches!(piece, Piece::Ready(Draft::Plain(_)))) && plain_keys {
         return Ok(Piece::Ready(inline(encoding)?));
     }
     // Two parts that are pickled may refer to the same object, which they would stop to do.
@@ -281,10 +246,7 @@ fn composite(
             Piece::Unclaimed(encoding) => pickled(value, &encoding)?,
         });
     }
-    Ok(Piece::Ready(Draft::Composite {
-        container: split.shape(keys),
-        parts,
-    }))
+    Ok(Piece::Ready(Draft::Composite { container: split.shape(keys), parts }))
 }
 
 /// What stands for the part in the encoding of its container: plain values in full, so that the
@@ -303,24 +265,15 @@ fn draft_contribution(draft: &Draft) -> PyResult<Vec<u8>> {
             canonical::contribution_of_digest(digest)
         }
         Draft::Composite { container, parts } => {
-            let parts: Vec<_> = parts
-                .iter()
-                .map(draft_contribution)
-                .collect::<PyResult<_>>()?;
+            let parts: Vec<_> = parts.iter().map(draft_contribution).collect::<PyResult<_>>()?;
             let (container, keys) = match container {
                 Shape::Tuple => (Container::Tuple, Vec::new()),
                 Shape::List => (Container::List, Vec::new()),
-                Shape::Dict(keys) => (
-                    Container::Dict,
-                    keys.iter().map(|key| key.to_vec()).collect(),
-                ),
+                Shape::Dict(keys) => {
+                    (Container::Dict, keys.iter().map(|key| key.to_vec()).collect())
+                }
             };
-            Split {
-                keys: None,
-                container,
-                values: Vec::new(),
-            }
-            .encoded(&keys, &parts)
+            Split { keys: None, container, values: Vec::new() }.encoded(&keys, &parts)
         }
         // Only the engine's callers make these; nothing here drafts one.
         Draft::Stored(_) | Draft::Edge(_) => {

@@ -49,10 +49,7 @@ struct Digested {
 /// Files remembered in memory at most; then all are forgotten.
 const REMEMBERED: usize = 100_000;
 
-static DIGESTED: Digested = Digested {
-    here: Mutex::new(None),
-    behind: RwLock::new(None),
-};
+static DIGESTED: Digested = Digested { here: Mutex::new(None), behind: RwLock::new(None) };
 
 /// Where digests of files are kept beyond this process.
 pub fn keep_digests(memo: Arc<dyn Memo>) {
@@ -72,11 +69,7 @@ impl Digested {
 
 impl Memo for Digested {
     fn recall(&self, path: &Path, identity: &StatIdentity) -> Option<Digest> {
-        let found = self
-            .here
-            .lock()
-            .as_ref()
-            .and_then(|digests| digests.get(path).copied());
+        let found = self.here.lock().as_ref().and_then(|digests| digests.get(path).copied());
         if let Some((known, digest)) = found
             && known == *identity
         {
@@ -110,8 +103,7 @@ pub fn scan_file(py: Python<'_>, path: &Path) -> PyResult<tree::File> {
 ///
 /// As [`scan_file`].
 pub fn scan_directory(py: Python<'_>, path: &Path) -> PyResult<Manifest> {
-    py.detach(|| scan::directory(path, &DIGESTED))
-        .map_err(os_error)
+    py.detach(|| scan::directory(path, &DIGESTED)).map_err(os_error)
 }
 
 fn os_error(error: ScanError) -> PyErr {
@@ -155,10 +147,7 @@ enum Class {
 
 fn class_of(value: &Bound<'_, PyAny>) -> PyResult<Option<Class>> {
     let py = value.py();
-    let classes = [
-        (intern!(py, "File"), Class::File),
-        (intern!(py, "Dir"), Class::Directory),
-    ];
+    let classes = [(intern!(py, "File"), Class::File), (intern!(py, "Dir"), Class::Directory)];
     for (name, class) in classes {
         match loaded_type(py, intern!(py, "thrifty.files"), name)? {
             Some(found) if value.get_type().is(&found) => return Ok(Some(class)),
@@ -180,16 +169,12 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
 }
 
 fn path_of(value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    value
-        .call_method0(intern!(value.py(), "__fspath__"))?
-        .extract()
+    value.call_method0(intern!(value.py(), "__fspath__"))?.extract()
 }
 
 /// The name that the placed file or directory gets.
 fn name_of(path: &Path) -> String {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "unnamed".to_owned())
 }
 
@@ -199,10 +184,7 @@ fn draft_file(py: Python<'_>, path: &Path) -> PyResult<Parts> {
     Ok(Parts {
         codec: FILE,
         header: header::write(header.as_any())?,
-        buffers: vec![Source::File {
-            path: path.to_owned(),
-            digest: file.digest,
-        }],
+        buffers: vec![Source::File { path: path.to_owned(), digest: file.digest }],
     })
 }
 
@@ -213,25 +195,15 @@ fn draft_directory(py: Python<'_>, path: &Path) -> PyResult<Parts> {
     buffers.extend(
         contents(&manifest)
             .into_iter()
-            .map(|(inside, file)| Source::File {
-                path: path.join(inside),
-                digest: file.digest,
-            }),
+            .map(|(inside, file)| Source::File { path: path.join(inside), digest: file.digest }),
     );
-    Ok(Parts {
-        codec: DIRECTORY,
-        header: header::write(header.as_any())?,
-        buffers,
-    })
+    Ok(Parts { codec: DIRECTORY, header: header::write(header.as_any())?, buffers })
 }
 
 /// The contents of a manifest, each once, with the first path that has it.
 fn contents(manifest: &Manifest) -> Vec<(&str, &tree::File)> {
     let mut seen = std::collections::HashSet::new();
-    manifest
-        .files()
-        .filter(|(_, file)| seen.insert(file.digest))
-        .collect()
+    manifest.files().filter(|(_, file)| seen.insert(file.digest)).collect()
 }
 
 /// The file, placed to be read.
@@ -245,29 +217,17 @@ pub(super) fn load_file<'py>(
     let blob = blob(only(buffers)?)?;
     let target = place_for(shelf, "file", &blob.digest, &name)?;
     py.detach(|| place_file(shelf, &blob, &target, executable))?;
-    py.import(intern!(py, "thrifty.files"))?
-        .getattr(intern!(py, "File"))?
-        .call1((target,))
+    py.import(intern!(py, "thrifty.files"))?.getattr(intern!(py, "File"))?.call1((target,))
 }
 
 fn place_file(shelf: &Shelf<'_>, blob: &BlobName, target: &Path, executable: bool) -> PyResult<()> {
     // What is there is trusted as far as any other file: by its digest.
-    let wanted = tree::File {
-        digest: blob.digest,
-        length: blob.length,
-        executable,
-    };
+    let wanted = tree::File { digest: blob.digest, length: blob.length, executable };
     if scan::file(target, &DIGESTED).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    let access = Access {
-        writable: false,
-        executable,
-    };
-    shelf
-        .blobs
-        .place(blob, target, access)
-        .map_err(unreadable)?;
+    let access = Access { writable: false, executable };
+    shelf.blobs.place(blob, target, access).map_err(unreadable)?;
     Ok(())
 }
 
@@ -290,9 +250,7 @@ pub(super) fn load_directory<'py>(
     }
     let target = place_for(shelf, "dir", &manifest.digest(), &name)?;
     let placed = py.detach(|| place_directory(shelf, &manifest, &found, target))?;
-    py.import(intern!(py, "thrifty.files"))?
-        .getattr(intern!(py, "Dir"))?
-        .call1((placed,))
+    py.import(intern!(py, "thrifty.files"))?.getattr(intern!(py, "Dir"))?.call1((placed,))
 }
 
 fn manifest_of(buffer: &Buffer, shelf: &Shelf<'_>) -> PyResult<Manifest> {
@@ -325,10 +283,7 @@ fn place_directory(
             Err(error) => return Err(unreadable(error)),
         }
     }
-    Err(unreadable(format_args!(
-        "{} is full of changed copies; delete them",
-        above.display()
-    )))
+    Err(unreadable(format_args!("{} is full of changed copies; delete them", above.display())))
 }
 
 fn blob(buffer: &Buffer) -> PyResult<BlobName> {

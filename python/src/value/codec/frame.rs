@@ -51,11 +51,7 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
 fn is_of_pandas(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let pandas = intern!(py, "pandas");
-    for name in [
-        intern!(py, "DataFrame"),
-        intern!(py, "Series"),
-        intern!(py, "Index"),
-    ] {
+    for name in [intern!(py, "DataFrame"), intern!(py, "Series"), intern!(py, "Index")] {
         match loaded_type(py, pandas, name)? {
             Some(kind) if value.is_instance(&kind)? => return Ok(true),
             Some(_) => {}
@@ -90,8 +86,6 @@ pub(super) fn load<'py>(
     for buffer in buffers {
         lent.append(memory::lend(py, buffer, open)?)?;
     }
-    py.import(intern!(py, "thrifty._frame"))?.call_method1(
-        intern!(py, "put_together"),
-        (description, lent, pickles == Pickles::Allowed),
-    )
+    py.import(intern!(py, "thrifty._frame"))?
+        .call_method1(intern!(py, "put_together"), (description, lent, pickles == Pickles::Allowed))
 }

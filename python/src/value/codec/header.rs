@@ -23,10 +23,7 @@ pub(super) fn write_within(description: &Bound<'_, PyAny>, longest: usize) -> Op
 }
 
 fn written(description: &Bound<'_, PyAny>, longest: usize) -> PyResult<Vec<u8>> {
-    let mut description_writer = Description {
-        writer: Writer::new(),
-        longest,
-    };
+    let mut description_writer = Description { writer: Writer::new(), longest };
     description_writer.value(description, 0)?;
     Ok(description_writer.writer.into_bytes())
 }
@@ -89,8 +86,6 @@ impl Description {
             });
         }
         let name = item.get_type().fully_qualified_name()?;
-        Err(PyTypeError::new_err(format!(
-            "a description cannot hold a {name}"
-        )))
+        Err(PyTypeError::new_err(format!("a description cannot hold a {name}")))
     }
 }

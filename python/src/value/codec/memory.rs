@@ -94,11 +94,7 @@ unsafe impl Sync for Mapped {}
 
 impl Mapped {
     fn new(mut map: MmapMut) -> Self {
-        Self {
-            start: map.as_mut_ptr(),
-            length: map.len(),
-            _map: map,
-        }
+        Self { start: map.as_mut_ptr(), length: map.len(), _map: map }
     }
 }
 
@@ -116,11 +112,7 @@ impl Mapped {
         // holds a reference.
         let status =
             unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.cast(), length, 0, flags) };
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 
     fn __len__(&self) -> usize {

@@ -68,10 +68,7 @@ fn composite<'py>(
     open: &Open<'_>,
     shelf: &Shelf<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values: PyResult<Vec<_>> = parts
-        .iter()
-        .map(|part| load(py, part, open, shelf))
-        .collect();
+    let values: PyResult<Vec<_>> = parts.iter().map(|part| load(py, part, open, shelf)).collect();
     let values = values?;
     Ok(match container {
         Shape::Tuple => PyTuple::new(py, values)?.into_any(),
@@ -108,12 +105,12 @@ fn object<'py>(
         drafting::TEXT => memory::read(only(buffers)?, open, |bytes| {
             Ok(PyString::new(py, std::str::from_utf8(bytes).map_err(unreadable)?).into_any())
         }),
-        drafting::BYTES => memory::read(only(buffers)?, open, |bytes| {
-            Ok(PyBytes::new(py, bytes).into_any())
-        }),
-        codec => Err(unreadable(format_args!(
-            "codec {codec:?} is not known to this version of thrifty"
-        ))),
+        drafting::BYTES => {
+            memory::read(only(buffers)?, open, |bytes| Ok(PyBytes::new(py, bytes).into_any()))
+        }
+        codec => {
+            Err(unreadable(format_args!("codec {codec:?} is not known to this version of thrifty")))
+        }
     }
 }
 
@@ -130,9 +127,7 @@ fn loaded_type<'py>(
     module: &Bound<'py, PyString>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyType>>> {
-    let modules = py
-        .import(intern!(py, "sys"))?
-        .getattr(intern!(py, "modules"))?;
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     let Some(module) = modules.cast::<PyDict>()?.get_item(module)? else {
         return Ok(None);
     };

@@ -74,10 +74,7 @@ fn load_text<'py>(class: &str, memory: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 
 fn kind_of(array: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = array.py();
-    array
-        .getattr(intern!(py, "dtype"))?
-        .getattr(intern!(py, "kind"))?
-        .extract()
+    array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()
 }
 
 fn parts(kind: &str, array: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
@@ -89,11 +86,7 @@ fn parts(kind: &str, array: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
     let (order, source) = raw(array)?;
     let shape = array.getattr(intern!(py, "shape"))?;
     let header = (kind, description, shape, order).into_pyobject(py)?;
-    Ok(Some(Parts {
-        codec: CODEC,
-        header: header::write(header.as_any())?,
-        buffers: vec![source],
-    }))
+    Ok(Some(Parts { codec: CODEC, header: header::write(header.as_any())?, buffers: vec![source] }))
 }
 
 /// What `numpy.dtype` makes the type of again; `None` for types whose elements are not raw
@@ -124,11 +117,7 @@ pub(super) fn raw(array: &Bound<'_, PyAny>) -> PyResult<(&'static str, Source)> 
     if nbytes == 0 {
         return Ok((order, Source::Memory(Box::new([]))));
     }
-    let rows = if order == "F" {
-        array.getattr(intern!(py, "T"))?
-    } else {
-        array.clone()
-    };
+    let rows = if order == "F" { array.getattr(intern!(py, "T"))? } else { array.clone() };
     let numpy = py.import(intern!(py, "numpy"))?;
     let rows = numpy.call_method1(intern!(py, "ascontiguousarray"), (rows,))?;
     // Some element types have no buffer protocol of their own; bytes do.
@@ -173,8 +162,7 @@ pub(super) fn load<'py>(
 fn dtype_of<'py>(description: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = description.py();
     let dtype = if description.is_instance_of::<PyDict>() {
-        py.import("thrifty._frame")?
-            .call_method1("structured_of", (description,))?
+        py.import("thrifty._frame")?.call_method1("structured_of", (description,))?
     } else {
         let numpy = py.import(intern!(py, "numpy"))?;
         numpy.call_method1(intern!(py, "dtype"), (description,))?
@@ -211,7 +199,5 @@ fn view<'py>(
 
 fn numel(shape: &Bound<'_, PyAny>) -> PyResult<u128> {
     let extents: Vec<u64> = shape.extract()?;
-    Ok(extents.iter().fold(1, |product: u128, extent| {
-        product.saturating_mul(u128::from(*extent))
-    }))
+    Ok(extents.iter().fold(1, |product: u128, extent| product.saturating_mul(u128::from(*extent))))
 }

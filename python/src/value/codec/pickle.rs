@@ -28,11 +28,7 @@ pub(super) fn draft(value: &Bound<'_, PyAny>) -> PyResult<Parts> {
     for buffer in beside.iter() {
         buffers.push(contiguous(&buffer)?);
     }
-    Ok(Parts {
-        codec: CODEC,
-        header: Vec::new(),
-        buffers,
-    })
+    Ok(Parts { codec: CODEC, header: Vec::new(), buffers })
 }
 
 fn dumps<'py>(
@@ -43,10 +39,7 @@ fn dumps<'py>(
     let arguments = PyDict::new(py);
     arguments.set_item(intern!(py, "protocol"), 5)?;
     // `append` returns None, which tells pickle to leave the buffer out of the stream.
-    arguments.set_item(
-        intern!(py, "buffer_callback"),
-        beside.getattr(intern!(py, "append"))?,
-    )?;
+    arguments.set_item(intern!(py, "buffer_callback"), beside.getattr(intern!(py, "append"))?)?;
     let pickle = py.import(intern!(py, "pickle"))?;
     pickle.call_method(intern!(py, "dumps"), (value,), Some(&arguments))
 }

@@ -17,17 +17,12 @@ use super::typed;
 /// `Unreadable` if they are not one whole encoding, hold a digest, or name a type that is not
 /// one of [`typed`]'s.
 pub fn decode<'py>(py: Python<'py>, encoding: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let mut decoder = Decoder {
-        py,
-        reader: Reader::new(encoding),
-    };
+    let mut decoder = Decoder { py, reader: Reader::new(encoding) };
     let value = decoder.value(0)?;
     if decoder.reader.is_at_end() {
         return Ok(value);
     }
-    Err(unreadable(PlainError::Length {
-        at: decoder.reader.position(),
-    }))
+    Err(unreadable(PlainError::Length { at: decoder.reader.position() }))
 }
 
 /// Whether [`decode`] gives the value again that was encoded.
@@ -46,14 +41,8 @@ pub fn is_invertible(encoding: &[u8]) -> bool {
 /// Whether a digest stands in the encoding in place of a value.
 pub fn has_digest(encoding: &[u8]) -> bool {
     let mut reader = Reader::new(encoding);
-    std::iter::from_fn(|| {
-        if reader.is_at_end() {
-            None
-        } else {
-            reader.token().ok()
-        }
-    })
-    .any(|token| matches!(token, Token::Digest(_)))
+    std::iter::from_fn(|| if reader.is_at_end() { None } else { reader.token().ok() })
+        .any(|token| matches!(token, Token::Digest(_)))
 }
 
 struct Decoder<'a, 'py> {
@@ -83,9 +72,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 typed::revive(name, &child)?
             }
             Token::Digest(_) | Token::Edge(_) => {
-                return Err(unreadable(
-                    "a plain value holds a digest in place of a value",
-                ));
+                return Err(unreadable("a plain value holds a digest in place of a value"));
             }
         })
     }

@@ -37,31 +37,17 @@ impl Probe {
             Draft::Plain(encoding) => Record::Plain(encoding),
             Draft::Stored(record) => record,
             Draft::Edge(_) => return Err(failure("an edge has no value")),
-            Draft::Hashed { digest, value } => Record::Hashed {
-                digest,
-                value: Box::new(self.store(*value)?),
-            },
+            Draft::Hashed { digest, value } => {
+                Record::Hashed { digest, value: Box::new(self.store(*value)?) }
+            }
             Draft::Composite { container, parts } => {
                 let parts = parts.into_iter().map(|part| self.store(part));
-                Record::Composite {
-                    container,
-                    parts: parts.collect::<PyResult<_>>()?,
-                }
+                Record::Composite { container, parts: parts.collect::<PyResult<_>>()? }
             }
-            Draft::Object {
-                codec,
-                digest,
-                header,
-                buffers,
-            } => {
+            Draft::Object { codec, digest, header, buffers } => {
                 let buffers = buffers.iter().map(|source| self.keep(source));
                 let buffers = buffers.collect::<PyResult<_>>()?;
-                Record::Object(Object {
-                    codec,
-                    digest,
-                    header,
-                    buffers,
-                })
+                Record::Object(Object { codec, digest, header, buffers })
             }
         })
     }
@@ -79,10 +65,7 @@ impl Probe {
     }
 
     fn load<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {
-        let shelf = Shelf {
-            blobs: &self.blobs,
-            files: &self.files,
-        };
+        let shelf = Shelf { blobs: &self.blobs, files: &self.files };
         load(py, record, &|name| self.open(name), &shelf)
     }
 
@@ -100,11 +83,7 @@ impl Probe {
         let files = directory.join("files");
         let disk = Disk::open(directory).map_err(failure)?;
         let blobs = Verified::new(disk, Arc::new(MemoryTrust::default()));
-        Ok(Self {
-            blobs,
-            files,
-            encode,
-        })
+        Ok(Self { blobs, files, encode })
     }
 
     /// Stores a value and gives its record.
@@ -131,12 +110,7 @@ impl Probe {
     ) -> PyResult<Bound<'py, PyAny>> {
         let buffers = buffers.into_iter().map(Buffer::Inline).collect();
         let digest = Digest::of_blob(&[]);
-        let record = Record::Object(Object {
-            codec,
-            digest,
-            header,
-            buffers,
-        });
+        let record = Record::Object(Object { codec, digest, header, buffers });
         self.load(py, &record)
     }
 

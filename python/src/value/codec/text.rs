@@ -40,15 +40,9 @@ impl Slots {
             && buffer.is_c_contiguous()
             && !(writable && buffer.readonly());
         if !fits {
-            return Err(PyTypeError::new_err(
-                "expected a contiguous array of objects",
-            ));
+            return Err(PyTypeError::new_err("expected a contiguous array of objects"));
         }
-        Ok(Self {
-            start: buffer.buf_ptr().cast(),
-            length: buffer.item_count(),
-            _buffer: buffer,
-        })
+        Ok(Self { start: buffer.buf_ptr().cast(), length: buffer.item_count(), _buffer: buffer })
     }
 
     fn get<'py>(&self, py: Python<'py>, number: usize) -> Bound<'py, PyAny> {
@@ -79,13 +73,7 @@ fn pack<'py>(
     py: Python<'py>,
     array: &Bound<'py, PyAny>,
     na: &Bound<'py, PyAny>,
-) -> PyResult<
-    Option<(
-        Bound<'py, PyBytes>,
-        Bound<'py, PyBytes>,
-        Option<Bound<'py, PyBytes>>,
-    )>,
-> {
+) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>)>> {
     let slots = Slots::of(array, false)?;
     let Some((offsets, kinds)) = measure(py, &slots, na) else {
         return Ok(None);
@@ -110,11 +98,7 @@ fn pack<'py>(
         Ok(())
     })?;
     let missing = kinds.iter().any(|kind| *kind != Kind::Text as u8);
-    Ok(Some((
-        offsets,
-        text,
-        missing.then(|| PyBytes::new(py, &kinds)),
-    )))
+    Ok(Some((offsets, text, missing.then(|| PyBytes::new(py, &kinds)))))
 }
 
 fn measure(py: Python<'_>, slots: &Slots, na: &Bound<'_, PyAny>) -> Option<(Vec<u64>, Vec<u8>)> {
@@ -142,9 +126,7 @@ fn kind_of(object: &Bound<'_, PyAny>, na: &Bound<'_, PyAny>) -> Option<Kind> {
     } else if object.is(na) {
         Some(Kind::NA)
     } else {
-        let is_nan = object
-            .cast_exact::<PyFloat>()
-            .is_ok_and(|float| float.value().is_nan());
+        let is_nan = object.cast_exact::<PyFloat>().is_ok_and(|float| float.value().is_nan());
         is_nan.then_some(Kind::NaN)
     }
 }
@@ -172,24 +154,13 @@ fn unpack(
     let kinds = kinds.map(Bytes::of).transpose()?;
     let (offsets, text) = (offsets.get(), text.get());
     let kinds = kinds.as_ref().map(Bytes::get);
-    if Some(offsets.len())
-        != slots
-            .length
-            .checked_add(1)
-            .and_then(|count| count.checked_mul(8))
+    if Some(offsets.len()) != slots.length.checked_add(1).and_then(|count| count.checked_mul(8))
         || kinds.is_some_and(|kinds| kinds.len() != slots.length)
     {
-        return Err(PyValueError::new_err(
-            "a column of text and its offsets differ in length",
-        ));
+        return Err(PyValueError::new_err("a column of text and its offsets differ in length"));
     }
-    let mut texts = Texts {
-        py,
-        text,
-        remembered: (0..REMEMBERED).map(|_| None).collect(),
-        asked: 0,
-        found: 0,
-    };
+    let mut texts =
+        Texts { py, text, remembered: (0..REMEMBERED).map(|_| None).collect(), asked: 0, found: 0 };
     let mut starts = offsets.chunks_exact(8).map(offset);
     let mut start = starts.next().unwrap_or(0);
     for (number, end) in starts.enumerate() {

@@ -65,12 +65,7 @@ pub(super) fn is_known(name: &[u8]) -> bool {
 /// The value of a named type.
 pub(super) fn revive<'py>(name: &[u8], child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = child.py();
-    let unknown = || {
-        unreadable(format_args!(
-            "unknown type {}",
-            String::from_utf8_lossy(name)
-        ))
-    };
+    let unknown = || unreadable(format_args!("unknown type {}", String::from_utf8_lossy(name)));
     let (module, class, call) = find(name).ok_or_else(unknown)?;
     let class = py.import(module)?.getattr(class)?;
     if call == Call::Child {
@@ -83,9 +78,7 @@ pub(super) fn revive<'py>(name: &[u8], child: &Bound<'py, PyAny>) -> PyResult<Bo
         return class.call1(arguments);
     };
     if names.len() != arguments.len() {
-        return Err(unreadable(format_args!(
-            "{class} with too many or too few arguments"
-        )));
+        return Err(unreadable(format_args!("{class} with too many or too few arguments")));
     }
     let keywords = PyDict::new(py);
     for (name, argument) in names.iter().zip(arguments) {

@@ -164,9 +164,8 @@ impl<'py> Encoder<'_, 'py> {
 
     /// Text of any length, with what stands for a missing one.
     fn string_dtype(&mut self, dtype: &Bound<'py, PyAny>) -> Outcome {
-        let missing = dtype
-            .getattr_opt("na_object")
-            .map_err(|error| Unhashable::raised(dtype, error))?;
+        let missing =
+            dtype.getattr_opt("na_object").map_err(|error| Unhashable::raised(dtype, error))?;
         self.writer.typed("numpy.dtypes.StringDType");
         match missing {
             Some(missing) => {
@@ -243,10 +242,8 @@ impl<'py> Encoder<'_, 'py> {
                 rows.min(start + step) as isize,
                 1,
             );
-            let block = array
-                .get_item(range)
-                .and_then(|block| contiguous(&block))
-                .map_err(raised)?;
+            let block =
+                array.get_item(range).and_then(|block| contiguous(&block)).map_err(raised)?;
             let length = (size / rows) * (rows.min(start + step) - start);
             // SAFETY: contiguous, and alive until after the call.
             let bytes = unsafe { memory(&block, length) }.map_err(raised)?;

@@ -22,14 +22,12 @@ impl<'py> Encoder<'_, 'py> {
             self.int(value)?;
         } else if is(&raw mut ffi::PyFloat_Type) {
             // SAFETY: an exact float.
-            self.writer
-                .float(unsafe { ffi::PyFloat_AsDouble(value.as_ptr()) });
+            self.writer.float(unsafe { ffi::PyFloat_AsDouble(value.as_ptr()) });
         } else if value.is_none() {
             self.writer.none();
         } else if is(&raw mut ffi::PyBool_Type) {
             // SAFETY: the two truth values are the only ones, and immortal.
-            self.writer
-                .bool(std::ptr::eq(value.as_ptr(), unsafe { ffi::Py_True() }));
+            self.writer.bool(std::ptr::eq(value.as_ptr(), unsafe { ffi::Py_True() }));
         } else if is(&raw mut ffi::PyTuple_Type) {
             self.once(value, |encoder| encoder.sequence(value, Container::Tuple))?;
         } else if is(&raw mut ffi::PyList_Type) {
@@ -85,31 +83,21 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn bytes(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
-        let bytes = value
-            .cast::<PyBytes>()
-            .map_err(|error| Unhashable::raised(value, error.into()))?;
+        let bytes =
+            value.cast::<PyBytes>().map_err(|error| Unhashable::raised(value, error.into()))?;
         self.leaf(bytes.as_bytes());
         Ok(())
     }
 
     fn sequence(&mut self, value: &Bound<'py, PyAny>, container: Container) -> Outcome {
-        let length = || {
-            value
-                .len()
-                .map_err(|error| Unhashable::raised(value, error))
-        };
+        let length = || value.len().map_err(|error| Unhashable::raised(value, error));
         let count = length()?;
         self.writer.open(container, count);
         for index in 0..count {
             let item = item(value, container, index)?;
-            self.encode(&item)
-                .map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
+            self.encode(&item).map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
         }
-        if length()? == count {
-            Ok(())
-        } else {
-            Err(Unhashable::new(value, Reason::Changed))
-        }
+        if length()? == count { Ok(()) } else { Err(Unhashable::new(value, Reason::Changed)) }
     }
 
     /// Writes a set, or the elements of a subclass of one.
@@ -125,9 +113,7 @@ impl<'py> Encoder<'_, 'py> {
             .and_then(|elements| elements.try_iter()?.collect())
             .map_err(raised)?;
         self.writer.open(container, elements.len());
-        elements
-            .iter()
-            .try_for_each(|element| self.part(element, "{…}"))
+        elements.iter().try_for_each(|element| self.part(element, "{…}"))
     }
 
     /// Writes an exact dict; `step` makes the path of the value under a key.
@@ -136,16 +122,14 @@ impl<'py> Encoder<'_, 'py> {
         value: &Bound<'py, PyAny>,
         step: &dyn Fn(&Bound<'py, PyAny>) -> String,
     ) -> Outcome {
-        let dict = value
-            .cast::<PyDict>()
-            .map_err(|error| Unhashable::raised(value, error.into()))?;
+        let dict =
+            value.cast::<PyDict>().map_err(|error| Unhashable::raised(value, error.into()))?;
         let count = dict.len();
         self.writer.open(Container::Dict, count);
         let (mut at, mut seen) = (0, 0);
         while let Some((key, item)) = next(dict, &mut at) {
             self.part(&key, "{…}")?;
-            self.encode(&item)
-                .map_err(|unhashable| unhashable.below(&step(&key)))?;
+            self.encode(&item).map_err(|unhashable| unhashable.below(&step(&key)))?;
             seen += 1;
         }
         if seen == count && dict.len() == count {
@@ -240,9 +224,6 @@ fn next<'py>(
         if ffi::PyDict_Next(dict.as_ptr(), at, &raw mut key, &raw mut value) == 0 {
             return None;
         }
-        Some((
-            Bound::from_borrowed_ptr(dict.py(), key),
-            Bound::from_borrowed_ptr(dict.py(), value),
-        ))
+        Some((Bound::from_borrowed_ptr(dict.py(), key), Bound::from_borrowed_ptr(dict.py(), value)))
     }
 }

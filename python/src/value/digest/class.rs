@@ -107,11 +107,7 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(facts.rule);
         }
         let rule = classify(&class).map_err(|error| Unhashable::raised(value, error))?;
-        let facts = Facts {
-            rule,
-            name: None,
-            _class: class.clone(),
-        };
+        let facts = Facts { rule, name: None, _class: class.clone() };
         self.classes.insert(class.as_type_ptr(), facts);
         Ok(rule)
     }
@@ -232,9 +228,7 @@ fn home<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>>
 
 /// A module that is loaded.
 pub(super) fn loaded<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let modules = py
-        .import(intern!(py, "sys"))?
-        .getattr(intern!(py, "modules"))?;
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     match modules.get_item(name) {
         Ok(module) => Ok(Some(module)),
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyError>(py) => Ok(None),
@@ -250,29 +244,17 @@ fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
     };
     let file = loaded_module.getattr_opt(intern!(py, "__file__"))?;
     let Some(Ok(file)) = file.map(|file| file.extract::<String>()) else {
-        let builtin = sys
-            .getattr(intern!(py, "builtin_module_names"))?
-            .contains(module)?;
-        return Ok(if builtin {
-            Origin::Installed
-        } else {
-            Origin::Project
-        });
+        let builtin = sys.getattr(intern!(py, "builtin_module_names"))?.contains(module)?;
+        return Ok(if builtin { Origin::Installed } else { Origin::Project });
     };
     let package = ["site-packages", "dist-packages"]
         .iter()
         .any(|folder| file.split(['/', '\\']).any(|part| part == *folder));
-    let library: String = py
-        .import(intern!(py, "os"))?
-        .getattr(intern!(py, "__file__"))?
-        .extract()?;
+    let library: String =
+        py.import(intern!(py, "os"))?.getattr(intern!(py, "__file__"))?.extract()?;
     let library = library.trim_end_matches("os.py").trim_end_matches("os.pyc");
     let installed = package || file.starts_with(library);
-    Ok(if installed {
-        Origin::Installed
-    } else {
-        Origin::Project
-    })
+    Ok(if installed { Origin::Installed } else { Origin::Project })
 }
 
 fn classify(class: &Bound<'_, PyType>) -> PyResult<Rule> {

@@ -26,10 +26,7 @@ enum Before<'py> {
         #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>,
     ),
     /// Its digest.
-    Known(
-        Digest,
-        #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>,
-    ),
+    Known(Digest, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
     /// It is part of a cycle or holds an edge: its encoding depends on where it stands.
     Placed(#[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
 }
@@ -77,10 +74,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
     ///
     /// [`Unhashable`]; its path begins below the value.
     pub fn encode(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
-        self.nodes = self
-            .nodes
-            .checked_sub(1)
-            .ok_or_else(|| Unhashable::new(value, Reason::Size))?;
+        self.nodes =
+            self.nodes.checked_sub(1).ok_or_else(|| Unhashable::new(value, Reason::Size))?;
         if self.builtin(value)? {
             return Ok(());
         }
@@ -103,8 +98,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
 
     /// Encodes a part under the step that leads to it.
     pub(super) fn part(&mut self, value: &Bound<'py, PyAny>, step: &str) -> Outcome {
-        self.encode(value)
-            .map_err(|unhashable| unhashable.below(step))
+        self.encode(value).map_err(|unhashable| unhashable.below(step))
     }
 
     /// Runs `write`, which appends exactly one container or typed value: the encoding of
@@ -144,8 +138,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if reached <= level || edges != self.edges {
             self.before.insert(id, Before::Placed(object.clone()));
         } else if written.len() >= SHARED {
-            self.before
-                .insert(id, Before::Written(written, object.clone()));
+            self.before.insert(id, Before::Written(written, object.clone()));
         }
         Ok(())
     }
@@ -165,8 +158,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             Some(Before::Written(range, _)) => {
                 let digest = plain::digest(&self.writer.as_bytes()[range.clone()])
                     .map_err(|_| Unhashable::new(object, Reason::Depth))?;
-                self.before
-                    .insert(object.as_ptr(), Before::Known(digest, object.clone()));
+                self.before.insert(object.as_ptr(), Before::Known(digest, object.clone()));
                 digest
             }
         };

@@ -15,21 +15,16 @@ impl<'py> Encoder<'_, 'py> {
         if self.rule(value)? != Rule::Frame(super::class::Frame::Extension) {
             return self.encode(value);
         }
-        let module: String = value
-            .get_type()
-            .module()
-            .and_then(|module| module.extract())
-            .map_err(raised)?;
+        let module: String =
+            value.get_type().module().and_then(|module| module.extract()).map_err(raised)?;
         if module.split('.').next() != Some("pandas") {
             return self.reduced(value);
         }
         let class = value.get_type().name().map_err(raised)?;
         match class.to_str().map_err(raised)? {
-            "Categorical" => self.attributes_of(
-                value,
-                "pandas.Categorical",
-                &["categories", "ordered", "codes"],
-            ),
+            "Categorical" => {
+                self.attributes_of(value, "pandas.Categorical", &["categories", "ordered", "codes"])
+            }
             "DatetimeArray" => {
                 self.attributes_of(value, "pandas.DatetimeArray", &["unit", "tz", "asi8"])
             }

@@ -24,10 +24,8 @@ impl<'py> Encoder<'_, 'py> {
             Frame::Period => self.moment(value, "pandas.Period", &["freqstr", "ordinal"]),
             Frame::Interval => self.moment(value, "pandas.Interval", &["left", "right", "closed"]),
             Frame::Missing => {
-                let name = value
-                    .get_type()
-                    .name()
-                    .map_err(|error| Unhashable::raised(value, error))?;
+                let name =
+                    value.get_type().name().map_err(|error| Unhashable::raised(value, error))?;
                 self.writer.typed(&format!("pandas.{name}"));
                 self.writer.none();
                 Ok(())
@@ -36,9 +34,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn moment(&mut self, value: &Bound<'py, PyAny>, name: &str, attributes: &[&str]) -> Outcome {
-        self.once(value, |encoder| {
-            encoder.attributes_of(value, name, attributes)
-        })
+        self.once(value, |encoder| encoder.attributes_of(value, name, attributes))
     }
 
     /// `pandas.<class>` for pandas' own classes, whose modules change between versions.
@@ -98,10 +94,7 @@ impl<'py> Encoder<'_, 'py> {
     fn values(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
         let dtype = value.getattr(intern!(self.py, "dtype")).map_err(raised)?;
-        let numpy = self
-            .numpy(value)?
-            .getattr(intern!(self.py, "dtype"))
-            .map_err(raised)?;
+        let numpy = self.numpy(value)?.getattr(intern!(self.py, "dtype")).map_err(raised)?;
         if dtype.is_instance(&numpy).map_err(raised)? {
             let values = value.getattr(intern!(self.py, "values")).map_err(raised)?;
             // Not through `encode`: the array is made anew at each access, and only memory counts.
@@ -113,11 +106,7 @@ impl<'py> Encoder<'_, 'py> {
 
     /// Start, stop and step: not the same value as an index that lists the same numbers.
     fn range_index(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
-        self.attributes_of(
-            value,
-            "pandas.RangeIndex",
-            &["start", "stop", "step", "name"],
-        )
+        self.attributes_of(value, "pandas.RangeIndex", &["start", "stop", "step", "name"])
     }
 
     fn index(&mut self, value: &Bound<'py, PyAny>) -> Outcome {

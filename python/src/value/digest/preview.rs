@@ -42,9 +42,7 @@ fn show(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) {
 /// A plain scalar as Python writes it.
 fn scalar(value: &Bound<'_, PyAny>) -> Option<String> {
     if let Ok(exact) = value.cast_exact::<PyString>() {
-        let exact = exact
-            .to_str()
-            .map_or_else(|_| "…".to_owned(), |text| cut(text, LIMIT));
+        let exact = exact.to_str().map_or_else(|_| "…".to_owned(), |text| cut(text, LIMIT));
         return Some(format!("{exact:?}"));
     }
     if let Ok(exact) = value.cast_exact::<PyBytes>() {
@@ -74,9 +72,8 @@ fn shape(value: &Bound<'_, PyAny>) -> Option<String> {
     let name = class.name().ok()?;
     let dtype = value.getattr("dtype").ok();
     let dtype = dtype.and_then(|dtype| dtype.str().ok());
-    let dtype = dtype.map_or_else(String::new, |dtype| {
-        format!("{}, ", cut(&dtype.to_string(), 40))
-    });
+    let dtype =
+        dtype.map_or_else(String::new, |dtype| format!("{}, ", cut(&dtype.to_string(), 40)));
     Some(format!("{name}({dtype}{})", shape.join("×")))
 }
 

@@ -144,8 +144,7 @@ impl<'py> Encoder<'_, 'py> {
         let items = self.collected(value, items)?;
         self.writer.open(Container::List, items.len());
         for (index, item) in items.iter().enumerate() {
-            self.encode(item)
-                .map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
+            self.encode(item).map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
         }
         Ok(())
     }
@@ -158,11 +157,7 @@ impl<'py> Encoder<'_, 'py> {
         }
         let ordered = is_ordered(value).map_err(|error| Unhashable::raised(value, error))?;
         let pairs = self.collected(value, pairs)?;
-        let container = if ordered {
-            Container::List
-        } else {
-            Container::Dict
-        };
+        let container = if ordered { Container::List } else { Container::Dict };
         self.writer.open(container, pairs.len());
         for pair in &pairs {
             let raised = |error| Unhashable::raised(value, error);
@@ -210,9 +205,7 @@ impl<'py> Parts<'py> {
     fn new(reduced: &Bound<'py, PyAny>) -> PyResult<Self> {
         let reduced = reduced.cast::<PyTuple>()?;
         let optional = |index: usize| {
-            reduced
-                .get_item(index)
-                .unwrap_or_else(|_| reduced.py().None().into_bound(reduced.py()))
+            reduced.get_item(index).unwrap_or_else(|_| reduced.py().None().into_bound(reduced.py()))
         };
         Ok(Self {
             callable: reduced.get_item(0)?,

@@ -43,10 +43,9 @@ impl<'py> Encoder<'_, 'py> {
             Standard::Slice => ("builtins.slice", &["start", "stop", "step"]),
             Standard::Method => ("builtins.method", &["__self__", "__func__"]),
             Standard::Date => ("datetime.date", &["year", "month", "day"]),
-            Standard::Time => (
-                "datetime.time",
-                &["hour", "minute", "second", "microsecond", "fold", "tzinfo"],
-            ),
+            Standard::Time => {
+                ("datetime.time", &["hour", "minute", "second", "microsecond", "fold", "tzinfo"])
+            }
             Standard::Datetime => (
                 "datetime.datetime",
                 &[
@@ -65,10 +64,7 @@ impl<'py> Encoder<'_, 'py> {
             Standard::Fraction => ("fractions.Fraction", &["numerator", "denominator"]),
             Standard::Uuid => ("uuid.UUID", &["int"]),
             Standard::Pattern => ("re.Pattern", &["pattern", "flags"]),
-            Standard::Partial => (
-                "functools.partial",
-                &["func", "args", "keywords", "__dict__"],
-            ),
+            Standard::Partial => ("functools.partial", &["func", "args", "keywords", "__dict__"]),
             _ => return Err(Unhashable::new(value, Reason::Code)),
         };
         self.attributes_of(value, name, attributes)
@@ -84,11 +80,9 @@ impl<'py> Encoder<'_, 'py> {
         self.writer.typed(name);
         self.writer.open(Container::Tuple, attributes.len());
         for attribute in attributes {
-            let part = value
-                .getattr(*attribute)
-                .map_err(|error| Unhashable::raised(value, error))?;
-            self.encode(&part)
-                .map_err(|unhashable| unhashable.below(&format!(".{attribute}")))?;
+            let part =
+                value.getattr(*attribute).map_err(|error| Unhashable::raised(value, error))?;
+            self.encode(&part).map_err(|unhashable| unhashable.below(&format!(".{attribute}")))?;
         }
         Ok(())
     }
@@ -96,9 +90,7 @@ impl<'py> Encoder<'_, 'py> {
     fn enumeration(&mut self, value: &Bound<'py, PyAny>, attributes: &[&str]) -> Outcome {
         let class = self.class_of(value)?;
         let name = format!("enum:{class}");
-        self.once(value, |encoder| {
-            encoder.attributes_of(value, &name, attributes)
-        })
+        self.once(value, |encoder| encoder.attributes_of(value, &name, attributes))
     }
 
     /// The elements sorted, and the attributes of the instance.
@@ -140,9 +132,7 @@ impl<'py> Encoder<'_, 'py> {
     fn path(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
         let class = value.get_type().name().map_err(raised)?;
-        let text = value
-            .call_method0(intern!(self.py, "__fspath__"))
-            .map_err(raised)?;
+        let text = value.call_method0(intern!(self.py, "__fspath__")).map_err(raised)?;
         // The module is `pathlib._local` in some versions of Python.
         self.writer.typed(&format!("pathlib.{class}"));
         self.text(&text)
@@ -163,21 +153,13 @@ impl<'py> Encoder<'_, 'py> {
     /// A function of a compiled module, or a method bound to a value or a class.
     fn builtin_function(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
-        let owner = value
-            .getattr(intern!(self.py, "__self__"))
-            .map_err(raised)?;
+        let owner = value.getattr(intern!(self.py, "__self__")).map_err(raised)?;
         if owner.is_none() || owner.cast::<PyModule>().is_ok() {
             return self.code(value);
         }
         // SAFETY: any object.
         let is_type = unsafe { ffi::PyType_Check(owner.as_ptr()) } == 1;
-        let name = if is_type {
-            "builtins.classmethod"
-        } else {
-            "builtins.method"
-        };
-        self.once(value, |encoder| {
-            encoder.attributes_of(value, name, &["__self__", "__name__"])
-        })
+        let name = if is_type { "builtins.classmethod" } else { "builtins.method" };
+        self.once(value, |encoder| encoder.attributes_of(value, name, &["__self__", "__name__"]))
     }
 }

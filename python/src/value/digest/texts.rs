@@ -24,15 +24,11 @@ pub(super) struct Texts {
 
 impl Texts {
     pub(super) fn with_capacity(count: usize) -> Self {
-        Self {
-            lengths: Vec::with_capacity(count * 8),
-            bytes: Vec::with_capacity(count * 16),
-        }
+        Self { lengths: Vec::with_capacity(count * 8), bytes: Vec::with_capacity(count * 16) }
     }
 
     pub(super) fn add(&mut self, text: &[u8]) {
-        self.lengths
-            .extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.lengths.extend_from_slice(&(text.len() as u64).to_le_bytes());
         self.bytes.extend_from_slice(text);
     }
 
@@ -64,8 +60,7 @@ impl<'py> Encoder<'_, 'py> {
         self.leaf(&texts.bytes);
         self.writer.open(Container::List, others.len());
         for (index, other) in others {
-            self.encode(other)
-                .map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
+            self.encode(other).map_err(|unhashable| unhashable.below(&format!("[{index}]")))?;
         }
         Ok(())
     }

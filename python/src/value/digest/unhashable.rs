@@ -42,14 +42,9 @@ pub enum Reason {
 impl Unhashable {
     pub(super) fn new(value: &Bound<'_, PyAny>, reason: Reason) -> Self {
         let class = value.get_type();
-        let type_name = class
-            .fully_qualified_name()
-            .map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        Self {
-            path: String::new(),
-            type_name,
-            reason,
-        }
+        let type_name =
+            class.fully_qualified_name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        Self { path: String::new(), type_name, reason }
     }
 
     /// Code of the project that has no digest, by its name.

@@ -33,11 +33,8 @@ impl Builder<'_> {
         let arguments = &call.arguments;
         match &*call.func {
             Expr::Name(name) => {
-                let role = if arguments.keywords.is_empty() {
-                    Role::PositionalCall
-                } else {
-                    Role::Load
-                };
+                let role =
+                    if arguments.keywords.is_empty() { Role::PositionalCall } else { Role::Load };
                 self.name(name, role);
                 self.builtin(&name.id, call);
             }
@@ -62,9 +59,7 @@ impl Builder<'_> {
         match (name, &**arguments) {
             ("vars" | "dir", [] | [Expr::Starred(_), ..]) => {
                 self.scopes.reads_locals = true;
-                self.scopes
-                    .opaque
-                    .push((call.start(), OpaqueKind::LocalsByName));
+                self.scopes.opaque.push((call.start(), OpaqueKind::LocalsByName));
             }
             ("getattr", [object, Expr::StringLiteral(attribute), ..]) => {
                 let Some(mut path) = visible::dotted_path(object) else {
@@ -76,9 +71,7 @@ impl Builder<'_> {
                 self.record(path, Role::Load, call.start());
             }
             ("getattr", _) => {
-                self.scopes
-                    .opaque
-                    .push((call.start(), OpaqueKind::GetattrDynamic));
+                self.scopes.opaque.push((call.start(), OpaqueKind::GetattrDynamic));
             }
             _ => {}
         }

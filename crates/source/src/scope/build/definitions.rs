@@ -32,20 +32,13 @@ impl Builder<'_> {
         // A method is called through its object, which no one here can follow.
         let local = self.scopes.kind(self.current) == ScopeKind::Function;
         let callee = callee.filter(|_| local && function.decorator_list.is_empty());
-        let traits = Traits {
-            kept: true,
-            callee,
-            ..Traits::default()
-        };
+        let traits = Traits { kept: true, callee, ..Traits::default() };
         self.bind(&function.name, function.name.start(), traits);
     }
 
     /// Annotations, where somebody reads them.
     fn signature(&mut self, function: &ast::StmtFunctionDef, read: bool) {
-        let parameters = function
-            .parameters
-            .iter()
-            .filter_map(|one| one.annotation());
+        let parameters = function.parameters.iter().filter_map(|one| one.annotation());
         for annotation in parameters.chain(function.returns.as_deref()) {
             if read || visible::annotation_acts(annotation) {
                 self.visit_expr(annotation);
@@ -65,14 +58,7 @@ impl Builder<'_> {
         self.inside(parameters, ScopeKind::TypeParameters, |inner| {
             for one in parameters {
                 let name = one.name();
-                inner.bind(
-                    name,
-                    name.start(),
-                    Traits {
-                        kept: true,
-                        ..Traits::default()
-                    },
-                );
+                inner.bind(name, name.start(), Traits { kept: true, ..Traits::default() });
             }
             inner.visit_type_params(parameters);
             read(inner);
@@ -93,10 +79,7 @@ impl Builder<'_> {
                 inner.visit_body(&class.body);
             });
         });
-        let traits = Traits {
-            kept: true,
-            ..Traits::default()
-        };
+        let traits = Traits { kept: true, ..Traits::default() };
         self.bind(&class.name, class.name.start(), traits);
     }
 
@@ -129,10 +112,7 @@ impl Builder<'_> {
 
     /// Defaults of parameters, evaluated around the function.
     fn defaults(&mut self, parameters: &ast::Parameters) {
-        for default in parameters
-            .iter_non_variadic_params()
-            .filter_map(|one| one.default())
-        {
+        for default in parameters.iter_non_variadic_params().filter_map(|one| one.default()) {
             self.visit_expr(default);
         }
     }
@@ -140,10 +120,7 @@ impl Builder<'_> {
     /// Parameters are locals whose names callers may use.
     fn bind_parameters(&mut self, parameters: &ast::Parameters) {
         for one in parameters {
-            let traits = Traits {
-                parameter: true,
-                ..Traits::default()
-            };
+            let traits = Traits { parameter: true, ..Traits::default() };
             self.bind(one.name(), one.as_parameter().name.start(), traits);
         }
     }

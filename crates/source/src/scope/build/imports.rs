@@ -19,22 +19,10 @@ impl Builder<'_> {
                 Some(name) => (name.as_str(), name.as_str()),
                 None => (top, module),
             };
-            self.bind(
-                bound,
-                alias.start(),
-                Traits {
-                    imported: true,
-                    ..Traits::default()
-                },
-            );
+            self.bind(bound, alias.start(), Traits { imported: true, ..Traits::default() });
             let bound_as = self.mangled(reached);
             let module = Some(module.to_owned());
-            self.scopes.imports.push(LocalImport {
-                module,
-                level: 0,
-                name: None,
-                bound_as,
-            });
+            self.scopes.imports.push(LocalImport { module, level: 0, name: None, bound_as });
         }
     }
 
@@ -43,27 +31,13 @@ impl Builder<'_> {
         let module = statement.module.as_ref().map(ToString::to_string);
         for alias in &statement.names {
             let bound = alias.asname.as_ref().unwrap_or(&alias.name);
-            self.bind(
-                bound,
-                alias.start(),
-                Traits {
-                    imported: true,
-                    ..Traits::default()
-                },
-            );
+            self.bind(bound, alias.start(), Traits { imported: true, ..Traits::default() });
             if module.as_deref() == Some("importlib") && alias.name.as_str() == "import_module" {
-                self.scopes
-                    .opaque
-                    .push((alias.start(), OpaqueKind::ImportlibImport));
+                self.scopes.opaque.push((alias.start(), OpaqueKind::ImportlibImport));
             }
             let (module, level) = (module.clone(), statement.level);
             let (name, bound_as) = (Some(alias.name.to_string()), self.mangled(bound));
-            self.scopes.imports.push(LocalImport {
-                module,
-                level,
-                name,
-                bound_as,
-            });
+            self.scopes.imports.push(LocalImport { module, level, name, bound_as });
         }
     }
 }
