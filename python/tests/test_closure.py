@@ -10,8 +10,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import thrifty
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(thrifty.__file__).resolve().parents[1]
 
 LIST = """
 import json, sys

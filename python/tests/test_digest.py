@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from thrifty import _native
 
 HERE = pathlib.Path(__file__).parent
+PACKAGE = pathlib.Path(_native.__file__).resolve().parents[1]
 sys.path.insert(0, str(HERE))
 
 import digest_values  # noqa: E402 - beside this file, which pytest does not put on the path
@@ -57,7 +58,7 @@ def test_groups_differ(table):
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 def test_other_processes_agree(table, seed):
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), str(HERE)])
     ran = subprocess.run(
         [sys.executable, str(HERE / "digest_values.py")],
         env=environment,
