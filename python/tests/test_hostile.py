@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -339,3 +342,35 @@ def test_options_of_a_run_reach_calls_in_worker_processes(programs):
         """,
     )
     assert programs.run("main.py") == "ran\nran\n"
+
+
+def test_a_lambda_in_an_annotation_that_is_text_is_followed(tmp_path: Path) -> None:
+    """As every annotation is under ``from __future__ import annotations``."""
+    script = tmp_path / "marked.py"
+    source = """
+from __future__ import annotations
+from typing import Annotated
+from thrifty import HashMethod, task
+
+WIDTH = 2
+
+@task
+def size(text: Annotated[list[str], HashMethod(lambda texts: texts[0][:WIDTH])]) -> int:
+    print("ran")
+    return len(text)
+
+size(["abc"])
+"""
+    environment = {**os.environ, "THRIFTY_HOME": str(tmp_path / "home")}
+
+    def run(text: str) -> str:
+        script.write_text(text)
+        done = subprocess.run(
+            [sys.executable, str(script)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run(source) == "ran\n"
+    assert run(source) == ""
+    assert run(source.replace("WIDTH = 2", "WIDTH = 3")) == "ran\n"

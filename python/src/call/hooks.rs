@@ -31,10 +31,8 @@ impl Hook {
         let Some(mut annotation) = annotations.get_item(name)? else {
             return Ok(Self::default());
         };
-        if annotation.is_instance_of::<PyString>() {
-            let globals = function.getattr(intern!(py, "__globals__"))?;
-            let eval = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "eval"))?;
-            match eval.call1((&annotation, globals)) {
+        if let Ok(text) = annotation.cast::<PyString>() {
+            match evaluate(function, name, text) {
                 Ok(value) => annotation = value,
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                     return Ok(Self {
@@ -103,6 +101,29 @@ impl Hook {
         }
         Ok(Some(hasher.finish()))
     }
+}
+
+/// The value of an annotation that is text, evaluated where the function was defined. The text of
+/// a lambda in it is left where tracebacks look for source, so that its code can be followed.
+fn evaluate<'py>(
+    function: &Bound<'py, PyAny>,
+    name: &str,
+    text: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    let builtins = py.import(intern!(py, "builtins"))?;
+    let globals = function.getattr(intern!(py, "__globals__"))?;
+    let eval = builtins.getattr(intern!(py, "eval"))?;
+    if !text.to_cow()?.contains("lambda") {
+        return eval.call1((text, globals));
+    }
+    let module = function.getattr(intern!(py, "__module__"))?;
+    let owner = function.getattr(intern!(py, "__qualname__"))?;
+    let file = format!("<annotation of {name} of {module}.{owner}>");
+    let code = builtins.call_method1(intern!(py, "compile"), (text, &file, "eval"))?;
+    let cache = py.import("linecache")?.getattr("cache")?;
+    cache.set_item(&file, (text.len()?, py.None(), [format!("{text}\n")], &file))?;
+    eval.call1((code, globals))
 }
 
 /// Whether an annotation is a secret, or one of its parts is, as in `Secret[str] | None`.
