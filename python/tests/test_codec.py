@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from thrifty import _native
@@ -524,6 +524,10 @@ PLAIN_VALUES = st.recursive(
 
 @given(PLAIN_VALUES)
 @settings(max_examples=300, deadline=None)
+# A long leaf stands as a digest in the encoding, so that the value is written out anew.
+@example((b"\0" * 32, 0j))
+@example([b"\0" * 32, 2**70, -(2**70), -(2**63), 2**63])
+@example({"long": b"\0" * 99, "lone": "\ud800"})
 def test_any_plain_value_comes_back(probe, value):
     record = probe.put(value)
     assert probe.shape(record) == "plain"

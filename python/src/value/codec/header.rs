@@ -2,13 +2,15 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyBytes, PyComplex, PyComplexMethods, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple,
+};
 use thrifty_key::plain::{Container, DEPTH, Writer};
 
 use super::plain;
 
-/// The plain encoding of a description: None, bool, int of 64 bits, float, str, bytes, and
-/// tuples, lists and dicts of these, all of exactly these types.
+/// The plain encoding of a description: None, bool, int, float, complex, str, bytes, and tuples,
+/// lists and dicts of these, all of exactly these types.
 ///
 /// # Errors
 ///
@@ -53,11 +55,23 @@ impl Description {
         } else if let Ok(value) = item.cast_exact::<PyBool>() {
             writer.bool(value.is_true());
         } else if item.is_exact_instance_of::<PyInt>() {
-            writer.int(item.extract()?);
+            match item.extract() {
+                Ok(value) => writer.int(value),
+                Err(_) => writer.big_int(&two_s_complement(item)?),
+            }
         } else if let Ok(value) = item.cast_exact::<PyFloat>() {
             writer.float(value.value());
+        } else if let Ok(value) = item.cast_exact::<PyComplex>() {
+            writer.complex(value.real(), value.imag());
         } else if let Ok(text) = item.cast_exact::<PyString>() {
-            writer.text(text.to_str()?.as_bytes());
+            match text.to_str() {
+                Ok(text) => writer.text(text.as_bytes()),
+                // Lone surrogates.
+                Err(_) => {
+                    let utf8 = item.call_method1("encode", ("utf-8", "surrogatepass"))?;
+                    writer.text(utf8.extract()?);
+                }
+            }
         } else if let Ok(bytes) = item.cast_exact::<PyBytes>() {
             writer.bytes(bytes.as_bytes());
         } else {
@@ -88,4 +102,12 @@ impl Description {
         let name = item.get_type().fully_qualified_name()?;
         Err(PyTypeError::new_err(format!("a description cannot hold a {name}")))
     }
+}
+
+/// An integer of any size, little-endian, with room for its sign.
+fn two_s_complement(integer: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let bits: usize = integer.call_method0("bit_length")?.extract()?;
+    let signed = PyDict::new(integer.py());
+    signed.set_item("signed", true)?;
+    integer.call_method("to_bytes", (bits / 8 + 1, "little"), Some(&signed))?.extract()
 }
