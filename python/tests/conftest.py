@@ -9,7 +9,13 @@ import sys
 import textwrap
 
 import pytest
+from hypothesis import settings
 from thrifty import _native
+
+# The same cases on every machine; HYPOTHESIS_PROFILE=search looks for new ones.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("search", max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture(scope="session")
