@@ -41,7 +41,7 @@ CYCLE_SHARES = {"engine": 0.2}
 
 REFUSED_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "misc", "impl2"}
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b|\b(?:todo|unimplemented)!\(")
-MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|work|Users)/")
+MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|Users)/")
 EXCUSES = re.compile(
     r"#!?\[(?:allow\([^\]]*\bdead_code|(?:allow|expect)\([^\]]*\b(?:too_many_lines|unwrap_used))\b"
 )

@@ -177,7 +177,7 @@ def test_limits_are_not_excused(checkout: Checkout, attribute: str, kept: bool) 
     [
         ("# TODO: later\n", "unfinished work"),
         ("# mine: /home/me/x\n", "a path of somebody's machine"),
-        ("# https://a.example/work/ and {x}/work/\n", ""),
+        ("# https://a.example/home/ and {x}/home/\n", ""),
     ],
 )
 def test_words_that_do_not_belong(checkout: Checkout, text: str, said: str) -> None:
