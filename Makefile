@@ -16,7 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test soak bench venv wheel build lint test-rust test-python docs fmt clean
+.PHONY: help demo test soak bench fuzz venv wheel build lint test-rust test-python docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,23 @@ soak: build ## sixteen processes on one cache for a minute
 bench: wheel ## the benchmark beside its peers; writes docs/benchmarks.md
 	$(PYTHON) benches/run.py --wheel $(WHEELS)/*.whl
 
+FUZZ_SECONDS ?= 600
+FUZZ := build/fuzz
+
+fuzz: build $(TOOLS)/.cargo-fuzz $(FUZZ)/.made ## the fuzzers, ten minutes each; FUZZ_SECONDS=60 for less
+	$(FUZZ)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
+	for target in encoding source; do \
+	  mkdir -p build/corpus/$$target && PATH="$(CURDIR)/$(TOOLS)/cargo/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir fuzz \
+	    --target-dir build/fuzz-target $$target build/corpus/$$target python/thrifty crates/source/tests/samples -- \
+	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 || exit 1; \
+	done
+	mkdir -p build/corpus/walker
+	$(FUZZ)/bin/python fuzz/walker.py -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 build/corpus/walker
+
+$(TOOLS)/.cargo-fuzz: $(TOOLS)/.made
+	cargo install cargo-fuzz --version 0.13.2 --locked --quiet --root $(TOOLS)/cargo
+	touch $@
+
 venv: $(VENV)/.made ## the environment for development
 
 build: wheel venv ## the wheel, installed into the environment for development
@@ -65,6 +82,7 @@ wheel: $(TOOLS)/.made ## the release wheel
 $(VENV)/.made: requirements-dev.txt examples/flights/requirements.txt
 $(TOOLS)/.made: requirements-build.txt
 $(DEMO)/.made: examples/flights/requirements.txt
+$(FUZZ)/.made: fuzz/requirements.txt
 
 %/.made:
 	$(NEW_ENVIRONMENT) $*

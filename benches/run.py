@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -27,10 +27,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ROOMS = ROOT / "build" / "bench"
 REPORT = ROOT / "docs" / "benchmarks.md"
+SAMPLES = HERE / "samples.json"
+"""What the page was last written from: a measure taken again replaces its own samples only."""
 
 ROUNDS = 5
-TIMEOUT_SECONDS = 300.0
-QUICK_TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 ENVIRONMENTS = {
     "thrifty": "thrifty",
@@ -39,6 +40,7 @@ ENVIRONMENTS = {
     "diskcache": "diskcache",
     "flytekit": "flytekit",
     "limit": "limit",
+    "hash_pandas": "limit",
 }
 """For every system, the environment it runs in."""
 
@@ -65,8 +67,16 @@ class Row:
     """Whether every round begins with an empty cache."""
 
 
+BESIDE = (
+    ("limit", "BLAKE3 alone"),
+    ("hash_pandas", "`hash_pandas_object`, 64 bits, no names or types"),
+    ("joblib_mmap", "joblib mapped"),
+)
+"""What has no column of its own."""
+
 MAPPED = ("thrifty", "joblib", "joblib_mmap", "diskcache", "flytekit")
 LIMITED = ("limit", *ALL)
+HASHED = ("hash_pandas", *ALL)
 ROWS = [
     Row("trivial_hit", "trivial hit, same process", 5 * MICRO),
     Row("fresh", "fresh process, one hit, over a bare interpreter", 25 * MILLI),
@@ -78,8 +88,8 @@ ROWS = [
     Row("key_array_100", "key of a 100 MB array by value", 1.1, relative=True, systems=LIMITED),
     Row("key_array_1000", "key of a 1 GB array by value", 1.1, relative=True, systems=LIMITED),
     Row("fed_array", "the 1 GB array as output of a cached step, both hits", 1 * MILLI),
-    Row("key_numbers", "key of a frame of 10 M x 4 numbers", 0.1, systems=LIMITED),
-    Row("key_text", "key of a frame of 1 M rows with a text column", 0.1),
+    Row("key_numbers", "key of a frame of 10 M x 4 numbers", 0.1, systems=("limit", *HASHED)),
+    Row("key_text", "key of a frame of 1 M rows with a text column", 0.1, systems=HASHED),
     Row("out_array", "1 GB array out of a hit", 1 * MILLI, systems=MAPPED),
     Row("out_array_sum", "1 GB array out of a hit, and its sum", systems=MAPPED),
     Row("out_numbers", "frame of 10 M x 4 numbers out of a hit", systems=MAPPED),
@@ -100,10 +110,13 @@ class Samples:
 
     seconds: list[float] = field(default_factory=list[float])
     first: list[float] = field(default_factory=list[float])
-    proofs: set[str] = field(default_factory=set[str])
+    proofs: list[str] = field(default_factory=list[str])
     hit: bool = True
     failure: str = ""
     version: str = ""
+    day: str = field(default_factory=date.today().isoformat)
+    load: float = 0.0
+    """The machine's load before the measure began."""
 
     def add(self, result: dict[str, Any]) -> None:
         """Takes in what one process printed."""
@@ -179,11 +192,11 @@ class Bench:
         self.room = room
         self.systems = systems
         self.quick = quick
-        self.timeout = QUICK_TIMEOUT_SECONDS if quick else TIMEOUT_SECONDS
 
     def take(self, row: Row) -> dict[str, Samples]:
         """Every system's samples for the measure of a row."""
-        taken = {system: Samples() for system in row.systems if system in self.systems}
+        load = round(os.getloadavg()[0], 1)
+        taken = {system: Samples(load=load) for system in row.systems if system in self.systems}
         rounds = 1 if self.quick else ROUNDS
         for number in range(rounds if row.empty_cache else rounds + 1):
             for system, samples in taken.items():
@@ -207,8 +220,8 @@ class Bench:
             samples.failure = str(failure)
             return
         if "proof" in result and not row.empty_cache:
-            samples.proofs.add(result["proof"])
-            samples.hit = samples.hit and len(samples.proofs) == 1
+            samples.proofs.append(result["proof"])
+            samples.hit = samples.hit and len(set(samples.proofs)) == 1
         if counted:
             samples.add(result)
 
@@ -217,7 +230,7 @@ class Bench:
         script = HERE / "systems" / f"{system}_system.py"
         pace = "quick" if self.quick else "full"
         command = [str(python(ENVIRONMENTS[system])), str(script), measure, str(folder), pace]
-        return json.loads(output(command, self.timeout).splitlines()[-1])
+        return json.loads(output(command, TIMEOUT_SECONDS).splitlines()[-1])
 
     def fresh(self, measure: str, system: str, folder: Path) -> dict[str, Any]:
         """How much longer a program with one hit takes than the bare interpreter."""
@@ -230,7 +243,7 @@ class Bench:
     def timed(self, command: list[str]) -> tuple[float, str]:
         """How long a process takes, and what it prints."""
         began = time.perf_counter()
-        said = output(command, self.timeout)
+        said = output(command, TIMEOUT_SECONDS)
         return time.perf_counter() - began, said
 
 
@@ -259,11 +272,17 @@ def cells(rows: list[Row], taken: Taken) -> Iterator[list[str]]:
         shown = [cell(row, taken.get((row.measure, system)), own) for system in ALL]
         extra = "".join(
             f"; {name} {cell(row, taken.get((row.measure, system)), own)}"
-            for system, name in (("limit", "BLAKE3 alone"), ("joblib_mmap", "joblib mapped"))
+            for system, name in BESIDE
             if (row.measure, system) in taken
         )
         budget, verdict = judged(row, own, taken)
-        yield [row.title + extra, budget, verdict, *shown]
+        yield [row.title + extra, budget, verdict, *shown, when(row, taken)]
+
+
+def when(row: Row, taken: Taken) -> str:
+    """The day of the row's measure and the machine's load before it."""
+    days = {s.day: s.load for (measure, _), s in taken.items() if measure == row.measure}
+    return ", ".join(f"{day}, {load:.1f}" for day, load in sorted(days.items()))
 
 
 def cell(row: Row, samples: Samples | None, own: list[float]) -> str:
@@ -298,28 +317,29 @@ def judged(row: Row, own: list[float], taken: Taken) -> tuple[str, str]:
 
 def report(rows: list[Row], taken: Taken, command: str) -> str:
     """The page."""
-    header = ["what", "budget", "", *ALL]
+    header = ["what", "budget", "", *ALL, "day, load before"]
     lines = [header, ["---"] * len(header), *cells(rows, taken)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     versions = {system: s.version for (_, system), s in taken.items() if s.version}
     return PAGE.format(
         command=command,
-        day=date.today().isoformat(),
         machine=machine(),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         rounds=ROUNDS,
+        limit=TIMEOUT_SECONDS,
         table=table,
     )
 
 
 PAGE = """# Benchmarks
 
-Written by `{command}` on {day}. {machine}. {versions}.
+Written by `{command}`. {machine}. {versions}.
 
 Cells read **median** (min – max), and for a peer how many times Thrifty's median it took. Every
-measure was taken in {rounds} rounds, the systems in turn, each time in a new process; *no hit*
-means that the peer ran the body again. Budgets are Thrifty's own. *mapped* is `mmap_mode="r"`:
-read-only and not verified. flytekit and diskcache do not have the code in their keys.
+measure was taken in {rounds} rounds, the systems in turn, each time in a new process of at
+most {limit:.0f} s; *no hit* means that the peer ran the body again. Budgets are Thrifty's own.
+*mapped* is `mmap_mode="r"`: read-only and not verified. flytekit and diskcache do not have the
+code in their keys.
 
 {table}
 """
@@ -332,9 +352,8 @@ def machine() -> str:
     """What this runs on."""
     cores = os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    load = os.getloadavg()[0]
     system = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{processor()}, {cores} cores, {memory:.0f} GB, {system}, load {load:.1f} at the end"
+    return f"{processor()}, {cores} cores, {memory:.0f} GB, {system}"
 
 
 def processor() -> str:
@@ -352,22 +371,41 @@ def main() -> None:
     options = argparse.ArgumentParser(description="Measures Thrifty beside its peers.")
     options.add_argument("--wheel", type=Path, help="Thrifty's; without it only the peers run")
     options.add_argument("--quick", action="store_true", help="small and once; only prints")
-    options.add_argument("--only", nargs="+", metavar="MEASURE", help="these measures; only prints")
+    options.add_argument("--only", nargs="+", metavar="MEASURE", help="these measures again")
     chosen = options.parse_args()
     systems = [name for name in ENVIRONMENTS if name != "thrifty" or chosen.wheel]
     for environment in sorted({ENVIRONMENTS[system] for system in systems}):
         install(environment, chosen.wheel if environment == "thrifty" else None)
     rows = [row for row in ROWS if not chosen.only or row.measure in chosen.only]
-    taken: Taken = {}
+    kept = not chosen.quick and chosen.wheel is not None
+    taken = read_samples() if kept else {}
     with tempfile.TemporaryDirectory(prefix="room-", dir=ROOMS) as room:
         bench = Bench(Path(room), systems, quick=chosen.quick)
         for measure, row in {row.measure: row for row in rows}.items():
             print(row.title, flush=True)
             taken |= {(measure, system): got for system, got in bench.take(row).items()}
+            if kept:
+                write_samples(taken)
+                REPORT.write_text(report(ROWS, taken, "make bench"), encoding="utf-8")
     page = report(rows, taken, "make bench")
-    if chosen.wheel and not (chosen.quick or chosen.only):
-        REPORT.write_text(page, encoding="utf-8")
     print(page.replace("# Benchmarks", QUICK) if chosen.quick else page)
+
+
+def read_samples() -> Taken:
+    """The samples of the measures taken before."""
+    if not SAMPLES.exists():
+        return {}
+    lines = json.loads(SAMPLES.read_text(encoding="utf-8"))
+    return {(line["measure"], line["system"]): Samples(**line["samples"]) for line in lines}
+
+
+def write_samples(taken: Taken) -> None:
+    """Keeps the samples, so that an interrupted benchmark loses nothing but its last measure."""
+    lines = [
+        {"measure": measure, "system": system, "samples": asdict(samples)}
+        for (measure, system), samples in taken.items()
+    ]
+    SAMPLES.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -68,21 +68,32 @@ def take_array(x: np.ndarray) -> int:
     return monotonic_ns()
 
 
-def make_numbers(rows: int) -> pd.DataFrame:
+def numbers(rows: int) -> pd.DataFrame:
     """A frame of four columns of numbers."""
-    made = pd.DataFrame(
+    return pd.DataFrame(
         {name: np.arange(rows, dtype=np.float64) + i for i, name in enumerate("abcd")}
     )
-    made.loc[0, "a"] = float(monotonic_ns())
-    return made
 
 
-def make_text(rows: int) -> pd.DataFrame:
+def texts(rows: int) -> pd.DataFrame:
     """A frame of three columns of numbers and one of text, all of it different."""
     made = pd.DataFrame(
         {name: np.arange(rows, dtype=np.float64) + i for i, name in enumerate("abc")}
     )
     made["name"] = [f"flight {i} to nowhere" for i in range(rows)]
+    return made
+
+
+def make_numbers(rows: int) -> pd.DataFrame:
+    """A frame of numbers that shows when it was made."""
+    made = numbers(rows)
+    made.loc[0, "a"] = float(monotonic_ns())
+    return made
+
+
+def make_text(rows: int) -> pd.DataFrame:
+    """A frame with a column of text that shows when it was made."""
+    made = texts(rows)
     made.loc[0, "a"] = float(monotonic_ns())
     return made
 
@@ -204,20 +215,13 @@ def key_array(megabytes: int) -> Callable[[Measure], dict[str, Any]]:
 
 def key_numbers(measure: Measure) -> dict[str, Any]:
     """M4: a frame of numbers passed by value."""
-    rows = measure.sized(10_000_000)
-    frame = pd.DataFrame(
-        {name: np.arange(rows, dtype=np.float64) + i for i, name in enumerate("abcd")}
-    )
+    frame = numbers(measure.sized(10_000_000))
     return measure.hits(lambda: take_frame(frame), itself)
 
 
 def key_text(measure: Measure) -> dict[str, Any]:
     """M4: a frame with a column of text passed by value."""
-    rows = measure.sized(1_000_000)
-    frame = pd.DataFrame(
-        {name: np.arange(rows, dtype=np.float64) + i for i, name in enumerate("abc")}
-    )
-    frame["name"] = [f"flight {i} to nowhere" for i in range(rows)]
+    frame = texts(measure.sized(1_000_000))
     return measure.hits(lambda: take_frame(frame), itself)
 
 

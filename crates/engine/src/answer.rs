@@ -16,6 +16,8 @@ pub struct Answer {
     pub record: Record,
     /// What the value contributes to a container it stands in.
     pub contribution: Vec<u8>,
+    /// The classes of the project whose instances it holds.
+    pub classes: Vec<String>,
     /// How long the computation took.
     pub cost: Duration,
     /// When it was committed; 0 if that was just now, in this process.
@@ -39,6 +41,7 @@ impl Answer {
         let contribution = record.contribution()?;
         Ok(Self {
             entry: Some(hit.entry),
+            classes: record.classes(),
             record,
             contribution,
             cost: hit.cost,
@@ -55,6 +58,7 @@ impl Answer {
         let size = size_of::<Self>();
         Ok(Self {
             entry: None,
+            classes: record.classes(),
             record,
             contribution,
             cost,
@@ -77,6 +81,14 @@ impl Answer {
         }
         let part = self.record.select(steps).and_then(|part| part.contribution().ok());
         part.unwrap_or_else(|| contribution_of_part(&self.contribution, steps))
+    }
+
+    /// The classes whose instances the part at the end of the steps holds, or may hold.
+    pub(crate) fn classes_at(&self, steps: &[Step]) -> Vec<String> {
+        if steps.is_empty() || self.classes.is_empty() {
+            return self.classes.clone();
+        }
+        self.record.select(steps).map_or_else(|| self.classes.clone(), |part| part.classes())
     }
 
     pub(crate) fn is_valid(&self, now: Time, max_age: Option<Duration>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use thrifty_store::filesystem::{self, Filesystem};
 use thrifty_store::verified::Verified;
 
 use crate::answer::Answer;
+use crate::classes::ClassCode;
 use crate::compute::{Computed, Task};
 use crate::flight::Flights;
 use crate::graph::{Failure, Made, Product, Value};
@@ -42,6 +43,7 @@ pub struct Cache {
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
     pub(crate) texts_kept: Mutex<HashSet<Digest>>,
+    class_code: OnceLock<Box<dyn ClassCode>>,
     pub(crate) host: String,
     pub(crate) user: String,
 }
@@ -131,9 +133,20 @@ impl Cache {
             flights: Flights::default(),
             health: Health::default(),
             texts_kept: Mutex::default(),
+            class_code: OnceLock::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default(),
         }
+    }
+
+    /// Says what the code of classes is. Without it, values that hold instances of a project's
+    /// classes cannot be taken from a hit under a key. Only the first call counts.
+    pub fn set_class_code(&self, language: impl ClassCode + 'static) {
+        _ = self.class_code.set(Box::new(language));
+    }
+
+    pub(crate) fn class_code(&self) -> Option<&dyn ClassCode> {
+        self.class_code.get().map(Box::as_ref)
     }
 
     /// The catalog.

@@ -48,9 +48,10 @@ impl Draft {
                 let parts: Option<_> = parts.iter().map(|part| part.outline(taken)).collect();
                 Record::Composite { container: container.clone(), parts: parts? }
             }
-            Self::Object { codec, digest, header, buffers: _ } => Record::Object(Object {
+            Self::Object { codec, digest, classes, header, buffers: _ } => Record::Object(Object {
                 codec: codec.clone(),
                 digest: *digest,
+                classes: classes.clone(),
                 header: header.clone(),
                 buffers: Vec::new(),
             }),
@@ -87,11 +88,12 @@ impl Draft {
                     None => return Ok(None),
                 }
             }
-            Self::Object { codec, digest, header, buffers } => {
+            Self::Object { codec, digest, classes, header, buffers } => {
                 let buffers: Result<_, E> = buffers.iter().map(write).collect();
                 Record::Object(Object {
                     codec: codec.clone(),
                     digest: *digest,
+                    classes: classes.clone(),
                     header: header.clone(),
                     buffers: buffers?,
                 })
@@ -114,10 +116,20 @@ impl Taken {
             Value::Known(answer) => Some(&answer.record),
             Value::Live { outline, .. } => outline.as_deref(),
         };
-        // A contribution is a plain encoding that contributes itself.
-        whole
-            .and_then(|whole| whole.select(&self.steps))
-            .or_else(|| Some(Record::Plain(self.value.contribution_at(&self.steps)?)))
+        whole.and_then(|whole| whole.select(&self.steps)).or_else(|| self.unselected())
+    }
+
+    /// Stands for a part that only loading the value would show.
+    fn unselected(&self) -> Option<Record> {
+        let contribution = self.value.contribution_at(&self.steps)?;
+        let classes = self.value.classes_at(&self.steps);
+        if classes.is_empty() {
+            // A contribution is a plain encoding that contributes itself.
+            return Some(Record::Plain(contribution));
+        }
+        let digest = plain::digest_of_contribution(&contribution);
+        let (codec, header, buffers) = (String::new(), Vec::new(), Vec::new());
+        Some(Record::Object(Object { codec, digest, classes, header, buffers }))
     }
 }
 

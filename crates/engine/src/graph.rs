@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
 
 use crate::answer::Answer;
+use crate::classes::{ClassCode, contribution_with_code};
 use crate::operation::Operation;
 use crate::policy::Policy;
 use crate::record::{Draft, Record, Step, contribution_of_part};
@@ -85,15 +86,37 @@ pub enum Value {
     Live {
         /// The value.
         object: Arc<dyn Any + Send + Sync>,
-        /// What it contributes to keys.
+        /// What it contributes to a container; without an outline, with the code of its classes.
         contribution: Option<Vec<u8>>,
-        /// What its parts contribute: its record without bytes.
+        /// What its parts contribute, and which classes they hold: its record without bytes.
         outline: Option<Arc<Record>>,
     },
 }
 
 impl Value {
-    /// What the part at the end of the steps contributes to keys; `None` if it has no digest.
+    /// What the part at the end of the steps contributes to the key of an operation that takes
+    /// it, the code of its classes included; `None` if it has no digest.
+    pub(crate) fn input_at(
+        &self,
+        steps: &[Step],
+        language: Option<&dyn ClassCode>,
+    ) -> Option<Vec<u8>> {
+        contribution_with_code(self.contribution_at(steps)?, &self.classes_at(steps), language)
+    }
+
+    /// The classes whose instances the part at the end of the steps holds, or may hold.
+    pub(crate) fn classes_at(&self, steps: &[Step]) -> Vec<String> {
+        match self {
+            Self::Known(answer) => answer.classes_at(steps),
+            Self::Live { outline: None, .. } => Vec::new(),
+            Self::Live { outline: Some(outline), .. } => {
+                outline.select(steps).map_or_else(|| outline.classes(), |part| part.classes())
+            }
+        }
+    }
+
+    /// What the part at the end of the steps contributes to a container it stands in; `None` if
+    /// it has no digest.
     pub fn contribution_at(&self, steps: &[Step]) -> Option<Vec<u8>> {
         match self {
             Self::Known(answer) => Some(answer.contribution_at(steps)),

@@ -27,6 +27,7 @@
 
 pub mod answer;
 mod cache;
+mod classes;
 mod closest;
 pub mod compute;
 pub mod config;
@@ -55,6 +56,7 @@ pub mod units;
 mod workers;
 
 pub use cache::{Cache, OpenError};
+pub use classes::{ClassCode, digest_of_codes, encoding_with_code};
 pub use closest::{closest, did_you_mean};
 pub use expansion::Gathered;
 pub use lookup::Looked;

@@ -59,6 +59,10 @@ pub struct Object {
     pub codec: String,
     /// The value digest.
     pub digest: Digest,
+    /// The classes of the project whose instances it holds, by the names that the language
+    /// gives them, sorted. An input counts with their code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// What the codec must know besides the buffers.
     #[serde(with = "serde_bytes")]
     pub header: Vec<u8>,
@@ -92,6 +96,8 @@ pub enum Draft {
         codec: String,
         /// The value digest.
         digest: Digest,
+        /// The classes of the project whose instances it holds.
+        classes: Vec<String>,
         /// What the codec must know besides the buffers.
         header: Vec<u8>,
         /// The bytes.
@@ -186,6 +192,26 @@ impl Record {
                 plain::contribution(&container.encode(&parts?))?
             }
         })
+    }
+
+    /// The classes of the project whose instances the value holds, sorted.
+    pub fn classes(&self) -> Vec<String> {
+        let mut classes = Vec::new();
+        self.collect_classes(&mut classes);
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+
+    fn collect_classes(&self, classes: &mut Vec<String>) {
+        match self {
+            // A hash method has the last word on what counts.
+            Self::Plain(_) | Self::Hashed { .. } => {}
+            Self::Object(object) => classes.extend_from_slice(&object.classes),
+            Self::Composite { parts, .. } => {
+                parts.iter().for_each(|part| part.collect_classes(classes));
+            }
+        }
     }
 
     /// The part that the steps lead to, if the record says so without loading anything.

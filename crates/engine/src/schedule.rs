@@ -350,8 +350,9 @@ impl<'a> Schedule<'a> {
 
     fn derive_key(&mut self, number: usize, taken: &[Taken]) {
         let node = Arc::clone(&self.nodes[number].node);
+        let language = self.cache.class_code();
         let contributions: Vec<_> =
-            taken.iter().map(|taken| taken.value.contribution_at(&taken.steps)).collect();
+            taken.iter().map(|taken| taken.value.input_at(&taken.steps, language)).collect();
         let slate = &mut self.nodes[number];
         // Opened again, it may have another key, or none.
         (slate.key, slate.reason) = (None, None);

@@ -458,6 +458,7 @@ fn a_file_that_changed_is_not_stored() {
         let draft = Draft::Object {
             codec: "file/1".to_owned(),
             digest: plain::digest_text("x"),
+            classes: Vec::new(),
             header: Vec::new(),
             buffers: vec![Source::File {
                 path: path.clone(),

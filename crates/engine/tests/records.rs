@@ -87,6 +87,7 @@ fn object(seed: u8) -> Record {
     Record::Object(Object {
         codec: "ndarray/1".to_owned(),
         digest: Digest::from_bytes([seed; 32]),
+        classes: Vec::new(),
         header: vec![seed, 0, 255],
         buffers: vec![Buffer::Inline(vec![seed; 3]), Buffer::Blob(name(seed))],
     })
@@ -160,6 +161,7 @@ fn draft(record: &Record) -> Draft {
         Record::Object(object) => Draft::Object {
             codec: object.codec.clone(),
             digest: object.digest,
+            classes: object.classes.clone(),
             header: object.header.clone(),
             buffers: vec![Source::Memory(Box::new(vec![1_u8; 3]))],
         },

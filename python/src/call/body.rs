@@ -18,13 +18,13 @@ use super::context::{self, Frame, RunOptions};
 use super::error::ArgumentChanged;
 use super::graph;
 use super::handle::{self, Call, Handle};
-use super::ingredients::Around;
+use super::ingredients::{Around, encode_result};
 use super::load;
 use super::parameters::Arguments;
 use super::processes;
 use super::session::Session;
 use super::task::Task;
-use crate::value::codec::{self, NotStorable};
+use crate::value::codec::{self, Encoded, NotStorable};
 
 static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
 
@@ -272,7 +272,7 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
             let contribution = match hashed {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
-                None => encode(value).ok().and_then(|encoding| plain::contribution(&encoding).ok()),
+                None => live_contribution(value),
             };
             return Ok(Made { object, contribution, draft: Err(error.value(py).to_string()) });
         }
@@ -287,18 +287,20 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
     ))
 }
 
-fn encode(value: &Bound<'_, PyAny>) -> Result<Vec<u8>, crate::value::digest::Unhashable> {
+/// What a value that stays in memory contributes: it has no record that names its classes, so
+/// their code counts here.
+fn live_contribution(value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
     let mut writer = plain::Writer::new();
-    Around::new(None).encode(value, "result", &mut writer)?;
-    Ok(writer.into_bytes())
+    Around::new(None).encode(value, "result", &mut writer).ok()?;
+    plain::contribution(writer.as_bytes()).ok()
 }
 
 /// The encoding of a result. One that has no digest of its own gets one that no other result
 /// has, so that what follows runs again whenever this ran again.
-fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     let py = value.py();
-    match encode(value) {
-        Ok(encoding) => Ok(encoding),
+    match encode_result(value) {
+        Ok(encoded) => Ok(encoded),
         Err(error) if error.is_interrupt(py) => Err(super::error::unhashable(py, error)),
         Err(_) => {
             let random =
@@ -306,7 +308,8 @@ fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
             let mut hasher = Hasher::new(Context::Value);
             hasher.framed(b"thrifty.Drawn").framed(random.extract::<&[u8]>()?);
             let digest: Digest = hasher.finish();
-            Ok(plain::contribution_of_digest(&digest))
+            let bytes = plain::contribution_of_digest(&digest);
+            Ok(Encoded { bytes, classes: Vec::new() })
         }
     }
 }

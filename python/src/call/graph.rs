@@ -15,7 +15,7 @@ use thrifty_key::plain;
 use super::body::{CallBody, Running};
 use super::error::HandleError;
 use super::handle::{self, Call, Handle, Origin};
-use super::ingredients::Around;
+use super::ingredients::{Around, encode_result};
 use super::session::Session;
 use super::task::policy;
 use crate::value::codec;
@@ -147,11 +147,7 @@ fn output(value: &Bound<'_, PyAny>, next: &mut u64) -> PyResult<Draft> {
     }
     if !has_handles(value)? {
         return codec::draft(value, &|value| {
-            let mut writer = plain::Writer::new();
-            Around::new(None)
-                .encode(value, "result", &mut writer)
-                .map_err(|error| super::error::unhashable(py, error))?;
-            Ok(writer.into_bytes())
+            encode_result(value).map_err(|error| super::error::unhashable(py, error))
         });
     }
     let mut parts = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Vec<Draft>> {

@@ -1,5 +1,6 @@
 //! What the key of a task is made of, and how long that stays true.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,18 +9,18 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use thrifty_engine::Operation;
 use thrifty_engine::store::StatIdentity;
-use thrifty_key::plain::{self, Container};
+use thrifty_engine::{ClassCode, Operation, digest_of_codes, encoding_with_code};
+use thrifty_key::plain;
 use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview};
 
 use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
-use crate::code::{Closure, Depth, code_of_class};
+use crate::code::{Closure, Depth, code_of_class, code_of_named, project_class};
 use crate::program::imported_as;
-use crate::value::codec;
+use crate::value::codec::{self, Encoded};
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
 
 /// An operation whose ingredients are known, and what must stay as it is for that.
@@ -346,6 +347,40 @@ pub fn encode_constant(value: &Bound<'_, PyAny>) -> Option<Digest> {
     plain::digest(writer.as_bytes()).ok()
 }
 
+/// The encoding of a result, with the classes of the project whose instances it holds: what takes
+/// it counts with the code that they have then.
+///
+/// # Errors
+///
+/// What has no digest.
+pub fn encode_result(value: &Bound<'_, PyAny>) -> Result<Encoded, Unhashable> {
+    let mut writer = plain::Writer::new();
+    let mut around = Around::new(None);
+    digest::encode(value, "result", &mut writer, &mut around)?;
+    let classes = around.classes.iter().map(|class| project_class(class.bind(value.py())));
+    let classes: PyResult<Vec<_>> = classes.collect();
+    let classes = classes.map_err(|error| of_class("result", error))?;
+    let classes: BTreeSet<_> = classes.into_iter().flatten().collect();
+    Ok(Encoded { bytes: writer.into_bytes(), classes: classes.into_iter().collect() })
+}
+
+fn of_class(name: &str, error: PyErr) -> Unhashable {
+    Unhashable {
+        path: name.to_owned(),
+        type_name: "class".to_owned(),
+        reason: Reason::Raised(Box::new(error)),
+    }
+}
+
+/// Python's answer to what the code of a class is.
+pub struct PythonClasses;
+
+impl ClassCode for PythonClasses {
+    fn code(&self, class: &str) -> Option<Digest> {
+        Python::attach(|py| code_of_named(py, class, &encode_constant).ok().flatten())
+    }
+}
+
 /// Takes a handle and gives its number.
 pub type Numbering<'a> = dyn FnMut(&Bound<'_, Handle>) -> u64 + 'a;
 
@@ -378,17 +413,10 @@ impl<'a, 'b> Around<'a, 'b> {
         if self.classes.is_empty() {
             return Ok(());
         }
-        let code = self.code_of_classes(value.py()).map_err(|error| Unhashable {
-            path: name.to_owned(),
-            type_name: "class".to_owned(),
-            reason: Reason::Raised(Box::new(error)),
-        })?;
+        let code = self.code_of_classes(value.py()).map_err(|error| of_class(name, error))?;
         if let Some(code) = code {
             let encoding = std::mem::take(writer).into_bytes();
-            writer.typed("thrifty.WithCode");
-            writer.open(Container::Tuple, 2);
-            writer.encoded(&encoding);
-            writer.digest(&code);
+            writer.encoded(&encoding_with_code(&encoding, &code));
         }
         Ok(())
     }
@@ -398,11 +426,7 @@ impl<'a, 'b> Around<'a, 'b> {
         for class in std::mem::take(&mut self.classes) {
             codes.extend(code_of_class(class.bind(py), &encode_constant)?);
         }
-        codes.sort_unstable();
-        codes.dedup();
-        let mut hasher = Hasher::new(Context::Code);
-        codes.iter().for_each(|code| _ = hasher.digest(code));
-        Ok((!codes.is_empty()).then(|| hasher.finish()))
+        Ok(digest_of_codes(codes))
     }
 }
 

@@ -111,11 +111,12 @@ fn draft<'py>(
             Some(edge) => taken(py, session, edge),
             None => Err(Lost::new_err("an edge of the value leads to nothing")),
         },
-        Draft::Object { codec, digest, header, buffers } => {
+        Draft::Object { codec, digest, classes, header, buffers } => {
             let buffers: PyResult<_> = buffers.iter().map(inline).collect();
             let object = Object {
                 codec: codec.clone(),
                 digest: *digest,
+                classes: classes.clone(),
                 header: header.clone(),
                 buffers: buffers?,
             };

@@ -13,6 +13,7 @@ use thrifty_engine::config::{Executor, Settings, Source};
 use thrifty_engine::{Cache, Mode};
 
 use super::context::RunOptions;
+use super::ingredients::PythonClasses;
 
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 
@@ -91,6 +92,7 @@ impl Session {
         } else {
             (None, settings.cache.value)
         };
+        cache.set_class_code(PythonClasses);
         Self { cache, settings, files, is_shared, run_mode, project_mode, secret: OnceLock::new() }
     }
 

@@ -8,12 +8,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_key::{Context, Digest, Hasher};
 
 use super::origin::{Place, locate};
 use super::{Closure, Depth, Encoder};
+use crate::program::imported_as;
+
+/// The module that runs as the program.
+const PROGRAM: &str = "__main__";
 
 /// Classes that were asked for, by address; holding the class keeps the address its own.
 static KNOWN: Mutex<Option<HashMap<usize, Known>>> = Mutex::new(None);
@@ -34,6 +39,65 @@ impl Closure {
             hasher.framed(unit.name.as_bytes()).digest(&unit.digest);
         }
         hasher.finish()
+    }
+}
+
+/// What a record calls a class of the project, `module:qualified.name`; `None` for any other
+/// class, and for one that no name leads to, whose code is part of the value's digest.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn project_class(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
+    let py = class.py();
+    let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
+    let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
+    if name.contains("<locals>") || !is_project(&locate(py, &module)?) {
+        return Ok(None);
+    }
+    Ok(Some(format!("{}:{name}", imported_as(py, &module)?)))
+}
+
+const fn is_project(place: &Place) -> bool {
+    match place {
+        Place::Project(_) | Place::Missing | Place::Namespace(_) => true,
+        Place::Opaque(_) | Place::Installed(_) | Place::Standard => false,
+    }
+}
+
+/// The digest of the code of a class that a record names; `None` if there is no such class.
+///
+/// A module that is not loaded is read and not imported, if the class stands at its top.
+///
+/// # Errors
+///
+/// [`super::Unfollowable`], as [`Closure::of`]; what importing the module raises.
+pub fn code_of_named<'py>(
+    py: Python<'py>,
+    name: &str,
+    encoder: Encoder<'_, 'py>,
+) -> PyResult<Option<Digest>> {
+    let Some((module, qualified)) = name.split_once(':') else {
+        return Ok(None);
+    };
+    let is_program = imported_as(py, PROGRAM)? == module;
+    let module = if is_program { PROGRAM } else { module };
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let is_loaded = modules.contains(module)?;
+    if !is_loaded && !qualified.contains('.') {
+        let closure = Closure::named(py, module, &[qualified.to_owned()], encoder)?;
+        return Ok((!closure.units.is_empty()).then(|| closure.digest()));
+    }
+    let mut found = py.import(module)?.into_any();
+    for step in qualified.split('.') {
+        match found.getattr_opt(step)? {
+            Some(next) => found = next,
+            None => return Ok(None),
+        }
+    }
+    match found.cast_into::<PyType>() {
+        Ok(class) => code_of_class(&class, encoder),
+        Err(_) => Ok(None),
     }
 }
 
@@ -58,13 +122,12 @@ pub fn code_of_class<'py>(
         _ => {}
     }
     let module: String = class.getattr("__module__")?.extract()?;
-    let code = match locate(py, &module)? {
-        Place::Project(_) | Place::Missing | Place::Namespace(_) => {
-            let closure = Closure::of(class, Depth::Closure, encoder)?;
-            let digest = closure.digest();
-            Some((Arc::new(closure), digest))
-        }
-        Place::Opaque(_) | Place::Installed(_) | Place::Standard => None,
+    let code = if is_project(&locate(py, &module)?) {
+        let closure = Closure::of(class, Depth::Closure, encoder)?;
+        let digest = closure.digest();
+        Some((Arc::new(closure), digest))
+    } else {
+        None
     };
     let digest = code.as_ref().map(|(_, digest)| *digest);
     let known = Known { _class: Arc::new(class.clone().unbind()), code };

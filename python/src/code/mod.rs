@@ -35,7 +35,7 @@ use crate::value::digest;
 
 use guard::Guard;
 
-pub use classes::code_of_class;
+pub use classes::{code_of_class, code_of_named, project_class};
 use walk::Walk;
 
 pyo3::create_exception!(
@@ -149,6 +149,22 @@ impl Closure {
         if depth != Depth::None {
             walk.start(function, beside)?;
         }
+        Ok(walk.finish())
+    }
+
+    /// Follows what stands under a name in a module, which need not be loaded.
+    ///
+    /// # Errors
+    /// As [`Closure::of`].
+    fn named<'py>(
+        py: Python<'py>,
+        module: &str,
+        path: &[String],
+        encoder: Encoder<'_, 'py>,
+    ) -> PyResult<Self> {
+        let mut walk = Walk::new(py, encoder, Depth::Closure)?;
+        walk.member(module, path)?;
+        walk.follow()?;
         Ok(walk.finish())
     }
 

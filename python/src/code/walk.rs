@@ -78,6 +78,11 @@ impl<'a, 'py> Walk<'a, 'py> {
         if self.depth == Depth::Function {
             return Ok(());
         }
+        self.follow()
+    }
+
+    /// Resolves what waits for it, until nothing does.
+    pub(super) fn follow(&mut self) -> PyResult<()> {
         while let Some(pending) = self.pending.pop() {
             self.references(&pending)?;
         }

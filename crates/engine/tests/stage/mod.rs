@@ -377,6 +377,7 @@ fn big_draft(value: i64) -> Draft {
     Draft::Object {
         codec: "number/1".to_owned(),
         digest: Digest::of_blob(&bytes),
+        classes: Vec::new(),
         header: Vec::new(),
         buffers: vec![Source::Memory(Box::new(bytes))],
     }

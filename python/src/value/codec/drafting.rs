@@ -12,8 +12,17 @@ use super::error::unreadable;
 use super::memory::{self, Text};
 use super::{Parts, files, frame, header, ndarray, pickle, plain};
 
-/// Gives the plain encoding of a value, digest leaves in it where a part is not written out.
-pub type Encode<'a> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Vec<u8>> + 'a;
+/// The plain encoding of a value, digest leaves in it where a part is not written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The encoding.
+    pub bytes: Vec<u8>,
+    /// The classes of the project whose instances the value holds.
+    pub classes: Vec<String>,
+}
+
+/// Gives the encoding of a value.
+pub type Encode<'a> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Encoded> + 'a;
 
 /// A plain encoding that is too long for a record.
 pub(super) const PLAIN: &str = "plain/1";
@@ -40,7 +49,7 @@ const LEVELS: usize = 3;
 pub fn draft(value: &Bound<'_, PyAny>, encode: &Encode<'_>) -> PyResult<Draft> {
     match piece(value, encode, 0)? {
         Piece::Ready(draft) => Ok(draft),
-        Piece::Unclaimed(encoding) => pickled(value, &encoding),
+        Piece::Unclaimed(encoded) => pickled(value, encoded),
     }
 }
 
@@ -48,16 +57,21 @@ pub fn draft(value: &Bound<'_, PyAny>, encode: &Encode<'_>) -> PyResult<Draft> {
 enum Piece {
     Ready(Draft),
     /// Only a pickle can hold it; this is its encoding, which gives the digest.
-    Unclaimed(Vec<u8>),
+    Unclaimed(Encoded),
 }
 
-fn pickled(value: &Bound<'_, PyAny>, encoding: &[u8]) -> PyResult<Draft> {
-    object(pickle::draft(value)?, digest_of(encoding)?)
+fn pickled(value: &Bound<'_, PyAny>, encoded: Encoded) -> PyResult<Draft> {
+    object(pickle::draft(value)?, encoded)
 }
 
-fn object(parts: Parts, digest: Digest) -> PyResult<Draft> {
+fn object(parts: Parts, encoded: Encoded) -> PyResult<Draft> {
+    let digest = digest_of(&encoded.bytes)?;
+    Ok(with_digest(parts, digest, encoded.classes))
+}
+
+fn with_digest(parts: Parts, digest: Digest, classes: Vec<String>) -> Draft {
     let Parts { codec, header, buffers } = parts;
-    Ok(Draft::Object { codec: codec.to_owned(), digest, header, buffers })
+    Draft::Object { codec: codec.to_owned(), digest, classes, header, buffers }
 }
 
 fn digest_of(encoding: &[u8]) -> PyResult<Digest> {
@@ -79,21 +93,21 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
     if content == Content::Other
         && let Some(parts) = claimed(value)?
     {
-        return Ok(Piece::Ready(object(parts, digest_of(&encode(value)?)?)?));
+        return Ok(Piece::Ready(object(parts, encode(value)?)?));
     }
-    let encoding = encode(value)?;
-    if content != Content::Shared && returns(value.py(), &encoding, encode)? {
-        return Ok(Piece::Ready(inline(encoding)?));
+    let encoded = encode(value)?;
+    if content != Content::Shared && returns(value.py(), &encoded, encode)? {
+        return Ok(Piece::Ready(inline(encoded.bytes)?));
     }
     // An encoding may give the digest of what it holds twice; sharing of tuples means nothing,
     // so they are written out.
     if content == Content::Plain
-        && plain::has_digest(&encoding)
+        && plain::has_digest(&encoded.bytes)
         && let Some(written) = header::write_within(value, WRITTEN_OUT)
     {
         return Ok(Piece::Ready(inline(written)?));
     }
-    Ok(Piece::Unclaimed(encoding))
+    Ok(Piece::Unclaimed(encoded))
 }
 
 /// The codecs for types of their own.
@@ -130,7 +144,7 @@ fn long(value: &Bound<'_, PyAny>) -> PyResult<Option<Draft>> {
     let digest =
         Hasher::new(Context::Value).tag(tag).count(bytes.len()).raw_parallel(bytes).finish();
     let parts = Parts { codec, header: Vec::new(), buffers: vec![source] };
-    object(parts, digest).map(Some)
+    Ok(Some(with_digest(parts, digest, Vec::new())))
 }
 
 fn inline(encoding: Vec<u8>) -> PyResult<Draft> {
@@ -139,20 +153,20 @@ fn inline(encoding: Vec<u8>) -> PyResult<Draft> {
     }
     let digest = digest_of(&encoding)?;
     let buffers = vec![Source::Memory(Box::new(encoding))];
-    object(Parts { codec: PLAIN, header: Vec::new(), buffers }, digest)
+    Ok(with_digest(Parts { codec: PLAIN, header: Vec::new(), buffers }, digest, Vec::new()))
 }
 
 /// Whether decoding gives the value again. For builtins that holds by construction; a value of
 /// a named type is decoded and encoded again to see.
-fn returns(py: Python<'_>, encoding: &[u8], encode: &Encode<'_>) -> PyResult<bool> {
-    if !plain::is_invertible(encoding) {
+fn returns(py: Python<'_>, encoded: &Encoded, encode: &Encode<'_>) -> PyResult<bool> {
+    if !plain::is_invertible(&encoded.bytes) {
         return Ok(false);
     }
-    if !has_typed(encoding) {
+    if !has_typed(&encoded.bytes) {
         return Ok(true);
     }
-    let again = plain::decode(py, encoding).and_then(|value| encode(&value));
-    Ok(again.is_ok_and(|again| again == encoding))
+    let again = plain::decode(py, &encoded.bytes).and_then(|value| encode(&value));
+    Ok(again.is_ok_and(|again| again == *encoded))
 }
 
 fn has_typed(encoding: &[u8]) -> bool {
@@ -221,10 +235,12 @@ fn composite(
     let py = whole.py();
     let mut keys = Vec::new();
     let mut plain_keys = true;
+    let mut classes = Vec::new();
     for key in split.keys.iter().flatten() {
         let encoding = encode(key)?;
         plain_keys &= returns(py, &encoding, encode)?;
-        keys.push(encoding);
+        classes.extend(encoding.classes);
+        keys.push(encoding.bytes);
     }
     let mut pieces = Vec::with_capacity(split.values.len());
     for value in &split.values {
@@ -237,13 +253,16 @@ fn composite(
     }
     // Two parts that are pickled may refer to the same object, which they would stop to do.
     if !plain_keys || pieces.iter().map(pickles).sum::<usize>() > 1 {
-        return Ok(Piece::Unclaimed(encoding));
+        pieces.iter().for_each(|piece| collect_classes(piece, &mut classes));
+        classes.sort_unstable();
+        classes.dedup();
+        return Ok(Piece::Unclaimed(Encoded { bytes: encoding, classes }));
     }
     let mut parts = Vec::with_capacity(pieces.len());
     for (value, piece) in split.values.iter().zip(pieces) {
         parts.push(match piece {
             Piece::Ready(draft) => draft,
-            Piece::Unclaimed(encoding) => pickled(value, &encoding)?,
+            Piece::Unclaimed(encoded) => pickled(value, encoded)?,
         });
     }
     Ok(Piece::Ready(Draft::Composite { container: split.shape(keys), parts }))
@@ -253,7 +272,7 @@ fn composite(
 /// container is plain if all parts are.
 fn contribution(piece: &Piece) -> PyResult<Vec<u8>> {
     Ok(match piece {
-        Piece::Unclaimed(encoding) => canonical::contribution_of_digest(&digest_of(encoding)?),
+        Piece::Unclaimed(encoded) => canonical::contribution_of_digest(&digest_of(&encoded.bytes)?),
         Piece::Ready(draft) => draft_contribution(draft)?,
     })
 }
@@ -280,6 +299,20 @@ fn draft_contribution(draft: &Draft) -> PyResult<Vec<u8>> {
             return Err(unreadable("a draft with parts that are no values"));
         }
     })
+}
+
+fn collect_classes(piece: &Piece, classes: &mut Vec<String>) {
+    fn within(draft: &Draft, found: &mut Vec<String>) {
+        match draft {
+            Draft::Object { classes, .. } => found.extend_from_slice(classes),
+            Draft::Composite { parts, .. } => parts.iter().for_each(|part| within(part, found)),
+            Draft::Hashed { .. } | Draft::Plain(_) | Draft::Stored(_) | Draft::Edge(_) => {}
+        }
+    }
+    match piece {
+        Piece::Ready(draft) => within(draft, classes),
+        Piece::Unclaimed(encoded) => classes.extend_from_slice(&encoded.classes),
+    }
 }
 
 /// How many pickles the piece holds.

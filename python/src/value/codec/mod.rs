@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use thrifty_engine::record::{Object, Record, Shape, Source};
 
-pub use self::drafting::{Encode, draft};
+pub use self::drafting::{Encode, Encoded, draft};
 pub use self::error::{NotStorable, Unreadable};
 pub use self::files::{Shelf, encoding as file_encoding, keep_digests};
 pub use self::memory::Open;

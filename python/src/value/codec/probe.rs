@@ -14,7 +14,7 @@ use thrifty_store::verified::{MemoryTrust, Verified};
 use thrifty_store::{Blob, BlobName, Blobs};
 
 use super::error::unreadable;
-use super::{Encode, Shelf, draft, file_encoding, header, load};
+use super::{Encode, Encoded, Shelf, draft, file_encoding, header, load};
 
 /// Buffers up to this length stand in the record.
 const INLINE: usize = 4096;
@@ -44,10 +44,10 @@ impl Probe {
                 let parts = parts.into_iter().map(|part| self.store(part));
                 Record::Composite { container, parts: parts.collect::<PyResult<_>>()? }
             }
-            Draft::Object { codec, digest, header, buffers } => {
+            Draft::Object { codec, digest, classes, header, buffers } => {
                 let buffers = buffers.iter().map(|source| self.keep(source));
                 let buffers = buffers.collect::<PyResult<_>>()?;
-                Record::Object(Object { codec, digest, header, buffers })
+                Record::Object(Object { codec, digest, classes, header, buffers })
             }
         })
     }
@@ -88,7 +88,9 @@ impl Probe {
 
     /// Stores a value and gives its record.
     fn put<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let encode = |value: &Bound<'_, PyAny>| self.encoding(value);
+        let encode = |value: &Bound<'_, PyAny>| {
+            Ok(Encoded { bytes: self.encoding(value)?, classes: Vec::new() })
+        };
         let encode: &Encode<'_> = &encode;
         let record = self.store(draft(value, encode)?)?;
         Ok(PyBytes::new(value.py(), &record.to_bytes()))
@@ -110,7 +112,8 @@ impl Probe {
     ) -> PyResult<Bound<'py, PyAny>> {
         let buffers = buffers.into_iter().map(Buffer::Inline).collect();
         let digest = Digest::of_blob(&[]);
-        let record = Record::Object(Object { codec, digest, header, buffers });
+        let classes = Vec::new();
+        let record = Record::Object(Object { codec, digest, classes, header, buffers });
         self.load(py, &record)
     }
 
