@@ -71,9 +71,7 @@ def test_what_the_class_reaches_counts_too(programs):
     model += "    def predict(self, x): return RATE * x\n"
     programs.write("model.py", model)
     programs.write("rates.py", "RATE = 5\n")
-    programs.write(
-        "main.py", PROGRAM.format(returned="made", taken="taken", handle="train(slope)")
-    )
+    programs.write("main.py", PROGRAM.format(returned="made", taken="taken", handle="train(slope)"))
     assert programs.run("main.py").splitlines()[-1] == "50"
     programs.write("rates.py", "RATE = 6\n")
     assert programs.run("main.py").splitlines() == ["train hit", "train hit", "use ran", "60"]
@@ -122,9 +120,7 @@ def test_a_class_is_the_same_loaded_or_not(programs):
 def test_a_class_that_is_gone(programs):
     """What cannot be told is not cached; loading the object fails as it would without a cache."""
     programs.write("model.py", MODEL)
-    programs.write(
-        "main.py", PROGRAM.format(returned="made", taken="taken", handle="train(slope)")
-    )
+    programs.write("main.py", PROGRAM.format(returned="made", taken="taken", handle="train(slope)"))
     programs.run("main.py")
     programs.write("model.py", "Model = None\n")
     assert "Traceback" in programs.run("main.py", code=1)
