@@ -113,7 +113,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     let end = match run.ended() {
         RunStatus::Succeeded => End::Succeeded,
         RunStatus::Cancelled => End::Interrupted,
-        RunStatus::Failed | RunStatus::Running => End::Failed,
+        RunStatus::Failed | RunStatus::Running | RunStatus::Lost => End::Failed,
     };
     let failures = run.failed().iter().map(|(operation, error)| Failed {
         operation: operation.clone(),

@@ -77,6 +77,9 @@ pub struct NewEntry {
     pub expires_in: Option<Duration>,
     /// Where it came from.
     pub origin: Origin,
+    /// What the computation observed besides: canonical bytes of the engine, opaque here; empty
+    /// for nothing.
+    pub observed: Vec<u8>,
 }
 
 /// An entry as the catalog keeps it.
@@ -114,6 +117,8 @@ pub struct Entry {
     pub origin: Origin,
     /// A later computation of the same key gave another output.
     pub nondeterministic: bool,
+    /// As in [`NewEntry`].
+    pub observed: Vec<u8>,
 }
 
 /// One key to look up.
@@ -151,6 +156,8 @@ pub struct Hit {
     pub expires_at: Option<Time>,
     /// The run that computed it.
     pub run: Option<RunId>,
+    /// As in [`NewEntry`].
+    pub observed: Vec<u8>,
 }
 
 /// Why there is no valid entry.

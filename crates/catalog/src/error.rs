@@ -48,6 +48,19 @@ pub enum CatalogError {
         /// The newest format known here.
         known: i64,
     },
+    /// It was made by an earlier version of the format.
+    #[error(
+        "the catalog {path} has format {found} and this version knows {known} alone; \
+         delete its directory, or set THRIFTY_HOME to another one"
+    )]
+    Older {
+        /// The catalog.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format known here.
+        known: i64,
+    },
     /// It is damaged. Nothing was deleted.
     #[error("the catalog {path} is damaged: {reason}; run `thrifty fsck`")]
     Damaged {

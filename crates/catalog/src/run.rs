@@ -18,14 +18,18 @@ pub struct NewRun {
     pub host: String,
     /// The user.
     pub user: String,
+    /// Which process began it: text of the engine, opaque here; empty if unknown.
+    pub process: String,
 }
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// It has begun and not ended; or its process was killed.
+    /// It has begun and not ended, as far as the catalog knows.
     Running,
+    /// Its process is gone and did not end it. Judged by who lists it, never kept.
+    Lost,
     /// Everything demanded is there.
     Succeeded,
     /// At least one demanded operation failed.
@@ -39,6 +43,7 @@ impl RunStatus {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Lost => "lost",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -61,6 +66,8 @@ pub struct Run {
     pub host: String,
     /// As in [`NewRun`].
     pub user: String,
+    /// As in [`NewRun`].
+    pub process: String,
     /// Where it stands.
     pub status: RunStatus,
     /// When it began.

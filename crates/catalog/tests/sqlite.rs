@@ -114,6 +114,7 @@ fn every_flipped_field_is_a_miss() {
         ("host", "'h'"),
         ("user", "'u'"),
         ("seal", "zeroblob(32)"),
+        ("observed", "x'01'"),
         ("output", "x'62'"),
         ("project", "'shop'"),
         ("key", "zeroblob(32)"),
@@ -231,14 +232,20 @@ fn what_is_no_catalog_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn another_format_is_refused() {
     let place = place();
     drop(open(&place.path));
     let raw = Connection::open(&place.path).unwrap();
     raw.pragma_update(None, "user_version", 7).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 1, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 2, .. }), "{refused}");
+    }
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    for mode in [Mode::ReadWrite, Mode::ReadOnly] {
+        let refused = Sqlite::open(&place.path, mode).unwrap_err();
+        assert!(matches!(refused, CatalogError::Older { found: 1, known: 2, .. }), "{refused}");
+        assert!(refused.to_string().contains("delete its directory"), "{refused}");
     }
 }
 

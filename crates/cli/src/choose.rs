@@ -2,6 +2,7 @@
 
 use thrifty_engine::catalog::{Catalog, Node, Run, RunFilter, Scope};
 use thrifty_engine::did_you_mean;
+use thrifty_engine::process::judged;
 
 use crate::failure::Failure;
 use crate::show::short_name;
@@ -25,7 +26,7 @@ pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Ru
 pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failure> {
     let filter = RunFilter { limit: Some(1), ..RunFilter::default() };
     let newest = catalog.runs(Some(scope), &filter)?.pop();
-    newest.ok_or_else(|| {
+    newest.map(judged).ok_or_else(|| {
         Failure::Usage(format!(
             "there is no run in {scope} yet; `thrifty config` shows which cache and project this is"
         ))
@@ -35,7 +36,7 @@ pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failur
 /// The run of any scope with this id, or the only one whose id begins so.
 pub(crate) fn find_run(catalog: &dyn Catalog, text: &str) -> Result<Option<Run>, Failure> {
     let filter = RunFilter { id_prefix: Some(text.to_owned()), ..RunFilter::default() };
-    let mut found = catalog.runs(None, &filter)?;
+    let mut found: Vec<_> = catalog.runs(None, &filter)?.into_iter().map(judged).collect();
     if let Some(exact) = found.iter().position(|run| run.id.0 == text) {
         return Ok(Some(found.swap_remove(exact)));
     }

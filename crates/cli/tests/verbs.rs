@@ -16,6 +16,7 @@ use thrifty_engine::catalog::{
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::key::{Digest, Ingredients, Kind, Preview, plain};
+use thrifty_engine::observed::{Observation, Observed, Place, State, encode};
 use thrifty_engine::record::Record;
 use thrifty_engine::{Cache, Miss, Mode, Outcome};
 
@@ -144,6 +145,7 @@ impl World {
                 host: "desk".to_owned(),
                 user: "ada".to_owned(),
             },
+            observed: vec![],
         };
         let id = commit(self.cache.catalog().as_ref(), self.cache.scope(), &entry);
         let node = Node {
@@ -533,6 +535,7 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
         cost: Duration::ZERO,
         expires_in: None,
         origin: Origin::default(),
+        observed: vec![],
     };
     commit(world.cache.catalog().as_ref(), world.cache.scope(), &entry);
     let found = world.run(&["fsck"]);
@@ -708,4 +711,99 @@ fn a_cache_that_cannot_be_opened_is_exit_code_3() {
     let arguments = vec!["thrifty".into(), "runs".into()];
     assert_eq!(main_in(arguments, &host, &mut console), 3);
     assert!(String::from_utf8(err).unwrap().starts_with("thrifty: "));
+}
+
+/// A run that read a file and a variable, and one after the file had changed.
+fn observing() -> (World, String) {
+    let world = World::new();
+    let state = |text| State::Digest(plain::digest_text(text));
+    let data = Observed::File(Place::Project("data.csv".to_owned()));
+    let mut key = String::new();
+    for (content, detail) in
+        [("one", "no entry"), ("two", "observed: data.csv has changed since it was read")]
+    {
+        let run = world.begin("m:experiment");
+        let observed = [
+            Observation { what: data.clone(), state: state(content) },
+            Observation { what: Observed::Variable("TOKEN".to_owned()), state: State::Absent },
+        ];
+        let mut ingredients = Ingredients::new();
+        ingredients.add(Kind::Inputs, "x", plain::digest_text("x"), text("x")).unwrap();
+        let mut bytes = *ingredients.key().as_bytes();
+        bytes[31] = content.as_bytes()[0];
+        let entry = NewEntry {
+            key: Digest::from_bytes(bytes),
+            operation: "m:clean".to_owned(),
+            output: Record::Plain(plain::text(content)).to_bytes(),
+            output_digest: plain::digest_text(content),
+            ingredients,
+            blobs: vec![],
+            cost: Duration::from_secs(90),
+            expires_in: None,
+            origin: Origin { run: Some(run.clone()), ..Origin::default() },
+            observed: encode(&observed).unwrap(),
+        };
+        key = entry.key.to_string();
+        let id = commit(world.cache.catalog().as_ref(), world.cache.scope(), &entry);
+        let node = Node {
+            number: 0,
+            operation: entry.operation,
+            key: Some(entry.ingredients.key()),
+            ingredients: None,
+            outcome: "computed".to_owned(),
+            detail: detail.to_owned(),
+            rule: "default".to_owned(),
+            entry: Some(id),
+            source: None,
+            output_digest: Some(entry.output_digest),
+            count: 1,
+            at: world.cache.catalog().now().unwrap(),
+            spent: Duration::from_secs(90),
+            saved: Duration::ZERO,
+            upstream: vec![],
+        };
+        world.cache.catalog().record(&run, &[node]).unwrap();
+        world.finish(&run);
+    }
+    (world, key)
+}
+
+#[test]
+fn show_lists_what_was_observed_and_no_values() {
+    let (world, key) = observing();
+    let out = world.run(&["show", &key]).out;
+    let lines: Vec<_> =
+        out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    let found = plain::digest_text("two").to_string()[..12].to_owned();
+    assert!(lines.contains(&vec!["observed", "found"]), "{out}");
+    assert!(lines.contains(&vec!["data.csv", &found]), "{out}");
+    assert!(lines.contains(&vec!["the", "variable", "TOKEN", "nothing"]), "{out}");
+    let all: serde_json::Value =
+        serde_json::from_str(&world.run(&["show", &key, "--json"]).out).unwrap();
+    assert_eq!(all[0]["observed"][0]["what"], "data.csv");
+    assert_eq!(all[0]["observed"][1]["found"], "nothing");
+}
+
+#[test]
+fn why_names_what_was_observed_and_has_changed() {
+    let (world, _) = observing();
+    let out = world.run(&["why"]).out;
+    assert!(out.contains("ran because data.csv has changed since it was read\n"), "{out}");
+    let json: serde_json::Value = serde_json::from_str(&world.run(&["why", "--json"]).out).unwrap();
+    assert_eq!(json["causes"][0]["reason"], "observed", "{json}");
+}
+
+#[test]
+fn a_run_of_a_process_that_is_gone_is_lost() {
+    let world = World::new();
+    let here = thrifty_engine::process::identity();
+    let Some((before, start)) = here.rsplit_once(' ') else { return };
+    let gone = format!("{before} {}", start.parse::<u64>().unwrap() + 1);
+    for (process, status) in [(here, "running"), (gone, "lost"), (String::new(), "running")] {
+        let run = NewRun { name: "m:experiment".to_owned(), process, ..NewRun::default() };
+        world.cache.catalog().begin_run(world.cache.scope(), &run).unwrap();
+        for out in [world.run(&["runs", "--limit", "1"]).out, world.run(&["show"]).out] {
+            assert!(out.contains(status), "{status}: {out}");
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! An answer: the output of an operation, known from an entry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thrifty_catalog::{EntryId, Hit, RunId, Time};
 use thrifty_key::{Digest, plain};
 
+use crate::observed::{self, Observation};
 use crate::record::{Record, RecordError, Step, contribution_of_part};
 
 /// The output of an operation as an entry keeps it.
@@ -26,6 +28,9 @@ pub struct Answer {
     pub expires_at: Option<Time>,
     /// The run that computed it.
     pub run: Option<RunId>,
+    /// What its body observed, and those of the operations it was made of: the answer to its key
+    /// only as long as all of it holds.
+    pub observed: Arc<[Observation]>,
     /// About how many bytes this takes in memory.
     pub(crate) size: usize,
 }
@@ -35,10 +40,11 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if its record cannot be read.
+    /// [`RecordError`] if its record or its observations cannot be read.
     pub(crate) fn from_hit(hit: Hit) -> Result<Self, RecordError> {
         let record = Record::from_bytes(&hit.output)?;
         let contribution = record.contribution()?;
+        let size = hit.output.len() + hit.observed.len() + size_of::<Self>();
         Ok(Self {
             entry: Some(hit.entry),
             classes: record.classes(),
@@ -48,12 +54,17 @@ impl Answer {
             created_at: hit.created_at,
             expires_at: hit.expires_at,
             run: hit.run,
-            size: hit.output.len() + size_of::<Self>(),
+            observed: shared(observed::decode(&hit.observed)?),
+            size,
         })
     }
 
     /// An output that no entry keeps.
-    pub(crate) fn unstored(record: Record, cost: Duration) -> Result<Self, RecordError> {
+    pub(crate) fn unstored(
+        record: Record,
+        cost: Duration,
+        observed: Arc<[Observation]>,
+    ) -> Result<Self, RecordError> {
         let contribution = record.contribution()?;
         let size = size_of::<Self>();
         Ok(Self {
@@ -65,6 +76,7 @@ impl Answer {
             created_at: 0,
             expires_at: None,
             run: None,
+            observed,
             size,
         })
     }
@@ -98,4 +110,9 @@ impl Answer {
         });
         young && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
+}
+
+/// Observations to be handed on. Most answers have none, and then nothing is allocated.
+pub(crate) fn shared(observed: Vec<Observation>) -> Arc<[Observation]> {
+    if observed.is_empty() { Arc::default() } else { observed.into() }
 }

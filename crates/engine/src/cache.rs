@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
 use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
@@ -20,8 +20,9 @@ use crate::compute::{Computed, Task};
 use crate::flight::Flights;
 use crate::graph::{Failure, Made, Product, Value};
 use crate::health::Health;
-use crate::lookup::Looked;
+use crate::lookup::{Looked, Target};
 use crate::memory::Memory;
+use crate::observed::{ReadVariable, Surroundings};
 use crate::operation::named;
 use crate::outcome::Miss;
 use crate::policy::Policy;
@@ -46,6 +47,7 @@ pub struct Cache {
     class_code: OnceLock<Box<dyn ClassCode>>,
     pub(crate) host: String,
     pub(crate) user: String,
+    surroundings: RwLock<Arc<Surroundings>>,
 }
 
 /// A cache that cannot be opened.
@@ -124,8 +126,10 @@ impl Cache {
 
     /// A cache over these backends.
     pub fn new(catalog: Arc<dyn Catalog>, blobs: Arc<dyn Blobs>, scope: Scope) -> Self {
+        let memo = CatalogMemos::new(Arc::clone(&catalog));
         Self {
             recorder: Recorder::new(Arc::clone(&catalog), scope.clone()),
+            surroundings: RwLock::new(Arc::new(Surroundings::bare(Arc::new(memo)))),
             catalog,
             blobs,
             scope,
@@ -172,6 +176,18 @@ impl Cache {
     /// The digests of files that this catalog remembers.
     pub fn file_memo(&self) -> Arc<dyn thrifty_store::scan::Memo> {
         Arc::new(CatalogMemos::new(Arc::clone(&self.catalog)))
+    }
+
+    /// What the bodies of this process see around them.
+    pub fn surroundings(&self) -> Arc<Surroundings> {
+        Arc::clone(&self.surroundings.read())
+    }
+
+    /// Says where the project of this process is, and how its bodies read variables. Without it,
+    /// there is no project and variables are those of the system.
+    pub fn set_surroundings(&self, root: Option<PathBuf>, variable: Box<ReadVariable>) {
+        let surroundings = Surroundings::new(root, variable, self.file_memo());
+        *self.surroundings.write() = Arc::new(surroundings);
     }
 
     /// The host and the user that entries and runs are marked with.
@@ -228,12 +244,12 @@ impl Cache {
         };
         let operation = named(name);
         let key = operation.key([("inputs", digest)].into_iter());
-        let miss = match self.look(&key, None) {
+        let (miss, target) = match self.look(&key, None) {
             Looked::Hit(answer, _) => match read(&answer.record) {
                 Some(value) => return Ok(value),
                 None => return compute(),
             },
-            Looked::Miss(miss, slot) => (miss, slot),
+            Looked::Miss(miss, target) => (miss, target),
         };
         let task = Task {
             operation: &operation,
@@ -246,13 +262,13 @@ impl Cache {
             run: (None, 0),
             interrupted: &|| false,
         };
-        self.compute_plain(&task, miss, compute)
+        self.compute_plain(&task, (miss, target), compute)
     }
 
     fn compute_plain<T: Plain, E>(
         self: &Arc<Self>,
         task: &Task<'_>,
-        (miss, slot): (Miss, Option<thrifty_catalog::Slot>),
+        (miss, target): (Miss, Option<Target>),
         compute: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let mut compute = Some(compute);
@@ -273,7 +289,7 @@ impl Cache {
             };
             Ok(Product::Made(Made::new(Arc::new(()), Draft::Plain(made))))
         };
-        let computed = self.compute(task, miss, slot, &mut body);
+        let computed = self.compute(task, miss, target, &mut body);
         if let Some(own) = own {
             return own;
         }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId, Slot};
+use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId};
 use thrifty_key::{Ingredients, Key};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
 use crate::flight::{Claim, Landing, Lead};
 use crate::graph::{Expansion, Failure, Made, Product, Value};
-use crate::lookup::Looked;
+use crate::lookup::{Looked, Target};
+use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::{OnFailure, Policy};
@@ -66,7 +67,16 @@ pub struct Unfinished {
     /// When its body began.
     pub began: Instant,
     /// Where its value is to be published, or what becomes of it otherwise.
-    pub(crate) slot: Result<(Key, CatalogClaim, Miss), Outcome>,
+    pub(crate) goal: Result<(Goal, Miss), Outcome>,
+    /// What its body observed before it expanded.
+    pub(crate) observed: Vec<Observation>,
+}
+
+/// Under which key a result is committed, and what the commit stands on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Goal {
+    pub key: Key,
+    pub claim: CatalogClaim,
 }
 
 /// A value that a body made, ready to be published.
@@ -74,6 +84,7 @@ struct Output<'a> {
     object: Arc<dyn std::any::Any + Send + Sync>,
     contribution: Option<Vec<u8>>,
     writing: Result<Writing<'a>, &'a str>,
+    observed: Arc<[Observation]>,
 }
 
 impl Cache {
@@ -85,7 +96,7 @@ impl Cache {
         self: &Arc<Self>,
         task: &Task<'_>,
         miss: Miss,
-        slot: Option<Slot>,
+        target: Option<Target>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
         let key = match &task.key {
@@ -96,7 +107,7 @@ impl Cache {
         let began = Instant::now();
         loop {
             match self.flights.claim(&key, task.interrupted) {
-                Claim::Lead(lead) => return self.lead(task, key, miss, slot, lead, body),
+                Claim::Lead(lead) => return self.lead(task, key, miss, target, lead, body),
                 Claim::Landed(Landing::Answer(answer)) if self.suits(task, &answer) => {
                     return waited(answer, began);
                 }
@@ -113,12 +124,13 @@ impl Cache {
     }
 
     /// Whether an answer somebody else landed is what this call asked for. One without a time
-    /// was computed just now.
+    /// was computed just now; but its body may have looked around before this call began.
     fn suits(&self, task: &Task<'_>, answer: &Answer) -> bool {
         let is_new = answer.created_at == 0;
-        is_new
+        let is_valid = is_new
             || (task.policy.mode.reads()
-                && self.catalog.now().is_ok_and(|now| answer.is_valid(now, task.policy.max_age)))
+                && self.catalog.now().is_ok_and(|now| answer.is_valid(now, task.policy.max_age)));
+        is_valid && self.holds(&answer.observed)
     }
 
     /// Leads the computation of a key: nobody else in this process computes it meanwhile.
@@ -127,13 +139,13 @@ impl Cache {
         task: &Task<'_>,
         key: Key,
         miss: Miss,
-        slot: Option<Slot>,
+        target: Option<Target>,
         lead: Lead<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
         let began = Instant::now();
-        let (claim, reservation) = match self.prepare(task, &key, miss, slot) {
-            Prepared::Compute(claim, reservation) => (claim, reservation),
+        let (goal, reservation) = match self.prepare(task, &key, &miss, target) {
+            Prepared::Compute(goal, reservation) => (goal, reservation),
             Prepared::Answered(answer) => {
                 lead.land(Landing::Answer(Arc::clone(&answer)));
                 return waited(answer, began);
@@ -142,19 +154,24 @@ impl Cache {
         };
         let began = Instant::now();
         let made = match body() {
-            Ok(Product::Made(made)) => made,
-            Ok(Product::Expanded(expansion)) => {
+            Ok(Product::Made(mut made)) => {
+                let observed = shared(std::mem::take(&mut made.observed));
+                (made, observed)
+            }
+            Ok(Product::Expanded(mut expansion)) => {
                 // Whoever held a reservation while other operations run could wait for one that
                 // waits for this one in another process. Dropping it gives it back.
-                let slot = match claim {
-                    Some(claim) if task.policy.mode.writes() => {
-                        let reservation = None;
-                        Ok((key, CatalogClaim { reservation, ..claim }, miss))
+                let goal = match goal {
+                    Some(Goal { key, claim }) if task.policy.mode.writes() => {
+                        let claim = CatalogClaim { reservation: None, ..claim };
+                        Ok((Goal { key, claim }, miss))
                     }
                     _ => Err(not_written(&task.policy, miss)),
                 };
                 drop(reservation);
-                return Computed::Expanded(expansion, Box::new(Unfinished { began, slot }));
+                let observed = std::mem::take(&mut expansion.observed);
+                let unfinished = Unfinished { began, goal, observed };
+                return Computed::Expanded(expansion, Box::new(unfinished));
             }
             Err(failure) => {
                 if let (OnFailure::Share, Failure::Raised { .. }) =
@@ -165,8 +182,8 @@ impl Cache {
                 return Computed::Failed(failure, began.elapsed());
             }
         };
-        let output = Output::of(&made);
-        let settled = self.settle(task, key, miss, claim, output, began.elapsed());
+        let output = Output::of(&made.0, made.1);
+        let settled = self.settle(task, miss, goal, output, began.elapsed());
         if let Value::Known(answer) = &settled.value {
             lead.land(Landing::Answer(Arc::clone(answer)));
         }
@@ -176,40 +193,37 @@ impl Cache {
 
     /// What a leader does before it computes: it looks again, because the answer may have come
     /// while it was claiming, and takes its turn among processes.
-    fn prepare(&self, task: &Task<'_>, key: &Key, miss: Miss, slot: Option<Slot>) -> Prepared {
-        let mut claim = slot.map(|slot| CatalogClaim {
-            epoch: slot.epoch,
-            reservation: None,
-            replace: replaces(miss),
-        });
+    fn prepare(&self, task: &Task<'_>, key: &Key, miss: &Miss, target: Option<Target>) -> Prepared {
+        let mut goal = target.map(|target| Goal::new(key, target, miss));
         // An entry whose bytes are gone may still be there, if it could not be removed.
         let looks_again = !matches!(miss, Miss::Unavailable | Miss::Unreadable);
         if task.policy.mode.reads() && looks_again {
             match self.look_again(key, task.policy.max_age) {
                 Looked::Hit(answer, _) => return Prepared::Answered(answer),
-                Looked::Miss(again, Some(slot)) => {
-                    claim = claim.map(|claim| CatalogClaim {
-                        epoch: slot.epoch,
-                        replace: claim.replace || replaces(again),
-                        ..claim
+                Looked::Miss(again, Some(target)) => {
+                    goal = goal.map(|before| {
+                        let mut goal = Goal::new(key, target, &again);
+                        goal.claim.replace |= before.claim.replace;
+                        goal
                     });
                 }
                 Looked::Miss(_, None) => {}
             }
         }
-        let Some(unreserved) = claim.filter(|_| task.policy.serialize) else {
-            return Prepared::Compute(claim, None);
+        let Some(unreserved) = goal.filter(|_| task.policy.serialize) else {
+            return Prepared::Compute(goal, None);
         };
         if !task.policy.mode.writes() {
-            return Prepared::Compute(claim, None);
+            return Prepared::Compute(goal, None);
         }
-        match self.take_turn(key, &task.policy, task.interrupted) {
+        match self.take_turn(key, &unreserved.key, &task.policy, task.interrupted) {
             Turn::Mine(taken) => {
-                let claim = CatalogClaim { replace: unreserved.replace, ..taken.claim() };
-                Prepared::Compute(Some(claim), Some(Box::new(taken)))
+                let replace = unreserved.claim.replace;
+                let claim = CatalogClaim { replace, ..taken.claim() };
+                Prepared::Compute(Some(Goal { claim, ..unreserved }), Some(Box::new(taken)))
             }
             Turn::Answered(answer) => Prepared::Answered(answer),
-            Turn::Unserialised => Prepared::Compute(claim, None),
+            Turn::Unserialised => Prepared::Compute(goal, None),
             Turn::Interrupted => Prepared::Interrupted,
         }
     }
@@ -218,9 +232,8 @@ impl Cache {
     fn settle(
         &self,
         task: &Task<'_>,
-        key: Key,
         miss: Miss,
-        claim: Option<CatalogClaim>,
+        goal: Option<Goal>,
         output: Output<'_>,
         spent: Duration,
     ) -> Settled {
@@ -231,10 +244,10 @@ impl Cache {
                 return output.unstored(outcome, spent);
             }
         };
-        let (Some(claim), true) = (claim, task.policy.mode.writes()) else {
+        let (Some(goal), true) = (goal, task.policy.mode.writes()) else {
             return output.unstored(not_written(&task.policy, miss), spent);
         };
-        match self.publish(task, key, claim, writing, spent) {
+        match self.publish(task, goal, writing, &output.observed, spent) {
             Published::Stored(answer, outcome) => Settled {
                 entry: answer.entry,
                 value: Value::Known(answer),
@@ -253,6 +266,7 @@ impl Cache {
         task: &Task<'_>,
         unfinished: Unfinished,
         gathered: Gathered,
+        observed: Vec<Observation>,
     ) -> Settled {
         let spent = unfinished.began.elapsed();
         let gathered = Arc::new(gathered);
@@ -262,9 +276,10 @@ impl Cache {
             object: Arc::<Gathered>::clone(&gathered),
             contribution: outline.and_then(|outline| outline.contribution().ok()),
             writing: Ok(writing),
+            observed: shared(observed),
         };
-        let mut settled = match unfinished.slot {
-            Ok((key, claim, miss)) => self.settle(task, key, miss, Some(claim), output, spent),
+        let mut settled = match unfinished.goal {
+            Ok((goal, miss)) => self.settle(task, miss, Some(goal), output, spent),
             Err(outcome) => output.unstored(outcome, spent),
         };
         // Nobody made the value itself: it is loaded from its parts.
@@ -280,12 +295,15 @@ impl Cache {
         let began = Instant::now();
         let outcome = Outcome::Uncached(reason.to_owned());
         match body() {
-            Ok(Product::Made(made)) => {
-                Computed::Settled(Output::of(&made).unstored(outcome, began.elapsed()))
+            Ok(Product::Made(mut made)) => {
+                let observed = shared(std::mem::take(&mut made.observed));
+                let output = Output::of(&made, observed);
+                Computed::Settled(output.unstored(outcome, began.elapsed()))
             }
-            Ok(Product::Expanded(expansion)) => {
-                let slot = Err(outcome);
-                Computed::Expanded(expansion, Box::new(Unfinished { began, slot }))
+            Ok(Product::Expanded(mut expansion)) => {
+                let observed = std::mem::take(&mut expansion.observed);
+                let unfinished = Unfinished { began, goal: Err(outcome), observed };
+                Computed::Expanded(expansion, Box::new(unfinished))
             }
             Err(failure) => Computed::Failed(failure, began.elapsed()),
         }
@@ -300,17 +318,33 @@ impl Cache {
 
 /// What a leader found out before it computes.
 enum Prepared {
-    /// It computes, and commits with this claim, if it can commit at all.
-    Compute(Option<CatalogClaim>, Option<Box<Reservation>>),
+    /// It computes, and commits this way, if it can commit at all.
+    Compute(Option<Goal>, Option<Box<Reservation>>),
     /// Somebody else was faster.
     Answered(Arc<Answer>),
     /// The caller gave up waiting.
     Interrupted,
 }
 
+impl Goal {
+    /// Where a result goes after this miss of `key`.
+    fn new(key: &Key, target: Target, miss: &Miss) -> Self {
+        // A lookup that was led on to a variant has found no entry there. One that could not be
+        // led on puts its result in the place of the first.
+        let replace = match miss {
+            Miss::Refresh | Miss::TooOld | Miss::Unreadable => true,
+            Miss::Observed(_) => target.key == *key,
+            Miss::Absent | Miss::Expired | Miss::Unavailable => false,
+        };
+        let claim = CatalogClaim { epoch: target.slot.epoch, reservation: None, replace };
+        Self { key: target.key, claim }
+    }
+}
+
 impl<'a> Output<'a> {
-    fn of(made: &'a Made) -> Self {
+    fn of(made: &'a Made, observed: Arc<[Observation]>) -> Self {
         Self {
+            observed,
             object: Arc::clone(&made.object),
             contribution: made.contribution.clone(),
             writing: match &made.draft {
@@ -325,7 +359,9 @@ impl<'a> Output<'a> {
         let writing = self.writing.ok();
         let value = match writing.map(|writing| writing.draft) {
             // Its bytes are in the store although no entry refers to them.
-            Some(Draft::Stored(record)) => Answer::unstored(record.clone(), spent).ok(),
+            Some(Draft::Stored(record)) => {
+                Answer::unstored(record.clone(), spent, Arc::clone(&self.observed)).ok()
+            }
             _ => None,
         };
         let outline = writing.and_then(|writing| writing.draft.outline(writing.taken));
@@ -333,6 +369,7 @@ impl<'a> Output<'a> {
             object: Arc::clone(made),
             contribution: self.contribution,
             outline: outline.map(Arc::new),
+            observed: self.observed,
         };
         Settled {
             value: match value {
@@ -345,11 +382,6 @@ impl<'a> Output<'a> {
             made: Some(self.object),
         }
     }
-}
-
-/// Whether a computation after this miss puts its result in the place of what is there.
-const fn replaces(miss: Miss) -> bool {
-    matches!(miss, Miss::Refresh | Miss::TooOld | Miss::Unreadable)
 }
 
 /// The outcome of a call whose value is not to be stored, or has nowhere to go.

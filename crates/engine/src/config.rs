@@ -316,12 +316,16 @@ fn default_home() -> Result<Setting<PathBuf>, ConfigError> {
     Ok(unset(strategy.cache_dir().join("thrifty")))
 }
 
-fn default_project(directory: &Path) -> Setting<String> {
+/// The root of the project that a directory belongs to: the nearest directory upward that has
+/// `thrifty.toml`, `pyproject.toml` or a repository.
+pub fn project_root(directory: &Path) -> Option<&Path> {
     const MARKS: [&str; 3] = ["thrifty.toml", "pyproject.toml", ".git"];
-    let root = directory
-        .ancestors()
-        .find(|directory| MARKS.iter().any(|mark| directory.join(mark).exists()));
-    let named = root.and_then(|root| {
+    let mut above = directory.ancestors();
+    above.find(|directory| MARKS.iter().any(|mark| directory.join(mark).exists()))
+}
+
+fn default_project(directory: &Path) -> Setting<String> {
+    let named = project_root(directory).and_then(|root| {
         let name = root.file_name()?.to_string_lossy().into_owned();
         is_name(&name).then(|| Setting { value: name, source: Source::Directory(root.to_owned()) })
     });

@@ -11,6 +11,8 @@ use thrifty_catalog::{Catalog, CatalogError, Node, Run, RunId, Time};
 use thrifty_key::explain::{Change, Difference};
 use thrifty_key::{Digest, Ingredients, Kind, Preview};
 
+use crate::outcome::observed_change;
+
 mod history;
 
 use history::{Earlier, History};
@@ -56,6 +58,8 @@ pub enum Reason {
     FirstTime,
     /// Something of its own differs from every earlier call.
     Changed,
+    /// The same call was made before, and something that its body observed is not so any more.
+    Observed,
     /// Only outputs of upstream operations differ from the nearest earlier call.
     Upstream,
     /// The same call was made before, and its result was not there or not to be used.
@@ -220,6 +224,11 @@ impl Explainer<'_> {
     ) -> Result<(), CatalogError> {
         let compared = self.compared.0.get(&node.number);
         explained.against = compared.map(|(earlier, _)| earlier.reference());
+        if let Some(change) = observed_change(&node.detail).filter(|_| node.outcome == "computed") {
+            explained.reason = Reason::Observed;
+            change.clone_into(&mut explained.detail);
+            return Ok(());
+        }
         if let Some(detail) = self.why_not_reused(node, compared, explained) {
             explained.reason = Reason::NotReused;
             detail.clone_into(&mut explained.detail);

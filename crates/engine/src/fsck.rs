@@ -15,6 +15,7 @@ use thrifty_key::Digest;
 use thrifty_store::{Blobs, GetError, RemoveError};
 
 use crate::evict::name_of;
+use crate::observed;
 use crate::record::Record;
 
 /// Entries read in one request.
@@ -179,11 +180,14 @@ impl Check<'_> {
         }
     }
 
-    /// A record must be readable, and name no blob that its entry does not hold.
+    /// A record and what was observed must be readable, and name no blob that the entry does not
+    /// hold.
     fn record(&mut self, entry: &Entry) {
-        let problem = match Record::from_bytes(&entry.output) {
-            Err(error) => error.to_string(),
-            Ok(record) => {
+        let observed = observed::decode(&entry.observed);
+        let problem = match (Record::from_bytes(&entry.output), observed) {
+            (Err(error), _) => error.to_string(),
+            (Ok(_), Err(error)) => error.to_string(),
+            (Ok(record), Ok(_)) => {
                 let held: Vec<_> = entry.blobs.iter().map(name_of).collect();
                 match record.blobs().into_iter().find(|name| !held.contains(name)) {
                     Some(name) => format!("its record needs blob {name}, which it does not hold"),

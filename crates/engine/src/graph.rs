@@ -7,6 +7,7 @@ use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
 
 use crate::answer::Answer;
 use crate::classes::{ClassCode, contribution_with_code};
+use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::policy::Policy;
 use crate::record::{Draft, Record, Step, contribution_of_part};
@@ -90,6 +91,8 @@ pub enum Value {
         contribution: Option<Vec<u8>>,
         /// What its parts contribute, and which classes they hold: its record without bytes.
         outline: Option<Arc<Record>>,
+        /// What its body observed, and those of the operations it was made of.
+        observed: Arc<[Observation]>,
     },
 }
 
@@ -132,6 +135,15 @@ impl Value {
         }
     }
 
+    /// What was observed while it was computed, by its body and those of the operations it was
+    /// made of; also if it is a hit.
+    pub fn observed(&self) -> &[Observation] {
+        match self {
+            Self::Known(answer) => &answer.observed,
+            Self::Live { observed, .. } => observed,
+        }
+    }
+
     /// The value digest, if it has one.
     pub fn digest(&self) -> Option<Digest> {
         Some(plain::digest_of_contribution(&self.contribution_at(&[])?))
@@ -154,12 +166,15 @@ pub struct Made {
     pub contribution: Option<Vec<u8>>,
     /// How to store it, or why it cannot be stored.
     pub draft: Result<Draft, String>,
+    /// What the body observed, in any order. What it wrote itself before reading it is no part.
+    pub observed: Vec<Observation>,
 }
 
 impl Made {
-    /// A value with a draft, which says what it contributes.
+    /// A value with a draft, which says what it contributes. Nothing was observed.
     pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
-        Self { object, contribution: draft.contribution().ok(), draft: Ok(draft) }
+        let contribution = draft.contribution().ok();
+        Self { object, contribution, draft: Ok(draft), observed: Vec::new() }
     }
 }
 
@@ -172,6 +187,8 @@ pub struct Expansion {
     pub edges: Vec<Edge>,
     /// The body's value, with edges.
     pub output: Draft,
+    /// What the body itself observed, in any order.
+    pub observed: Vec<Observation>,
 }
 
 /// Why a body gave nothing.

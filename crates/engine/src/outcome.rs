@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use crate::observed::Change;
+
+/// What the detail of an outcome begins with, where something observed has changed.
+const OBSERVED: &str = "observed";
+
 /// The outcome of one operation of a run. Its word is what the catalog keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -30,7 +35,7 @@ pub enum Outcome {
 }
 
 /// Why the cache had no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Miss {
     /// No entry has this key.
     Absent,
@@ -40,6 +45,8 @@ pub enum Miss {
     TooOld,
     /// The entry is damaged, of an unknown format, or its bytes are gone; it was removed.
     Unreadable,
+    /// The body that made the entry observed something that is not so any more.
+    Observed(Box<Change>),
     /// The cache was not asked: the mode is `refresh`.
     Refresh,
     /// The cache did not answer.
@@ -47,13 +54,14 @@ pub enum Miss {
 }
 
 impl Miss {
-    /// What is recorded and shown.
-    pub const fn word(self) -> &'static str {
+    /// The reason in one word or two.
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Absent => "no entry",
             Self::Expired => "expired",
             Self::TooOld => "too old",
             Self::Unreadable => "unreadable entry",
+            Self::Observed(_) => OBSERVED,
             Self::Refresh => "refresh",
             Self::Unavailable => "cache unavailable",
         }
@@ -82,7 +90,7 @@ impl Outcome {
     pub fn detail(&self) -> String {
         match self {
             Self::HitMemory | Self::HitLocal | Self::Waited | Self::Cancelled => String::new(),
-            Self::Computed(miss) => miss.word().to_owned(),
+            Self::Computed(miss) => miss.to_string(),
             Self::Nondeterministic => "another result was stored before".to_owned(),
             Self::Fenced => "invalidated while it ran".to_owned(),
             Self::NotStored(_, why) | Self::Uncached(why) => why.clone(),
@@ -107,6 +115,20 @@ impl Outcome {
                 | Self::Uncached(_)
         )
     }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Observed(change) => write!(f, "{OBSERVED}: {change}"),
+            miss => f.write_str(miss.word()),
+        }
+    }
+}
+
+/// What changed, of the detail of an outcome that came about because something observed did.
+pub fn observed_change(detail: &str) -> Option<&str> {
+    detail.strip_prefix(OBSERVED)?.strip_prefix(": ")
 }
 
 impl fmt::Display for Outcome {

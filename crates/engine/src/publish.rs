@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, NewEntry};
-use thrifty_key::{Digest, Key};
+use thrifty_catalog::{BlobRef, CatalogError, Committed, NewEntry};
+use thrifty_key::Digest;
 use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
-use crate::compute::Task;
+use crate::compute::{Goal, Task};
 use crate::graph::Taken;
+use crate::observed::{self, Change, Glance, Observation};
 use crate::outcome::Outcome;
 use crate::record::{Buffer, Draft, Record, Source, reference};
 
@@ -63,15 +64,15 @@ impl Cache {
     pub(crate) fn publish(
         &self,
         task: &Task<'_>,
-        key: Key,
-        claim: Claim,
+        goal: Goal,
         writing: Writing<'_>,
+        observed: &Arc<[Observation]>,
         cost: Duration,
     ) -> Published {
         if !self.health.may_ask() {
             return Published::Failed("the cache is not answering".to_owned());
         }
-        let publish = || self.publish_once(task, key, claim, writing, cost);
+        let publish = || self.publish_once(task, goal, writing, observed, cost);
         publish().or_else(|_| publish()).unwrap_or_else(|gone| {
             Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
         })
@@ -80,9 +81,9 @@ impl Cache {
     fn publish_once(
         &self,
         task: &Task<'_>,
-        key: Key,
-        claim: Claim,
+        goal: Goal,
         writing: Writing<'_>,
+        observed: &Arc<[Observation]>,
         cost: Duration,
     ) -> Result<Published, BlobRef> {
         let record = match self.write(writing) {
@@ -95,16 +96,19 @@ impl Cache {
                 return Ok(Published::Failed(text));
             }
         };
-        let answer = match Answer::unstored(record, cost) {
+        let answer = match Answer::unstored(record, cost, Arc::clone(observed)) {
             Ok(answer) => answer,
             Err(error) => return Ok(Published::Failed(error.to_string())),
         };
-        let entry = self.entry(task, key, &answer, cost);
+        let entry = match self.entry(task, goal, &answer, cost) {
+            Ok(entry) => entry,
+            Err(change) => return Ok(Published::Failed(change.to_string())),
+        };
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
         let committed = self
             .keep_texts(task.operation.texts())
-            .and_then(|()| self.catalog.commit(&self.scope, &entry, &claim));
+            .and_then(|()| self.catalog.commit(&self.scope, &entry, &goal.claim));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
         let (id, outcome) = match committed {
             Err(error) => {
@@ -121,11 +125,12 @@ impl Cache {
                 Committed::BlobGone(blob) => return Err(blob),
             },
         };
-        let answer = Answer { entry: id, size: entry.output.len() + size_of::<Answer>(), ..answer };
+        let size = entry.output.len() + entry.observed.len() + size_of::<Answer>();
+        let answer = Answer { entry: id, size, ..answer };
         if is_new && entry.expires_in.is_none() {
             // What expires is taken from the catalog, whose clock it expires by.
             let remembered = Answer { run: entry.origin.run, ..answer.clone() };
-            self.memory.put(key, Arc::new(remembered), changes);
+            self.memory.put(goal.key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
     }
@@ -146,12 +151,26 @@ impl Cache {
         Ok(())
     }
 
-    fn entry(&self, task: &Task<'_>, key: Key, answer: &Answer, cost: Duration) -> NewEntry {
+    /// The entry to be committed. One whose observations do not hold any more is none: something
+    /// was changed while the operation ran.
+    fn entry(
+        &self,
+        task: &Task<'_>,
+        goal: Goal,
+        answer: &Answer,
+        cost: Duration,
+    ) -> Result<NewEntry, Change> {
+        let observed = observed::encode(&answer.observed)?;
+        if !observed.is_empty()
+            && let Some(change) = Glance::new(&self.surroundings()).first_change(&answer.observed)
+        {
+            return Err(change);
+        }
         let mut blobs: Vec<BlobRef> = answer.record.blobs().iter().map(reference).collect();
         blobs.sort_unstable();
         blobs.dedup();
-        NewEntry {
-            key,
+        Ok(NewEntry {
+            key: goal.key,
             operation: task.operation.name().to_owned(),
             ingredients: (task.ingredients)(),
             output: answer.record.to_bytes(),
@@ -160,7 +179,8 @@ impl Cache {
             cost,
             expires_in: task.policy.expires,
             origin: self.origin(&task.run),
-        }
+            observed,
+        })
     }
 
     /// Turns a draft into a record: large buffers become blobs.

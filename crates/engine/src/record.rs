@@ -10,6 +10,8 @@ use thrifty_key::plain::{self, Container, PlainError, Reader, Token};
 use thrifty_key::{Context, Digest, Hasher};
 use thrifty_store::BlobName;
 
+use crate::observed::Undecodable;
+
 /// The version of the record format; the first byte of every encoded record.
 pub const FORMAT: u8 = 1;
 
@@ -142,6 +144,12 @@ pub enum RecordError {
     /// It is damaged.
     #[error("the record is damaged: {0}")]
     Damaged(String),
+}
+
+impl From<Undecodable> for RecordError {
+    fn from(error: Undecodable) -> Self {
+        Self::Damaged(error.to_string())
+    }
 }
 
 impl From<PlainError> for RecordError {

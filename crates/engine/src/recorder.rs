@@ -10,6 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thrifty_catalog::{Catalog, EntryId, NewRun, Node, RunId, RunStatus, Scope, Usage};
 
+use crate::process;
+
 /// Lone hits of more entries than this are written at once.
 const LONE: usize = 4096;
 /// How long history is gathered before it is written.
@@ -65,7 +67,8 @@ impl Recorder {
 
     /// Begins a run; `None` if the catalog does not take it.
     pub fn begin(&self, run: &NewRun) -> Option<RunId> {
-        self.history.catalog.begin_run(&self.scope, run).ok()
+        let run = NewRun { process: process::identity(), ..run.clone() };
+        self.history.catalog.begin_run(&self.scope, &run).ok()
     }
 
     /// Adds or replaces nodes of a run.

@@ -36,16 +36,18 @@ pub(crate) enum Turn {
 }
 
 impl Cache {
-    /// Waits until this process may compute the key, or somebody else has.
+    /// Waits until this process may compute the result of `key` that is published as `goal`, or
+    /// somebody else has.
     pub(crate) fn take_turn(
         &self,
         key: &Key,
+        goal: &Key,
         policy: &Policy,
         interrupted: &dyn Fn() -> bool,
     ) -> Turn {
         let nonce = rand_nonce();
         loop {
-            let reserved = self.catalog.reserve(&self.scope, key, nonce, LEASE);
+            let reserved = self.catalog.reserve(&self.scope, goal, nonce, LEASE);
             let taken = match self.health.note(reserved) {
                 Some(Reserved::Taken(claim)) => Some(claim),
                 Some(Reserved::Held(_)) => None,
@@ -55,12 +57,12 @@ impl Cache {
             let looked = policy.mode.reads().then(|| self.look_again(key, policy.max_age));
             if let Some(Looked::Hit(answer, _)) = looked {
                 if let Some(claim) = taken {
-                    self.health.note(self.catalog.release(&self.scope, key, &claim));
+                    self.health.note(self.catalog.release(&self.scope, goal, &claim));
                 }
                 return Turn::Answered(answer);
             }
             if let Some(claim) = taken {
-                return Turn::Mine(Reservation::hold(self, *key, claim));
+                return Turn::Mine(Reservation::hold(self, *goal, claim));
             }
             if interrupted() {
                 return Turn::Interrupted;

@@ -26,6 +26,7 @@ use crate::event::{Event, Listener};
 use crate::flight;
 use crate::graph::{Edge, Failure, From, Node, Taken, Value};
 use crate::lookup::Looked;
+use crate::observed::Observation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::Mode;
 use crate::record::Draft;
@@ -210,6 +211,12 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// What was observed by all operations that are settled, computed or hit.
+    pub fn observed(&self) -> Vec<Observation> {
+        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
+        settled.flat_map(|settled| settled.value.observed().iter().cloned()).collect()
+    }
+
     /// Whether the run was interrupted.
     pub const fn is_stopped(&self) -> bool {
         self.stopped
@@ -283,8 +290,8 @@ impl<'a> Schedule<'a> {
                 requests.push(Request { key, max_age });
                 asking.push(number);
             } else {
-                let slot = self.cache.slot(&key);
-                self.missed.push_back((number, (Miss::Refresh, slot)));
+                let target = self.cache.slot(&key);
+                self.missed.push_back((number, (Miss::Refresh, target)));
             }
         }
         for (number, looked) in asking.into_iter().zip(self.cache.look_all(&requests)) {
@@ -306,16 +313,16 @@ impl<'a> Schedule<'a> {
                 self.close(number, Ok(settled));
             }
             Looked::Hit(answer, _) => {
-                let slot = slate.key.and_then(|key| {
+                let target = slate.key.and_then(|key| {
                     self.cache.discard(&key, &answer);
                     self.cache.slot(&key)
                 });
-                self.missed.push_back((number, (Miss::Unreadable, slot)));
+                self.missed.push_back((number, (Miss::Unreadable, target)));
             }
-            Looked::Miss(Miss::Absent, slot) if slate.losses > 0 => {
-                self.missed.push_back((number, (Miss::Unreadable, slot)));
+            Looked::Miss(Miss::Absent, target) if slate.losses > 0 => {
+                self.missed.push_back((number, (Miss::Unreadable, target)));
             }
-            Looked::Miss(miss, slot) => self.missed.push_back((number, (miss, slot))),
+            Looked::Miss(miss, target) => self.missed.push_back((number, (miss, target))),
         }
     }
 
@@ -329,7 +336,9 @@ impl<'a> Schedule<'a> {
         match &self.nodes[leader].state {
             State::Closed(Ok(settled)) if matches!(settled.value, Value::Known(_)) => {
                 // What this run has just computed is not computed afresh once more.
-                let fresh = node.policy.mode == Mode::Refresh && settled.outcome.ran();
+                let fresh = node.policy.mode == Mode::Refresh
+                    && settled.outcome.ran()
+                    && self.cache.holds(settled.value.observed());
                 if fresh && self.nodes[number].losses == 0 {
                     let followed = close::followed(settled);
                     self.close(number, Ok(followed));

@@ -16,7 +16,7 @@ use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Made, Product, Value};
 use thrifty_engine::key::{Ingredients, Key, plain};
 use thrifty_engine::record::{Draft, Source};
-use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy};
+use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Target};
 
 fn key(name: &str) -> Key {
     operation(name).key([].into_iter())
@@ -35,7 +35,7 @@ fn call(
 ) -> Computed {
     let operation = operation(name);
     let key = operation.key([].into_iter());
-    let (miss, slot) = match policy.mode.reads().then(|| cache.look(&key, policy.max_age)) {
+    let (miss, target) = match policy.mode.reads().then(|| cache.look(&key, policy.max_age)) {
         Some(Looked::Hit(answer, outcome)) => {
             return Computed::Settled(Settled {
                 entry: answer.entry,
@@ -45,10 +45,10 @@ fn call(
                 made: None,
             });
         }
-        Some(Looked::Miss(miss, slot)) => (miss, slot),
+        Some(Looked::Miss(miss, target)) => (miss, target),
         None => (Miss::Refresh, cache.slot(&key)),
     };
-    compute(cache, name, policy, miss, slot, body)
+    compute(cache, name, policy, miss, target, body)
 }
 
 fn compute(
@@ -56,7 +56,7 @@ fn compute(
     name: &str,
     policy: Policy,
     miss: Miss,
-    slot: Option<Slot>,
+    target: Option<Target>,
     body: &mut dyn FnMut() -> Result<Product, Failure>,
 ) -> Computed {
     let operation = operation(name);
@@ -68,7 +68,7 @@ fn compute(
         run: (None, 0),
         interrupted: &|| false,
     };
-    cache.compute(&task, miss, slot, body)
+    cache.compute(&task, miss, target, body)
 }
 
 /// The outcome as text, and the number.
@@ -485,6 +485,7 @@ fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
         cost: Duration::ZERO,
         expires_in: None,
         origin: Origin::default(),
+        observed: vec![],
     };
     stage.catalog.commit(&scope(), &entry, &Claim::default()).unwrap();
     assert_eq!(simple(&stage, Policy::default(), 1), is("computed (unreadable entry)", 1));

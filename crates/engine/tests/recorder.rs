@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use thrifty_engine::Cache;
 use thrifty_engine::catalog::{EntryId, NewRun, Node, RunFilter, RunId, RunStatus};
+use thrifty_engine::process;
 
 fn node(number: u32, outcome: &str) -> Node {
     Node {
@@ -91,4 +93,40 @@ fn lone_hits_of_an_entry_are_one_node_of_a_run_that_ends_at_the_close() {
             (Some(EntryId(2)), 1, Duration::from_secs(2)),
         ]
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_process_was_killed_is_lost() {
+    let cache = Cache::in_memory().unwrap();
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let its = process::identity_of(child.id()).unwrap();
+    let own = cache.recorder().begin(&NewRun::default()).unwrap();
+    let begin = |process: &str| {
+        let run = NewRun { process: process.to_owned(), ..NewRun::default() };
+        cache.catalog().begin_run(cache.scope(), &run).unwrap()
+    };
+    let (its_run, ended) = (begin(&its), begin(&its));
+    cache.catalog().finish_run(&ended, RunStatus::Succeeded).unwrap();
+    let elsewhere = begin(&its.replace("pid:[", "pid:[9"));
+    let before_the_boot = begin(&format!("0{its}"));
+    let unknown = begin("7");
+    let status = |id: &RunId| {
+        let filter = RunFilter { id_prefix: Some(id.0.clone()), ..RunFilter::default() };
+        let run = cache.catalog().runs(None, &filter).unwrap().remove(0);
+        process::judged(run).status
+    };
+    assert_eq!((status(&own), status(&its_run)), (RunStatus::Running, RunStatus::Running));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let all = [own, its_run, ended, elsewhere, before_the_boot, unknown];
+    let expected = [
+        RunStatus::Running,
+        RunStatus::Lost,
+        RunStatus::Succeeded,
+        RunStatus::Running,
+        RunStatus::Lost,
+        RunStatus::Running,
+    ];
+    assert_eq!(all.map(|id| status(&id)), expected);
 }

@@ -274,7 +274,8 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            return Ok(Made { object, contribution, draft: Err(error.value(py).to_string()) });
+            let draft = Err(error.value(py).to_string());
+            return Ok(Made { object, contribution, draft, observed: Vec::new() });
         }
         Err(error) => return Err(error),
     };

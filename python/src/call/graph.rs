@@ -134,7 +134,7 @@ pub fn expand(
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
     let output = output(value, &mut next)?;
-    Ok(Expansion { nodes: graph.nodes, edges: edges?, output })
+    Ok(Expansion { nodes: graph.nodes, edges: edges?, output, observed: Vec::new() })
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which

@@ -11,7 +11,7 @@ use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::Node;
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
-use thrifty_engine::{Looked, Miss, Mode, Outcome, Policy};
+use thrifty_engine::{Looked, Miss, Mode, Outcome, Policy, Target};
 use thrifty_key::{Digest, Key, Part, plain};
 
 use super::body;
@@ -62,15 +62,16 @@ pub fn call<'py>(
         key,
         policy,
     };
-    let (miss, slot) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age)) {
+    let (miss, target) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age))
+    {
         Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
             Some(value) => return Ok(value),
             None => (Miss::Unreadable, session.cache.slot(&key)),
         },
-        Some(Looked::Miss(miss, slot)) => (miss, slot),
+        Some(Looked::Miss(miss, target)) => (miss, target),
         None => (Miss::Refresh, session.cache.slot(&key)),
     };
-    call.compute(&arguments, run, miss, slot)
+    call.compute(&arguments, run, miss, target)
 }
 
 /// Calls the function as if there were no cache.
@@ -133,7 +134,7 @@ impl<'py> Lone<'_, 'py> {
         arguments: &Arguments<'py>,
         run: Arc<RunOptions>,
         miss: Miss,
-        slot: Option<thrifty_engine::catalog::Slot>,
+        target: Option<Target>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.slf.py();
         let cache = &self.session.cache;
@@ -172,7 +173,7 @@ impl<'py> Lone<'_, 'py> {
                 run: numbered.clone(),
                 interrupted: &interrupted,
             };
-            cache.compute(&engine, miss, slot, &mut body)
+            cache.compute(&engine, miss, target, &mut body)
         });
         self.session.warn_of_trouble(py)?;
         match computed {

@@ -18,6 +18,7 @@ mod parameters;
 mod processes;
 mod run;
 mod session;
+mod surroundings;
 mod task;
 mod words;
 

@@ -60,7 +60,7 @@ impl Session {
         match py.detach(|| Cache::open_scope(&home, scope)) {
             Ok(cache) => {
                 crate::value::codec::keep_digests(cache.file_memo());
-                Ok(Self::new(cache, settings, home.join("files"), true))
+                Ok(Self::new(py, cache, settings, home.join("files"), true))
             }
             Err(error) if std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0") => {
                 Err(PyRuntimeError::new_err(error.to_string()))
@@ -68,24 +68,31 @@ impl Session {
             Err(error) => {
                 let text = format!("thrifty runs without its cache directory: {error}");
                 warn(py, &text)?;
-                Self::in_memory(settings)
+                Self::in_memory(py, settings)
             }
         }
     }
 
     /// A session that leaves nothing behind, and that ends with this process.
-    fn in_memory(settings: Settings) -> PyResult<Self> {
+    fn in_memory(py: Python<'_>, settings: Settings) -> PyResult<Self> {
         let cache =
             Cache::in_memory().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let random = random()?;
         let name: String = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let files = std::env::temp_dir().join(format!("thrifty-{name}"));
-        let session = Self::new(cache, settings, files, false);
+        let session = Self::new(py, cache, settings, files, false);
         _ = session.secret.set(random);
         Ok(session)
     }
 
-    fn new(cache: Arc<Cache>, settings: Settings, files: PathBuf, is_shared: bool) -> Self {
+    fn new(
+        py: Python<'_>,
+        cache: Arc<Cache>,
+        settings: Settings,
+        files: PathBuf,
+        is_shared: bool,
+    ) -> Self {
+        super::surroundings::place(py, &cache);
         let from_environment = matches!(settings.cache.source, Source::Variable(_));
         let (run_mode, project_mode) = if from_environment {
             (settings.cache.value, None)
@@ -180,9 +187,9 @@ fn close(py: Python<'_>) {
 
 /// Puts a cache in memory in the place of the session's, for tests. Returns what was there.
 #[pyfunction]
-fn enter_memory() -> PyResult<Previous> {
+fn enter_memory(py: Python<'_>) -> PyResult<Previous> {
     let settings = Settings::load().map_err(super::error::configuration)?;
-    let mut session = Session::in_memory(settings)?;
+    let mut session = Session::in_memory(py, settings)?;
     session.run_mode = None;
     session.project_mode = None;
     Ok(Previous(SESSION.write().replace(Arc::new(session))))

@@ -25,6 +25,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
         host: "host".to_owned(),
         user: "user".to_owned(),
     };
+    new.observed = b"what was seen".to_vec();
     let id = put(&*catalog, &scope, &new);
 
     let found = hit(&*catalog, &scope, "a");
@@ -36,6 +37,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
     assert_eq!(found.cost, new.cost);
     assert_eq!(found.expires_at, Some(found.created_at + 3_600_000));
     assert_eq!(found.run, new.origin.run);
+    assert_eq!(found.observed, new.observed);
 
     let whole = only(&*catalog, &by_id(id));
     let mut blobs = new.blobs.clone();
@@ -45,6 +47,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
     assert_eq!((whole.operation, whole.output), (new.operation, new.output));
     assert_eq!((whole.blobs, whole.size), (blobs, 9 + 3));
     assert_eq!((whole.origin, whole.cost), (new.origin, new.cost));
+    assert_eq!(whole.observed, new.observed);
     assert_eq!(whole.created_at, found.created_at);
     assert_eq!(whole.expires_at, found.expires_at);
     assert_eq!((whole.used_at, whole.hits), (found.created_at, 0));
@@ -152,11 +155,13 @@ pub fn takes_any_text_and_size(make: Make<'_>) {
         let mut new = entry(name, "");
         new.operation = (*name).to_owned();
         new.output = vec![7; n * 700_000];
+        new.observed = vec![9; n * 300_000];
         new.origin.host = (*name).to_owned();
         put(&*catalog, &odd, &new);
         let request = Request { key: new.key, max_age: None };
         let found = catalog.lookup(&odd, &[request]).expect(WORKS);
-        assert!(matches!(&found[0], Found::Hit(hit) if hit.output == new.output));
+        assert!(matches!(&found[0], Found::Hit(hit) if hit.output == new.output
+            && hit.observed == new.observed));
         let selected = catalog.entries(Some(&odd), &by_operation("no such*'"), 9);
         assert_eq!(selected.expect(WORKS), []);
         let selected = catalog.entries(Some(&odd), &Selector::default(), 9);

@@ -16,6 +16,7 @@ pub fn keeps_runs(make: Make<'_>) {
         arguments: "lr=0.1".to_owned(),
         host: "host".to_owned(),
         user: "user".to_owned(),
+        process: "7".to_owned(),
     };
     let older = catalog.begin_run(&scope, &NewRun::default()).expect(WORKS);
     let run = catalog.begin_run(&scope, &new).expect(WORKS);
@@ -40,6 +41,7 @@ pub fn keeps_runs(make: Make<'_>) {
     assert_eq!(all.len(), 2);
     assert_eq!((&all[0].id, &all[1].id), (&run, &older));
     assert_eq!(all[0].name, new.name);
+    assert_eq!(all[0].process, new.process);
     assert_eq!(all[0].status, RunStatus::Failed);
     assert!(all[0].finished_at >= Some(all[0].started_at));
     let outcomes = [("computed".to_owned(), 1), ("hit".to_owned(), 6)];

@@ -96,6 +96,7 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         cost: Duration::from_secs(7),
         expires_in: None,
         origin: Origin::default(),
+        observed: Vec::new(),
     }
 }
 

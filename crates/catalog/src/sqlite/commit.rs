@@ -157,6 +157,7 @@ impl Write<'_> {
             node: i64::from(entry.origin.node),
             host: &entry.origin.host,
             user: &entry.origin.user,
+            observed: &entry.observed,
             output: &entry.output,
         };
         self.insert_row(id, scope, &entry.key, &sealed)?;
@@ -171,7 +172,7 @@ impl Write<'_> {
 
     fn insert_row(&self, id: EntryId, scope: &Scope, key: &Key, sealed: &Sealed<'_>) -> Result<()> {
         let seal = sealed.seal(scope, key);
-        let columns: [&dyn ToSql; 18] = [
+        let columns: [&dyn ToSql; 19] = [
             &id.0,
             key.as_bytes(),
             &scope.project,
@@ -189,14 +190,15 @@ impl Write<'_> {
             &sealed.host,
             &sealed.user,
             seal.as_bytes(),
+            &sealed.observed,
             &sealed.output,
         ];
         self.conn
             .prepare_cached(
                 "INSERT INTO entry (id, key, project, domain, operation, tail, output_digest, \
                  parts_digest, size, cost, created_at, expires_at, run, node, host, user, seal, \
-                 output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-                 ?15, ?16, ?17, ?18)",
+                 observed, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+                 ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?
             .execute(columns)?;
         Ok(())

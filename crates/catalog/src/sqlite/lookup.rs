@@ -134,6 +134,7 @@ fn find(
         created_at: sealed.created_at,
         expires_at: sealed.expires_at,
         run: sealed.run.map(|run| RunId(run.to_owned())),
+        observed: sealed.observed.to_vec(),
     }))
 }
 

@@ -92,7 +92,7 @@ fn wait(attempt: i32) -> bool {
 fn prepare(conn: &mut Connection) -> Result<Made, Error> {
     configure(conn)?;
     let made = inspect(conn)?;
-    if matches!(made, Made::Newer(_) | Made::Foreign) {
+    if matches!(made, Made::Newer(_) | Made::Older(_) | Made::Foreign) {
         return Ok(made);
     }
     if made == Made::Empty {
@@ -123,6 +123,7 @@ fn accept(path: &Path, made: Made) -> Result<(), CatalogError> {
     match made {
         Made::Current => Ok(()),
         Made::Newer(found) => Err(CatalogError::Newer { path, found, known: FORMAT }),
+        Made::Older(found) => Err(CatalogError::Older { path, found, known: FORMAT }),
         Made::Foreign => Err(CatalogError::Damaged {
             path,
             reason: "it is the database of another program".to_owned(),

@@ -84,8 +84,8 @@ impl Sqlite {
         self.read(|conn| {
             let found = conn
                 .prepare_cached(
-                    "SELECT id, code, project, domain, name, arguments, host, user, status, \
-                     started_at, finished_at FROM run \
+                    "SELECT id, code, project, domain, name, arguments, host, user, process, \
+                     status, started_at, finished_at FROM run \
                      WHERE substr(code, 1, length(?1)) = ?1 AND (?2 IS NULL OR name = ?2) \
                      AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR domain = ?4) \
                      ORDER BY id DESC LIMIT ?5",
@@ -160,12 +160,13 @@ impl Sqlite {
 impl Write<'_> {
     /// Whether the run was inserted: `false` if its id is taken.
     fn insert_run(&self, code: &str, scope: &Scope, run: &NewRun) -> Result<bool> {
-        let NewRun { name, arguments, host, user } = run;
+        let NewRun { name, arguments, host, user, process } = run;
         let inserted = self
             .conn
             .prepare_cached(
-                "INSERT INTO run (code, project, domain, name, arguments, host, user, status, \
-                 started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+                "INSERT INTO run (code, project, domain, name, arguments, host, user, \
+                 process, status, started_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
             )?
             .execute((
                 code,
@@ -175,6 +176,7 @@ impl Write<'_> {
                 arguments,
                 host,
                 user,
+                process,
                 RunStatus::Running.word(),
                 self.now,
             ))?;
@@ -229,9 +231,10 @@ fn read_run(row: &Row<'_>) -> Result<Run> {
         arguments: row.get(5)?,
         host: row.get(6)?,
         user: row.get(7)?,
-        status: status(&row.get::<_, String>(8)?),
-        started_at: row.get(9)?,
-        finished_at: row.get(10)?,
+        process: row.get(8)?,
+        status: status(&row.get::<_, String>(9)?),
+        started_at: row.get(10)?,
+        finished_at: row.get(11)?,
         outcomes: Vec::new(),
         saved: Duration::ZERO,
     })

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, ErrorCode};
 
 /// The format this version reads and writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// Marks a database as ours: the bytes `Thri`.
 const APPLICATION: i64 = 0x5468_7269;
@@ -47,6 +47,7 @@ CREATE TABLE entry (
     host          TEXT NOT NULL,
     user          TEXT NOT NULL,
     seal          BLOB NOT NULL,
+    observed      BLOB NOT NULL,
     output        BLOB NOT NULL,
     UNIQUE (key, project, domain)
 ) STRICT;
@@ -100,6 +101,7 @@ CREATE TABLE run (
     arguments   TEXT NOT NULL,
     host        TEXT NOT NULL,
     user        TEXT NOT NULL,
+    process     TEXT NOT NULL,
     status      TEXT NOT NULL,
     started_at  INTEGER NOT NULL,
     finished_at INTEGER
@@ -148,6 +150,8 @@ pub(super) enum Made {
     Current,
     /// A catalog of a later format.
     Newer(i64),
+    /// A catalog of an earlier format.
+    Older(i64),
     /// A sound database that is no catalog.
     Foreign,
     /// Nothing yet.
@@ -164,6 +168,7 @@ pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
         return Ok(match format {
             FORMAT => Made::Current,
             later if later > FORMAT => Made::Newer(later),
+            earlier if earlier > 0 => Made::Older(earlier),
             _ => Made::Foreign,
         });
     }

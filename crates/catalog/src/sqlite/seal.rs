@@ -9,10 +9,10 @@ use crate::entry::{BlobRef, Scope};
 /// The columns of `entry` in the order in which [`Sealed::read`] takes them.
 pub(super) const COLUMNS: &str = "entry.operation, entry.output_digest, entry.parts_digest, \
      entry.size, entry.cost, entry.created_at, entry.expires_at, entry.run, entry.node, \
-     entry.host, entry.user, entry.seal, entry.output";
+     entry.host, entry.user, entry.seal, entry.observed, entry.output";
 
 /// How many columns [`COLUMNS`] names.
-pub(super) const WIDTH: usize = 13;
+pub(super) const WIDTH: usize = 14;
 
 /// The sealed columns of an entry, borrowed from a row or about to be written.
 pub(super) struct Sealed<'a> {
@@ -27,6 +27,7 @@ pub(super) struct Sealed<'a> {
     pub(super) node: i64,
     pub(super) host: &'a str,
     pub(super) user: &'a str,
+    pub(super) observed: &'a [u8],
     pub(super) output: &'a [u8],
 }
 
@@ -47,7 +48,8 @@ impl<'a> Sealed<'a> {
             node: integer(at(8)?)?,
             host: text(at(9)?)?,
             user: text(at(10)?)?,
-            output: bytes(at(12)?)?,
+            observed: bytes(at(12)?)?,
+            output: bytes(at(13)?)?,
         };
         (digest(at(11)?)? == sealed.seal(scope, key)).then_some(sealed)
     }
@@ -56,7 +58,7 @@ impl<'a> Sealed<'a> {
     pub(super) fn seal(&self, scope: &Scope, key: &Key) -> Digest {
         let mut hasher = Hasher::new(Context::Value);
         hasher
-            .framed(b"thrifty catalog entry 1")
+            .framed(b"thrifty catalog entry 2")
             .digest(key)
             .framed(scope.project.as_bytes())
             .framed(scope.domain.as_bytes())
@@ -77,6 +79,7 @@ impl<'a> Sealed<'a> {
         hasher
             .framed(self.host.as_bytes())
             .framed(self.user.as_bytes())
+            .framed(self.observed)
             .framed(self.output)
             .finish()
     }

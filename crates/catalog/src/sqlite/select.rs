@@ -193,6 +193,7 @@ fn read_entry(conn: &Connection, row: &Row<'_>) -> Result<Option<Entry>> {
             user: sealed.user.to_owned(),
         },
         nondeterministic: row.get(WIDTH + 6)?,
+        observed: sealed.observed.to_vec(),
         scope,
     }))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Entry, Selector};
 use thrifty_engine::units::{parse_duration, show_size};
-use thrifty_engine::{Cache, did_you_mean};
+use thrifty_engine::{Cache, did_you_mean, with_variants};
 
 use crate::choose;
 use crate::console::Console;
@@ -119,7 +119,7 @@ fn nothing(cache: &Cache, selector: &Selector) -> Result<String, Failure> {
 fn key_prefix(text: &str) -> Result<String, String> {
     let is_prefix = (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_prefix {
-        Ok(text.to_lowercase())
+        Ok(with_variants(&text.to_lowercase()).to_owned())
     } else {
         Err("a key is up to 64 hexadecimal digits; `thrifty show --json` lists keys".to_owned())
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use thrifty_engine::catalog::{RunFilter, RunStatus};
+use thrifty_engine::process::judged;
 use thrifty_engine::units::show_duration;
 
 use crate::console::{Console, Paint};
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let cache = console.cache()?;
     let scope = (!all_projects).then(|| cache.scope());
     let filter = RunFilter { name, limit: Some(limit), ..RunFilter::default() };
-    let runs = cache.catalog().runs(scope, &filter)?;
+    let runs: Vec<_> = cache.catalog().runs(scope, &filter)?.into_iter().map(judged).collect();
     if json {
         return console.json(&runs.iter().map(RunJson::of).collect::<Vec<_>>());
     }
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
 pub(crate) const fn colour(status: RunStatus) -> Paint {
     match status {
         RunStatus::Succeeded => Paint::Green,
-        RunStatus::Failed => Paint::Red,
+        RunStatus::Failed | RunStatus::Lost => Paint::Red,
         RunStatus::Cancelled => Paint::Yellow,
         RunStatus::Running => Paint::Cyan,
     }

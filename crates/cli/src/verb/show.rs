@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Selector, Time};
-use thrifty_engine::did_you_mean;
 use thrifty_engine::explain::HIDDEN;
 use thrifty_engine::key::{Kind, Preview};
+use thrifty_engine::observed::{self, Observation, State};
 use thrifty_engine::units::{show_duration, show_size};
+use thrifty_engine::{did_you_mean, with_variants};
 
 use crate::choose;
 use crate::console::{Console, Paint};
@@ -67,7 +68,7 @@ fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
     if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
         return Ok(Vec::new());
     }
-    let key_prefix = Some(prefix.to_lowercase());
+    let key_prefix = Some(with_variants(&prefix.to_lowercase()).to_owned());
     Ok(catalog.entries(None, &Selector { key_prefix, ..Selector::default() }, 20)?)
 }
 
@@ -136,6 +137,11 @@ fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(),
         let warning = console.paint(Paint::Yellow, warning);
         console.line(&format!("  {warning}"))?;
     }
+    let seen = observations(entry).into_iter().map(|seen| [seen.what, seen.found]);
+    let seen: Vec<_> = seen.collect();
+    if !seen.is_empty() {
+        console.table(["observed", "found"], seen)?;
+    }
     let rows: Vec<_> = parts(entry)
         .map(|part| {
             [part.kind.word().to_owned(), part.name, part.digest[..12].to_owned(), part.shown]
@@ -165,6 +171,7 @@ struct EntryJson {
     host: String,
     user: String,
     ingredients: Vec<PartJson>,
+    observed: Vec<ObservedJson>,
 }
 
 /// A part of an ingredient, for programs.
@@ -198,8 +205,29 @@ impl EntryJson {
             host: entry.origin.host.clone(),
             user: entry.origin.user.clone(),
             ingredients: parts(entry).collect(),
+            observed: observations(entry),
         }
     }
+}
+
+/// Something that the body observed, for programs.
+#[derive(Serialize)]
+struct ObservedJson {
+    what: String,
+    /// The beginning of the digest of what was there; or that nothing was.
+    found: String,
+}
+
+/// What the body observed; nothing if it cannot be read.
+fn observations(entry: &Entry) -> Vec<ObservedJson> {
+    let shown = |Observation { what, state }: Observation| ObservedJson {
+        what: what.to_string(),
+        found: match state {
+            State::Absent => "nothing".to_owned(),
+            State::Digest(digest) => digest.to_string()[..12].to_owned(),
+        },
+    };
+    observed::decode(&entry.observed).unwrap_or_default().into_iter().map(shown).collect()
 }
 
 fn parts(entry: &Entry) -> impl Iterator<Item = PartJson> {

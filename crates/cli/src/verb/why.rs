@@ -135,6 +135,7 @@ fn sentence(explained: &Explained, run: &Run) -> String {
         Reason::Changed | Reason::Upstream => {
             format!("{verb} because {}", changed_kinds(explained, run))
         }
+        Reason::Observed => format!("{verb} because {}", explained.detail),
         Reason::NotReused => with_detail(&format!("{verb} although nothing changed")),
         Reason::Uncached => with_detail(&format!("{verb} without the cache")),
         Reason::NotRun => with_detail(&explained.outcome),

@@ -28,7 +28,8 @@ impl Schedule<'_> {
     }
 
     /// Followers take a result that can be loaded and that their policy accepts; otherwise the
-    /// first of them goes on by itself.
+    /// first of them goes on by itself. What the result observed must still hold: a follower may
+    /// stand behind an operation that wrote it after the leader had looked.
     fn lead_followers(
         &mut self,
         number: usize,
@@ -40,7 +41,10 @@ impl Schedule<'_> {
             let follows = &self.nodes[follower].node;
             let share = follows.policy.on_failure == OnFailure::Share;
             match result {
-                Ok(settled) if shares(settled, &self.nodes[number].node, follows) => {
+                Ok(settled)
+                    if shares(settled, &self.nodes[number].node, follows)
+                        && self.cache.holds(settled.value.observed()) =>
+                {
                     stack.push((follower, Ok(followed(settled))));
                 }
                 Err(problem) if share => stack.push((follower, Err(problem.clone()))),

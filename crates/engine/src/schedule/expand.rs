@@ -10,12 +10,13 @@ use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
 use crate::graph::{Edge, Expansion, Failure, From, Value};
+use crate::observed::Observation;
 use crate::policy::Policy;
 
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
     pub(super) fn expand(&mut self, number: usize, expansion: Expansion, unfinished: Unfinished) {
-        let Expansion { mut nodes, mut edges, output } = expansion;
+        let Expansion { mut nodes, mut edges, output, observed: _ } = expansion;
         let (base, count) = (self.nodes.len(), nodes.len());
         let parent = std::sync::Arc::clone(&self.nodes[number].node);
         let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);
@@ -71,37 +72,52 @@ impl Schedule<'_> {
         if let Some(child) = needed.find(|child| self.has_failed(*child)) {
             return Some((number, Err(Problem::Upstream(child))));
         }
-        let Expanded { output, edges, unfinished } = *expanded;
+        let Expanded { output, edges, mut unfinished } = *expanded;
         let taken = self.take_all(&edges)?;
-        let life = self.life_of(number, &edges);
+        let parts = self.parts_of(number, &edges);
+        let life = self.life_of(number, &parts);
         self.nodes[number].life = life;
+        let mut observed = std::mem::take(&mut unfinished.observed);
+        observed.extend(parts.into_iter().flat_map(|part| self.observed_by(part)).cloned());
+        observed.sort_unstable();
+        observed.dedup();
         let job = self.job(number);
         let settled = job.with_task(&|| false, |task| {
             let policy = Policy { expires: life, ..task.policy };
             let (key, run) = (task.key.clone(), task.run.clone());
             let task = Task { policy, key, run, ..*task };
-            self.cache.finish(&task, unfinished, Gathered { output, taken })
+            self.cache.finish(&task, unfinished, Gathered { output, taken }, observed)
         });
         Some((number, Ok(settled)))
     }
 
-    /// How long an expanded operation is valid: no longer than anything it was made of, for a
-    /// hit of the whole never looks at the parts.
-    fn life_of(&self, number: usize, edges: &[Edge]) -> Option<Duration> {
-        let now = self.cache.catalog().now().unwrap_or_else(|_| self.now());
-        let mut life = self.nodes[number].life;
-        let mut seen = HashSet::new();
+    /// What the value of an expanded operation was made of. A hit of the whole never looks at
+    /// these: it lives no longer than any of them, and holds only if all that they observed does.
+    fn parts_of(&self, number: usize, edges: &[Edge]) -> HashSet<usize> {
+        let mut parts = HashSet::new();
         let mut stack: Vec<_> = edges.iter().filter_map(Edge::node).collect();
         while let Some(part) = stack.pop() {
             // What was there before it expanded was given to it, and stands in its key.
-            if part <= number || !seen.insert(part) {
-                continue;
+            if part > number && parts.insert(part) {
+                stack.extend(self.nodes[part].upstream());
             }
-            let slate = &self.nodes[part];
-            life = soonest(life, self.left_of(part, now).or(slate.life));
-            stack.extend(slate.upstream());
         }
-        life
+        parts
+    }
+
+    /// How long an expanded operation is valid.
+    fn life_of(&self, number: usize, parts: &HashSet<usize>) -> Option<Duration> {
+        let now = self.cache.catalog().now().unwrap_or_else(|_| self.now());
+        let life_of = |part: &usize| self.left_of(*part, now).or(self.nodes[*part].life);
+        parts.iter().map(life_of).fold(self.nodes[number].life, soonest)
+    }
+
+    /// What a settled operation observed, or those it was made of.
+    fn observed_by(&self, number: usize) -> &[Observation] {
+        match &self.nodes[number].state {
+            State::Closed(Ok(settled)) => settled.value.observed(),
+            _ => &[],
+        }
     }
 
     /// How long the stored result of a settled operation is valid from now on.

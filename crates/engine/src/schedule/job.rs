@@ -4,13 +4,14 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{RunId, Slot};
+use thrifty_catalog::RunId;
 use thrifty_key::{Digest, Key};
 
 use super::{LOSSES, Schedule};
 use crate::cache::Cache;
 use crate::compute::{Computed, Task};
 use crate::graph::{Failure, Node, Taken};
+use crate::lookup::Target;
 use crate::outcome::Miss;
 
 /// An operation, with all that is needed to compute it without the schedule.
@@ -23,7 +24,7 @@ pub(super) struct Job {
 }
 
 /// A miss: why, and where the result goes.
-pub(super) type Missed = (Miss, Option<Slot>);
+pub(super) type Missed = (Miss, Option<Target>);
 
 impl Schedule<'_> {
     pub(super) fn job(&self, number: usize) -> Job {
@@ -50,14 +51,14 @@ impl Job {
     /// Computes it, or takes the result of who does. A panic of the body is its failure.
     pub(super) fn compute(
         &self,
-        (miss, slot): Missed,
+        (miss, target): Missed,
         taken: &[Taken],
         interrupted: &dyn Fn() -> bool,
     ) -> Computed {
         let body = &self.node.body;
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache.compute(task, miss, slot, &mut || body.run(taken))
+                self.cache.compute(task, miss, target, &mut || body.run(taken))
             })
         });
         std::panic::catch_unwind(computing).unwrap_or_else(|cause| {

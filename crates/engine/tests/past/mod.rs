@@ -45,6 +45,7 @@ pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry 
         cost: Duration::from_secs(1),
         expires_in: None,
         origin: Origin::default(),
+        observed: vec![],
     }
 }
 
@@ -121,6 +122,7 @@ impl<'a> Past<'a> {
                 host: "desk".to_owned(),
                 user: "ada".to_owned(),
             },
+            observed: vec![],
         };
         let node = Node {
             entry: Some(commit(self.catalog, &entry)),

@@ -401,12 +401,14 @@ pub fn unstorable(value: i64) -> Product {
         object: Arc::new(value),
         contribution: plain::contribution(&plain::int(value)).ok(),
         draft: Err("it is a number of the wrong kind".to_owned()),
+        observed: Vec::new(),
     })
 }
 
 /// More operations, and the output of one of them.
 pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
-    Product::Expanded(Expansion { nodes, edges: vec![whole(output)], output: Draft::Edge(0) })
+    let (edges, output) = (vec![whole(output)], Draft::Edge(0));
+    Product::Expanded(Expansion { nodes, edges, output, observed: Vec::new() })
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {

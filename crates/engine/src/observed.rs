@@ -1,0 +1,129 @@
+//! What a body was seen to read behind its arguments' back.
+//!
+//! The entry of such a body keeps an [`Observation`] for each file, directory and variable it
+//! looked at. A lookup is a hit only if all of them still hold: [`Glance`] looks at each place
+//! again, in the [`Surroundings`] of this process. What is kept is small and opaque to the
+//! catalog; [`encode`] and [`decode`] are its form, published in `docs/formats/entry.md`.
+
+use std::fmt;
+
+use thrifty_key::Digest;
+
+mod encoding;
+mod surroundings;
+
+pub use encoding::{Undecodable, decode, encode};
+pub use surroundings::{Glance, ReadVariable, Surroundings};
+
+/// What was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Observed {
+    /// The content of a file.
+    File(Place),
+    /// The names in a directory.
+    Listing(Place),
+    /// An environment variable.
+    Variable(String),
+    /// The path of the working directory.
+    WorkingDirectory,
+}
+
+/// Where a file is. Two checkouts of a project share a cache, so a path is kept by what it hung
+/// on when it was used, and looked at again from there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// Neither of the others.
+    Absolute(String),
+    /// Given relative: from the working directory.
+    Working(String),
+    /// Absolute and below the project's root: from that root.
+    Project(String),
+}
+
+/// One thing that was looked at, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Observation {
+    /// What was looked at.
+    pub what: Observed,
+    /// What was found.
+    pub state: State,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Nothing: an open that failed because nothing was there counts, too.
+    Absent,
+    /// Something of this content.
+    Digest(Digest),
+}
+
+/// An observation that does not hold any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What was looked at.
+    pub what: Observed,
+    /// What became of it.
+    pub how: How,
+}
+
+/// What became of something that was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It is another one.
+    Changed,
+    /// It was there and is there no longer.
+    Gone,
+    /// It was not there and is there now.
+    New,
+    /// It cannot be looked at.
+    Unreadable,
+}
+
+impl Change {
+    /// What became of an observation; `None` if it holds. A state of `None` cannot be told.
+    pub fn of(observation: &Observation, now: Option<State>) -> Option<Self> {
+        let how = match (observation.state, now) {
+            (_, None) => How::Unreadable,
+            (then, Some(now)) if then == now => return None,
+            (_, Some(State::Absent)) => How::Gone,
+            (State::Absent, Some(_)) => How::New,
+            (State::Digest(_), Some(State::Digest(_))) => How::Changed,
+        };
+        Some(Self { what: observation.what.clone(), how })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absolute(path) | Self::Working(path) | Self::Project(path) if path.is_empty() => {
+                f.write_str(".")
+            }
+            Self::Absolute(path) | Self::Working(path) | Self::Project(path) => f.write_str(path),
+        }
+    }
+}
+
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(place) => write!(f, "{place}"),
+            Self::Listing(place) => write!(f, "the list of files in {place}"),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::WorkingDirectory => f.write_str("the working directory"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = &self.what;
+        match self.how {
+            How::Changed => write!(f, "{what} has changed since it was read"),
+            How::Gone => write!(f, "{what} is gone since it was read"),
+            How::New => write!(f, "{what} is new: it was looked for and not there"),
+            How::Unreadable => write!(f, "{what} was read and cannot be read now"),
+        }
+    }
+}

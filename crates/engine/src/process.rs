@@ -1,0 +1,71 @@
+//! Which process began a run, and is it still there?
+//!
+//! A killed process cannot say that its run ended. So a run keeps who began it, and whoever
+//! lists runs judges those that never ended. Where the system does not tell one process from
+//! a later one of the same number, nothing is judged.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use thrifty_catalog::{Run, RunStatus};
+
+/// What tells this process from all others of this machine; empty if the system does not say.
+pub fn identity() -> String {
+    identity_of(std::process::id()).unwrap_or_default()
+}
+
+/// As [`identity`], of another process that is there: boot, namespace of numbers, number, and
+/// when it started.
+pub fn identity_of(process: u32) -> Option<String> {
+    let (boot, namespace) = here()?;
+    let start = start_of(process).ok()??;
+    Some(format!("{boot} {namespace} {process} {start}"))
+}
+
+/// The run with the status it has if its process is gone.
+pub fn judged(run: Run) -> Run {
+    let is_lost = run.status == RunStatus::Running && is_gone(&run.process);
+    Run { status: if is_lost { RunStatus::Lost } else { run.status }, ..run }
+}
+
+/// Whether the process of this identity is surely there no longer.
+pub fn is_gone(identity: &str) -> bool {
+    let mut parts = identity.split(' ');
+    let parts = [(); 4].map(|()| parts.next());
+    let ([Some(boot), Some(namespace), Some(process), Some(start)], Some(here)) = (parts, here())
+    else {
+        return false;
+    };
+    if boot != here.0 {
+        return true;
+    }
+    let Ok(process) = process.parse() else {
+        return false;
+    };
+    // A process of another container has a number that means another one here, or none.
+    namespace == here.1 && start_of(process).is_ok_and(|now| now.as_deref() != Some(start))
+}
+
+/// The boot of this machine, and the namespace in which its processes have their numbers.
+fn here() -> Option<(String, String)> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some((boot.trim().to_owned(), namespace.to_str()?.to_owned()))
+}
+
+/// When a process started, in ticks since boot; `None` if there is none, or only its remains.
+fn start_of(process: u32) -> std::io::Result<Option<String>> {
+    const START: usize = 19;
+    let stat = match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => stat,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // The name of the program stands in parentheses and may hold anything.
+    let fields: Vec<_> = match stat.rsplit_once(") ") {
+        Some((_, rest)) => rest.split(' ').collect(),
+        None => return Err(ErrorKind::InvalidData.into()),
+    };
+    let is_alive = !matches!(fields.first(), Some(&("Z" | "X")));
+    Ok(fields.get(START).filter(|_| is_alive).map(|start| (*start).to_owned()))
+}
