@@ -9,11 +9,13 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use thrifty_cli::{End, Failed, Host, HostError, RunReport, RunRequest};
+use thrifty_cli::{
+    CheckReport, CheckRequest, End, Failed, Host, HostError, RunReport, RunRequest, Which,
+};
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
 
-use crate::call::{self, Run, RunOptions, Task};
+use crate::call::{self, Chosen, Refused, Report, Run, RunOptions, Task};
 use crate::value::digest;
 
 /// Workflows of this interpreter.
@@ -26,8 +28,8 @@ impl Host for Interpreter {
         listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
         Python::attach(|py| {
-            let task = load(py, request)?;
-            let arguments = arguments(py, &task, request)?;
+            let task = load(py, &request.target)?;
+            let arguments = arguments(py, &task, &request.target, &request.parameters)?;
             let options = options(py, request)?;
             let empty = PyTuple::empty(py);
             let ran = call::run(&task, &empty, Some(&arguments), Arc::new(options), Some(listener));
@@ -41,14 +43,50 @@ impl Host for Interpreter {
                         operation: request.target.clone(),
                         message: traceback(py, &error),
                     }],
+                    checks: Vec::new(),
                 }),
             }
         })
     }
+
+    fn check_workflow(
+        &self,
+        request: &CheckRequest,
+        listener: Arc<Listener>,
+    ) -> Result<CheckReport, HostError> {
+        Python::attach(|py| Self::check(py, request, &*listener))
+    }
 }
 
-fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, HostError> {
-    let target = &request.target;
+impl Interpreter {
+    fn check(
+        py: Python<'_>,
+        request: &CheckRequest,
+        listener: &Listener,
+    ) -> Result<CheckReport, HostError> {
+        let task = load(py, &request.target)?;
+        let arguments = arguments(py, &task, &request.target, &request.parameters)?;
+        let chosen = match &request.which {
+            Which::Share(share) => Chosen::Share(*share),
+            Which::Named(names) => Chosen::Named(patterns("NAME", names)?),
+        };
+        let options =
+            RunOptions { check: Some(chosen), workers: request.workers, ..RunOptions::default() };
+        let empty = PyTuple::empty(py);
+        match call::check(&task, &empty, Some(&arguments), options, listener) {
+            Ok(Report { checked: checks, stored, unknown, .. }) => {
+                Ok(CheckReport { checks, stored, unknown })
+            }
+            Err(Refused::Usage(message)) => Err(HostError::Usage(message)),
+            Err(Refused::Raised(error)) => Err(match end_of(py, &error) {
+                End::Interrupted => HostError::Interrupted,
+                End::Failed | End::Succeeded => HostError::Failed(traceback(py, &error)),
+            }),
+        }
+    }
+}
+
+fn load<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, Task>, HostError> {
     let command = module(py)?;
     match command.call_method1(intern!(py, "load"), (target,)) {
         Ok(task) => task.cast_into::<Task>().map_err(|error| HostError::Usage(error.to_string())),
@@ -56,7 +94,7 @@ fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, 
             let args = error.value(py).getattr(intern!(py, "args"));
             let (reason, name, known) =
                 args.and_then(|args| args.extract()).map_err(|error| usage(&error))?;
-            Err(HostError::UnknownTarget { target: target.clone(), reason, name, known })
+            Err(HostError::UnknownTarget { target: target.to_owned(), reason, name, known })
         }
         Err(error) => {
             Err(HostError::Usage(format!("cannot import `{target}`:\n{}", traceback(py, &error))))
@@ -67,17 +105,17 @@ fn load<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, 
 fn arguments<'py>(
     py: Python<'py>,
     task: &Bound<'py, Task>,
-    request: &RunRequest,
+    target: &str,
+    parameters: &[(String, String)],
 ) -> Result<Bound<'py, PyDict>, HostError> {
-    let given = request.parameters.clone();
-    let found = module(py)?.call_method1(intern!(py, "arguments"), (task, given));
+    let found = module(py)?.call_method1(intern!(py, "arguments"), (task, parameters.to_vec()));
     let found = found.and_then(|found| Ok(found.cast_into::<PyDict>()?));
     found.map_err(|error| {
         if is(py, &error, "UnknownParameter") {
             let args = error.value(py).getattr(intern!(py, "args"));
             match args.and_then(|args| args.extract()) {
                 Ok((parameter, known)) => {
-                    HostError::UnknownParameter { target: request.target.clone(), parameter, known }
+                    HostError::UnknownParameter { target: target.to_owned(), parameter, known }
                 }
                 Err(error) => usage(&error),
             }
@@ -106,7 +144,14 @@ fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError
         refresh,
         executor: request.executor,
         workers: request.workers,
+        check: request.check.map(Chosen::Share),
+        ..RunOptions::default()
     })
+}
+
+fn patterns(option: &str, names: &[String]) -> Result<Vec<Pattern>, HostError> {
+    let wrong = |name, error| HostError::Usage(format!("{option} {name}: {error}"));
+    names.iter().map(|name| Pattern::new(name).map_err(|error| wrong(name, error))).collect()
 }
 
 fn report(py: Python<'_>, run: &Run) -> RunReport {
@@ -120,7 +165,8 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         message: traceback(py, error),
     });
     let result = run.shown(py, &shown);
-    RunReport { run: run.identity(), end, result, failures: failures.collect() }
+    let (run, checks) = (run.identity(), run.checked().to_vec());
+    RunReport { run, end, result, failures: failures.collect(), checks }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.

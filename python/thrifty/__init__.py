@@ -40,12 +40,15 @@ from thrifty.cache import Cache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thrifty import testing
+    from thrifty.checks import Check, CheckReport
     from thrifty.files import Dir, File
     from thrifty.marks import HashMethod, Secret
 
 __all__ = [
     "ArgumentChanged",
     "Cache",
+    "Check",
+    "CheckReport",
     "Dir",
     "File",
     "Handle",
@@ -66,6 +69,8 @@ __all__ = [
 
 # Names that are looked up when they are first used: a program without them does not pay for them.
 _LAZY = {
+    "Check": "thrifty.checks",
+    "CheckReport": "thrifty.checks",
     "Dir": "thrifty.files",
     "File": "thrifty.files",
     "HashMethod": "thrifty.marks",

@@ -44,7 +44,7 @@ def submit(
 
     What the function raises is raised here, with the worker's traceback as its cause.
     """
-    call = _pickled(task, args, kwargs)
+    call = _sent(task, args, kwargs)
     future = _start(workers).submit(_perform, call, chosen)
     try:
         return _result(future)
@@ -60,16 +60,23 @@ def submit(
         raise
 
 
-def _pickled(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    key = task.definition_key()
+def _sent(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     try:
-        return pickle.dumps((task, key, args, kwargs), protocol=5)
+        return pickled(task, (task, task.definition_key(), args, kwargs))
+    except pickle.PicklingError as error:
+        raise pickle.PicklingError(f'{error}, or use executor="threads"') from error.__cause__
+
+
+def pickled(task: Task[..., Any], call: object) -> bytes:
+    """A call of the task, for another process."""
+    try:
+        return pickle.dumps(call, protocol=5)
     except Exception as error:
         if isinstance(error, pickle.PicklingError) and task.operation_name in str(error):
             raise
         raise pickle.PicklingError(
             f"cannot send the arguments of {task.operation_name} to another process ({error}). "
-            'Pass values that can be pickled, or use executor="threads"'
+            "Pass values that can be pickled"
         ) from error
 
 
@@ -124,18 +131,19 @@ def _perform(call: bytes, chosen: dict[str, Any]) -> bytes:
             "since the program started, or the program changed a value that it uses after the "
             'import. Pass that value as an argument, or use executor="threads"'
         )
-    values = _dereferenced(args), _dereferenced(kwargs)
+    values = dereferenced(args), dereferenced(kwargs)
     return _native.perform(task, *values, chosen)
 
 
-def _dereferenced(value: Any) -> Any:
+def dereferenced(value: Any) -> Any:
+    """The value, with what is in the cache in the places of references."""
     if isinstance(value, Reference):
         return _native.dereference(value.record)
     # Exactly these, as where references were put in: what derives from them is a value.
     if value.__class__ is list:
-        return [_dereferenced(item) for item in value]
+        return [dereferenced(item) for item in value]
     if value.__class__ is tuple:
-        return tuple(_dereferenced(item) for item in value)
+        return tuple(dereferenced(item) for item in value)
     if value.__class__ is dict:
-        return {key: _dereferenced(item) for key, item in value.items()}
+        return {key: dereferenced(item) for key, item in value.items()}
     return value

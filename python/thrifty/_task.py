@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, ParamSpec, TypeVar, overload
 
     from thrifty.cache import Mode
+    from thrifty.checks import CheckReport
 
     P = ParamSpec("P")
     R = TypeVar("R", covariant=True)
@@ -48,6 +49,7 @@ class Task(_native.Task[P, R]):
         refresh: str | Iterable[str] | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
+        check: float | str | Iterable[str] | None = None,
     ) -> Task[P, R]:
         """The same task, with what is chosen here for the whole run.
 
@@ -57,6 +59,11 @@ class Task(_native.Task[P, R]):
             workers: How many operations run at once.
             executor: Where they run: ``"threads"`` or ``"processes"``. A call on its own, outside
                 of workflows and ``map``, always runs where it is made.
+            check: Which operations whose results were known are executed again in clean
+                processes when the run has ended, to compare: a share of them, such as ``0.05``,
+                or names. The run gives what is stored all the same; a difference is a warning,
+                and stands in ``Run.checks`` and in the run's history. For :meth:`check`: which
+                operations it checks.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -74,6 +81,7 @@ class Task(_native.Task[P, R]):
             "refresh": _names_of(refresh),
             "workers": _workers_of(workers),
             "executor": _executor_of(executor),
+            "check": _check_of(check),
         }
         run = {name: value for name, value in given.items() if value is not None}
         return _make(self, self._definition, self._invocation, {**self._run, **run})
@@ -106,6 +114,34 @@ class Task(_native.Task[P, R]):
             raise TypeError("with_overrides takes a Cache, True, False or a mode, not None")
         _check_names(given, self.__wrapped__)
         return _make(self, self._definition, merged(given, self._invocation), self._run)
+
+    def check(self, *args: P.args, **kwargs: P.kwargs) -> CheckReport:
+        """Executes what is stored of this call again, and compares.
+
+        The call is looked up as for a run, and nothing is computed for it, stored or replaced:
+        every operation of it that hits is executed again in a process of its own. With
+        ``with_options(check=0.2)`` it is a part of them, with ``check="train*"`` those of that
+        name. A workflow that is called inside another is one operation, and is looked into
+        only for operations in it that are named.
+
+        Each process is a new interpreter with its own ``PYTHONHASHSEED`` and an empty directory
+        for temporary files. What a clean process cannot import, such as a cell of a notebook,
+        is not checkable.
+
+        >>> from thrifty import task, testing
+        >>> @task
+        ... def double(number: int) -> int:
+        ...     return number * 2
+        >>> with testing.memory_cache():
+        ...     _ = double(21)
+        ...     print(double.check(21))
+        not-checkable     ...double
+            the cache is in memory, where a clean process cannot reach it
+        checked 1 of 1 stored operations: 1 not-checkable
+        """
+        from thrifty import _checking
+
+        return _checking.check(self, args, kwargs)
 
     def map(self, *iterables: Iterable[Any], **same: Any) -> list[R]:
         """Calls the task for each element, in parallel: one entry in the cache for each.
@@ -443,6 +479,24 @@ def _names_of(refresh: Any) -> list[str] | None:
     return [str(name) for name in names]
 
 
+def _check_of(check: Any) -> float | list[str] | None:
+    if check is None:
+        return None
+    if isinstance(check, (int, float)):
+        share = float(check)
+        if not 0 <= share <= 1:
+            raise ValueError(
+                f"check is a share of the operations, from 0 to 1, and not {check!r}; "
+                "5 % of them are check=0.05"
+            )
+        return share
+    if hasattr(check, "__iter__"):
+        names = [check] if isinstance(check, str) else list(check)
+        if names and all(isinstance(name, str) and name for name in names):
+            return names
+    raise TypeError(f"check takes a share, such as 0.05, or the names of operations, not {check!r}")
+
+
 def _workers_of(workers: int | None) -> int | None:
     if workers is None:
         return None
@@ -472,7 +526,7 @@ def _unpicklable(task: Task[..., Any]) -> Exception:
     return pickle.PicklingError(
         f"cannot send {task.operation_name} to another process: it is not found as "
         f"{task.__qualname__} in the module {task.__module__}. Define it at the top level of a "
-        'module, or use executor="threads"'
+        "module"
     )
 
 

@@ -20,6 +20,9 @@ pub(crate) enum Failure {
     /// An operation failed; that was said already.
     #[error("")]
     Operation,
+    /// An operation failed, in this way.
+    #[error("{0}")]
+    Raised(String),
     /// The command is wrong, or names something that does not exist.
     #[error("{0}")]
     Usage(String),
@@ -42,7 +45,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Operation | Self::Output(_) => 1,
+            Self::Operation | Self::Raised(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::Findings | Self::Cache(_) => 3,
             Self::Interrupted => 130,
@@ -65,7 +68,15 @@ impl From<ConfigError> for Failure {
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
-        Self::Usage(error.to_string())
+        match error {
+            HostError::Interrupted => Self::Interrupted,
+            HostError::Failed(message) => Self::Raised(message),
+            HostError::UnknownTarget { .. }
+            | HostError::UnknownParameter { .. }
+            | HostError::UnknownOperation { .. }
+            | HostError::Usage(_)
+            | HostError::Unavailable(_) => Self::Usage(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Listener;
 use thrifty_engine::{Mode, did_you_mean};
@@ -20,10 +21,56 @@ pub trait Host {
         request: &RunRequest,
         listener: Arc<Listener>,
     ) -> Result<RunReport, HostError>;
+
+    /// Executes operations of a workflow again whose results are stored, and compares.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if the check could not begin, or was interrupted.
+    fn check_workflow(
+        &self,
+        request: &CheckRequest,
+        listener: Arc<Listener>,
+    ) -> Result<CheckReport, HostError>;
+}
+
+/// What is to be checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckRequest {
+    /// The workflow, as `module:name`.
+    pub target: String,
+    /// Parameters by name, as written.
+    pub parameters: Vec<(String, String)>,
+    /// Which of its operations.
+    pub which: Which,
+    /// How many clean processes run at once, if that was said.
+    pub workers: Option<usize>,
+    /// Whether the report is written for programs.
+    pub json: bool,
+}
+
+/// Which operations are checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Which {
+    /// A share of those with a stored result, drawn by lot.
+    Share(f64),
+    /// Those of these names, or patterns of names.
+    Named(Vec<String>),
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// What was executed again.
+    pub checks: Vec<Checked>,
+    /// How many operations have a stored result.
+    pub stored: usize,
+    /// How many have none, or are behind one that has none.
+    pub unknown: usize,
 }
 
 /// What is to be run, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunRequest {
     /// The workflow, as `module:name`.
     pub target: String,
@@ -37,6 +84,8 @@ pub struct RunRequest {
     pub executor: Option<Executor>,
     /// How many run at once, if that was said.
     pub workers: Option<usize>,
+    /// Which share of the hits is executed again, if that was said.
+    pub check: Option<f64>,
 }
 
 /// What became of a run.
@@ -50,6 +99,8 @@ pub struct RunReport {
     pub result: Option<String>,
     /// The operations that failed.
     pub failures: Vec<Failed>,
+    /// The hits that were executed again.
+    pub checks: Vec<Checked>,
 }
 
 /// How a run ended.
@@ -104,6 +155,10 @@ pub enum HostError {
     },
     /// The request is wrong in another way, such as a value that a parameter does not take.
     Usage(String),
+    /// An operation that is needed to find out what is stored failed: its traceback.
+    Failed(String),
+    /// It was interrupted.
+    Interrupted,
     /// There is nothing here that can run workflows.
     Unavailable(String),
 }
@@ -124,7 +179,10 @@ impl fmt::Display for HostError {
             Self::UnknownOperation { name, known } => {
                 write!(f, "--refresh: no operation is named `{name}`; {}", hint(name, known))
             }
-            Self::Usage(message) | Self::Unavailable(message) => f.write_str(message),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Usage(message) | Self::Failed(message) | Self::Unavailable(message) => {
+                f.write_str(message)
+            }
         }
     }
 }

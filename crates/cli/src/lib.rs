@@ -21,7 +21,9 @@ mod verb;
 
 pub use console::Console;
 use failure::{EXIT_CODES, Failure};
-pub use host::{End, Failed, Host, HostError, RunReport, RunRequest};
+pub use host::{
+    CheckReport, CheckRequest, End, Failed, Host, HostError, RunReport, RunRequest, Which,
+};
 use thrifty_engine::Cache;
 
 /// Never computes the same pipeline step twice.
@@ -39,6 +41,7 @@ enum Verb {
     Runs(verb::runs::Arguments),
     Show(verb::show::Arguments),
     Stats(verb::stats::Arguments),
+    Check(verb::check::Arguments),
     Invalidate(verb::invalidate::Arguments),
     Clear(verb::clear::Arguments),
     Gc(verb::gc::Arguments),
@@ -114,6 +117,7 @@ fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<()
         Verb::Runs(arguments) => verb::runs::run(arguments, console),
         Verb::Show(arguments) => verb::show::run(arguments, console),
         Verb::Stats(arguments) => verb::stats::run(arguments, console),
+        Verb::Check(arguments) => verb::check::run(arguments, host, console),
         Verb::Invalidate(arguments) => verb::invalidate::run(arguments, console),
         Verb::Clear(arguments) => verb::clear::run(arguments, console),
         Verb::Gc(arguments) => verb::gc::run(arguments, console),

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use thrifty_cli::{Host, HostError, RunReport, RunRequest};
+use thrifty_cli::{CheckReport, CheckRequest, Host, HostError, RunReport, RunRequest, Which};
 use thrifty_engine::Mode;
 use thrifty_engine::event::Listener;
 
@@ -18,18 +18,48 @@ impl Host for Python {
         request: &RunRequest,
         _listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
-        let error = Command::new("python3").args(["-m", "thrifty"]).args(arguments(request)).exec();
-        Err(HostError::Unavailable(format!(
-            "cannot start python3 to run `{}`: {error}; install Python 3.11 or newer, and \
-             thrifty in it with `pip install thrifty`",
-            request.target
-        )))
+        Err(hand_over(&request.target, arguments(request)))
     }
+
+    fn check_workflow(
+        &self,
+        request: &CheckRequest,
+        _listener: Arc<Listener>,
+    ) -> Result<CheckReport, HostError> {
+        Err(hand_over(&request.target, check_arguments(request)))
+    }
+}
+
+/// Becomes the command in Python; returns only if that cannot be started.
+fn hand_over(target: &str, arguments: Vec<String>) -> HostError {
+    let error = Command::new("python3").args(["-m", "thrifty"]).args(arguments).exec();
+    HostError::Unavailable(format!(
+        "cannot start python3 to run `{target}`: {error}; install Python 3.11 or newer, and \
+         thrifty in it with `pip install thrifty`"
+    ))
+}
+
+/// The arguments that ask for this check.
+fn check_arguments(request: &CheckRequest) -> Vec<String> {
+    let CheckRequest { target, parameters, which, workers, json } = request;
+    let mut arguments = vec!["check".to_owned(), target.clone()];
+    match which {
+        Which::Share(share) => arguments.push(format!("--sample={share}")),
+        Which::Named(names) => arguments.extend(names.iter().cloned()),
+    }
+    for (name, value) in parameters {
+        arguments.extend(["-p".to_owned(), format!("{name}={value}")]);
+    }
+    if let Some(workers) = workers {
+        arguments.extend(["--workers".to_owned(), workers.to_string()]);
+    }
+    arguments.extend(json.then(|| "--json".to_owned()));
+    arguments
 }
 
 /// The arguments that ask for this request.
 fn arguments(request: &RunRequest) -> Vec<String> {
-    let RunRequest { target, parameters, mode, refresh, executor, workers } = request;
+    let RunRequest { target, parameters, mode, refresh, executor, workers, check } = request;
     let mut arguments = vec!["run".to_owned(), target.clone()];
     for (name, value) in parameters {
         arguments.extend(["-p".to_owned(), format!("{name}={value}")]);
@@ -47,6 +77,7 @@ fn arguments(request: &RunRequest) -> Vec<String> {
     if let Some(workers) = workers {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
     }
+    arguments.extend(check.map(|share| format!("--check={share}")));
     arguments
 }
 
@@ -63,7 +94,7 @@ mod tests {
     use super::*;
 
     /// Keeps what it was asked.
-    struct Asked(Mutex<Option<RunRequest>>);
+    struct Asked(Mutex<Option<RunRequest>>, Mutex<Option<CheckRequest>>);
 
     impl Host for Asked {
         fn run_workflow(
@@ -73,6 +104,32 @@ mod tests {
         ) -> Result<RunReport, HostError> {
             *self.0.lock().unwrap() = Some(request.clone());
             Err(HostError::Unavailable("asked".to_owned()))
+        }
+
+        fn check_workflow(
+            &self,
+            request: &CheckRequest,
+            _listener: Arc<Listener>,
+        ) -> Result<CheckReport, HostError> {
+            *self.1.lock().unwrap() = Some(request.clone());
+            Err(HostError::Unavailable("asked".to_owned()))
+        }
+    }
+
+    #[test]
+    fn the_arguments_handed_over_ask_for_the_same_check() {
+        for which in [Which::Share(0.05), Which::Named(vec!["train".to_owned(), "c*".to_owned()])] {
+            let request = CheckRequest {
+                target: "m:w".to_owned(),
+                parameters: vec![("note".to_owned(), "a=b".to_owned())],
+                which,
+                workers: Some(3),
+                json: true,
+            };
+            let asked = Asked(Mutex::default(), Mutex::default());
+            let command = std::iter::once("thrifty".to_owned()).chain(check_arguments(&request));
+            thrifty_cli::main(command.map(Into::into).collect(), &asked);
+            assert_eq!(asked.1.into_inner().unwrap(), Some(request));
         }
     }
 
@@ -93,8 +150,9 @@ mod tests {
                 refresh: refresh.into_iter().map(str::to_owned).collect(),
                 executor: Some(Executor::Processes),
                 workers: Some(3),
+                check: Some(0.25),
             };
-            let asked = Asked(Mutex::default());
+            let asked = Asked(Mutex::default(), Mutex::default());
             let command = std::iter::once("thrifty".to_owned()).chain(arguments(&request));
             thrifty_cli::main(command.map(Into::into).collect(), &asked);
             assert_eq!(asked.0.into_inner().unwrap(), Some(request));

@@ -67,6 +67,12 @@ impl Progress {
                 }
             }
             Event::Reopened { reason, .. } => self.say(&format!("  again        {reason}")),
+            Event::Checking { operations } => {
+                self.bar.set_position(0);
+                self.bar.set_length(*operations as u64);
+                state.running = vec!["check".to_owned()];
+            }
+            Event::Checked(_) => self.bar.inc(1),
             Event::Ended => self.bar.finish_and_clear(),
         }
         self.bar.set_message(state.shown());

@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod check;
 pub(crate) mod clear;
 pub(crate) mod completion;
 pub(crate) mod config;

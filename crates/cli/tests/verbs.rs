@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use thrifty_cli::{Console, End, Failed, Host, HostError, RunReport, RunRequest, main_in};
+use thrifty_cli::{
+    CheckReport, CheckRequest, Console, End, Failed, Host, HostError, RunReport, RunRequest,
+    main_in,
+};
 use thrifty_engine::catalog::{
     Catalog, Claim, Committed, Found, NewEntry, NewRun, Node, Origin, Request, RunId, RunStatus,
     Scope,
@@ -53,6 +56,14 @@ impl Host for Told {
         listener(&settled(2, Outcome::UpstreamFailed("x".to_owned()), 0));
         listener(&Event::Ended);
         self.answer.clone()
+    }
+
+    fn check_workflow(
+        &self,
+        _request: &CheckRequest,
+        _listener: Arc<Listener>,
+    ) -> Result<CheckReport, HostError> {
+        unreachable!("nobody checks here")
     }
 }
 
@@ -575,6 +586,7 @@ fn run_asks_the_host_and_reports() {
         end: End::Succeeded,
         result: Some("0.93".to_owned()),
         failures: vec![],
+        checks: vec![],
     };
     let host = Told::new(Ok(report));
     let arguments = [
@@ -609,6 +621,7 @@ fn run_asks_the_host_and_reports() {
         refresh: vec!["train".to_owned(), "clean_*".to_owned()],
         executor: Some(Executor::Processes),
         workers: Some(2),
+        check: None,
     };
     assert_eq!(host.asked.into_inner().unwrap(), [expected]);
 }
@@ -637,7 +650,8 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
 #[test]
 fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
     let world = World::new();
-    let ended = |end, failures| RunReport { run: None, end, result: None, failures };
+    let ended =
+        |end, failures| RunReport { run: None, end, result: None, failures, checks: vec![] };
     let failed = Failed { operation: "train".to_owned(), message: "Traceback…\nE: x".to_owned() };
     let failed = Told::new(Ok(ended(End::Failed, vec![failed])));
     let done = world.run_as(&["run", "m:w"], &failed, None);

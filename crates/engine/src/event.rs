@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thrifty_catalog::RunId;
 
+use crate::check::Checked;
 use crate::outcome::Outcome;
 
 /// One thing that happened in a run.
@@ -52,6 +53,13 @@ pub enum Event {
         /// What was found.
         reason: String,
     },
+    /// Operations that hit are about to be executed again, to compare.
+    Checking {
+        /// How many.
+        operations: usize,
+    },
+    /// One of them was executed again.
+    Checked(Checked),
     /// The run ended.
     Ended,
 }

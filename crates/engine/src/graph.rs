@@ -59,7 +59,7 @@ pub enum From {
 }
 
 /// The code of an operation, in whatever language.
-pub trait Body: Send + Sync {
+pub trait Body: Any + Send + Sync {
     /// Runs it. The inputs are what its edges lead to, in their order.
     ///
     /// # Errors

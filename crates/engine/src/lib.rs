@@ -27,10 +27,12 @@
 
 pub mod answer;
 mod cache;
+pub mod check;
 mod classes;
 mod closest;
 pub mod compute;
 pub mod config;
+pub mod environment;
 pub mod event;
 pub mod evict;
 mod expansion;

@@ -96,6 +96,11 @@ impl Recorder {
         (run, lone.next)
     }
 
+    /// The run that gathers the lone calls of this process, if one of them was computed.
+    pub fn lone_begun(&self) -> Option<RunId> {
+        self.lone.lock().run.clone().flatten()
+    }
+
     fn lone_run(&self, lone: &mut Lone) -> Option<RunId> {
         let name = lone.name.clone();
         lone.run.get_or_insert_with(|| self.begin(&NewRun { name, ..NewRun::default() })).clone()

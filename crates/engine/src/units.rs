@@ -1,4 +1,4 @@
-//! Durations and sizes as people write and read them: `7d`, `20GB`.
+//! Durations, sizes and shares as people write and read them: `7d`, `20GB`, `5%`.
 
 use std::time::Duration;
 
@@ -36,6 +36,13 @@ pub struct ParseDurationError {
      (units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB)"
 )]
 pub struct ParseSizeError {
+    text: String,
+}
+
+/// The text is no share of a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a share: write a percentage such as `5%`, or a number from 0 to 1")]
+pub struct ParseShareError {
     text: String,
 }
 
@@ -95,6 +102,32 @@ pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
         (bytes < 18_446_744_073_709_551_616.0).then_some(bytes as u64)
     };
     read().ok_or_else(|| ParseSizeError { text: text.to_owned() })
+}
+
+/// Reads a share of a whole: a percentage, or a number from 0 to 1.
+///
+/// # Errors
+///
+/// [`ParseShareError`] if there is no number, or one below nothing or above the whole.
+///
+/// ```
+/// use thrifty_engine::units::parse_share;
+///
+/// assert_eq!(parse_share("5%"), Ok(0.05));
+/// assert_eq!(parse_share("0.05"), Ok(0.05));
+/// assert!(parse_share("5").is_err());
+/// ```
+pub fn parse_share(text: &str) -> Result<f64, ParseShareError> {
+    let read = || {
+        let (number, unit) = number(text.trim())?;
+        let share = match unit {
+            "" => number,
+            "%" => number / 100.0,
+            _ => return None,
+        };
+        (0.0..=1.0).contains(&share).then_some(share)
+    };
+    read().ok_or_else(|| ParseShareError { text: text.to_owned() })
 }
 
 /// A number without sign or exponent at the beginning, and what follows it.

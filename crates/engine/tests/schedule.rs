@@ -166,6 +166,8 @@ fn the_events_of_a_small_graph_are_these() {
                 Event::Started { number, operation } => format!("{number} {operation} started"),
                 Event::Settled { number, outcome, .. } => format!("{number} {outcome}"),
                 Event::Reopened { number, .. } => format!("{number} reopened"),
+                Event::Checking { operations } => format!("checking {operations}"),
+                Event::Checked(checked) => checked.line(),
                 Event::Ended => "ended".to_owned(),
             })
             .collect()

@@ -9,11 +9,13 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use thrifty_engine::Mode;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
 use thrifty_engine::record::Draft;
 use thrifty_key::{Context, Digest, Hasher, plain};
 
+use super::check;
 use super::context::{self, Frame, RunOptions};
 use super::error::ArgumentChanged;
 use super::graph;
@@ -99,6 +101,9 @@ impl CallBody {
         let slf = self.call.task.bind(py);
         let task = slf.get();
         let raised = |error| load::failure(py, error, None);
+        if self.call.run.look.is_some() && !task.is_workflow && self.is_cached(py) {
+            return Err(check::not_stored());
+        }
         if task.is_workflow {
             self.check_unchanged(slf).map_err(raised)?;
             return self.expand(slf, inputs).map_err(raised);
@@ -118,6 +123,11 @@ impl CallBody {
             return Ok(Product::Expanded(expansion));
         }
         made(slf, &value).map(Product::Made).map_err(raised)
+    }
+
+    /// Whether results of this call may be stored.
+    fn is_cached(&self, py: Python<'_>) -> bool {
+        self.call.unkeyed.is_none() && graph::policy_of(py, &self.call).mode != Mode::Off
     }
 
     /// The arguments, with values in the places of handles.
@@ -178,7 +188,7 @@ impl CallBody {
     }
 
     /// The key was made when the workflow called; the arguments must still be what they were.
-    fn check_unchanged(&self, slf: &Bound<'_, Task>) -> PyResult<()> {
+    pub(super) fn check_unchanged(&self, slf: &Bound<'_, Task>) -> PyResult<()> {
         let task = slf.get();
         if task.definition().key.is_some() {
             return Ok(());

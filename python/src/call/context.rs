@@ -18,6 +18,20 @@ pub struct RunOptions {
     pub executor: Option<Executor>,
     /// How many bodies run at once.
     pub workers: Option<usize>,
+    /// Which operations that hit are executed again, to compare.
+    pub check: Option<Chosen>,
+    /// Nothing is computed or stored: it is only looked up what is. If there are names, units
+    /// are looked into for operations of these.
+    pub look: Option<Arc<[Pattern]>>,
+}
+
+/// Which of some operations.
+#[derive(Clone)]
+pub enum Chosen {
+    /// So many of them, as a share of all, drawn by lot.
+    Share(f64),
+    /// Those of which a name matches.
+    Named(Vec<Pattern>),
 }
 
 impl RunOptions {

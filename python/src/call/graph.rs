@@ -13,6 +13,7 @@ use thrifty_engine::{Mode, Policy};
 use thrifty_key::plain;
 
 use super::body::{CallBody, Running};
+use super::check;
 use super::error::HandleError;
 use super::handle::{self, Call, Handle, Origin};
 use super::ingredients::{Around, encode_result};
@@ -179,9 +180,13 @@ fn encode_key(key: &Bound<'_, PyAny>) -> PyResult<ByteBuf> {
 
 /// How a call uses the cache. A nested workflow is looked into if operations of the run are to
 /// be computed again: they may be in it.
-fn policy_of(py: Python<'_>, call: &Call) -> Policy {
+pub fn policy_of(py: Python<'_>, call: &Call) -> Policy {
+    let is_workflow = call.task.bind(py).get().is_workflow;
+    if let Some(names) = &call.run.look {
+        return check::policy_of_look(call, is_workflow, names);
+    }
     let mut policy = policy(call.choices, &call.options);
-    if call.task.bind(py).get().is_workflow && !call.run.refresh.is_empty() {
+    if is_workflow && !call.run.refresh.is_empty() {
         policy.mode = match policy.mode {
             Mode::On => Mode::Refresh,
             Mode::ReadOnly => Mode::Off,

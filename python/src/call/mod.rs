@@ -5,6 +5,8 @@
 //! a graph of the engine ([`graph`]), whose nodes come back here to run ([`body`]).
 
 mod body;
+mod check;
+mod clean;
 mod context;
 mod error;
 mod graph;
@@ -24,7 +26,8 @@ mod words;
 
 use pyo3::prelude::*;
 
-pub use context::{RunOptions, matches};
+pub use check::{Refused, Report, check};
+pub use context::{Chosen, RunOptions, matches};
 pub use run::{Run, run};
 pub use task::Task;
 
@@ -40,6 +43,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     session::register(module)?;
     processes::register(module)?;
+    clean::register(module)?;
+    check::register(module)?;
     run::register(module)?;
     words::register(module)
 }

@@ -111,6 +111,29 @@ impl Options {
         }
     }
 
+    /// What these options keep out of the key, in words.
+    pub fn blind_spots(&self) -> Vec<String> {
+        let mut spots = Vec::new();
+        if let Some(version) = &self.version {
+            spots.push(format!(
+                "version={version:?} stands in for its code, which may have changed"
+            ));
+        } else if let Some(depth @ (Depth::Function | Depth::None)) = self.code {
+            let what = if depth == Depth::None { "its code" } else { "what it calls" };
+            spots.push(format!("its key does not see {what}, which may have changed"));
+        }
+        if self.key.is_some() {
+            spots.push("its key function stands in for its arguments".to_owned());
+        }
+        if let Some(names) = &self.inputs {
+            spots.push(format!("of its arguments only {} enter its key", names.join(", ")));
+        }
+        if let Some(names) = self.ignore.as_ref().filter(|names| !names.is_empty()) {
+            spots.push(format!("its key does not see the arguments {}", names.join(", ")));
+        }
+        spots
+    }
+
     /// Whether the parameter enters the key.
     pub fn takes(&self, parameter: &str) -> bool {
         let among = |names: &Option<Vec<String>>| {

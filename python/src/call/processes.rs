@@ -42,6 +42,28 @@ fn send(
     inputs: &[Taken],
     edge: &mut Option<usize>,
 ) -> PyResult<Record> {
+    let (args, kwargs) = packed(py, session, call, inputs, edge)?;
+    let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
+    let workers = session.workers(&call.run);
+    let slf = call.task.bind(py);
+    let bytes = submit.call1((slf, args, kwargs, workers, chosen(py, &call.run)?))?;
+    Record::from_bytes(bytes.extract()?)
+        .map_err(|error| super::error::Lost::new_err(error.to_string()))
+}
+
+/// The arguments of a call for another process, with references in the places of what is in the
+/// cache. On an error, `edge` is the input that could not be had.
+///
+/// # Errors
+///
+/// [`super::error::Lost`] for such an input.
+pub fn packed<'py>(
+    py: Python<'py>,
+    session: &Session,
+    call: &Call,
+    inputs: &[Taken],
+    edge: &mut Option<usize>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let by_reference =
         py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "Reference"))?;
     let mut with = |handle: &Bound<'_, Handle>| {
@@ -61,13 +83,7 @@ fn send(
         .iter()
         .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
         .collect();
-    let slf = call.task.bind(py);
-    let (args, kwargs) = slf.get().parameters(py)?.unbind(py, &arguments?)?;
-    let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
-    let workers = session.workers(&call.run);
-    let bytes = submit.call1((slf, args, kwargs, workers, chosen(py, &call.run)?))?;
-    Record::from_bytes(bytes.extract()?)
-        .map_err(|error| super::error::Lost::new_err(error.to_string()))
+    call.task.bind(py).get().parameters(py)?.unbind(py, &arguments?)
 }
 
 /// What was chosen for the run, for the tasks that the body calls.

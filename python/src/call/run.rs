@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use thrifty_engine::catalog::{NewRun, Node, RunStatus};
+use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::graph::Edge;
@@ -17,13 +18,14 @@ use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Mode, Schedule};
 
 use super::body::{self, Running};
-use super::context::{self, Frame, RunOptions};
+use super::context::{self, Chosen, Frame, RunOptions};
 use super::error::Lost;
 use super::graph::Graph;
 use super::handle::{self, Handle};
 use super::load;
 use super::session::Session;
 use super::task::Task;
+use super::{check, clean};
 use crate::value::digest;
 
 /// How long an interrupted run waits for its bodies to notice.
@@ -33,10 +35,11 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 static UNDER_WAY: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
 
 /// A run under way, until this is dropped.
-struct UnderWay(Arc<Running>);
+pub struct UnderWay(Arc<Running>);
 
 impl UnderWay {
-    fn begin(running: &Arc<Running>) -> Self {
+    /// A run begins, whose bodies these are.
+    pub fn begin(running: &Arc<Running>) -> Self {
         UNDER_WAY.lock().push(Arc::clone(running));
         Self(Arc::clone(running))
     }
@@ -92,6 +95,10 @@ pub struct Finished {
     pub status: RunStatus,
     /// What each failed operation raised.
     pub failures: Vec<(String, PyErr)>,
+    /// What was executed again, if that was asked for.
+    pub checks: Vec<Py<PyAny>>,
+    /// The same, for the rest of the program.
+    pub checked: Vec<Checked>,
 }
 
 /// Runs what a value with handles needs, and puts values in their places.
@@ -109,17 +116,10 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
     let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
-    let run = session.cache.recorder().begin(&new);
+    let run = if clean::is_clean() { None } else { session.cache.recorder().begin(&new) };
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
-    let interrupted = || {
-        Python::attach(|py| match py.check_signals() {
-            Ok(()) => false,
-            Err(error) => {
-                *interrupt.lock() = Some(error);
-                true
-            }
-        })
-    };
+    let interrupted = || is_interrupted(&interrupt);
+    let listener = demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {}));
     let mut schedule = Schedule::new(
         Arc::clone(&session.cache),
         graph.nodes,
@@ -127,27 +127,52 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
             workers: session.workers(demand.options),
             run: run.clone(),
             interrupted: &interrupted,
-            listener: demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {})),
+            listener: Arc::clone(&listener),
         },
     );
     let value = settle(py, &mut schedule, &session, demand.value, &edges);
     if schedule.is_stopped() {
         stop(py, &running);
     }
-    let nodes = schedule.history();
+    let report = match value.is_ok() {
+        true => check::beside(py, &schedule, &session, demand.options, &*listener),
+        false => Ok(None),
+    };
+    let (value, report) = match report {
+        Ok(report) => (value, report),
+        Err(error) => (Err(error), None),
+    };
+    let (checks, checked) = report.map(|it| (it.objects, it.checked)).unwrap_or_default();
+    let mut nodes = schedule.history();
+    check::note(&mut nodes, &checked);
     let status = schedule.status();
     if let Some(run) = &run {
+        if nodes.iter().any(|node| node.entry.is_some() && node.source.is_none()) {
+            check::remember_environment(py, &session, run);
+        }
         session.cache.recorder().nodes(run, nodes.clone());
         session.cache.recorder().finish(run, status);
     }
     let failures = failures(py, &schedule);
     drop(schedule);
     session.warn_of_trouble(py)?;
+    check::warn_of(py, &checked)?;
     let value = match interrupt.into_inner().or_else(|| running.take_end()) {
         Some(error) => Err(error),
         None => value,
     };
-    Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures })
+    Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures, checks, checked })
+}
+
+/// Whether the user interrupts; what it raises is kept.
+pub fn is_interrupted(raised: &Mutex<Option<PyErr>>) -> bool {
+    Python::attach(|py| match py.check_signals() {
+        Ok(()) => false,
+        Err(error) => {
+            *raised.lock() = Some(error);
+            true
+        }
+    })
 }
 
 /// Settles what is demanded and loads it. A value found lost is computed again.
@@ -211,7 +236,7 @@ fn failures(py: Python<'_>, schedule: &Schedule<'_>) -> Vec<(String, PyErr)> {
 }
 
 /// Interrupts the bodies that still run and waits a moment for them.
-fn stop(py: Python<'_>, running: &Running) {
+pub fn stop(py: Python<'_>, running: &Running) {
     running.interrupt(py);
     let begun = Instant::now();
     while !running.is_idle() && begun.elapsed() < PATIENCE {
@@ -225,6 +250,7 @@ pub fn force(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         Some(Frame::Running(options) | Frame::Building { options, .. }) => options,
         None => Arc::default(),
     };
+    let options = RunOptions { check: None, ..RunOptions::clone(&options) };
     let demand = Demand {
         name: "deferred calls",
         arguments: String::new(),
@@ -248,19 +274,31 @@ pub fn run<'py>(
     listener: Option<Arc<Listener>>,
 ) -> PyResult<Bound<'py, Run>> {
     let (py, task) = (slf.py(), slf.get());
-    let value = {
-        let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
-        let _guard = context::enter(Frame::Building { options: Arc::clone(&options), mode });
-        if task.is_workflow {
-            task.function.bind(py).call(args, kwargs)?
-        } else {
-            slf.call(args, kwargs)?
-        }
-    };
+    let value = built(slf, args, kwargs, &options)?;
     let arguments = shown(task, py, args, kwargs)?;
     let demand =
         Demand { name: task.name(), arguments, value: &value, options: &options, listener };
     Bound::new(py, Run::of(execute(py, demand)?))
+}
+
+/// The value of a call with handles in it: nothing ran yet.
+///
+/// # Errors
+///
+/// What the function of a workflow raises, and arguments that do not fit.
+pub fn built<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    options: &Arc<RunOptions>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, task) = (slf.py(), slf.get());
+    let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
+    let _guard = context::enter(Frame::Building { options: Arc::clone(options), mode });
+    if task.is_workflow {
+        return task.function.bind(py).call(args, kwargs);
+    }
+    slf.call(args, kwargs)
 }
 
 /// The arguments, as text; secrets left out.
@@ -299,12 +337,20 @@ pub struct Run {
     nodes: Vec<Node>,
     status: RunStatus,
     failures: Vec<(String, PyErr)>,
+    checks: Vec<Py<PyAny>>,
+    checked: Vec<Checked>,
 }
 
 impl Run {
     fn of(finished: Finished) -> Self {
-        let Finished { run, value, nodes, status, failures } = finished;
-        Self { id: run, value: Mutex::new(Some(value)), nodes, status, failures }
+        let Finished { run, value, nodes, status, failures, checks, checked } = finished;
+        let value = Mutex::new(Some(value));
+        Self { id: run, value, nodes, status, failures, checks, checked }
+    }
+
+    /// What was executed again, and what that showed.
+    pub fn checked(&self) -> &[Checked] {
+        &self.checked
     }
 
     /// The id of the run.
@@ -381,6 +427,12 @@ impl Run {
         PyList::new(py, pairs)
     }
 
+    /// What was executed again to compare, if `check` was among the options.
+    #[getter]
+    fn checks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, &self.checks)
+    }
+
     /// Why each operation ran, or of one of them: text for people.
     #[pyo3(signature = (operation = None))]
     fn why(&self, py: Python<'_>, operation: Option<String>) -> PyResult<String> {
@@ -430,7 +482,13 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
         }
         match name.as_str() {
             "cache" => options.mode = Some(mode(&value)?),
-            "refresh" => options.refresh = patterns(&value)?,
+            "refresh" => options.refresh = patterns(&value, "refresh")?,
+            "check" => {
+                options.check = Some(match value.extract::<f64>() {
+                    Ok(share) => Chosen::Share(share),
+                    Err(_) => Chosen::Named(patterns(&value, "check")?),
+                });
+            }
             "workers" => options.workers = Some(value.extract::<usize>()?.max(1)),
             "executor" => {
                 let word: String = value.extract()?;
@@ -461,7 +519,7 @@ fn mode(value: &Bound<'_, PyAny>) -> PyResult<Mode> {
     })
 }
 
-fn patterns(value: &Bound<'_, PyAny>) -> PyResult<Vec<Pattern>> {
+fn patterns(value: &Bound<'_, PyAny>, option: &str) -> PyResult<Vec<Pattern>> {
     let words = match value.extract::<String>() {
         Ok(word) => vec![word],
         Err(_) => value.extract::<Vec<String>>()?,
@@ -470,7 +528,7 @@ fn patterns(value: &Bound<'_, PyAny>) -> PyResult<Vec<Pattern>> {
         .iter()
         .map(|word| {
             Pattern::new(word).map_err(|error| {
-                PyValueError::new_err(format!("refresh has the pattern {word:?}: {error}"))
+                PyValueError::new_err(format!("{option} has the pattern {word:?}: {error}"))
             })
         })
         .collect()

@@ -110,9 +110,15 @@ impl Session {
     }
 
     /// Where bodies run. A worker process could not reach a cache that is in memory.
+    /// Those of a clean process would not be clean.
     pub fn executor(&self, options: &RunOptions) -> Executor {
         let chosen = options.executor.unwrap_or(self.settings.executor.value);
-        if self.is_shared { chosen } else { Executor::Threads }
+        if self.is_shared && !super::clean::is_clean() { chosen } else { Executor::Threads }
+    }
+
+    /// Whether other processes can open the cache.
+    pub const fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Removes the files of a cache that was in memory: nobody can come to them any more.
@@ -178,6 +184,9 @@ fn close(py: Python<'_>) {
     super::run::end_all(py);
     let session = SESSION.read().clone();
     if let Some(session) = session {
+        if let Some(run) = session.cache.recorder().lone_begun() {
+            super::check::remember_environment(py, &session, &run);
+        }
         py.detach(|| {
             session.cache.recorder().close();
             session.remove_files();

@@ -19,7 +19,7 @@ use super::ingredients::{Around, Numbering, Prepared, Settings};
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::session::Session;
-use super::{lone, run};
+use super::{clean, lone, run};
 use crate::code::SourceChanged;
 use crate::value::digest;
 
@@ -188,7 +188,7 @@ impl Task {
         outer: &RunOptions,
     ) -> PyResult<Bound<'py, PyAny>> {
         let task = slf.get();
-        if task.is_workflow {
+        if task.is_workflow || task.run.check.is_some() {
             let run = run::run(slf, args, kwargs, task.run_options(outer), None)?;
             return run::Run::take(&run);
         }
@@ -433,6 +433,12 @@ impl Task {
         Ok(self.hooks(py)?.parameters[index].secret)
     }
 
+    /// Whether an argument or the result is never shown.
+    pub(super) fn has_secrets(&self, py: Python<'_>) -> PyResult<bool> {
+        let hooks = self.hooks(py)?;
+        Ok(hooks.result.secret || hooks.parameters.iter().any(|hook| hook.secret))
+    }
+
     /// Whether each body gets a copy of this argument: not of one that the key does not
     /// describe, nor of a default, which may be there to be recognised.
     pub(super) fn is_copied(
@@ -447,8 +453,9 @@ impl Task {
     }
 
     pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {
+        let repeating = clean::mode();
         Choices {
-            operation_at_run_time: run.of_operation(&self.name),
+            operation_at_run_time: repeating.or_else(|| run.of_operation(&self.name)),
             run: run.mode.or(session.run_mode),
             invocation: self.invocation_mode,
             definition: self.definition.mode,
@@ -466,6 +473,9 @@ impl Task {
             refresh,
             executor: inner.executor.or(outer.executor),
             workers: inner.workers.or(outer.workers),
+            // What is called inside a checked run is checked as a part of what calls it.
+            check: inner.check.clone(),
+            look: outer.look.clone(),
         })
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use thrifty_engine::Mode;
+use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Event;
+use thrifty_engine::units::parse_share;
 
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
@@ -41,6 +43,9 @@ pub(crate) struct Arguments {
     /// Where operations run
     #[arg(long, value_parser = Executor::ALL.map(Executor::word))]
     executor: Option<String>,
+    /// Execute so many of the hits again when the run has ended, and compare
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    check: Option<f64>,
 }
 
 pub(crate) fn run(
@@ -62,7 +67,7 @@ pub(crate) fn run(
 }
 
 fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
-    let Arguments { target, parameters, no_cache, refresh, read_only, workers, executor } =
+    let Arguments { target, parameters, no_cache, refresh, read_only, workers, executor, check } =
         arguments;
     let refresh_all = refresh.as_ref().is_some_and(Vec::is_empty);
     let mode = match (no_cache, read_only, refresh_all) {
@@ -82,6 +87,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         refresh: refresh.unwrap_or_default(),
         executor: executor.as_deref().and_then(Executor::from_word),
         workers: workers.map(usize::from),
+        check,
     })
 }
 
@@ -89,6 +95,9 @@ fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Resul
     for failed in &report.failures {
         let heading = console.paint(Paint::Red, &format!("{} failed", failed.operation));
         console.note(&format!("{heading}\n{}", failed.message.trim_end()))?;
+    }
+    for checked in &report.checks {
+        show_finding(checked, console)?;
     }
     let run = report.run.as_deref().unwrap_or("(not recorded)");
     console.note(&format!("run {run}: {summary}"))?;
@@ -102,14 +111,27 @@ fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Resul
     }
 }
 
-fn target(text: &str) -> Result<String, String> {
+/// Says beside the result which entry is in doubt.
+fn show_finding(checked: &Checked, console: &mut Console<'_>) -> Result<(), Failure> {
+    if !checked.verdict.is_finding() {
+        return Ok(());
+    }
+    let heading = console.paint(Paint::Red, &checked.operation);
+    console.note(&format!("{heading}, {}", checked.line()))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    parse_share(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn target(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some((module, name)) if !module.is_empty() && !name.is_empty() => Ok(text.to_owned()),
         _ => Err("write module:workflow, such as pipeline:experiment".to_owned()),
     }
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write name=value, such as lr=0.1".to_owned()),

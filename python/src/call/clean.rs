@@ -1,0 +1,112 @@
+//! Whether this process is a clean one, made to execute one operation again.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use thrifty_engine::Mode;
+use thrifty_key::plain;
+
+use super::body;
+use super::context::{self, Frame};
+use super::ingredients::encode_result;
+use super::task::Task;
+
+/// An ordinary process.
+const ORDINARY: u8 = 0;
+/// A clean process that imports what it needs: modules may take from the cache.
+const IMPORTING: u8 = 1;
+/// A clean process that executes its operation, and all that this calls, without the cache.
+const REPEATING: u8 = 2;
+
+static STATE: AtomicU8 = AtomicU8::new(ORDINARY);
+
+/// How every operation uses the cache here, whatever anybody chose.
+pub fn mode() -> Option<Mode> {
+    match STATE.load(Ordering::Relaxed) {
+        ORDINARY => None,
+        IMPORTING => Some(Mode::ReadOnly),
+        _ => Some(Mode::Off),
+    }
+}
+
+/// Whether this is a clean process, which leaves no history and checks nothing itself.
+pub fn is_clean() -> bool {
+    mode().is_some()
+}
+
+/// A check that was asked for in a clean process.
+///
+/// # Errors
+///
+/// `RuntimeError`: the program would start processes without end.
+pub fn refuse_check() -> PyResult<()> {
+    if !is_clean() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(
+        "the main module of the program starts a check when it is imported: put that under \
+         `if __name__ == \"__main__\":`",
+    ))
+}
+
+/// Makes this process a clean one; it imports next.
+#[pyfunction]
+fn begin_clean() {
+    STATE.store(IMPORTING, Ordering::Relaxed);
+}
+
+/// In a clean process: executes an operation without the cache, and gives its value.
+#[pyfunction]
+fn repeat<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    STATE.store(REPEATING, Ordering::Relaxed);
+    let task = slf.get();
+    if task.is_workflow {
+        return slf.call(args, Some(kwargs));
+    }
+    let value = {
+        let _guard =
+            context::enter(Frame::Running(task.run_options(&super::RunOptions::default())));
+        task.function.bind(slf.py()).call(args, Some(kwargs))?
+    };
+    body::forced(&value)
+}
+
+/// The digest that a value has as the result of a task, in hexadecimal; `None` if it has none.
+/// Without a task there is no annotation that says how it is hashed.
+#[pyfunction]
+#[pyo3(signature = (value, task = None))]
+fn result_digest(
+    value: &Bound<'_, PyAny>,
+    task: Option<&Bound<'_, Task>>,
+) -> PyResult<Option<String>> {
+    let py = value.py();
+    let hashed = match task {
+        Some(task) => task.get().hooks(py)?.result.digest(value, "the result")?,
+        None => None,
+    };
+    if let Some(digest) = hashed {
+        return Ok(Some(digest.to_string()));
+    }
+    match encode_result(value) {
+        Ok(encoded) => Ok(plain::digest(&encoded.bytes).ok().map(|digest| digest.to_string())),
+        Err(error) if error.is_interrupt(py) => Err(super::error::unhashable(py, error)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Adds the functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(begin_clean, module)?)?;
+    module.add_function(wrap_pyfunction!(repeat, module)?)?;
+    module.add_function(wrap_pyfunction!(result_digest, module)?)
+}
