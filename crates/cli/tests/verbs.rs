@@ -807,6 +807,18 @@ fn why_names_what_was_observed_and_has_changed() {
     assert_eq!(json["causes"][0]["reason"], "observed", "{json}");
 }
 
+/// Results for other states of the surroundings share the first half of the key.
+#[test]
+fn a_whole_key_means_its_variants_too() {
+    let (world, key) = observing();
+    let other = format!("{}{}", &key[..63], if key.ends_with('0') { 1 } else { 0 });
+    let shown: serde_json::Value =
+        serde_json::from_str(&world.run(&["show", &other, "--json"]).out).unwrap();
+    assert_eq!(shown.as_array().unwrap().len(), 2);
+    let removed = world.run(&["invalidate", "--key", &other, "--yes"]);
+    assert!(removed.err.contains("removed 2 entries"), "{removed:?}");
+}
+
 #[test]
 fn a_run_of_a_process_that_is_gone_is_lost() {
     let world = World::new();

@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::*;
 use thrifty_engine::compute::{Computed, Task};
+use thrifty_engine::event::Event;
 use thrifty_engine::explain::{Reason, explain};
 use thrifty_engine::fsck::{self, Level};
 use thrifty_engine::graph::{Expansion, Failure, Made, Node as Call, Product, Value};
@@ -412,6 +413,43 @@ fn what_an_operation_of_the_run_writes_is_seen_by_those_behind_it() {
     assert_eq!(second.words(), ["computed", "hit-memory", "computed"]);
     let third = world.stage.settle(nodes(false, "two"), &[0, 1, 2], 1);
     assert!(third.outcomes.iter().all(|it| it.as_ref().unwrap().is_hit()), "{:?}", third.words());
+}
+
+/// Two calls with one key in one run, the second behind an operation that sets what they look at:
+/// the second does not take what the first saw, whether the first is done by then or still runs.
+#[test]
+fn a_call_behind_a_change_does_not_take_what_was_seen_before_it() {
+    for (mode, is_running) in [(Mode::Refresh, false), (Mode::ReadOnly, true)] {
+        let world = World::new();
+        let look = |from: &[usize], waits: bool| {
+            let (cache, variables) = (Arc::clone(&world.stage.cache), Arc::clone(&world.variables));
+            let events = Arc::clone(&world.stage.events);
+            let edges = from.iter().map(|from| whole(*from)).collect();
+            let mut call = world.stage.scripted("look", edges, move |_| {
+                let observed = vec![observe(&cache.surroundings(), &variable("MODE"))];
+                let value = if variables.lock().is_empty() { 1 } else { 2 };
+                let is_set = |event: &Event| matches!(event, Event::Settled { number: 1, .. });
+                while waits && !events.lock().iter().any(is_set) {
+                    std::thread::yield_now();
+                }
+                let draft = Draft::Stored(Record::Plain(plain::int(value)));
+                let made = Made::new(Arc::new(value), draft);
+                Ok(Product::Made(Made { observed, ..made }))
+            });
+            call.inputs.clear();
+            call.policy.mode = mode;
+            call
+        };
+        let variables = Arc::clone(&world.variables);
+        let set = world.stage.call("set", if is_running { &[] } else { &[0] }, move |_| {
+            variables.lock().insert("MODE".to_owned(), "fast".to_owned());
+            0
+        });
+        let nodes = vec![look(&[], is_running), set, look(&[1], false)];
+        let settlement = world.stage.settle(nodes, &[0, 1, 2], 2);
+        assert_eq!(settlement.keys[0], settlement.keys[2]);
+        assert_eq!(settlement.values, [Some(1), Some(0), Some(2)], "{mode:?}");
+    }
 }
 
 /// What belongs to a nested workflow counts for the whole, stored or not, cached or not.
