@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -631,17 +632,29 @@ fn observations_that_cannot_be_read_are_a_miss_and_found_by_a_check() {
 /// A body that looks at another place each time never makes a lookup long.
 #[test]
 fn a_trail_has_an_end() {
-    let world = World::new();
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lookups);
+    let catalog = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), move |_, method| {
+        counted.fetch_add(usize::from(method == "lookup"), Ordering::SeqCst);
+        false
+    });
+    let (stage, variables) = (Stage::over(catalog), Variables::default());
+    place(&stage, Path::new("/"), &variables);
     for round in 0..40 {
         let name = format!("V{round}");
-        let cache = Arc::clone(&world.stage.cache);
-        let said = lone(&world.stage, "f", Policy::default(), &mut || {
+        let cache = Arc::clone(&stage.cache);
+        let said = lone(&stage, "f", Policy::default(), &mut || {
             Ok(seen(round, vec![observe(&cache.surroundings(), &variable(&name))]))
         });
         assert!(said.starts_with("computed"), "{round}: {said}");
-        let again = lone_value(&world.stage, "f", Policy::default(), &mut || Ok(number(-1)));
-        assert_eq!(again.1, round);
-        world.set(&name, Some("1"));
+        let other = stage.again();
+        place(&other, Path::new("/"), &variables);
+        let before = lookups.load(Ordering::SeqCst);
+        let again = lone_value(&other, "f", Policy::default(), &mut || Ok(number(-1)));
+        assert_eq!(again, ("hit-local".to_owned(), round));
+        let asked = lookups.load(Ordering::SeqCst) - before;
+        assert!((1..=9).contains(&asked), "{round}: {asked} lookups");
+        variables.lock().insert(name, "1".to_owned());
     }
 }
 
