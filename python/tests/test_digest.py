@@ -318,12 +318,6 @@ def test_an_interrupt_stays_one():
         digest([Interrupts()])
 
 
-def test_packages_without_a_rule_are_refused():
-    pyarrow = pytest.importorskip("pyarrow")
-    with pytest.raises(TypeError, match="no exact rule"):
-        digest(pyarrow.table({"a": [1]}))
-
-
 def test_nothing_of_an_argument_is_changed():
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
     before = pickle.dumps(frame)

@@ -10,6 +10,8 @@ use pyo3::types::{
 };
 use thrifty_key::plain::DEPTH;
 
+use super::loaded_type;
+
 /// What a value consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
@@ -84,7 +86,7 @@ impl Scan {
         } else if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
             self.children(start(true), set.iter(), depth)
         } else {
-            Ok(Found { content: Content::Other, frozen: is_hashable(value)? })
+            Ok(Found { content: Content::Other, frozen: is_frozen(value)? })
         }
     }
 
@@ -102,9 +104,14 @@ impl Scan {
     }
 }
 
-/// Whether the type has a hash. Types whose values change have none.
-fn is_hashable(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether the type has a hash. Types whose values change have none, but for tensors.
+fn is_frozen(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
+    if let Some(tensor) = loaded_type(py, intern!(py, "torch"), intern!(py, "Tensor"))?
+        && value.is_instance(&tensor)?
+    {
+        return Ok(false);
+    }
     Ok(!value.get_type().getattr(intern!(py, "__hash__"))?.is_none())
 }
 

@@ -10,7 +10,7 @@ use thrifty_key::{Context, Digest, Hasher};
 use super::content::Content;
 use super::error::unreadable;
 use super::memory::{self, Text};
-use super::{Parts, files, frame, header, ndarray, pickle, plain};
+use super::{Parts, files, header, library, ndarray, pickle, plain};
 
 /// The plain encoding of a value, digest leaves in it where a part is not written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
 
 /// The codecs for types of their own.
 fn claimed(value: &Bound<'_, PyAny>) -> PyResult<Option<Parts>> {
-    for codec in [ndarray::draft, frame::draft, files::draft] {
+    for codec in [ndarray::draft, library::draft, files::draft] {
         if let Some(parts) = codec(value)? {
             return Ok(Some(parts));
         }
@@ -320,7 +320,7 @@ fn pickles(piece: &Piece) -> usize {
     fn within(draft: &Draft) -> usize {
         match draft {
             Draft::Object { codec, .. } => {
-                usize::from(codec == pickle::CODEC || codec == frame::CODEC_WITH_PICKLES)
+                usize::from(codec == pickle::CODEC || library::holds_pickles(codec))
             }
             Draft::Composite { parts, .. } => parts.iter().map(within).sum(),
             Draft::Hashed { value, .. } => within(value),

@@ -9,8 +9,8 @@ mod content;
 mod drafting;
 mod error;
 mod files;
-mod frame;
 mod header;
+mod library;
 mod memory;
 mod ndarray;
 mod pickle;
@@ -94,10 +94,6 @@ fn object<'py>(
     let (header, buffers) = (&object.header, &object.buffers);
     match object.codec.as_str() {
         ndarray::CODEC => ndarray::load(py, header, buffers, open),
-        frame::CODEC => frame::load(py, header, buffers, open, frame::Pickles::Refused),
-        frame::CODEC_WITH_PICKLES => {
-            frame::load(py, header, buffers, open, frame::Pickles::Allowed)
-        }
         files::FILE => files::load_file(py, header, buffers, shelf),
         files::DIRECTORY => files::load_directory(py, header, buffers, shelf),
         pickle::CODEC => pickle::load(py, header, buffers, open),
@@ -108,9 +104,9 @@ fn object<'py>(
         drafting::BYTES => {
             memory::read(only(buffers)?, open, |bytes| Ok(PyBytes::new(py, bytes).into_any()))
         }
-        codec => {
-            Err(unreadable(format_args!("codec {codec:?} is not known to this version of thrifty")))
-        }
+        codec => library::load(py, codec, header, buffers, open)?.ok_or_else(|| {
+            unreadable(format_args!("codec {codec:?} is not known to this version of thrifty"))
+        }),
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use thrifty_engine::record::{Buffer, Source};
 
-use super::Parts;
+use super::{Parts, loaded_type};
 use super::error::{NotStorable, unreadable};
 use super::memory::{self, Open};
 
@@ -36,10 +36,16 @@ fn dumps<'py>(
     beside: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
+    // `append` returns None, which tells pickle to leave the buffer out of the stream.
+    let append = beside.getattr(intern!(py, "append"))?;
+    // torch writes its memory into the stream, twice over.
+    if loaded_type(py, intern!(py, "torch"), intern!(py, "Tensor"))?.is_some() {
+        let torch = py.import(intern!(py, "thrifty._torch"))?;
+        return torch.call_method1(intern!(py, "dumps"), (value, append));
+    }
     let arguments = PyDict::new(py);
     arguments.set_item(intern!(py, "protocol"), 5)?;
-    // `append` returns None, which tells pickle to leave the buffer out of the stream.
-    arguments.set_item(intern!(py, "buffer_callback"), beside.getattr(intern!(py, "append"))?)?;
+    arguments.set_item(intern!(py, "buffer_callback"), append)?;
     let pickle = py.import(intern!(py, "pickle"))?;
     pickle.call_method(intern!(py, "dumps"), (value,), Some(&arguments))
 }

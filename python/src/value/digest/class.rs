@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::encoder::Encoder;
+use super::library::{self, Arrow, Polars, Science, Torch};
 use super::unhashable::{Outcome, Unhashable};
 use crate::program::imported_as;
 
@@ -17,12 +18,16 @@ pub(super) enum Rule {
     Standard(Standard),
     Array(Array),
     Frame(Frame),
+    Arrow(Arrow),
+    Polars(Polars),
+    Torch(Torch),
+    Science(Science),
     /// A class, of any metaclass.
     Class,
     /// Taken apart by the reduce protocol.
     Reduce,
-    /// Of a package whose reduce protocol gives bytes that are not canonical.
-    Package,
+    /// Nothing canonical can be had of it; with what to do instead.
+    Refused(&'static str),
 }
 
 /// Types of the standard library.
@@ -33,6 +38,7 @@ pub(super) enum Standard {
     Range,
     Slice,
     Singleton,
+    MappingProxy,
     Function,
     Builtin,
     Method,
@@ -77,6 +83,7 @@ pub(super) enum Frame {
     Period,
     Interval,
     Missing,
+    Dtype,
 }
 
 /// What is known of a class.
@@ -95,9 +102,6 @@ enum Origin {
     /// Everything else: changes between runs.
     Project,
 }
-
-/// Packages that have no exact rule yet.
-const PACKAGES: [&str; 6] = ["torch", "polars", "pyarrow", "tensorflow", "jax", "jaxlib"];
 
 impl<'py> Encoder<'_, 'py> {
     /// The rule for a value that is no plain builtin.
@@ -261,16 +265,25 @@ fn classify(class: &Bound<'_, PyType>) -> PyResult<Rule> {
     if class.is_subclass_of::<PyType>()? {
         return Ok(Rule::Class);
     }
-    let mut exact = true;
+    let module = class.module()?;
+    let root = text(&module).split('.').next().unwrap_or_default();
+    let mut refusal = None;
     for base in class.mro().iter() {
+        let exact = base.is(class);
         let base = base.cast_into::<PyType>()?;
         let (module, name) = (base.module()?, base.qualname()?);
-        if let Some(rule) = rule_of(text(&module), text(&name), exact) {
+        let (module, name) = (text(&module), text(&name));
+        let rule = rule_of(module, name, exact).or_else(|| library::rule(root, module, name));
+        if let Some(rule) = rule {
             return Ok(rule);
         }
-        exact = false;
+        refusal = refusal.or_else(|| library::refusal(module));
     }
-    Ok(Rule::Reduce)
+    // What went wrong is told by its arguments, whoever raised it.
+    if class.is_subclass_of::<pyo3::exceptions::PyBaseException>()? {
+        return Ok(Rule::Reduce);
+    }
+    Ok(refusal.map_or(Rule::Reduce, Rule::Refused))
 }
 
 fn text<'a>(text: &'a Bound<'_, PyString>) -> &'a str {
@@ -290,7 +303,6 @@ fn rule_of(module: &str, name: &str, exact: bool) -> Option<Rule> {
         "pathlib" if exact => Some(Rule::Standard(Standard::Path)),
         "numpy" => array(module, name, exact).map(Rule::Array),
         "pandas" => frame(name).map(Rule::Frame),
-        _ if PACKAGES.contains(&root) => Some(Rule::Package),
         _ if exact => standard(module, name).map(Rule::Standard),
         _ => None,
     }
@@ -306,6 +318,7 @@ fn builtin(name: &str, exact: bool) -> Option<Standard> {
         "range" => Standard::Range,
         "slice" => Standard::Slice,
         "ellipsis" | "NotImplementedType" => Standard::Singleton,
+        "mappingproxy" => Standard::MappingProxy,
         "function" => Standard::Function,
         "builtin_function_or_method" => Standard::Builtin,
         "method" => Standard::Method,
@@ -353,6 +366,7 @@ fn frame(name: &str) -> Option<Frame> {
         "Period" => Frame::Period,
         "Interval" => Frame::Interval,
         "NaTType" | "NAType" => Frame::Missing,
+        "ExtensionDtype" => Frame::Dtype,
         _ => return None,
     })
 }

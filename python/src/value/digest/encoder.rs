@@ -17,6 +17,8 @@ const AGAIN: u64 = 200_000;
 /// Below this many bytes the other cores, and letting other Python threads run, cost more than
 /// they bring.
 const LARGE: usize = 128 << 10;
+/// How much of what lies in many places is gathered at once.
+const STAGE: usize = 4 << 20;
 
 /// An object that was taken apart before.
 enum Before<'py> {
@@ -179,6 +181,32 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
         let mut hasher = bytes_leaf(bytes.len());
         self.feed(&mut hasher, bytes);
+        self.writer.digest(&hasher.finish());
+    }
+
+    /// Appends slices as one bytes leaf.
+    pub(super) fn joined(&mut self, slices: &[&[u8]]) {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        match slices {
+            [only] => return self.leaf(only),
+            _ if length < STAGE => return self.leaf(&slices.concat()),
+            _ => {}
+        }
+        let mut hasher = bytes_leaf(length);
+        // Short slices are gathered: hashed one by one, each would cost as much as many.
+        let mut stage = Vec::with_capacity(STAGE);
+        for slice in slices {
+            if stage.len() + slice.len() > STAGE {
+                self.feed(&mut hasher, &stage);
+                stage.clear();
+            }
+            if slice.len() > STAGE {
+                self.feed(&mut hasher, slice);
+            } else {
+                stage.extend_from_slice(slice);
+            }
+        }
+        self.feed(&mut hasher, &stage);
         self.writer.digest(&hasher.finish());
     }
 

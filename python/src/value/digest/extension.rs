@@ -42,7 +42,8 @@ impl<'py> Encoder<'_, 'py> {
                 self.ndarray(&array)
             }
             "StringArray" | "ArrowStringArray" => self.strings(value),
-            "ArrowExtensionArray" => self.arrow(value),
+            "SparseArray" => self.sparse_array(value),
+            "ArrowExtensionArray" => self.arrow_extension(value),
             _ => self.reduced(value),
         }
     }
@@ -58,6 +59,37 @@ impl<'py> Encoder<'_, 'py> {
         self.writer.open(Container::Tuple, 2);
         self.ndarray(&data)?;
         self.ndarray(&mask)
+    }
+
+    /// Length, what is not stored, the kind of index, which elements are stored, and their values.
+    fn sparse_array(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let index = value
+            .getattr("sp_index")
+            .and_then(|index| index.call_method0("to_int_index")?.getattr("indices"))
+            .map_err(raised)?;
+        self.writer.typed("pandas.SparseArray");
+        self.writer.open(Container::Tuple, 5);
+        self.writer.int(value.len().map_err(raised)? as i64);
+        self.encode(&value.getattr("fill_value").map_err(raised)?)?;
+        self.encode(&value.getattr("kind").map_err(raised)?)?;
+        self.ndarray(&index)?;
+        self.ndarray(&value.getattr("sp_values").map_err(raised)?)
+    }
+
+    /// The attributes by which a dtype says it is told apart; others only remember.
+    pub(super) fn extension_dtype(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let class = self.pandas_class(value)?;
+        if !class.starts_with("pandas.") {
+            return self.reduced(value);
+        }
+        let names: Vec<String> = value
+            .getattr("_metadata")
+            .and_then(|names| names.try_iter()?.map(|name| name?.extract()).collect())
+            .map_err(raised)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.attributes_of(value, &class, &names)
     }
 
     /// Text with its storage, and which missing value stands where there is none.

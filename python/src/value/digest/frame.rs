@@ -23,6 +23,7 @@ impl<'py> Encoder<'_, 'py> {
             Frame::Timedelta => self.moment(value, "pandas.Timedelta", &["asm8"]),
             Frame::Period => self.moment(value, "pandas.Period", &["freqstr", "ordinal"]),
             Frame::Interval => self.moment(value, "pandas.Interval", &["left", "right", "closed"]),
+            Frame::Dtype => self.once(value, |encoder| encoder.extension_dtype(value)),
             Frame::Missing => {
                 let name =
                     value.get_type().name().map_err(|error| Unhashable::raised(value, error))?;
@@ -38,7 +39,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     /// `pandas.<class>` for pandas' own classes, whose modules change between versions.
-    fn pandas_class(&mut self, value: &Bound<'py, PyAny>) -> Outcome<std::rc::Rc<str>> {
+    pub(super) fn pandas_class(&mut self, value: &Bound<'py, PyAny>) -> Outcome<std::rc::Rc<str>> {
         let class = self.class_of(value)?;
         match class.rsplit_once('.') {
             Some((module, name)) if module.split('.').next() == Some("pandas") => {

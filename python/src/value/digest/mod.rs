@@ -16,10 +16,14 @@ mod class;
 mod encoder;
 mod extension;
 mod frame;
+mod library;
+mod polars;
 mod preview;
 mod reduce;
+mod science;
 mod standard;
 mod texts;
+mod torch;
 mod unhashable;
 
 use pyo3::prelude::*;

@@ -59,12 +59,15 @@ fn scalar(value: &Bound<'_, PyAny>) -> Option<String> {
     plain.then(|| value.repr().ok().map(|text| text.to_string()))?
 }
 
-/// The class, dtype and shape of what belongs to numpy or pandas.
+/// The libraries whose arrays and tables have a shape.
+const SHAPED: [&str; 6] = ["numpy", "pandas", "polars", "pyarrow", "scipy", "torch"];
+
+/// The class, dtype and shape of an array or table.
 fn shape(value: &Bound<'_, PyAny>) -> Option<String> {
     let class = value.get_type();
     let module = class.module().ok()?;
     let root = module.to_str().ok()?.split('.').next()?.to_owned();
-    if root != "numpy" && root != "pandas" {
+    if !SHAPED.contains(&root.as_str()) {
         return None;
     }
     let shape: Vec<usize> = value.getattr("shape").ok()?.extract().ok()?;

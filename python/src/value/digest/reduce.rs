@@ -25,7 +25,11 @@ impl<'py> Encoder<'_, 'py> {
             Rule::Standard(rule) => self.standard(value, rule),
             Rule::Array(rule) => self.array(value, rule),
             Rule::Frame(rule) => self.frame(value, rule),
-            Rule::Package => Err(Unhashable::new(value, Reason::Package)),
+            Rule::Arrow(rule) => self.once(value, |encoder| encoder.arrow(value, rule)),
+            Rule::Polars(rule) => self.once(value, |encoder| encoder.polars(value, rule)),
+            Rule::Torch(rule) => self.once(value, |encoder| encoder.torch(value, rule)),
+            Rule::Science(rule) => self.once(value, |encoder| encoder.science(value, rule)),
+            Rule::Refused(way) => Err(Unhashable::new(value, Reason::Refused(way))),
             Rule::Reduce => self.once(value, |encoder| encoder.reduced(value)),
         }
     }

@@ -30,6 +30,7 @@ impl<'py> Encoder<'_, 'py> {
                 self.writer.none();
                 Ok(())
             }
+            Standard::MappingProxy => self.once(value, |encoder| encoder.mapping_proxy(value)),
             Standard::Path => self.path(value),
             Standard::ZoneInfo => self.zone(value),
             _ => self.once(value, |encoder| encoder.described(value, rule)),
@@ -115,6 +116,15 @@ impl<'py> Encoder<'_, 'py> {
         self.writer.typed("builtins.bytearray");
         self.leaf(&bytes);
         Ok(())
+    }
+
+    /// What the proxy shows.
+    fn mapping_proxy(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let shown = value
+            .call_method0(intern!(self.py, "copy"))
+            .map_err(|error| Unhashable::raised(value, error))?;
+        self.writer.typed("types.MappingProxyType");
+        self.encode(&shown)
     }
 
     /// The format, the shape and the bytes in C order.

@@ -13,7 +13,7 @@ use super::encoder::Encoder;
 use super::unhashable::Outcome;
 
 /// The length that says that there is no text.
-const NO_TEXT: u64 = u64::MAX;
+pub(super) const NO_TEXT: [u8; 8] = u64::MAX.to_le_bytes();
 
 /// The texts of a column.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Texts {
     }
 
     pub(super) fn add_missing(&mut self) {
-        self.lengths.extend_from_slice(&NO_TEXT.to_le_bytes());
+        self.lengths.extend_from_slice(&NO_TEXT);
     }
 }
 

@@ -25,8 +25,13 @@ pub enum Reason {
     Iterator,
     /// It stands for code of the project, whose digest the caller could not give.
     Code,
-    /// A type of a package that has no exact rule yet and whose own state is not canonical.
-    Package,
+    /// A type without a rule whose own state would not be canonical, or not all of its value;
+    /// with what to do instead.
+    Refused(&'static str),
+    /// A column of an Arrow type without a rule, by the text of the type.
+    Layout(String),
+    /// The chunks of an Arrow column refer to different dictionaries.
+    Dictionaries,
     /// Nested deeper than [`super::DEPTH`].
     Depth,
     /// More than [`super::NODES`] parts.
@@ -117,7 +122,13 @@ impl Reason {
         match self {
             Self::Iterator => "it is used up by being read".to_owned(),
             Self::Code => "it stands for code that cannot be followed".to_owned(),
-            Self::Package => "values of this package have no exact rule yet".to_owned(),
+            Self::Refused(way) => format!("it has no exact rule: {way}"),
+            Self::Layout(format) => {
+                format!("a column of the Arrow type {format:?} has no exact rule: cast it")
+            }
+            Self::Dictionaries => {
+                "its chunks refer to different dictionaries: call unify_dictionaries()".to_owned()
+            }
             Self::Depth => format!("it is nested deeper than {} levels", super::DEPTH),
             Self::Size => format!("it has more than {} parts", super::NODES),
             Self::Entangled => "its parts refer to each other in too many cycles".to_owned(),
