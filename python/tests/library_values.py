@@ -5,15 +5,11 @@ A source of a library that is not installed is left out.
 
 from __future__ import annotations
 
-import collections
 import copy
 import importlib.util
 import io
 import itertools
 import pickle
-import random
-import types
-
 
 WORDS = ["alpha", None, "", "a word that is longer than twelve bytes", "é", "beta"]
 
@@ -151,16 +147,31 @@ def arrow_groups():
     )
     yield "table order", [table().select(["b", "a"])]
     yield "table name", [table().rename_columns(["a", "c"])]
-    yield "table metadata", [table(metadata={"k": "v", "l": "w"}), table(metadata={"l": "w", "k": "v"})]
+    yield (
+        "table metadata",
+        [table(metadata={"k": "v", "l": "w"}), table(metadata={"l": "w", "k": "v"})],
+    )
     yield "table other metadata", [table(metadata={"k": "w"})]
     yield "table cast", [table().cast(pa.schema({"a": pa.int32(), "b": pa.string()}))]
-    required = pa.schema([pa.field("a", pa.int64()), pa.field("b", pa.string(), nullable=True, metadata={"u": "m"})])
+    required = pa.schema(
+        [pa.field("a", pa.int64()), pa.field("b", pa.string(), nullable=True, metadata={"u": "m"})]
+    )
     yield "table field metadata", [table().cast(required)]
     yield "table no rows", [table()[:0]]
     yield "table no columns", [pa.table({})]
     batch = table().to_batches()[0]
-    yield "batch", [batch, table().combine_chunks().to_batches()[0], pa.record_batch(batch.columns, schema=batch.schema)]
-    yield "batch slice", [batch[1:], pa.record_batch({"a": pa.array([2, None], pa.int64()), "b": [None, "y"]})]
+    yield (
+        "batch",
+        [
+            batch,
+            table().combine_chunks().to_batches()[0],
+            pa.record_batch(batch.columns, schema=batch.schema),
+        ],
+    )
+    yield (
+        "batch slice",
+        [batch[1:], pa.record_batch({"a": pa.array([2, None], pa.int64()), "b": [None, "y"]})],
+    )
     yield "schema", [table().schema, batch.schema]
     yield "schema metadata", [table().schema.with_metadata({"k": "v"})]
     yield "field", [pa.field("a", pa.int64())]
@@ -170,9 +181,15 @@ def arrow_groups():
     yield "buffer", [pa.py_buffer(b"abc"), pa.py_buffer(b"xabc").slice(1)]
     yield "chunked empty", [pa.chunked_array([], pa.int64()), pa.chunked_array([[]], pa.int64())]
     big = pa.array(range(300_000))
-    yield "large", [pa.chunked_array([big]), pa.chunked_array([big[:1], big[1:100_000], big[100_000:]])]
+    yield (
+        "large",
+        [pa.chunked_array([big]), pa.chunked_array([big[:1], big[1:100_000], big[100_000:]])],
+    )
     sparse = pa.array([None if i % 3 else i for i in range(300_000)])
-    yield "large with nulls", [pa.chunked_array([sparse]), pa.chunked_array([sparse[:7], sparse[7:]])]
+    yield (
+        "large with nulls",
+        [pa.chunked_array([sparse]), pa.chunked_array([sparse[:7], sparse[7:]])],
+    )
     text = [None if i % 5 == 0 else f"word {i}" * (i % 4) for i in range(50_000)]
     yield "large text", [pa.chunked_array([text]), pa.chunked_array([text[:7], text[7:]])]
 
@@ -232,7 +249,13 @@ def polars_groups():
     yield "series no name", [pl.Series([1])]
     grown = pl.Series(["q", "r", "x"], dtype=pl.Categorical)
     yield "categorical history", [pl.Series(["x"], dtype=pl.Categorical), grown[2:].alias("")]
-    yield "objects", [pl.Series([{1}, None, (2,)], dtype=pl.Object), pl.Series([{1}, None, (2,)], dtype=pl.Object)]
+    yield (
+        "objects",
+        [
+            pl.Series([{1}, None, (2,)], dtype=pl.Object),
+            pl.Series([{1}, None, (2,)], dtype=pl.Object),
+        ],
+    )
     yield "other objects", [pl.Series([{1}, None, (3,)], dtype=pl.Object)]
 
     def frame():
@@ -257,7 +280,9 @@ def polars_groups():
     yield "frame no rows", [frame().clear()]
     yield "frame filled", [frame().fill_null(0)]
     yield "schema", [frame().schema, pl.Schema({"a": pl.Int64(), "b": pl.String()})]
-    large = pl.DataFrame({"n": range(200_000), "t": [f"word {n}" * (n % 4) for n in range(200_000)]})
+    large = pl.DataFrame(
+        {"n": range(200_000), "t": [f"word {n}" * (n % 4) for n in range(200_000)]}
+    )
     yield "large", [large, pl.concat([large[:7], large[7:]], rechunk=False)]
 
 
@@ -365,20 +390,25 @@ def image_groups():
 
 def model_groups():
     import attrs
-    import pydantic
 
-    @attrs.define
-    class Local:
-        x: int
-
-    del Local
-    yield "attrs", [Fields(1), Fields(1, "a"), copy.copy(Fields(1)), pickle.loads(pickle.dumps(Fields(1)))]
+    yield (
+        "attrs",
+        [Fields(1), Fields(1, "a"), copy.copy(Fields(1)), pickle.loads(pickle.dumps(Fields(1)))],
+    )
     yield "attrs other", [Fields(2)]
     yield "attrs note", [Fields(1, "b")]
     yield "attrs class", [OtherFields(1)]
     yield "attrs in dict", [DictFields(1), attrs.evolve(DictFields(2), x=1)]
     yield "attrs frozen", [Frozen(1), Frozen(x=1)]
-    yield "pydantic", [Settings(lr=0.1), Settings(lr="0.1"), Settings(lr=0.1).model_copy(), pickle.loads(pickle.dumps(Settings(lr=0.1)))]
+    yield (
+        "pydantic",
+        [
+            Settings(lr=0.1),
+            Settings(lr="0.1"),
+            Settings(lr=0.1).model_copy(),
+            pickle.loads(pickle.dumps(Settings(lr=0.1))),
+        ],
+    )
     yield "pydantic set", [Settings(lr=0.1, name="run")]
     yield "pydantic default", [Settings()]
     yield "pydantic other", [Settings(lr=0.2)]

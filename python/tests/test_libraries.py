@@ -235,7 +235,9 @@ def test_the_chunks_of_an_arrow_column_do_not_count(kind, data):
     cut = data.draw(st.integers(0, len(values)))
     whole = pa.chunked_array([values], kind)
     parts = pa.chunked_array([values[:cut], values[cut:]], kind)
-    inside = pa.chunked_array([[*other, *values, *other]], kind)[len(other) : len(other) + len(values)]
+    inside = pa.chunked_array([[*other, *values, *other]], kind)[
+        len(other) : len(other) + len(values)
+    ]
     assert digest(parts) == digest(whole)
     if not pa.types.is_dictionary(kind):
         assert digest(inside) == digest(whole)
@@ -244,7 +246,11 @@ def test_the_chunks_of_an_arrow_column_do_not_count(kind, data):
 
 
 @given(st.sampled_from(list(columns)), st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 def test_any_arrow_column_comes_back(probe, kind, data):
     values = data.draw(st.lists(columns[kind], max_size=12))
     column = pa.array(values, kind)[data.draw(st.integers(0, 3)) :]
@@ -253,11 +259,18 @@ def test_any_arrow_column_comes_back(probe, kind, data):
     assert digest(back) == digest(column)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 9)), max_size=12), st.randoms())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 9)), max_size=12),
+    st.randoms(),
+)
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_the_order_of_stored_elements_does_not_count(probe, places, shuffler):
     def made(places, kind):
-        rows, columns, values = (np.array([place[axis] for place in places], dtype="i8") for axis in range(3))
+        rows, columns, values = (
+            np.array([place[axis] for place in places], dtype="i8") for axis in range(3)
+        )
         return kind((values.astype("f8"), (rows, columns)), shape=(5, 5))
 
     shuffled = list(places)
@@ -270,7 +283,9 @@ def test_the_order_of_stored_elements_does_not_count(probe, places, shuffler):
 
 @pytest.mark.skipif(not importlib.util.find_spec("polars"), reason="polars is not installed")
 @given(st.lists(words, max_size=12), st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_the_chunks_of_a_polars_column_do_not_count(probe, values, data):
     import polars as pl
 

@@ -12,7 +12,9 @@ import sys
 import pytest
 from thrifty import _native
 
-torch = pytest.importorskip("torch", exc_type=ImportError)
+torch = pytest.importorskip(
+    "torch", reason="torch is not installed: its values are not tested", exc_type=ImportError
+)
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path(_native.__file__).resolve().parents[1]
@@ -161,9 +163,7 @@ def test_large_tensors_lie_beside_a_pickle(probe):
 
 @pytest.mark.parametrize("buffers", [[], [b""], [b"\0" * 7], [b"\0" * 8, b"\0"]])
 def test_a_torn_tensor_is_unreadable(probe, buffers):
-    header = _native.encoding(
-        ("tensor", ("Tensor", "float32", (2,), (0,), False, "cpu"), 0, None)
-    )
+    header = _native.encoding(("tensor", ("Tensor", "float32", (2,), (0,), False, "cpu"), 0, None))
     if buffers == [b"\0" * 8, b"\0"]:
         assert probe.get_object("tensor/1", header, buffers).shape == (2,)
         return

@@ -150,9 +150,22 @@ def module_groups():
     yield "sgd rate", [stepped(sgd, lr=0.2, momentum=0.9)]
     yield "sgd fresh", [sgd(net().parameters(), lr=0.1, momentum=0.9)]
     yield "adam", [stepped(adam, lr=0.1), stepped(adam, lr=0.1)]
-    yield "adam groups", [adam([{"params": net().first.parameters()}, {"params": net().second.parameters(), "lr": 1.0}])]
+    yield (
+        "adam groups",
+        [
+            adam(
+                [
+                    {"params": net().first.parameters()},
+                    {"params": net().second.parameters(), "lr": 1.0},
+                ]
+            )
+        ],
+    )
     yield "adam state", [stepped(adam, lr=0.1).state_dict(), stepped(adam, lr=0.1).state_dict()]
-    yield "trained", [trained(*(lambda m: (m, sgd(m.parameters(), lr=0.1)))(net()))[0] for _ in range(2)]
+    yield (
+        "trained",
+        [trained(*(lambda m: (m, sgd(m.parameters(), lr=0.1)))(net()))[0] for _ in range(2)],
+    )
     pair = torch.utils.data.TensorDataset(torch.ones(2), torch.zeros(2))
     yield "data set", [pair, copy.deepcopy(pair)]
 

@@ -46,15 +46,16 @@ def put_together(description: Any, buffers: list[Any], _pickles: bool) -> Any:
     name, shape, described, is_canonical = description
     whole = _Whole(buffers, pickles=False)
     arrays = [whole.any(array) for array in described]
-    kind: Any = getattr(scipy.sparse, name)
+    kind: type[Any] = getattr(scipy.sparse, name)
     if not issubclass(kind, (scipy.sparse.sparray, scipy.sparse.spmatrix)):
         raise ValueError(f"no sparse matrix {name}")
+    make: Any = kind
     if issubclass(kind, (scipy.sparse.coo_array, scipy.sparse.coo_matrix)):
-        made = kind((arrays[0], tuple(arrays[1:])), shape=shape, copy=False)
+        made = make((arrays[0], tuple(arrays[1:])), shape=shape, copy=False)
         made.coords = tuple(arrays[1:])
         made.has_canonical_format = is_canonical
         return made
-    made = kind(tuple(arrays), shape=shape, copy=False)
+    made = make(tuple(arrays), shape=shape, copy=False)
     # The constructor makes indices as narrow as the shape allows.
     for attribute, array in zip(_ARRAYS[made.format], arrays, strict=True):
         setattr(made, attribute, array)

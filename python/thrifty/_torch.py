@@ -48,8 +48,9 @@ def dumps(value: Any, callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
     """A pickle of protocol 5 whose tensors lie beside it."""
     stream = io.BytesIO()
     pickler = pickle.Pickler(stream, 5, buffer_callback=callback)
-    rules = {torch.Tensor: _reduce, torch.nn.Parameter: _reduce}
-    pickler.dispatch_table = ChainMap(rules, copyreg.dispatch_table)
+    rules: dict[Any, Any] = {torch.Tensor: _reduce, torch.nn.Parameter: _reduce}
+    known: Any = copyreg.dispatch_table
+    pickler.dispatch_table = ChainMap(rules, known)
     pickler.dump(value)
     return stream.getvalue()
 
@@ -84,7 +85,13 @@ class _Parts:
             grad = self.tensor(tensor.grad)
             if grad is None:
                 return None
-        place = (tensor.data_ptr(), tensor.stride(), tensor.is_conj(), tensor.is_neg(), *description)
+        place = (
+            tensor.data_ptr(),
+            tensor.stride(),
+            tensor.is_conj(),
+            tensor.is_neg(),
+            *description,
+        )
         number = self.known.setdefault(place, len(self.buffers))
         if number == len(self.buffers):
             self.buffers.append(_memory(flat))
@@ -165,9 +172,8 @@ def _made(description: Any, flat: Any, grad: Any) -> Any:
 
 
 def _memory(flat: Any) -> Any:
-    """The memory of a contiguous tensor, which it keeps alive; not through numpy, which has not
-    all types and may be absent.
-    """
+    """The memory of a contiguous tensor, which it keeps alive."""
+    # Not through numpy, which lacks some of the types and may be absent.
     if not flat.nbytes:
         return b""
     memory: Any = (ctypes.c_ubyte * flat.nbytes).from_address(flat.data_ptr())

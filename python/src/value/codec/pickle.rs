@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use thrifty_engine::record::{Buffer, Source};
 
-use super::{Parts, loaded_type};
 use super::error::{NotStorable, unreadable};
 use super::memory::{self, Open};
+use super::{Parts, loaded_type};
 
 /// The codec and its version.
 pub(super) const CODEC: &str = "pickle/1";

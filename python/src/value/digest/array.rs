@@ -38,9 +38,9 @@ impl<'py> Encoder<'_, 'py> {
         value: &Bound<'py, PyAny>,
         name: &str,
     ) -> Outcome<Bound<'py, PyAny>> {
-        loaded(self.py, name)
-            .map_err(|error| Unhashable::raised(value, error))?
-            .ok_or_else(|| Unhashable::new(value, Reason::Refused("the library it belongs to is not loaded")))
+        loaded(self.py, name).map_err(|error| Unhashable::raised(value, error))?.ok_or_else(|| {
+            Unhashable::new(value, Reason::Refused("the library it belongs to is not loaded"))
+        })
     }
 
     /// Writes an array: dtype, shape, content.

@@ -251,9 +251,8 @@ fn elements<'py>(
 fn has_default_reduce(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let object = value.py().get_type::<PyAny>();
     let class = value.get_type();
-    let inherits = |name: &str| -> PyResult<bool> {
-        Ok(class.getattr(name)?.is(&object.getattr(name)?))
-    };
+    let inherits =
+        |name: &str| -> PyResult<bool> { Ok(class.getattr(name)?.is(&object.getattr(name)?)) };
     Ok(inherits("__reduce__")? && inherits("__reduce_ex__")?)
 }
 

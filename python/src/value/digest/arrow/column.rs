@@ -219,7 +219,8 @@ impl<'py> Column<'_, 'py> {
         values: Schema<'_>,
         pieces: &[Piece<'_>],
     ) -> Outcome {
-        let mut dictionaries: Vec<Array<'_>> = pieces.iter().filter_map(Piece::dictionary).collect();
+        let mut dictionaries: Vec<Array<'_>> =
+            pieces.iter().filter_map(Piece::dictionary).collect();
         dictionaries.dedup_by(|one, other| one.is_in_place_of(*other));
         let mut written: Option<Vec<u8>> = None;
         for dictionary in dictionaries {

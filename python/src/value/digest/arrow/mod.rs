@@ -13,8 +13,8 @@ pub(super) use column::{Column, Dictionaries};
 pub(super) use data::Columns;
 use data::Schema;
 
-use super::library::Arrow;
 use super::encoder::Encoder;
+use super::library::Arrow;
 use super::unhashable::{Outcome, Unhashable};
 
 impl<'py> Encoder<'_, 'py> {
@@ -45,8 +45,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn arrow_type(&mut self, value: &Bound<'py, PyAny>, name: &str) -> Outcome {
-        let columns =
-            Columns::of_type(value).map_err(|error| Unhashable::raised(value, error))?;
+        let columns = Columns::of_type(value).map_err(|error| Unhashable::raised(value, error))?;
         self.writer.typed(name);
         self.arrow_schema(columns.schema());
         Ok(())

@@ -98,16 +98,19 @@ impl<'a> Piece<'a> {
     pub(super) fn fixed(&self, width: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
         let start = self.array.buffer(1);
         // SAFETY: the buffer has so many bytes for each position of the chunk.
-        self.ranges().map(move |range| unsafe {
-            memory(start, range.start * width, range.len() * width)
-        })
+        self.ranges()
+            .map(move |range| unsafe { memory(start, range.start * width, range.len() * width) })
     }
 
     /// Adds what lies between the two offsets of each element: eight bytes for its length.
     ///
     /// Returns what lies between the first and last offset of each range; `None` if an offset is
     /// smaller than the one before it.
-    pub(super) fn spans(&self, offsets: Offsets, lengths: &mut Vec<u8>) -> Option<Vec<Range<usize>>> {
+    pub(super) fn spans(
+        &self,
+        offsets: Offsets,
+        lengths: &mut Vec<u8>,
+    ) -> Option<Vec<Range<usize>>> {
         let mut spans = Vec::with_capacity(self.ranges.len());
         for range in self.ranges() {
             let first = self.offset(offsets, range.start)?;
