@@ -3,8 +3,10 @@
 mod call;
 mod code;
 mod command;
+mod observe;
 mod program;
 mod value;
+mod warning;
 
 use pyo3::prelude::*;
 
@@ -16,5 +18,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     value::codec::register(module)?;
     code::register(module)?;
     command::register(module)?;
+    observe::register(module)?;
     call::register(module)
 }

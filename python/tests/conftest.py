@@ -67,8 +67,9 @@ class Programs:
 
     def start(self, *arguments: str, **options) -> subprocess.Popen[str]:
         command = [sys.executable, *arguments]
-        kinds = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(command, cwd=self.directory, **{**kinds, **options})
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        kinds = {"cwd": self.directory, **pipes}
+        process = subprocess.Popen(command, **{**kinds, **options})
         self.started.append(process)
         return process
 

@@ -137,7 +137,7 @@ def test_off_neither_reads_nor_writes():
 def test_refresh_replaces(tmp_path):
     source = tmp_path / "source"
 
-    @task(cache=Cache(version="1"))
+    @task(cache=Cache(version="1", observe=False))
     def read() -> str:
         return source.read_text()
 

@@ -17,6 +17,9 @@ _lock = threading.Lock()
 _pool: ProcessPoolExecutor | None = None
 _size = 0
 
+# The record of a result; what was observed, why the result must not be stored, and notes.
+Performed = tuple[bytes, bytes, str | None, list[str]]
+
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2
 
@@ -39,13 +42,14 @@ def submit(
     kwargs: dict[str, Any],
     workers: int,
     chosen: dict[str, Any],
-) -> bytes:
-    """Calls the function of the task in a worker; returns the record of its result.
+    mode: str,
+) -> Performed:
+    """Calls the function of the task in a worker; returns what `perform` returned there.
 
     What the function raises is raised here, with the worker's traceback as its cause.
     """
     call = _sent(task, args, kwargs)
-    future = _start(workers).submit(_perform, call, chosen)
+    future = _start(workers).submit(_perform, call, chosen, mode)
     try:
         return _result(future)
     except BrokenProcessPool:
@@ -80,7 +84,7 @@ def pickled(task: Task[..., Any], call: object) -> bytes:
         ) from error
 
 
-def _result(future: Future[bytes]) -> bytes:
+def _result(future: Future[Performed]) -> Performed:
     while not future.done():
         wait([future], timeout=_PATIENCE)
     return future.result()
@@ -122,7 +126,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _perform(call: bytes, chosen: dict[str, Any]) -> bytes:
+def _perform(call: bytes, chosen: dict[str, Any], mode: str) -> Performed:
     task, key, args, kwargs = pickle.loads(call)
     if task.definition_key() != key:
         # Its result would be stored under a key that does not describe it.
@@ -132,7 +136,7 @@ def _perform(call: bytes, chosen: dict[str, Any]) -> bytes:
             'import. Pass that value as an argument, or use executor="threads"'
         )
     values = dereferenced(args), dereferenced(kwargs)
-    return _native.perform(task, *values, chosen)
+    return _native.perform(task, *values, chosen, mode)
 
 
 def dereferenced(value: Any) -> Any:

@@ -54,6 +54,9 @@ class Cache:
         packages: Installed distributions whose versions enter the key.
         files: Files whose contents enter the key.
         sources: Source files whose contents count as part of the code.
+        observe: Whether the files and environment variables that the function reads while it runs
+            are recorded, and looked at again before its result is taken from the cache; the
+            default is the configuration's, and there yes.
         serialize: While another process computes a value, wait for it.
         on_failure: What those who wait do when the one who computes fails. ``"next"``: one of
             them computes, which is the default; ``"share"``: they fail with it.
@@ -74,6 +77,7 @@ class Cache:
         "key",
         "max_age",
         "mode",
+        "observe",
         "on_failure",
         "packages",
         "salt",
@@ -94,6 +98,7 @@ class Cache:
         packages: tuple[str, ...] | None
         files: tuple[str, ...] | None
         sources: tuple[str, ...] | None
+        observe: bool | None
         serialize: bool | None
         on_failure: OnFailure | None
         max_age: Duration | None
@@ -115,6 +120,7 @@ class Cache:
             packages: str | Iterable[str] | None = None,
             files: str | Iterable[str] | None = None,
             sources: str | Iterable[str] | None = None,
+            observe: bool | None = None,
             serialize: bool | None = None,
             on_failure: OnFailure | None = None,
             max_age: Duration | None = None,
@@ -287,6 +293,7 @@ _FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "packages": _names,
     "files": _paths,
     "sources": _paths,
+    "observe": _flag,
     "serialize": _flag,
     "on_failure": _word(_ON_FAILURE),
     "max_age": _duration,

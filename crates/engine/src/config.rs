@@ -86,6 +86,8 @@ pub struct Settings {
     pub domain: Setting<String>,
     /// How operations use the cache, if the configuration says so.
     pub cache: Setting<Option<Mode>>,
+    /// Whether what bodies read while they run is observed.
+    pub observe: Setting<bool>,
     /// Where the bodies of operations run.
     pub executor: Setting<Executor>,
     /// How many operations run at once; `None` for one a core.
@@ -151,17 +153,19 @@ enum Field {
     Project,
     Domain,
     Cache,
+    Observe,
     Executor,
     Workers,
     Budget,
 }
 
 impl Field {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Home,
         Self::Project,
         Self::Domain,
         Self::Cache,
+        Self::Observe,
         Self::Executor,
         Self::Workers,
         Self::Budget,
@@ -174,6 +178,7 @@ impl Field {
             Self::Project => ("project", "THRIFTY_PROJECT", NAME),
             Self::Domain => ("domain", "THRIFTY_DOMAIN", NAME),
             Self::Cache => ("cache", "THRIFTY_CACHE", "`on`, `refresh`, `read-only` or `off`"),
+            Self::Observe => ("observe", "THRIFTY_OBSERVE", "`true` or `false`"),
             Self::Executor => ("executor", "THRIFTY_EXECUTOR", "`threads` or `processes`"),
             Self::Workers => ("workers", "THRIFTY_WORKERS", "a whole number from 1 to 4096"),
             Self::Budget => ("budget", "THRIFTY_BUDGET", "a size such as `500MB` or `20GB`"),
@@ -228,7 +233,7 @@ impl Settings {
                 *raw = Some(set);
             }
         }
-        let [home, project, domain, cache, executor, workers, budget] = raws;
+        let [home, project, domain, cache, observe, executor, workers, budget] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
             project: project
@@ -238,6 +243,7 @@ impl Settings {
                 |raw| name(Field::Domain, raw),
             )?,
             cache: optional(Field::Cache, cache, Mode::from_word)?,
+            observe: yes_unless(optional(Field::Observe, observe, truth)?),
             executor: or_default(optional(Field::Executor, executor, Executor::from_word)?),
             workers: optional(Field::Workers, workers, |text| {
                 text.parse().ok().filter(|count| (1..=4096).contains(count))
@@ -253,6 +259,18 @@ fn unset<T>(value: T) -> Setting<T> {
 
 fn or_default<T: Default>(setting: Setting<Option<T>>) -> Setting<T> {
     Setting { value: setting.value.unwrap_or_default(), source: setting.source }
+}
+
+fn yes_unless(setting: Setting<Option<bool>>) -> Setting<bool> {
+    Setting { value: setting.value.unwrap_or(true), source: setting.source }
+}
+
+fn truth(word: &str) -> Option<bool> {
+    match word {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
 }
 
 fn from_variable(field: Field, variables: Variables<'_>) -> Result<Option<Raw>, ConfigError> {

@@ -20,6 +20,8 @@ pub use surroundings::{Glance, ReadVariable, Surroundings};
 pub enum Observed {
     /// The content of a file.
     File(Place),
+    /// Whether there is a file or a directory.
+    Presence(Place),
     /// The names in a directory.
     Listing(Place),
     /// An environment variable.
@@ -109,6 +111,7 @@ impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(place) => write!(f, "{place}"),
+            Self::Presence(place) => write!(f, "whether there is {place}"),
             Self::Listing(place) => write!(f, "the list of files in {place}"),
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::WorkingDirectory => f.write_str("the working directory"),

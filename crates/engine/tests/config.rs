@@ -43,6 +43,7 @@ fn without_anything_there_are_defaults() {
     assert_eq!(settings.project.value, "default");
     assert_eq!(settings.domain.value, "development");
     assert_eq!(settings.executor.value, Executor::Threads);
+    assert!(settings.observe.value);
     let Settings { cache, workers, budget, .. } = &settings;
     assert_eq!((cache.value, workers.value, budget.value), (None, None, None));
     let sources = [&settings.home.source, &settings.project.source, &settings.budget.source];
@@ -51,13 +52,14 @@ fn without_anything_there_are_defaults() {
 
 #[test]
 fn a_variable_beats_the_file_and_the_file_beats_the_default() {
-    let file = "domain = 'staging'\nworkers = 3\n\ncache = \"read-only\"\n";
+    let file = "domain = 'staging'\nworkers = 3\n\ncache = \"read-only\"\nobserve = false\n";
     let root = project(&[("thrifty.toml", file)]);
     let settings = find(root.path(), &[("THRIFTY_WORKERS", "5"), ("THRIFTY_DOMAIN", "")]).unwrap();
     assert_eq!(settings.workers.value, Some(5));
     assert_eq!(settings.workers.source, Source::Variable("THRIFTY_WORKERS"));
     assert_eq!(settings.domain.value, "staging", "an empty variable is unset");
     assert_eq!(settings.cache.value, Some(Mode::ReadOnly));
+    assert!(!settings.observe.value);
     let path = root.path().join("thrifty.toml");
     assert_eq!(settings.cache.source, Source::File(path.clone(), 4));
     assert_eq!(settings.cache.source.to_string(), format!("{}:4", path.display()));
@@ -71,14 +73,16 @@ fn every_variable_is_read() {
         ("THRIFTY_PROJECT", "flüge"),
         ("THRIFTY_DOMAIN", "production"),
         ("THRIFTY_CACHE", "off"),
+        ("THRIFTY_OBSERVE", "0"),
         ("THRIFTY_WORKERS", "2"),
         ("THRIFTY_EXECUTOR", "processes"),
         ("THRIFTY_BUDGET", "20GB"),
     ];
-    let Settings { home, project, domain, cache, executor, workers, budget } =
+    let Settings { home, project, domain, cache, observe, executor, workers, budget } =
         find(root.path(), &variables).unwrap();
     assert_eq!(home.value, Path::new("/scratch/cache"));
     assert_eq!((project.value.as_str(), domain.value.as_str()), ("flüge", "production"));
+    assert!(!observe.value);
     assert_eq!((cache.value, executor.value), (Some(Mode::Off), Executor::Processes));
     assert_eq!((workers.value, budget.value), (Some(2), Some(20_000_000_000)));
 }
@@ -138,6 +142,8 @@ fn a_wrong_field_or_value_is_named_with_its_line_and_the_way_out() {
             "project = 'a/b'",
             "thrifty.toml:1: `project` must be a name of 1 to 100 characters without `/` and control characters, not \"a/b\"",
         ),
+        ("observe = 'no'", "thrifty.toml:1: `observe` must be `true` or `false`, not \"no\""),
+        ("observe = 1", "thrifty.toml:1: `observe` must be `true` or `false`, not the integer 1"),
         (
             "executor = ['threads']",
             "thrifty.toml:1: `executor` must be `threads` or `processes`, not the array ['threads']",

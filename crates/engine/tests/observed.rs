@@ -44,6 +44,7 @@ fn any_place() -> impl Strategy<Value = Place> {
 fn any_observation() -> impl Strategy<Value = Observation> {
     let what = prop_oneof![
         any_place().prop_map(Observed::File),
+        any_place().prop_map(Observed::Presence),
         any_place().prop_map(Observed::Listing),
         ".{0,12}".prop_map(Observed::Variable),
         Just(Observed::WorkingDirectory),
@@ -274,6 +275,38 @@ fn each_thing_is_found_as_it_is_now() {
     let fast = mode();
     assert_ne!(unset_and_empty_differ, Some(State::Absent));
     assert_ne!(unset_and_empty_differ, fast);
+}
+
+#[test]
+fn presence_is_what_is_there_and_where_a_link_leads() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = Variables::default();
+    let around = surroundings(Some(directory.path()), &variables);
+    let at = |name: &str| directory.path().join(name);
+    let look = || around.state(&Observed::Presence(Place::Project("it".to_owned()))).unwrap();
+    assert_eq!(look(), State::Absent);
+    let mut all = vec![look()];
+    fs::write(at("it"), "one").unwrap();
+    all.push(look());
+    fs::write(at("it"), "another").unwrap();
+    assert_eq!(look(), all[1], "its content does not count");
+    fs::rename(at("it"), at("file")).unwrap();
+    fs::create_dir(at("it")).unwrap();
+    all.push(look());
+    fs::remove_dir(at("it")).unwrap();
+    fs::copy(at("file"), at("copy")).unwrap();
+    for target in ["file", "copy", "nothing"] {
+        std::os::unix::fs::symlink(target, at("it")).unwrap();
+        all.push(look());
+        fs::remove_file(at("it")).unwrap();
+    }
+    assert_eq!(all.pop(), Some(State::Absent), "a link to nothing");
+    for (n, one) in all.iter().enumerate() {
+        assert!(!all[..n].contains(one), "presence {n}");
+    }
+    let mut seen = Hasher::new(Context::Value);
+    seen.framed(b"thrifty observed").framed(b"presence").raw(b"file\0");
+    assert_eq!(all[1], State::Digest(seen.finish()), "as published");
 }
 
 #[test]

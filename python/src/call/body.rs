@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use thrifty_engine::Mode;
 use thrifty_engine::config::Executor;
-use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
+use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken};
 use thrifty_engine::record::Draft;
 use thrifty_key::{Context, Digest, Hasher, plain};
 
@@ -25,7 +25,8 @@ use super::load;
 use super::parameters::Arguments;
 use super::processes;
 use super::session::Session;
-use super::task::Task;
+use super::task::{Task, policy};
+use crate::observe::{self, Gathered, Recorder, Watch, Wish};
 use crate::value::codec::{self, Encoded, NotStorable};
 
 static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
@@ -43,9 +44,16 @@ pub struct CallBody {
 pub struct Running {
     threads: Mutex<HashSet<std::os::raw::c_ulong>>,
     ended: Mutex<Option<PyErr>>,
+    /// The bodies for which the run is made.
+    outer: Vec<Arc<Recorder>>,
 }
 
 impl Running {
+    /// A run that this thread begins.
+    pub fn begin(py: Python<'_>) -> Self {
+        Self { outer: observe::readers(py), ..Self::default() }
+    }
+
     fn enter(&self) -> std::os::raw::c_ulong {
         // SAFETY: only reads the id of this thread.
         let thread = unsafe { ffi::PyThread_get_thread_ident() } as std::os::raw::c_ulong;
@@ -115,14 +123,25 @@ impl CallBody {
         let own = self.own_arguments(slf).map_err(raised)?;
         let arguments = self.arguments(py, &own, inputs)?;
         let before = handle::calls();
+        let watch = self.watch(py).map_err(raised)?;
         let value = call(slf, &arguments, Arc::clone(&self.call.run)).map_err(raised)?;
+        let gathered = end(watch, slf);
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
-            let expansion =
-                graph::expand(&value, &self.session, &self.running, 0).map_err(raised)?;
-            return Ok(Product::Expanded(expansion));
+            let expansion = graph::expand(&value, &self.session, &self.running, 0);
+            return expansion.map(|it| expanded(it, gathered)).map_err(raised);
         }
-        made(slf, &value).map(Product::Made).map_err(raised)
+        made(slf, &value).map(|made| Product::Made(gathered.onto(made))).map_err(raised)
+    }
+
+    /// What becomes of what the body reads that begins now.
+    fn watch(&self, py: Python<'_>) -> PyResult<Watch> {
+        let mode = policy(self.call.choices, &self.call.options).mode;
+        let wish = match self.call.unkeyed {
+            Some(_) => Wish::Pass,
+            None => self.call.task.get().wish(&self.session, mode),
+        };
+        Watch::begin(py, wish, self.session.scenery(py)?, &self.running.outer)
     }
 
     /// Whether results of this call may be stored.
@@ -235,12 +254,26 @@ impl CallBody {
         let options = Arc::clone(&self.call.run);
         let mode =
             self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
+        let watch = self.watch(py)?;
         let value = {
             let _guard = context::enter(Frame::Building { options, mode });
             task.function.bind(py).call(args, Some(&kwargs))?
         };
-        graph::expand(&value, &self.session, &self.running, expansion).map(Product::Expanded)
+        let gathered = end(watch, slf);
+        let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
+        Ok(expanded(expansion, gathered))
     }
+}
+
+/// What a body read that is over. It warns of what could not be followed.
+fn end(watch: Watch, slf: &Bound<'_, Task>) -> Gathered {
+    let gathered = watch.end(slf.py());
+    observe::warn(slf.py(), slf.get().name(), gathered.notes.iter().copied());
+    gathered
+}
+
+fn expanded(expansion: Expansion, gathered: Gathered) -> Product {
+    Product::Expanded(Expansion { observed: gathered.observed, ..expansion })
 }
 
 /// A copy of what stands in an argument. A bare `object()` is nothing but its identity.
@@ -262,6 +295,20 @@ pub fn call<'py>(
     let (args, kwargs) = task.parameters(py)?.unbind(py, arguments)?;
     let _guard = context::enter(Frame::Running(run));
     task.function.bind(py).call(args, Some(&kwargs))
+}
+
+/// Calls the function itself, for a call of its own: what it returns holds no handles.
+pub fn perform<'py>(
+    slf: &Bound<'py, Task>,
+    session: &Session,
+    mode: Mode,
+    call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<(Made, Gathered)> {
+    let py = slf.py();
+    let watch = Watch::begin(py, slf.get().wish(session, mode), session.scenery(py)?, &[])?;
+    let value = forced(&call()?)?;
+    let gathered = watch.end(py);
+    Ok((made(slf, &value)?, gathered))
 }
 
 /// A value, with the values in the places of handles that it holds.

@@ -29,6 +29,8 @@ pub struct Prepared {
     pub operation: Arc<Operation>,
     /// Why calls of it have no key, if they have none.
     pub unkeyed: Option<String>,
+    /// Whether what its body reads is observed.
+    pub observes: bool,
     closure: Option<Closure>,
     outside: Outside,
 }
@@ -106,9 +108,14 @@ impl Prepared {
         parameters: &Parameters,
         options: &Options,
         beside: &[(String, Bound<'_, PyAny>)],
+        observes: bool,
     ) -> PyResult<Self> {
         let mut builder = Builder::default();
         builder.text(Kind::Operation, "name", name)?;
+        if !observes {
+            // Such an entry holds whatever its body read, which others must not rely on.
+            builder.text(Kind::Environment, "observe", "off")?;
+        }
         let mut outside = Outside::default();
         let closure = builder.code(function, options, beside, &mut outside.files)?;
         builder.signature(function, parameters, options)?;
@@ -120,7 +127,7 @@ impl Prepared {
         builder.packages(function.py(), options)?;
         builder.files(function.py(), options, &mut outside.files)?;
         let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
-        Ok(Self { operation, unkeyed: None, closure, outside })
+        Ok(Self { operation, unkeyed: None, observes, closure, outside })
     }
 
     /// An operation whose calls have no key.
@@ -134,6 +141,7 @@ impl Prepared {
         Ok(Self {
             operation: Arc::new(Operation::new(name, builder.ingredients, Vec::new())),
             unkeyed: Some(reason),
+            observes: true,
             closure: None,
             outside: Outside::default(),
         })

@@ -22,6 +22,7 @@ use super::load;
 use super::parameters::Arguments;
 use super::session::Session;
 use super::task::{Task, policy};
+use crate::observe;
 
 /// Calls a task with values.
 ///
@@ -110,6 +111,7 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
+                observe::absorb(py, &answer.observed);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -151,14 +153,18 @@ impl<'py> Lone<'_, 'py> {
         };
         let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
+        let (session, mode) = (self.session, self.policy.mode);
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);
                 let arguments: Vec<_> =
                     given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
-                body::call(task, &arguments, Arc::clone(&run))
-                    .and_then(|value| body::made(task, &body::forced(&value)?))
-                    .map(Product::Made)
+                let call = || body::call(task, &arguments, Arc::clone(&run));
+                body::perform(task, session, mode, call)
+                    .map(|(made, gathered)| {
+                        observe::warn(py, task.get().name(), gathered.notes.iter().copied());
+                        Product::Made(gathered.onto(made))
+                    })
                     .map_err(|error| load::failure(py, error, None))
             })
         };
@@ -193,6 +199,7 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.slf.py();
+        observe::absorb(py, settled.value.observed());
         self.record(
             numbered,
             Node {

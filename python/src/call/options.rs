@@ -33,6 +33,8 @@ pub struct Options {
     pub files: Option<Vec<String>>,
     /// Source files whose contents enter the code.
     pub sources: Option<Vec<String>>,
+    /// Whether what the body reads is observed.
+    pub observe: Option<bool>,
     /// Compute once across processes.
     pub serialize: Option<bool>,
     /// What waiters do when the computation fails.
@@ -75,6 +77,7 @@ impl Options {
             packages: words("packages")?,
             files: words("files")?,
             sources: words("sources")?,
+            observe: cache.getattr("observe")?.extract()?,
             serialize: cache.getattr("serialize")?.extract()?,
             on_failure: word("on_failure")?
                 .map(|word| named(on_failure(&word), "on_failure"))
@@ -104,6 +107,7 @@ impl Options {
             packages: pick!(packages),
             files: pick!(files),
             sources: pick!(sources),
+            observe: pick!(observe),
             serialize: pick!(serialize),
             on_failure: pick!(on_failure),
             max_age: pick!(max_age),

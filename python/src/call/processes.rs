@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use thrifty_engine::Mode;
 use thrifty_engine::graph::{Failure, Made, Taken, Value};
+use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
 
 use super::body;
@@ -19,7 +20,8 @@ use super::context::{self, Frame, RunOptions};
 use super::handle::{self, Call, Handle};
 use super::load;
 use super::session::Session;
-use super::task::Task;
+use super::task::{Task, policy};
+use crate::observe::{self, Gathered, Note};
 
 /// Runs a call in a worker process.
 pub fn run(
@@ -30,10 +32,20 @@ pub fn run(
 ) -> Result<Made, Failure> {
     let mut edge = None;
     let sent = send(py, session, call, inputs, &mut edge);
-    let record = sent.map_err(|error| load::failure(py, error, edge))?;
-    let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(load::Elsewhere);
-    Ok(Made::new(object, Draft::Stored(record)))
+    let failed = |error| load::failure(py, error, edge);
+    let (record, gathered) = sent.map_err(failed)?;
+    observe::warn(py, call.task.get().name(), gathered.notes.iter().copied());
+    // What is not going to be stored has to be here.
+    let object: Arc<dyn std::any::Any + Send + Sync> = match &gathered.problem {
+        None => Arc::new(load::Elsewhere),
+        Some(_) => Arc::new(load::record(py, session, &record).map_err(failed)?.unbind()),
+    };
+    Ok(gathered.onto(Made::new(object, Draft::Stored(record))))
 }
+
+/// What a worker gives: a record; what was observed, why the result must not be stored, and
+/// words for what was noted.
+type Sent<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<String>, Vec<&'static str>);
 
 fn send(
     py: Python<'_>,
@@ -41,14 +53,20 @@ fn send(
     call: &Arc<Call>,
     inputs: &[Taken],
     edge: &mut Option<usize>,
-) -> PyResult<Record> {
+) -> PyResult<(Record, Gathered)> {
     let (args, kwargs) = packed(py, session, call, inputs, edge)?;
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
     let workers = session.workers(&call.run);
     let slf = call.task.bind(py);
-    let bytes = submit.call1((slf, args, kwargs, workers, chosen(py, &call.run)?))?;
-    Record::from_bytes(bytes.extract()?)
-        .map_err(|error| super::error::Lost::new_err(error.to_string()))
+    let chosen = chosen(py, &call.run)?;
+    let mode = policy(call.choices, &call.options).mode;
+    let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
+    let (record, observed, problem, notes): (Vec<u8>, Vec<u8>, _, Vec<String>) = sent.extract()?;
+    let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
+    let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
+    let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
+    let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
+    Ok((record, Gathered { observed, problem, notes }))
 }
 
 /// The arguments of a call for another process, with references in the places of what is in the
@@ -111,20 +129,25 @@ fn perform<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
     chosen: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyBytes>> {
+    mode: &str,
+) -> PyResult<Sent<'py>> {
     let py = slf.py();
     let session = Session::current(py)?;
-    let value = {
-        let run = Arc::new(super::run::options(chosen)?);
+    let run = Arc::new(super::run::options(chosen)?);
+    let call = || {
         let _guard = context::enter(Frame::Running(run));
-        slf.get().function.bind(py).call(args, Some(kwargs))?
+        slf.get().function.bind(py).call(args, Some(kwargs))
     };
-    let made = body::made(slf, &body::forced(&value)?)?;
+    let mode = Mode::from_word(mode).unwrap_or_default();
+    let (made, gathered) = body::perform(slf, &session, mode, call)?;
     let draft = made.draft.map_err(crate::value::codec::NotStorable::new_err)?;
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    Ok(PyBytes::new(py, &record.to_bytes()))
+    let Gathered { observed, problem, notes } = gathered;
+    let observed = observed::encode(&observed).unwrap_or_default();
+    let notes = notes.into_iter().map(Note::word).collect();
+    Ok((PyBytes::new(py, &record.to_bytes()), PyBytes::new(py, &observed), problem, notes))
 }
 
 /// Adds the functions of this module.

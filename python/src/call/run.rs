@@ -26,6 +26,7 @@ use super::load;
 use super::session::Session;
 use super::task::Task;
 use super::{check, clean};
+use crate::observe;
 use crate::value::digest;
 
 /// How long an interrupted run waits for its bodies to notice.
@@ -108,7 +109,7 @@ pub struct Finished {
 /// What kept the run from beginning. What its operations raise is part of what it returns.
 pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let session = Session::current(py)?;
-    let running = Arc::new(Running::default());
+    let running = Arc::new(Running::begin(py));
     let _under_way = UnderWay::begin(&running);
     let mut handles: Vec<Py<Handle>> = Vec::new();
     handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
@@ -133,6 +134,9 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let value = settle(py, &mut schedule, &session, demand.value, &edges);
     if schedule.is_stopped() {
         stop(py, &running);
+    }
+    if !observe::readers(py).is_empty() {
+        observe::absorb(py, &schedule.observed());
     }
     let report = match value.is_ok() {
         true => check::beside(py, &schedule, &session, demand.options, &*listener),

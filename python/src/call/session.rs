@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
@@ -14,6 +14,8 @@ use thrifty_engine::{Cache, Mode};
 
 use super::context::RunOptions;
 use super::ingredients::PythonClasses;
+use crate::observe::Scenery;
+pub use crate::warning::warn;
 
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 
@@ -32,6 +34,7 @@ pub struct Session {
     /// The mode chosen by the project's configuration.
     pub project_mode: Option<Mode>,
     secret: OnceLock<Vec<u8>>,
+    scenery: OnceLock<Scenery>,
 }
 
 impl Session {
@@ -100,7 +103,16 @@ impl Session {
             (None, settings.cache.value)
         };
         cache.set_class_code(PythonClasses);
-        Self { cache, settings, files, is_shared, run_mode, project_mode, secret: OnceLock::new() }
+        Self {
+            cache,
+            settings,
+            files,
+            is_shared,
+            run_mode,
+            project_mode,
+            secret: OnceLock::new(),
+            scenery: OnceLock::new(),
+        }
     }
 
     /// How many bodies run at once.
@@ -132,6 +144,21 @@ impl Session {
     pub fn who(&self) -> NewRun {
         let (host, user) = self.cache.who();
         NewRun { host: host.to_owned(), user: user.to_owned(), ..NewRun::default() }
+    }
+
+    /// What the bodies of this session are observed against.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn scenery(&self, py: Python<'_>) -> PyResult<&Scenery> {
+        if let Some(scenery) = self.scenery.get() {
+            return Ok(scenery);
+        }
+        let cache = [self.settings.home.value.as_path(), self.files.as_path()];
+        let project = std::env::current_dir().unwrap_or_default();
+        let scenery = Scenery::new(py, self.cache.surroundings(), cache, &project)?;
+        Ok(self.scenery.get_or_init(|| scenery))
     }
 
     /// The key under which digests of secrets are made, so that nobody without it can guess one.
@@ -171,11 +198,6 @@ fn random() -> PyResult<Vec<u8>> {
     let mut bytes = vec![0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let text = std::ffi::CString::new(text.replace('\0', " "))?;
-    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 2)
 }
 
 /// Writes what is not written yet; called when the interpreter ends.
@@ -225,6 +247,7 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
 /// In a forked child: leaves the parent's session alone and opens another when it is needed.
 #[pyfunction]
 fn after_fork() {
+    crate::observe::after_fork();
     super::run::forget_all();
     // The parent's connections and threads must not be touched, not even to close them; and its
     // lock may have been held by a thread that is not here.

@@ -28,6 +28,10 @@ fn program(py: Python<'_>) -> PyResult<Option<PathBuf>> {
 /// A variable as `os.environ` has it. That of the system could be written by another thread while
 /// it is read, which the system does not forgive.
 fn variable(py: Python<'_>, name: &str) -> Option<Vec<u8>> {
+    crate::observe::aside(|| read(py, name))
+}
+
+fn read(py: Python<'_>, name: &str) -> Option<Vec<u8>> {
     let variables = py.import(intern!(py, "os")).ok()?.getattr(intern!(py, "environb")).ok()?;
     let name = PyBytes::new(py, name.as_bytes());
     let value = variables.call_method1(intern!(py, "get"), (name,)).ok()?;

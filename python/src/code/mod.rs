@@ -36,6 +36,7 @@ use crate::value::digest;
 use guard::Guard;
 
 pub use classes::{code_of_class, code_of_named, project_class};
+pub use origin::is_installed;
 use walk::Walk;
 
 pyo3::create_exception!(

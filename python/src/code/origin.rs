@@ -258,6 +258,18 @@ fn site_of(path: &Path) -> Option<PathBuf> {
     path.ancestors().skip(1).find(is_site).map(Path::to_owned)
 }
 
+/// Whether the file of a loaded module belongs to an installed distribution.
+pub fn is_installed(name: &str, file: &Path) -> bool {
+    if site_of(file).is_some() {
+        return true;
+    }
+    let is_package = file.file_stem().is_some_and(|stem| stem == "__init__");
+    let depth = name.split('.').count() + usize::from(is_package);
+    let top = name.split('.').next().unwrap_or(name);
+    let root = file.ancestors().nth(depth);
+    root.is_some_and(|root| !distribution::providing(root, top).is_empty())
+}
+
 /// The directory that the top-level package of a module is in.
 fn root_of(found: &Found) -> Option<PathBuf> {
     let depth = found.name.split('.').count();

@@ -42,13 +42,14 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
 }
 
 fn lines(settings: &Settings) -> Vec<Line> {
-    let Settings { home, project, domain, cache, executor, workers, budget } = settings;
+    let Settings { home, project, domain, cache, observe, executor, workers, budget } = settings;
     let or = |value: Option<String>, unset: &str| value.unwrap_or_else(|| unset.to_owned());
     vec![
         line("home", home, home.value.display().to_string()),
         line("project", project, project.value.clone()),
         line("domain", domain, domain.value.clone()),
         line("cache", cache, cache.value.unwrap_or(Mode::On).word().to_owned()),
+        line("observe", observe, observe.value.to_string()),
         line("executor", executor, executor.value.word().to_owned()),
         line("workers", workers, or(workers.value.map(|n| n.to_string()), "one a core")),
         line("budget", budget, or(budget.value.map(show_size), "any size")),

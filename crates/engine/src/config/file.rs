@@ -99,6 +99,7 @@ impl File<'_> {
             DeValue::Integer(number) if field == Field::Workers && number.radix() == 10 => {
                 number.as_str().replace('_', "")
             }
+            DeValue::Boolean(truth) if field == Field::Observe => truth.to_string(),
             other => {
                 let written = &self.text[value.span()];
                 return Err(field.wrong(&source, format!("the {} {written}", other.type_str())));

@@ -67,6 +67,7 @@ fn write(observation: &Observation, writer: &mut Writer) {
 fn words(what: &Observed) -> (&'static str, &'static str, &str) {
     let (kind, place) = match what {
         Observed::File(place) => ("file", place),
+        Observed::Presence(place) => ("presence", place),
         Observed::Listing(place) => ("listing", place),
         Observed::Variable(name) => return ("variable", "", name),
         Observed::WorkingDirectory => return ("working directory", "", ""),
@@ -87,6 +88,7 @@ fn observed(kind: &[u8], base: &[u8], name: String) -> Option<Observed> {
     };
     match (kind, base, name.as_str()) {
         (b"file", ..) => place(name).map(Observed::File),
+        (b"presence", ..) => place(name).map(Observed::Presence),
         (b"listing", ..) => place(name).map(Observed::Listing),
         (b"variable", b"", _) => Some(Observed::Variable(name)),
         (b"working directory", b"", "") => Some(Observed::WorkingDirectory),

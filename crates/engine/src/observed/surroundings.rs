@@ -75,6 +75,7 @@ impl Surroundings {
     pub fn state(&self, what: &Observed) -> Option<State> {
         match what {
             Observed::File(place) => self.file(&self.path(place)?),
+            Observed::Presence(place) => presence(&self.path(place)?),
             Observed::Listing(place) => self.listing(&self.path(place)?),
             Observed::Variable(name) => {
                 let value = (self.variable)(name);
@@ -148,6 +149,19 @@ fn look(path: &Path) -> io::Result<Option<Metadata>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether something is there, which kind of thing, and where it leads if it is a link.
+fn presence(path: &Path) -> Option<State> {
+    let target = fs::read_link(path).unwrap_or_default();
+    let kind = match look(path).ok()? {
+        None => return Some(State::Absent),
+        Some(metadata) if metadata.is_file() => "file",
+        Some(metadata) if metadata.is_dir() => "directory",
+        Some(_) => "neither file nor directory",
+    };
+    let content = [kind.as_bytes(), b"\0", target.as_os_str().as_bytes()].concat();
+    Some(found("presence", &content))
 }
 
 fn found(kind: &str, content: &[u8]) -> State {

@@ -1,0 +1,178 @@
+//! Did the project ask for it? Read from the frames between what happens and the project's code.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+
+use super::frame::Frame;
+use super::handed::{Given, Search};
+use super::recorder::Way;
+use super::whose::{Whose, whose};
+
+/// What happens.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// A file or directory is looked at.
+    Path(&'a Path),
+    /// A variable is read.
+    Variable(&'a str),
+    /// The path of the working directory is taken.
+    WorkingDirectory,
+    /// Something that cannot be followed.
+    Act,
+}
+
+/// Who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The project itself.
+    Directly,
+    /// The project, by handing it over.
+    By(Given),
+    /// A library, Python or Thrifty, for itself.
+    No,
+}
+
+/// The code that is nearest to what happens, apart from `os`.
+pub(super) struct Nearest {
+    whose: Option<Whose>,
+    /// Where it is.
+    pub(super) position: Option<(usize, usize)>,
+    /// Whether `os` goes through all variables for it.
+    pub(super) goes_through: bool,
+}
+
+impl Nearest {
+    /// Whether it is of the standard library.
+    pub(super) fn is_library(&self) -> bool {
+        !matches!(self.whose, None | Some(Whose::Project | Whose::Installed))
+    }
+}
+
+/// Functions of Python that ask whether something is there.
+const PRESENCE: [&str; 8] =
+    ["exists", "isfile", "isdir", "ismount", "is_file", "is_dir", "is_mount", "resolve"];
+/// Functions that ask only in order to make or remove what they ask for.
+const MAKING: [&str; 6] = ["makedirs", "mkdir", "removedirs", "rmtree", "touch", "unlink"];
+
+/// Why something is asked about a path; `None` if for nothing that decides about a result.
+pub(super) fn purpose(py: Python<'_>) -> PyResult<Option<Way>> {
+    let mut way = Way::Facts;
+    let mut next = Frame::innermost(py);
+    while let Some(frame) = next {
+        match whose(&frame)? {
+            Whose::System | Whose::Paths | Whose::Standard => {}
+            Whose::Import | Whose::Private | Whose::Own => return Ok(None),
+            Whose::Project | Whose::Installed => break,
+        }
+        let function = frame.function()?;
+        if MAKING.contains(&function.as_str()) {
+            return Ok(None);
+        }
+        if PRESENCE.contains(&function.as_str()) {
+            way = Way::Presence;
+        }
+        next = frame.caller();
+    }
+    Ok(Some(way))
+}
+
+/// Functions that read all variables, one by one.
+const THROUGH: [&str; 4] = ["__iter__", "copy", "__or__", "__ror__"];
+
+/// The code that is nearest to what happens.
+pub(super) fn nearest(py: Python<'_>) -> PyResult<Nearest> {
+    let mut goes_through = false;
+    let mut next = Frame::innermost(py);
+    while let Some(frame) = next {
+        let whose = whose(&frame)?;
+        if whose != Whose::System {
+            let position = frame.position();
+            return Ok(Nearest { whose: Some(whose), position, goes_through });
+        }
+        goes_through |= THROUGH.contains(&frame.function()?.as_str());
+        next = frame.caller();
+    }
+    Ok(Nearest { whose: None, position: None, goes_through })
+}
+
+/// Frames looked at; what lies deeper counts as asked for.
+const DEEP: usize = 1_000;
+
+/// Who asked for what happens in the innermost frame.
+pub(super) fn asked(py: Python<'_>, subject: Subject<'_>) -> PyResult<Asked> {
+    let mut between: Vec<(Frame<'_>, Whose)> = Vec::new();
+    let mut next = Frame::innermost(py);
+    let mut is_cut = true;
+    while let Some(frame) = next.filter(|_| between.len() < DEEP) {
+        let mut whose = whose(&frame)?;
+        if whose == Whose::Import && between.is_empty() && frame.function()? == "get_data" {
+            // A resource of a package, which is not imported: whoever called this reads it.
+            whose = Whose::Standard;
+        }
+        match whose {
+            Whose::Project => {
+                is_cut = false;
+                break;
+            }
+            Whose::Import | Whose::Private => return Ok(Asked::No),
+            Whose::Own if between.iter().any(|(_, whose)| *whose == Whose::Installed) => {
+                is_cut = false;
+                break;
+            }
+            Whose::Own => return Ok(Asked::No),
+            Whose::System | Whose::Paths | Whose::Standard | Whose::Installed => {}
+        }
+        next = frame.caller();
+        between.push((frame, whose));
+    }
+    match judge(py, subject, &between)? {
+        // A thread that a library started: who handed it what is not to be seen any more.
+        Asked::No if is_cut && matches!(subject, Subject::Path(_)) => Ok(Asked::Directly),
+        judged => Ok(judged),
+    }
+}
+
+/// The frames between, innermost first, belong neither to the project nor to what reads for
+/// itself.
+fn judge(py: Python<'_>, subject: Subject<'_>, between: &[(Frame<'_>, Whose)]) -> PyResult<Asked> {
+    let outermost =
+        |keeps: &dyn Fn(Whose) -> bool| between.iter().rposition(|(_, whose)| !keeps(*whose));
+    let by = |first: Option<usize>, otherwise: Asked| {
+        let given = handed(py, subject, &between[first.unwrap_or(0)..])?;
+        Ok(given.map_or(otherwise, Asked::By))
+    };
+    match subject {
+        Subject::Act => Ok(Asked::Directly),
+        Subject::WorkingDirectory => {
+            let other = outermost(&|whose| matches!(whose, Whose::System | Whose::Paths));
+            Ok(if other.is_none() { Asked::Directly } else { Asked::No })
+        }
+        Subject::Variable(_) => match outermost(&|whose| whose == Whose::System) {
+            None => Ok(Asked::Directly),
+            first => by(first, Asked::No),
+        },
+        Subject::Path(_) => match outermost(&|whose| whose != Whose::Installed) {
+            // Python may have made it absolute.
+            None => by(None, Asked::Directly),
+            first => by(first, Asked::No),
+        },
+    }
+}
+
+/// Whether a parameter of one of the frames leads to the subject.
+fn handed(
+    py: Python<'_>,
+    subject: Subject<'_>,
+    frames: &[(Frame<'_>, Whose)],
+) -> PyResult<Option<Given>> {
+    let mut search = Search::new(py, subject);
+    for (frame, _) in frames.iter().rev() {
+        for argument in frame.arguments()? {
+            if let Some(given) = search.find(&argument) {
+                return Ok(Some(given));
+            }
+        }
+    }
+    Ok(None)
+}

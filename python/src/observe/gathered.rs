@@ -1,0 +1,47 @@
+//! What is known of a body once it is over.
+
+use std::collections::BTreeSet;
+
+use thrifty_engine::graph::Made;
+use thrifty_engine::observed::{Observation, Observed, State};
+use thrifty_key::{Context, Hasher};
+
+use super::note::Note;
+
+/// What is known of a body once it is over.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// What it read. With a problem, there is something among it that never holds, so that
+    /// nothing which was made of it can be taken for valid.
+    pub observed: Vec<Observation>,
+    /// Why its result must not be stored.
+    pub problem: Option<String>,
+    /// What it did that cannot be followed.
+    pub notes: BTreeSet<Note>,
+}
+
+impl Gathered {
+    /// The same, of a body whose look at this is worth nothing.
+    pub(super) fn unsteady(mut self, problem: Option<(Observed, String)>) -> Self {
+        if let Some((what, text)) = problem {
+            self.observed.retain(|it| it.what != what);
+            self.observed.push(Observation { what, state: never() });
+            self.problem = Some(text);
+        }
+        self
+    }
+
+    /// Puts it with the value that the body made.
+    pub fn onto(self, mut made: Made) -> Made {
+        made.observed = self.observed;
+        if let Some(problem) = self.problem {
+            made.draft = Err(problem);
+        }
+        made
+    }
+}
+
+/// A state in which nothing ever is.
+fn never() -> State {
+    State::Digest(Hasher::new(Context::Value).framed(b"thrifty.Unsteady").finish())
+}

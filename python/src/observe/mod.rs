@@ -1,0 +1,167 @@
+//! WHAT does a body read behind its arguments' back?
+//!
+//! While a [`Watch`] is held, what its thread reads, and the threads that it starts, goes to its
+//! [`Recorder`]: files, directories, variables, the working directory. The interpreter tells
+//! through audit events, and `thrifty/_observe.py` tells of what has none ([`hook`]). A read counts
+//! only if code of the project asked for it, itself or by handing a path to a library: the frames
+//! of the thread say so ([`asked`], [`whose`], [`handed`]). When the body is over, [`Gathered`]
+//! holds what was read, as it still is.
+
+mod asked;
+mod frame;
+mod gathered;
+mod handed;
+mod hook;
+mod note;
+mod path;
+mod random;
+mod recorder;
+mod thread;
+mod whose;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use thrifty_engine::observed::{Observation, Surroundings};
+
+pub use gathered::Gathered;
+pub use note::{Note, warn};
+pub use recorder::Recorder;
+
+/// What is to become of what a body reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// It is observed.
+    Observe,
+    /// It does not count, for the bodies around it neither.
+    Ignore,
+    /// It is part of what the body around it reads.
+    Pass,
+}
+
+/// What bodies of a session are observed against.
+pub struct Scenery {
+    /// Where what was read is looked at again.
+    pub surroundings: Arc<Surroundings>,
+    ignored: Arc<path::Ignored>,
+}
+
+impl Scenery {
+    /// The scenery of a session whose cache lies in these directories.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn new(
+        py: Python<'_>,
+        surroundings: Arc<Surroundings>,
+        cache: [&Path; 2],
+        project: &Path,
+    ) -> PyResult<Self> {
+        let ignored = Arc::new(path::Ignored::with(py, cache, project)?);
+        Ok(Self { surroundings, ignored })
+    }
+}
+
+/// A body that runs in this thread, until this is dropped.
+pub struct Watch {
+    wish: Wish,
+    recorder: Option<Arc<Recorder>>,
+    random: Option<random::Before>,
+    /// Bodies in other threads for which this one runs.
+    outer: Vec<Arc<Recorder>>,
+    is_over: bool,
+}
+
+impl Watch {
+    /// A body begins, on behalf of these bodies of other threads.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn begin(
+        py: Python<'_>,
+        wish: Wish,
+        scenery: &Scenery,
+        outer: &[Arc<Recorder>],
+    ) -> PyResult<Self> {
+        let mut watch =
+            Self { wish, recorder: None, random: None, outer: outer.to_vec(), is_over: false };
+        match wish {
+            Wish::Pass => {}
+            Wish::Ignore => thread::push(None),
+            Wish::Observe => {
+                hook::install(py)?;
+                watch.random = Some(random::Before::now(py));
+                let surroundings = Arc::clone(&scenery.surroundings);
+                let recorder = Arc::new(Recorder::new(surroundings, Arc::clone(&scenery.ignored)));
+                thread::push(Some(Arc::clone(&recorder)));
+                watch.recorder = Some(recorder);
+            }
+        }
+        Ok(watch)
+    }
+
+    /// The body is over: what it read.
+    pub fn end(mut self, py: Python<'_>) -> Gathered {
+        let random = self.random.take();
+        self.close();
+        let Some(recorder) = self.recorder.take() else {
+            return Gathered::default();
+        };
+        // Another body may have drawn from the generators, which all share.
+        let is_alone = !recorder.was_accompanied();
+        if is_alone && random.is_some_and(|before| before.was_drawn_from(py)) {
+            recorder.note(Note::Random);
+        }
+        py.detach(|| recorder.gather())
+    }
+
+    fn close(&mut self) {
+        if std::mem::replace(&mut self.is_over, true) || self.wish == Wish::Pass {
+            return;
+        }
+        let around = thread::pop();
+        if let Some(recorder) = &self.recorder {
+            self.outer.iter().chain(&around).for_each(|outer| outer.merge(recorder));
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The bodies for which this thread runs.
+pub fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
+    if thread::is_anybody_watching() { thread::readers(py) } else { Vec::new() }
+}
+
+/// What an operation observed that a body of this thread asked for.
+pub fn absorb(py: Python<'_>, observed: &[Observation]) {
+    if !observed.is_empty() {
+        readers(py).iter().for_each(|reader| reader.absorb(observed));
+    }
+}
+
+/// Does something of Thrifty's own in the midst of a body, which reads nothing by it.
+pub fn aside<T>(act: impl FnOnce() -> T) -> T {
+    thread::aside(act)
+}
+
+/// In a forked child: the bodies of the parent are not here.
+pub fn after_fork() {
+    thread::forget();
+}
+
+/// Adds the functions of this module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    hook::register(module)
+}

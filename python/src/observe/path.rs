@@ -1,0 +1,80 @@
+//! Paths as they are given to the system, and which of them are no input.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyString};
+
+/// Where the system shows itself.
+const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// Prefixes that hold more than an installation of Python.
+const SHARED: [&str; 3] = ["/", "/usr", "/usr/local"];
+
+/// A path as an event tells it; `None` for a number and for what is no path.
+pub(super) fn given(value: &Bound<'_, PyAny>) -> Option<PathBuf> {
+    if value.is_none() {
+        return Some(PathBuf::from("."));
+    }
+    if value.is_instance_of::<PyInt>() {
+        return None;
+    }
+    // SAFETY: the reference is new, and null with an exception set.
+    let path =
+        unsafe { Bound::from_owned_ptr_or_err(value.py(), ffi::PyOS_FSPath(value.as_ptr())).ok()? };
+    if let Ok(bytes) = path.cast::<PyBytes>() {
+        return Some(PathBuf::from(OsStr::from_bytes(bytes.as_bytes())));
+    }
+    path.cast::<PyString>().ok()?.extract().ok()
+}
+
+/// The same path without `.` and doubled slashes.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// Directories whose files are no input: those of Python, of the system and of the cache.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ignored(Vec<PathBuf>);
+
+impl Ignored {
+    /// What this process never counts, and the directories of the cache. An installation that
+    /// the project lies in is not ignored as a whole.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub(super) fn with(py: Python<'_>, cache: [&Path; 2], project: &Path) -> PyResult<Self> {
+        let mut all: Vec<_> = SYSTEM.iter().map(PathBuf::from).collect();
+        all.extend(super::whose::library(py)?);
+        let system = py.import(intern!(py, "sys"))?;
+        for name in [intern!(py, "prefix"), intern!(py, "base_prefix")] {
+            let prefix: PathBuf = system.getattr(name)?.extract()?;
+            let is_shared = SHARED.iter().any(|shared| Path::new(shared) == prefix);
+            if !is_shared && !project.starts_with(&prefix) {
+                all.push(prefix);
+            }
+        }
+        all.extend(cache.map(Path::to_owned));
+        Ok(Self(all))
+    }
+
+    /// Whether a path is no input, whoever reads it.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        self.0.iter().any(|directory| path.starts_with(directory))
+            || path.extension().is_some_and(|extension| extension == "pyc")
+            || path.iter().any(|part| {
+                matches!(part.as_bytes(), b"site-packages" | b"dist-packages" | b"__pycache__")
+            })
+    }
+}
+
+/// Whether a path is in a directory for temporary files.
+pub(super) fn is_temporary(path: &Path) -> bool {
+    path.starts_with(std::env::temp_dir())
+        || path.starts_with("/tmp")
+        || path.starts_with("/var/tmp")
+}

@@ -1,0 +1,385 @@
+//! What one body read.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
+use thrifty_store::StatIdentity;
+
+use super::gathered::Gathered;
+use super::note::Note;
+use super::path::{self, Ignored};
+
+/// How a path is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// Its content is read.
+    Content,
+    /// It is asked about: its size, its times.
+    Facts,
+    /// It is asked whether it is there.
+    Presence,
+    /// Its names are listed.
+    Listing,
+}
+
+impl Way {
+    fn of(self, place: Place) -> Observed {
+        match self {
+            Self::Content | Self::Facts => Observed::File(place),
+            Self::Presence => Observed::Presence(place),
+            Self::Listing => Observed::Listing(place),
+        }
+    }
+
+    /// Whether it may be meant for what the body is about to write.
+    const fn only_asks(self) -> bool {
+        matches!(self, Self::Facts | Self::Presence)
+    }
+}
+
+/// What one body read, while it runs.
+pub struct Recorder {
+    surroundings: Arc<Surroundings>,
+    ignored: Arc<Ignored>,
+    began: SystemTime,
+    working: PathBuf,
+    has_moved: AtomicBool,
+    is_over: AtomicBool,
+    is_accompanied: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Paths as they were given that need no second look.
+    given: HashSet<(Way, Vec<u8>)>,
+    looks: BTreeMap<Observed, Look>,
+    /// What is known without looking again: variables, and what inner operations observed.
+    known: BTreeMap<Observed, State>,
+    own: Own,
+    notes: BTreeSet<Note>,
+    /// Why the result must not be stored: what was looked at in vain, and a sentence.
+    problem: Option<(Observed, String)>,
+}
+
+/// What the body made itself.
+#[derive(Default)]
+struct Own {
+    files: HashSet<PathBuf>,
+    directories: HashSet<PathBuf>,
+    variables: HashSet<String>,
+}
+
+/// One path that was looked at.
+#[derive(Clone)]
+struct Look {
+    path: PathBuf,
+    way: Way,
+    found: Found,
+}
+
+/// What was there before it was read.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    /// A file whose last change is so old that a later one would show.
+    File(StatIdentity),
+    /// This.
+    State(State),
+}
+
+impl Recorder {
+    /// The recorder of a body that begins now.
+    pub(super) fn new(surroundings: Arc<Surroundings>, ignored: Arc<Ignored>) -> Self {
+        Self {
+            surroundings,
+            ignored,
+            began: SystemTime::now(),
+            working: std::env::current_dir().unwrap_or_default(),
+            has_moved: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            is_accompanied: AtomicBool::new(false),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Whether the body is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// The body is over.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// Another thread runs a body at the same time.
+    pub(super) fn accompany(&self) {
+        self.is_accompanied.store(true, Ordering::Release);
+    }
+
+    /// Whether another thread ran a body at the same time.
+    pub(super) fn was_accompanied(&self) -> bool {
+        self.is_accompanied.load(Ordering::Acquire)
+    }
+
+    /// The working directory may be another one from now on.
+    pub(super) fn moved(&self) {
+        self.has_moved.store(true, Ordering::Release);
+        self.seen.lock().given.clear();
+    }
+
+    /// Whether a path, as it was given, needs no look.
+    pub(super) fn knows(&self, way: Way, given: &Path) -> bool {
+        self.seen.lock().given.contains(&(way, given.as_os_str().as_bytes().to_vec()))
+    }
+
+    /// Where a path that was given leads to.
+    pub(super) fn absolute(&self, given: &Path) -> PathBuf {
+        if given.is_absolute() || !self.has_moved.load(Ordering::Acquire) {
+            return path::tidy(&self.working.join(given));
+        }
+        path::tidy(&std::env::current_dir().unwrap_or_default().join(given))
+    }
+
+    /// Whether what is at a path is no input, whoever reads it.
+    pub(super) fn ignores(&self, absolute: &Path) -> bool {
+        self.ignored.holds(absolute)
+            || self.seen.lock().own.has(absolute)
+            || self.is_made_for_now(absolute)
+    }
+
+    /// Temporary files that came into being while the body ran.
+    fn is_made_for_now(&self, absolute: &Path) -> bool {
+        let created = || fs::metadata(absolute).and_then(|metadata| metadata.created());
+        path::is_temporary(absolute) && created().is_ok_and(|created| created >= self.began)
+    }
+
+    /// A path is about to be read. `is_relative` if it was first given relative to the working
+    /// directory.
+    pub(super) fn look(&self, way: Way, given: &Path, absolute: &Path, is_relative: bool) {
+        let Some(found) = self.found(way, absolute) else {
+            return;
+        };
+        let what = match self.place(given, absolute, is_relative) {
+            Some(place) => way.of(place),
+            None => {
+                let path = absolute.to_string_lossy().into_owned();
+                let problem = format!("the path {path} is not valid UTF-8");
+                let what = Observed::File(Place::Absolute(path));
+                self.seen.lock().problem.get_or_insert((what, problem));
+                return;
+            }
+        };
+        let mut seen = self.seen.lock();
+        seen.given.insert((way, given.as_os_str().as_bytes().to_vec()));
+        let look = Look { path: absolute.to_owned(), way, found };
+        let known = seen.looks.entry(what).or_insert(look);
+        if way == Way::Content {
+            known.way = way;
+        }
+    }
+
+    /// What is there now; `None` for what has no content of its own, such as a pipe.
+    fn found(&self, way: Way, absolute: &Path) -> Option<Found> {
+        let is_content = matches!(way, Way::Content | Way::Facts);
+        if is_content && let Ok(metadata) = fs::metadata(absolute) {
+            let identity = StatIdentity::of(&metadata);
+            if metadata.is_file() && identity.is_settled(SystemTime::now()) {
+                return Some(Found::File(identity));
+            }
+            // Opening a directory reads nothing.
+            if metadata.is_dir() && way == Way::Content {
+                return None;
+            }
+        }
+        // The content itself if a second change of it would not show.
+        let place = Place::Absolute(absolute.to_str().unwrap_or_default().to_owned());
+        self.surroundings.state(&way.of(place)).map(Found::State)
+    }
+
+    fn place(&self, given: &Path, absolute: &Path, is_relative: bool) -> Option<Place> {
+        let from_here = absolute.strip_prefix(&self.working).ok();
+        let has_moved = self.has_moved.load(Ordering::Acquire);
+        if !has_moved && given.is_relative() {
+            return path::tidy(given).to_str().map(|path| Place::Working(path.to_owned()));
+        }
+        if !has_moved && is_relative {
+            match from_here {
+                Some(path) => return path.to_str().map(|path| Place::Working(path.to_owned())),
+                None => self.working_directory(),
+            }
+        }
+        absolute.to_str().map(|path| self.surroundings.place(path))
+    }
+
+    /// The path of the working directory is taken.
+    pub(super) fn working_directory(&self) {
+        self.know(Observed::WorkingDirectory);
+    }
+
+    /// A variable is read.
+    pub(super) fn variable(&self, name: &str) {
+        if !self.seen.lock().own.variables.contains(name) {
+            self.know(Observed::Variable(name.to_owned()));
+        }
+    }
+
+    fn know(&self, what: Observed) {
+        if self.seen.lock().known.contains_key(&what) {
+            return;
+        }
+        if let Some(state) = self.surroundings.state(&what) {
+            self.seen.lock().known.entry(what).or_insert(state);
+        }
+    }
+
+    /// The body writes a file.
+    pub(super) fn wrote(&self, absolute: PathBuf) {
+        self.seen.lock().own.files.insert(absolute);
+    }
+
+    /// The body makes a directory.
+    pub(super) fn made(&self, absolute: PathBuf) {
+        self.seen.lock().own.directories.insert(absolute);
+    }
+
+    /// The body moves something.
+    pub(super) fn renamed(&self, from: &Path, to: PathBuf) {
+        let mut seen = self.seen.lock();
+        if seen.own.directories.contains(from) {
+            seen.own.directories.insert(to);
+        } else if seen.own.has(from) {
+            seen.own.files.insert(to);
+        }
+    }
+
+    /// The body sets or deletes a variable.
+    pub(super) fn set_variable(&self, name: String) {
+        self.seen.lock().own.variables.insert(name);
+    }
+
+    /// The body does what cannot be followed.
+    pub(super) fn note(&self, note: Note) {
+        self.seen.lock().notes.insert(note);
+    }
+
+    /// What the body reads could not be told.
+    pub(super) fn trouble(&self, trouble: &str) {
+        let problem = format!("what the task reads could not be observed: {trouble}");
+        self.seen.lock().problem.get_or_insert((Observed::WorkingDirectory, problem));
+    }
+
+    /// What an operation that the body asked for observed.
+    pub(super) fn absorb(&self, observed: &[Observation]) {
+        let mut seen = self.seen.lock();
+        for it in observed {
+            if self.is_own(&seen.own, &it.what) {
+                continue;
+            }
+            match seen.known.insert(it.what.clone(), it.state) {
+                Some(before) if before != it.state => seen.changed(&it.what),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_own(&self, own: &Own, what: &Observed) -> bool {
+        match what {
+            Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
+                let path = self.surroundings.path(place);
+                path.is_some_and(|path| own.has(&path::tidy(&self.working.join(path))))
+            }
+            Observed::Variable(name) => own.variables.contains(name),
+            Observed::WorkingDirectory => false,
+        }
+    }
+
+    /// What a body read that ran for this one.
+    pub(super) fn merge(&self, inner: &Self) {
+        let (inner, mut seen) = (inner.seen.lock(), self.seen.lock());
+        for (what, look) in &inner.looks {
+            if !seen.own.has(&look.path) {
+                seen.looks.entry(what.clone()).or_insert_with(|| look.clone());
+            }
+        }
+        for (what, state) in &inner.known {
+            match what {
+                Observed::Variable(name) if seen.own.variables.contains(name) => {}
+                _ => _ = seen.known.entry(what.clone()).or_insert(*state),
+            }
+        }
+        let Own { files, directories, variables } = &inner.own;
+        seen.own.files.extend(files.iter().cloned());
+        seen.own.directories.extend(directories.iter().cloned());
+        seen.own.variables.extend(variables.iter().cloned());
+        if seen.problem.is_none() {
+            seen.problem.clone_from(&inner.problem);
+        }
+    }
+
+    /// What was read, as it still is; a problem if something is not.
+    pub(super) fn gather(&self) -> Gathered {
+        let mut seen = std::mem::take(&mut *self.seen.lock());
+        for (what, look) in std::mem::take(&mut seen.looks) {
+            if look.way.only_asks() && seen.own.has(&look.path) {
+                // It asked where its own output would go.
+                continue;
+            }
+            match self.still(&look) {
+                Some(state) => match seen.known.insert(what.clone(), state) {
+                    Some(before) if before != state => seen.changed(&what),
+                    _ => {}
+                },
+                None if seen.own.has(&look.path) => seen.wrote_after_reading(&what),
+                None => seen.changed(&what),
+            }
+        }
+        let Seen { known, notes, problem, .. } = seen;
+        let observed = known.into_iter().map(|(what, state)| Observation { what, state });
+        Gathered { observed: observed.collect(), problem: None, notes }.unsteady(problem)
+    }
+
+    /// The state of what was looked at, if it is as it was.
+    fn still(&self, look: &Look) -> Option<State> {
+        let place = Place::Absolute(look.path.to_str()?.to_owned());
+        let what = look.way.of(place);
+        let state = self.surroundings.state(&what)?;
+        let is_same = match look.found {
+            Found::State(before) => before == state,
+            Found::File(identity) => {
+                let now = fs::metadata(&look.path).ok()?;
+                StatIdentity::of(&now) == identity
+            }
+        };
+        is_same.then_some(state)
+    }
+}
+
+impl Seen {
+    fn changed(&mut self, what: &Observed) {
+        self.problem.get_or_insert_with(|| {
+            (what.clone(), format!("{what} was changed while the task ran"))
+        });
+    }
+
+    fn wrote_after_reading(&mut self, what: &Observed) {
+        self.problem.get_or_insert_with(|| {
+            (what.clone(), format!("the task read {what} and changed it afterwards"))
+        });
+    }
+}
+
+impl Own {
+    fn has(&self, path: &Path) -> bool {
+        self.files.contains(path)
+            || (!self.directories.is_empty()
+                && path.ancestors().any(|above| self.directories.contains(above)))
+    }
+}
