@@ -30,6 +30,14 @@ pub trait Catalog: Send + Sync {
     /// change without anything having happened.
     fn changes(&self) -> u64;
 
+    /// A number that every entry made visible changes, in whatever process it happens and before
+    /// the commit is acknowledged. Costs nanoseconds.
+    ///
+    /// Whoever took the number before a lookup that found nothing need not look again while it
+    /// is the same. A process that dies right after its commit may leave it as it was; it may
+    /// change without anything having happened.
+    fn commits(&self) -> u64;
+
     /// Looks up keys, in one request. Expiry and age are judged by the database's clock.
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError>;
 

@@ -277,8 +277,10 @@ fn reading_sees_what_others_write_and_writes_nothing() {
     let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
     put(&writer, "a");
     assert_eq!(why(&reader, "a"), None);
-    let changes = reader.changes();
-    assert_eq!(changes, reader.changes());
+    let (changes, commits) = (reader.changes(), reader.commits());
+    assert_eq!((changes, commits), (reader.changes(), reader.commits()));
+    put(&writer, "b");
+    assert_eq!((changes, commits + 1), (reader.changes(), reader.commits()));
     writer.invalidate(None, &Selector::default()).unwrap();
     assert_ne!(changes, reader.changes());
     assert_eq!(why(&reader, "a"), Some(Why::Absent));
@@ -294,6 +296,7 @@ fn a_reader_that_cannot_watch_trusts_nothing() {
     fs::remove_file(place.path.with_extension("changes")).unwrap();
     let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
     assert_ne!(reader.changes(), reader.changes());
+    assert_ne!(reader.commits(), reader.commits());
 }
 
 #[test]

@@ -195,8 +195,11 @@ impl Cache {
     /// while it was claiming, and takes its turn among processes.
     fn prepare(&self, task: &Task<'_>, key: &Key, miss: &Miss, target: Option<Target>) -> Prepared {
         let mut goal = target.map(|target| Goal::new(key, target, miss));
-        // An entry whose bytes are gone may still be there, if it could not be removed.
-        let looks_again = !matches!(miss, Miss::Unavailable | Miss::Unreadable);
+        // An entry whose bytes are gone may still be there, if it could not be removed. And where
+        // nothing was stored since the lookup, nothing new can be found.
+        let commits = self.catalog.commits();
+        let looks_again = !matches!(miss, Miss::Unavailable | Miss::Unreadable)
+            && target.is_none_or(|target| target.commits != commits);
         if task.policy.mode.reads() && looks_again {
             match self.look_again(key, task.policy.max_age) {
                 Looked::Hit(answer, _) => return Prepared::Answered(answer),

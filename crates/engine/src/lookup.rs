@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{EntryId, Found, Request, Selector, Slot, Why};
+use thrifty_catalog::{EntryId, Found, Hit, Request, Selector, Slot, Why};
 use thrifty_key::{Context, Digest, Hasher, Key};
 
 use crate::answer::Answer;
@@ -43,6 +43,8 @@ pub struct Target {
     /// The key that was looked up, or a variant of it.
     pub(crate) key: Key,
     pub(crate) slot: Slot,
+    /// How many commits there were before the lookup that found nothing.
+    pub(crate) commits: u64,
 }
 
 /// The way of one request from answer to answer.
@@ -90,8 +92,9 @@ impl Cache {
         if !self.health.may_ask() {
             return None;
         }
+        let commits = self.catalog.commits();
         let slot = self.health.note(self.catalog.slot(&self.scope, key))?;
-        Some(Target { key: *key, slot })
+        Some(Target { key: *key, slot, commits })
     }
 
     /// Whether all that was observed still holds.
@@ -191,8 +194,9 @@ impl Cache {
         if requests.is_empty() {
             return Vec::new();
         }
-        // Read before the request, so that an answer overtaken by a removal is never kept.
-        let changes = self.catalog.changes();
+        // Read before the request, so that an answer overtaken by a removal is never kept, and
+        // no commit goes unnoticed.
+        let (changes, commits) = (self.catalog.changes(), self.catalog.commits());
         let found = if self.health.may_ask() {
             self.health.note(self.catalog.lookup(&self.scope, requests))
         } else {
@@ -201,17 +205,16 @@ impl Cache {
         let Some(found) = found else {
             return vec![Looked::Miss(Miss::Unavailable, None); requests.len()];
         };
-        let read = |(request, found): (&Request, Found)| self.read(&request.key, found, changes);
+        let read = |(request, found): (&Request, Found)| match found {
+            Found::Hit(hit) => self.read(&request.key, hit, changes),
+            Found::Miss(slot, why) => {
+                Looked::Miss(reason(why), Some(Target { key: request.key, slot, commits }))
+            }
+        };
         requests.iter().zip(found).map(read).collect()
     }
 
-    fn read(&self, key: &Key, found: Found, changes: u64) -> Looked {
-        let hit = match found {
-            Found::Hit(hit) => hit,
-            Found::Miss(slot, why) => {
-                return Looked::Miss(reason(why), Some(Target { key: *key, slot }));
-            }
-        };
+    fn read(&self, key: &Key, hit: Hit, changes: u64) -> Looked {
         let entry = hit.entry;
         match Answer::from_hit(hit) {
             Ok(answer) => {

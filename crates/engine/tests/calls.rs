@@ -92,6 +92,27 @@ fn is(outcome: &str, value: i64) -> (String, i64) {
     (outcome.to_owned(), value)
 }
 
+/// Looking again costs as much as looking, and finds nothing where nothing was stored since.
+#[test]
+fn a_miss_is_looked_up_once_unless_something_was_stored() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lookups);
+    let flaky = Flaky::new(Arc::clone(&catalog), move |_, method| {
+        counted.fetch_add(usize::from(method == "lookup"), Ordering::SeqCst);
+        false
+    });
+    let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+    assert_eq!(simple(&stage, Policy::default(), 1).0, "computed (no entry)");
+    assert_eq!(lookups.swap(0, Ordering::SeqCst), 1);
+    *flaky.after_lookup.lock() = Some(Box::new(move || {
+        call(&Stage::over(catalog).cache, "h", Policy::default(), &mut || Ok(number(2)));
+    }));
+    let other = call(&stage.cache, "g", Policy::default(), &mut || Ok(number(4)));
+    assert_eq!(shown(&stage, other), is("computed (no entry)", 4));
+    assert_eq!(lookups.load(Ordering::SeqCst), 2, "another entry came meanwhile");
+}
+
 #[test]
 fn modes_read_and_write_as_they_say() {
     let stage = Stage::new();

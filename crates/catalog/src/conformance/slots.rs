@@ -123,6 +123,20 @@ pub fn tells_of_changes(make: Make<'_>) {
     moved("invalidated");
 }
 
+/// The number of commits moves with every entry that becomes visible, before the commit returns.
+pub fn tells_of_commits(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let mut last = catalog.commits();
+    for name in ["a", "b"] {
+        miss(&*catalog, &scope, name);
+        assert_eq!(catalog.commits(), last, "nothing was stored");
+        put(&*catalog, &scope, &entry(name, "one"));
+        assert_ne!(catalog.commits(), last, "{name} was stored");
+        last = catalog.commits();
+    }
+}
+
 /// Sixteen threads contend for one slot: no fence is given twice, none is skipped.
 pub fn gives_each_fence_once(make: Make<'_>) {
     let catalog = make();

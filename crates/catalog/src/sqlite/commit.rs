@@ -29,7 +29,7 @@ impl Sqlite {
         let prepared = Prepared::new(entry).map_err(|error| {
             fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
-        self.write(|write| {
+        let committed = self.write(|write| {
             if write.is_stale(scope, entry, claim)? {
                 return Ok(Committed::Fenced);
             }
@@ -40,7 +40,9 @@ impl Sqlite {
                 write.free(scope, &entry.key, held)?;
             }
             Ok(committed)
-        })
+        });
+        self.signal.committed();
+        committed
     }
 }
 

@@ -177,6 +177,10 @@ impl Catalog for Sqlite {
         self.signal.changes()
     }
 
+    fn commits(&self) -> u64 {
+        self.signal.commits()
+    }
+
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError> {
         self.look_up(scope, requests)
     }

@@ -1,4 +1,4 @@
-//! What processes tell each other without SQL: `catalog.changes`, two words in shared memory.
+//! What processes tell each other without SQL: `catalog.changes`, three words in shared memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-const LENGTH: usize = 16;
+const LENGTH: usize = 24;
+/// A count of commits that says nothing.
+const BLIND: u64 = u64::MAX;
 
-/// The count of changes and the clock's offset, shared by all processes that use the catalog.
+/// The count of changes, the clock's offset and the count of commits, shared by all processes that use the catalog.
 ///
 /// The count is odd while a transaction that removes or replaces entries is being committed.
 /// Only the holder of the database's write lock changes it, so there is one such transaction at
@@ -23,7 +25,7 @@ pub(super) struct Signal {
 }
 
 enum Words {
-    Private(AtomicU64),
+    Private([AtomicU64; 2]),
     Shared(MmapMut),
     Watched(Mmap),
 }
@@ -31,12 +33,12 @@ enum Words {
 impl Signal {
     /// Words nobody else sees.
     pub(super) fn private() -> Self {
-        Self::over(Words::Private(AtomicU64::new(0)))
+        Self::over(Words::Private([AtomicU64::new(0), AtomicU64::new(0)]))
     }
 
     /// No words: nothing is known of changes.
     pub(super) fn blind() -> Self {
-        Self::over(Words::Private(AtomicU64::new(1)))
+        Self::over(Words::Private([AtomicU64::new(1), AtomicU64::new(BLIND)]))
     }
 
     /// The words in the file at `path`, made if missing.
@@ -78,6 +80,22 @@ impl Signal {
         u64::MAX - (call << 1)
     }
 
+    /// The count of commits: equal answers mean that no entry became visible between.
+    pub(super) fn commits(&self) -> u64 {
+        match self.commit_count().load(Ordering::Acquire) {
+            BLIND => BLIND - (self.unsettled.fetch_add(1, Ordering::Relaxed) << 1),
+            count => count,
+        }
+    }
+
+    /// Tells of an entry that is visible now. A process that dies before it tells costs another
+    /// one a computation, and nothing else.
+    pub(super) fn committed(&self) {
+        if self.is_writable() {
+            self.commit_count().fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Makes the count odd, and says which it is. The caller holds the write lock, has called
     /// [`Signal::recover`], and has not committed yet.
     pub(super) fn unsettle(&self) -> u64 {
@@ -112,13 +130,21 @@ impl Signal {
         }
     }
 
+    fn commit_count(&self) -> &AtomicU64 {
+        match &self.words {
+            Words::Private([_, commits]) => commits,
+            Words::Shared(map) => shared_commits(map),
+            Words::Watched(map) => shared_commits(map),
+        }
+    }
+
     fn is_writable(&self) -> bool {
         !matches!(self.words, Words::Watched(_))
     }
 
     fn count(&self) -> &AtomicU64 {
         match &self.words {
-            Words::Private(count) => count,
+            Words::Private([count, _]) => count,
             // SAFETY: a mapping is page-aligned and `LENGTH` long, lives as long as `self`, and
             // every access by every process is atomic.
             Words::Shared(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
@@ -126,6 +152,11 @@ impl Signal {
             Words::Watched(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
         }
     }
+}
+
+fn shared_commits(map: &[u8]) -> &AtomicU64 {
+    // SAFETY: as in `shared_offset`, for the third word.
+    unsafe { &*map.as_ptr().add(16).cast::<AtomicU64>() }
 }
 
 fn shared_offset(map: &[u8]) -> &AtomicI64 {

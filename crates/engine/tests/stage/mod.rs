@@ -154,6 +154,10 @@ macro_rules! by_plan {
                 self.inner.changes()
             }
 
+            fn commits(&self) -> u64 {
+                self.inner.commits()
+            }
+
             $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
                 self.pass(stringify!($method))?;
                 let answer = self.inner.$method($($name),*);
