@@ -10,7 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use thrifty_cli::{
-    CheckReport, CheckRequest, End, Failed, Host, HostError, RunReport, RunRequest, Which,
+    CheckReport, CheckRequest, End, Failed, Host, HostError, PlanReport, RunReport, RunRequest,
+    Which,
 };
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
@@ -45,6 +46,21 @@ impl Host for Interpreter {
                     }],
                     checks: Vec::new(),
                 }),
+            }
+        })
+    }
+
+    fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError> {
+        Python::attach(|py| {
+            let task = load(py, &request.target)?;
+            let arguments = arguments(py, &task, &request.target, &request.parameters)?;
+            let options = Arc::new(options(py, request)?);
+            match call::plan(&task, &PyTuple::empty(py), Some(&arguments), &options) {
+                Ok(plan) => Ok(PlanReport::Told(plan.get().explanation().clone())),
+                Err(error) => Ok(PlanReport::Failed(Failed {
+                    operation: request.target.clone(),
+                    message: traceback(py, &error),
+                })),
             }
         })
     }

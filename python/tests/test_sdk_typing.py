@@ -19,8 +19,16 @@ PACKAGE = pathlib.Path(thrifty.__file__).parent
 STUB = ast.parse((PACKAGE / "_native.pyi").read_text())
 
 # What every class has, and what a stub does not tell.
-COMMON = {"__doc__", "__module__", "__repr__", "__dict__", "__class_getitem__", "__weakref__"}
-ONLY_TYPES = {"Node"}
+COMMON = {
+    "__doc__",
+    "__module__",
+    "__repr__",
+    "__str__",
+    "__dict__",
+    "__class_getitem__",
+    "__weakref__",
+}
+ONLY_TYPES = {"Node", "PlannedNode"}
 
 
 def signature(text):

@@ -146,10 +146,20 @@ def _convert(name: str, text: str, declared: Any) -> Any:
             raise BadValue(f"{name}={text!r}: write a {base.__name__} as in Python")
         return base(value)
     try:
-        return base(text)
+        made = base(text)
     except Exception as error:
         wanted = getattr(base, "__name__", str(base))
         raise BadValue(f"{name}={text!r} is no {wanted}: {error}") from None
+    if base.__module__ == "thrifty.files":
+        _check_there(name, text, base.__name__)
+    return made
+
+
+def _check_there(name: str, text: str, kind: str) -> None:
+    there = os.path.isdir(text) if kind == "Dir" else os.path.isfile(text)
+    if not there:
+        wanted = "directory" if kind == "Dir" else "file"
+        raise BadValue(f"{name}={text!r}: there is no such {wanted}, seen from {os.getcwd()}")
 
 
 def _literal(text: str) -> Any:

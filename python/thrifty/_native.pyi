@@ -33,6 +33,17 @@ class Node(TypedDict):
     key: str | None
     source: str | None
 
+class PlannedNode(TypedDict):
+    """One operation of a plan; only a type, there is no such class at run time."""
+
+    number: int
+    name: str
+    outcome: Literal["hit", "would-wait", "may-run", "would-run"]
+    label: str
+    detail: str
+    key: str | None
+    saved_seconds: float
+
 class Task(Generic[_P, _R]):
     def __new__(
         cls,
@@ -46,6 +57,7 @@ class Task(Generic[_P, _R]):
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def defer(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def run(self, *args: _P.args, **kwargs: _P.kwargs) -> Run[_R]: ...
+    def plan(self, *args: _P.args, **kwargs: _P.kwargs) -> Plan: ...
     def key(self, *args: _P.args, **kwargs: _P.kwargs) -> str: ...
     def definition_key(self) -> str: ...
     def __thrifty_settings__(
@@ -79,6 +91,17 @@ class Run(Generic[_R]):
     @property
     def failures(self) -> list[tuple[str, BaseException]]: ...
     def why(self, operation: str | None = None) -> str: ...
+
+@final
+class Plan:
+    @property
+    def would_run(self) -> list[str]: ...
+    @property
+    def may_run(self) -> list[str]: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def nodes(self) -> list[PlannedNode]: ...
 
 @final
 class Mapped:

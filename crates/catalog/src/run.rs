@@ -113,6 +113,10 @@ pub struct Node {
     pub saved: Duration,
     /// Numbers of the nodes whose outputs it took.
     pub upstream: Vec<u32>,
+    /// Which of them stand in which input of its key.
+    pub takes: Vec<(String, Vec<u32>)>,
+    /// The number of the node that became this one, such as a nested workflow.
+    pub parent: Option<u32>,
 }
 
 /// Which runs.
@@ -122,6 +126,8 @@ pub struct RunFilter {
     pub id_prefix: Option<String>,
     /// Runs of this name.
     pub name: Option<String>,
+    /// Runs that began no later than this.
+    pub until: Option<Time>,
     /// How many at most; `None` for 50.
     pub limit: Option<usize>,
 }

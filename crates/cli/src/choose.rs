@@ -1,8 +1,8 @@
 //! Finds the run or node that the user means; says the closest names if there is none.
 
-use thrifty_engine::catalog::{Catalog, Node, Run, RunFilter, Scope};
-use thrifty_engine::did_you_mean;
+use thrifty_engine::catalog::{Catalog, Entry, Node, Run, RunFilter, Scope, Selector};
 use thrifty_engine::process::judged;
+use thrifty_engine::{did_you_mean, with_variants};
 
 use crate::failure::Failure;
 use crate::show::short_name;
@@ -67,4 +67,30 @@ pub(crate) fn nodes<'a>(nodes: &'a [Node], text: &str) -> Vec<&'a Node> {
 pub(crate) fn unknown_node(run: &Run, nodes: &[Node], text: &str) -> Failure {
     let hint = did_you_mean(text, nodes.iter().map(|node| short_name(&node.operation)));
     Failure::Usage(format!("run {} has no operation `{text}`; {hint}", run.id))
+}
+
+/// The entries whose keys begin so, of any scope.
+pub(crate) fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(Vec::new());
+    }
+    let key_prefix = Some(with_variants(&prefix.to_lowercase()).to_owned());
+    Ok(catalog.entries(None, &Selector { key_prefix, ..Selector::default() }, 20)?)
+}
+
+/// What is to be known about the code of a call.
+pub(crate) fn notes(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    node: &Node,
+) -> Result<Vec<String>, Failure> {
+    if let Some(ingredients) = &node.ingredients {
+        return Ok(thrifty_engine::notes(catalog, ingredients)?);
+    }
+    let Some(entry) = node.entry else { return Ok(Vec::new()) };
+    let selector = Selector { ids: Some(vec![entry]), ..Selector::default() };
+    match catalog.entries(Some(scope), &selector, 1)?.pop() {
+        Some(entry) => Ok(thrifty_engine::notes(catalog, &entry.ingredients)?),
+        None => Ok(Vec::new()),
+    }
 }

@@ -155,3 +155,39 @@ impl Console<'_> {
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
+
+/// Whether results are coloured: on a terminal, unless `NO_COLOR` says no; elsewhere if
+/// `CLICOLOR_FORCE` says so.
+pub(crate) fn is_coloured(is_terminal: bool, variables: Variables<'_>) -> bool {
+    let is_set = |name| variables(name).is_some_and(|value| !value.is_empty());
+    let is_forced =
+        variables("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    !is_set("NO_COLOR") && (is_terminal || is_forced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+        let cases = [
+            (true, None, None, true),
+            (false, None, None, false),
+            (true, Some("1"), None, false),
+            (true, Some(""), None, true),
+            (false, None, Some("1"), true),
+            (false, None, Some("0"), false),
+            (false, None, Some(""), false),
+            (false, Some("1"), Some("1"), false),
+        ];
+        for (is_terminal, no_color, force, expected) in cases {
+            let variables = |name: &str| {
+                let value = if name == "NO_COLOR" { no_color } else { force };
+                value.map(OsString::from)
+            };
+            let coloured = is_coloured(is_terminal, &variables);
+            assert_eq!(coloured, expected, "{is_terminal} {no_color:?} {force:?}");
+        }
+    }
+}

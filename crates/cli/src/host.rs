@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Listener;
+use thrifty_engine::explain::Explanation;
 use thrifty_engine::{Mode, did_you_mean};
 
 /// Runs workflows for the command line. Implemented by the binding of a language.
@@ -21,6 +22,13 @@ pub trait Host {
         request: &RunRequest,
         listener: Arc<Listener>,
     ) -> Result<RunReport, HostError>;
+
+    /// Tells what a run would do, and does nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::run_workflow`].
+    fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError>;
 
     /// Executes operations of a workflow again whose results are stored, and compares.
     ///
@@ -86,6 +94,26 @@ pub struct RunRequest {
     pub workers: Option<usize>,
     /// Which share of the hits is executed again, if that was said.
     pub check: Option<f64>,
+    /// Only tell what would run: for people, or as JSON.
+    pub dry_run: Option<Telling>,
+}
+
+/// For whom something is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanReport {
+    /// What would run, and why.
+    Told(Explanation),
+    /// A workflow failed while it said what it would call.
+    Failed(Failed),
 }
 
 /// What became of a run.

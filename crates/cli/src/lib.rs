@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod causes;
 mod choose;
 mod console;
 mod failure;
@@ -22,9 +23,11 @@ mod verb;
 pub use console::Console;
 use failure::{EXIT_CODES, Failure};
 pub use host::{
-    CheckReport, CheckRequest, End, Failed, Host, HostError, RunReport, RunRequest, Which,
+    CheckReport, CheckRequest, End, Failed, Host, HostError, PlanReport, RunReport, RunRequest,
+    Telling, Which,
 };
 use thrifty_engine::Cache;
+use thrifty_engine::explain::Explanation;
 
 /// Never computes the same pipeline step twice.
 #[derive(Debug, Parser)]
@@ -54,7 +57,6 @@ enum Verb {
 /// `arguments` begin with the name of the program. Returns the exit code.
 pub fn main(arguments: Vec<OsString>, host: &dyn Host) -> u8 {
     let is_terminal = stdout().is_terminal();
-    let plain = console::variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut input = stdin().lock();
     let answers = stdin().is_terminal() && stderr().is_terminal();
     let mut console = Console {
@@ -63,7 +65,7 @@ pub fn main(arguments: Vec<OsString>, host: &dyn Host) -> u8 {
         input: answers.then_some(&mut input),
         width: is_terminal.then(terminal_width),
         is_live: stderr().is_terminal(),
-        is_coloured: is_terminal && !plain,
+        is_coloured: console::is_coloured(is_terminal, &console::variable),
         directory: std::env::current_dir().unwrap_or_else(|_| ".".into()),
         variables: &console::variable,
     };
@@ -93,6 +95,18 @@ pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<
 ///
 /// What the command would say.
 pub fn why(cache: &Cache, run: &str, node: Option<&str>) -> Result<String, String> {
+    let catalog = cache.catalog().as_ref();
+    written(|console| verb::why::write(catalog, cache.scope(), Some(run), node, console))
+        .map_err(|failure| failure.message().unwrap_or_default())
+}
+
+/// What `thrifty run --dry-run` writes, without colours.
+pub fn plan(explanation: &Explanation) -> String {
+    written(|console| causes::write_plan(explanation, console)).unwrap_or_default()
+}
+
+/// What is written to a console without a terminal.
+fn written(write: impl FnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<String, Failure> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut console = Console {
         out: &mut out,
@@ -104,9 +118,7 @@ pub fn why(cache: &Cache, run: &str, node: Option<&str>) -> Result<String, Strin
         directory: PathBuf::new(),
         variables: &|_| None,
     };
-    let written =
-        verb::why::write(cache.catalog().as_ref(), cache.scope(), Some(run), node, &mut console);
-    written.map_err(|failure| failure.message().unwrap_or_default())?;
+    write(&mut console)?;
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 

@@ -5,7 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use thrifty_cli::{CheckReport, CheckRequest, Host, HostError, RunReport, RunRequest, Which};
+use thrifty_cli::{
+    CheckReport, CheckRequest, Host, HostError, PlanReport, RunReport, RunRequest, Telling, Which,
+};
 use thrifty_engine::Mode;
 use thrifty_engine::event::Listener;
 
@@ -18,6 +20,10 @@ impl Host for Python {
         request: &RunRequest,
         _listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
+        Err(hand_over(&request.target, arguments(request)))
+    }
+
+    fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError> {
         Err(hand_over(&request.target, arguments(request)))
     }
 
@@ -59,7 +65,8 @@ fn check_arguments(request: &CheckRequest) -> Vec<String> {
 
 /// The arguments that ask for this request.
 fn arguments(request: &RunRequest) -> Vec<String> {
-    let RunRequest { target, parameters, mode, refresh, executor, workers, check } = request;
+    let RunRequest { target, parameters, mode, refresh, executor, workers, check, dry_run } =
+        request;
     let mut arguments = vec!["run".to_owned(), target.clone()];
     for (name, value) in parameters {
         arguments.extend(["-p".to_owned(), format!("{name}={value}")]);
@@ -78,6 +85,11 @@ fn arguments(request: &RunRequest) -> Vec<String> {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
     }
     arguments.extend(check.map(|share| format!("--check={share}")));
+    match dry_run {
+        None => {}
+        Some(Telling::Text) => arguments.push("--dry-run".to_owned()),
+        Some(Telling::Json) => arguments.extend(["--dry-run".to_owned(), "--json".to_owned()]),
+    }
     arguments
 }
 
@@ -102,6 +114,11 @@ mod tests {
             request: &RunRequest,
             _listener: Arc<Listener>,
         ) -> Result<RunReport, HostError> {
+            *self.0.lock().unwrap() = Some(request.clone());
+            Err(HostError::Unavailable("asked".to_owned()))
+        }
+
+        fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError> {
             *self.0.lock().unwrap() = Some(request.clone());
             Err(HostError::Unavailable("asked".to_owned()))
         }
@@ -151,6 +168,11 @@ mod tests {
                 executor: Some(Executor::Processes),
                 workers: Some(3),
                 check: Some(0.25),
+                dry_run: match mode {
+                    None => None,
+                    Some(Mode::Off) => Some(Telling::Json),
+                    Some(_) => Some(Telling::Text),
+                },
             };
             let asked = Asked(Mutex::default(), Mutex::default());
             let command = std::iter::once("thrifty".to_owned()).chain(arguments(&request));

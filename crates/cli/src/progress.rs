@@ -13,6 +13,9 @@ use crate::show::{Counts, count, short_name};
 /// How often the live line moves; what happens meanwhile is shown with the next move.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Columns of the live line that are not for names.
+const BESIDE: u16 = 36;
+
 /// How many names of running operations are shown.
 const NAMES: usize = 4;
 
@@ -21,6 +24,8 @@ const NAMES: usize = 4;
 pub(crate) struct Progress {
     bar: ProgressBar,
     is_live: bool,
+    /// How many letters of names there is room for.
+    room: usize,
     began: Instant,
     state: Mutex<State>,
 }
@@ -35,19 +40,20 @@ struct State {
 
 impl Progress {
     /// Progress of a run that begins now.
-    pub(crate) fn new(is_live: bool) -> Self {
+    pub(crate) fn new(is_live: bool, columns: u16) -> Self {
         let target =
             if is_live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {wide_msg}")
-        {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {msg}") {
             bar.set_style(style);
         }
         if is_live {
             bar.enable_steady_tick(TICK);
         }
-        Self { bar, is_live, began: Instant::now(), state: Mutex::default() }
+        // The live line leaves room for the `^C` that the terminal writes behind it: a line that ran
+        // over could not be cleared.
+        let room = usize::from(columns.saturating_sub(BESIDE));
+        Self { bar, is_live, room, began: Instant::now(), state: Mutex::default() }
     }
 
     /// Takes one event.
@@ -59,10 +65,10 @@ impl Progress {
                 self.bar.set_length(state.operations);
             }
             Event::Started { operation, .. } => state.running.push(operation.clone()),
-            Event::Settled { operation, outcome, spent, saved, .. } => {
+            Event::Settled { operation, label, outcome, spent, saved, .. } => {
                 state.settle(operation, outcome, *saved);
                 self.bar.inc(1);
-                if let Some(line) = settled_line(operation, outcome, *spent) {
+                if let Some(line) = settled_line(operation, label, outcome, *spent) {
                     self.say(&line);
                 }
             }
@@ -75,7 +81,7 @@ impl Progress {
             Event::Checked(_) => self.bar.inc(1),
             Event::Ended => self.bar.finish_and_clear(),
         }
-        self.bar.set_message(state.shown());
+        self.bar.set_message(cut(&state.shown(), self.room));
     }
 
     /// One line over the whole run.
@@ -135,9 +141,23 @@ impl State {
     }
 }
 
+/// The beginning of a text.
+fn cut(text: &str, room: usize) -> String {
+    match text.char_indices().nth(room) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// What is said of an operation; nothing of a hit.
-fn settled_line(operation: &str, outcome: &Outcome, spent: Duration) -> Option<String> {
-    let name = short_name(operation);
+fn settled_line(
+    operation: &str,
+    label: &str,
+    outcome: &Outcome,
+    spent: Duration,
+) -> Option<String> {
+    let name = format!("{} {label}", short_name(operation));
+    let name = name.trim_end();
     let line = match outcome {
         outcome if outcome.is_hit() => return None,
         Outcome::Computed(_) => format!("  computed     {name}  {}", show_duration(spent)),

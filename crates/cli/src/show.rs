@@ -124,6 +124,7 @@ pub(crate) struct NodeJson {
     number: u32,
     name: String,
     operation: String,
+    label: String,
     outcome: String,
     detail: String,
     rule: String,
@@ -133,11 +134,14 @@ pub(crate) struct NodeJson {
     key: Option<String>,
     source: Option<String>,
     upstream: Vec<u32>,
+    parent: Option<u32>,
 }
 
 impl NodeJson {
-    pub(crate) fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node, label: &str) -> Self {
         Self {
+            label: label.to_owned(),
+            parent: node.parent,
             number: node.number,
             name: short_name(&node.operation).to_owned(),
             operation: node.operation.clone(),

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thrifty_cli::{
-    CheckReport, CheckRequest, Console, End, Host, HostError, RunReport, RunRequest, Which, main_in,
+    CheckReport, CheckRequest, Console, End, Host, HostError, PlanReport, RunReport, RunRequest,
+    Which, main_in,
 };
 use thrifty_engine::check::{Checked, Verdict, is_proven};
 use thrifty_engine::event::{Event, Listener};
@@ -39,6 +40,10 @@ impl Host for Found {
             failures: Vec::new(),
             checks: self.checks.clone()?,
         })
+    }
+
+    fn plan_workflow(&self, _request: &RunRequest) -> Result<PlanReport, HostError> {
+        unreachable!("nobody plans here")
     }
 
     fn check_workflow(

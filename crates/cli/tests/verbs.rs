@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thrifty_cli::{
-    CheckReport, CheckRequest, Console, End, Failed, Host, HostError, RunReport, RunRequest,
-    main_in,
+    CheckReport, CheckRequest, Console, End, Failed, Host, HostError, PlanReport, RunReport,
+    RunRequest, main_in,
 };
 use thrifty_engine::catalog::{
     Catalog, Claim, Committed, Found, NewEntry, NewRun, Node, Origin, Request, RunId, RunStatus,
@@ -26,12 +26,13 @@ use thrifty_engine::{Cache, Miss, Mode, Outcome};
 /// A host that answers as told and keeps what it was asked.
 struct Told {
     answer: Result<RunReport, HostError>,
+    planned: Option<Result<PlanReport, HostError>>,
     asked: Mutex<Vec<RunRequest>>,
 }
 
 impl Told {
     fn new(answer: Result<RunReport, HostError>) -> Self {
-        Self { answer, asked: Mutex::default() }
+        Self { answer, planned: None, asked: Mutex::default() }
     }
 }
 
@@ -45,6 +46,7 @@ impl Host for Told {
         let settled = |number, outcome, saved| Event::Settled {
             number,
             operation: "m:train".to_owned(),
+            label: "lr=0.1".to_owned(),
             outcome,
             spent: Duration::from_millis(2_000),
             saved: Duration::from_secs(saved),
@@ -56,6 +58,11 @@ impl Host for Told {
         listener(&settled(2, Outcome::UpstreamFailed("x".to_owned()), 0));
         listener(&Event::Ended);
         self.answer.clone()
+    }
+
+    fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError> {
+        self.asked.lock().unwrap().push(request.clone());
+        self.planned.clone().expect("the test told what would run")
     }
 
     fn check_workflow(
@@ -175,6 +182,8 @@ impl World {
             spent: Duration::from_secs(90),
             saved: Duration::ZERO,
             upstream: vec![],
+            takes: vec![],
+            parent: None,
         };
         self.cache.catalog().record(run, &[node]).unwrap();
     }
@@ -358,13 +367,21 @@ fn show_an_entry_by_the_beginning_of_its_key_without_its_secrets() {
 #[test]
 fn why_names_the_constant_that_changed_and_leaves_out_hits() {
     let (world, first, second) = edited();
-    let whole = "RUN1 m:experiment just now\n\
-                 clean #1: ran because its code changed since run RUN0\n\
-                 code m.LIMIT: 1440 → 1400";
-    for arguments in [vec!["why"], vec!["why", "clean"], vec!["why", "last", "m:clean"]] {
+    let roots = "RUN1 m:experiment just now: 1 ran, 1 hit\n\
+                 code m.LIMIT: 1440 → 1400 since run RUN0\n\
+                 1 operation, 1 m 30 s: clean #1";
+    let one = "RUN1 m:experiment just now\n\
+               clean #1: ran because its code changed since run RUN0\n\
+               code m.LIMIT: 1440 → 1400";
+    let cases =
+        [(vec!["why"], roots), (vec!["why", "clean"], one), (vec!["why", "last", "m:clean"], one)];
+    for (arguments, told) in cases {
         let done = world.run(&arguments);
-        assert_eq!((steady(&done.out, &[&first, &second]).as_str(), done.code), (whole, 0));
+        assert_eq!((steady(&done.out, &[&first, &second]).as_str(), done.code), (told, 0));
     }
+    let key = world.cache.catalog().nodes(&second).unwrap()[1].key.unwrap().to_string();
+    let by_entry = world.run(&["why", &key[..12]]);
+    assert_eq!(steady(&by_entry.out, &[&first, &second]), one);
     let hit = world.run(&["why", &second.0, "#0"]).out;
     let hit = steady(&hit, &[&first, &second]);
     assert!(hit.ends_with("load #0: hit-local, nothing ran: computed in run RUN0"), "{hit}");
@@ -378,11 +395,19 @@ fn why_as_json_gives_one_cause_for_each_difference() {
     assert_eq!(answer["run"], second.0.as_str());
     let [cause] = answer["causes"].as_array().unwrap().as_slice() else { panic!("{answer}") };
     let expected = serde_json::json!({
-        "node": 1, "operation": "m:clean", "outcome": "computed", "reason": "changed",
+        "node": 1, "operation": "m:clean", "label": "", "outcome": "computed", "reason": "changed",
         "detail": "", "against": first.0, "kind": "code", "name": "m.LIMIT", "change": "changed",
         "old": "1440", "new": "1400", "diff": null, "upstream": [],
     });
     assert_eq!(cause, &expected);
+    let root = serde_json::json!({
+        "reason": "changed", "detail": "", "since": first.0, "direct": [1], "behind": [],
+        "seconds": 90.0, "changes": [{
+            "kind": "code", "name": "m.LIMIT", "change": "changed", "old": "1440", "new": "1400",
+            "diff": null,
+        }],
+    });
+    assert_eq!(answer["roots"], serde_json::json!([root]));
 }
 
 #[test]
@@ -418,10 +443,116 @@ fn why_says_once_what_is_alike() {
     let out = world.run(&["why"]).out;
     assert_eq!(
         steady(&out, &[&first, &second]),
-        "RUN1 m:tune just now\n\
-         train #0 #1: ran because its code changed since run RUN0\n\
-         code m.LIMIT: 10 → 20"
+        "RUN1 m:tune just now: 2 ran, 0 hits\n\
+         code m.LIMIT: 10 → 20 since run RUN0\n\
+         2 operations, 3 m 0 s: train #0 (rate=0.1) #1 (rate=0.2)"
     );
+}
+
+#[test]
+fn why_of_a_part_of_a_hit_says_that_it_was_not_looked_at() {
+    let world = World::new();
+    let first = world.begin("m:experiment");
+    world.computed(&first, 0, "m:unit", &[(Kind::Inputs, "x", text("1"))]);
+    world.computed(&first, 1, "m:train", &[(Kind::Inputs, "x", text("2"))]);
+    world.computed(&first, 2, "m:report", &[(Kind::Inputs, "x", text("3"))]);
+    let mut train = world.cache.catalog().nodes(&first).unwrap().remove(1);
+    train.parent = Some(0);
+    world.cache.catalog().record(&first, &[train]).unwrap();
+    let second = world.begin("m:experiment");
+    world.hit(&second, 0, &first);
+    let done = world.run(&["why", "train"]);
+    assert_eq!(
+        (steady(&done.out, &[&first, &second]).as_str(), done.code),
+        (
+            "train was not looked at: unit #0 was a hit as a whole, computed in run RUN0; see \
+             `thrifty why RUN0 train`",
+            0
+        )
+    );
+    assert_eq!(world.run(&["why", "report"]).code, 2, "it was no part of the unit");
+}
+
+#[test]
+fn a_miss_after_a_removal_says_who_removed_the_entry_and_how() {
+    let removals: [(&[&str], &str); 3] = [
+        (&["invalidate", "--operation", "train", "--yes"], "`thrifty invalidate`"),
+        (&["clear", "--yes"], "`thrifty clear`"),
+        (&["gc", "--older-than", "0s"], "`thrifty gc`"),
+    ];
+    for (removal, how) in removals {
+        let world = World::new();
+        let parts = [(Kind::Inputs, "x", text("1"))];
+        let first = world.begin("m:w");
+        world.computed(&first, 0, "m:train", &parts);
+        let created = world.cache.catalog().now().unwrap();
+        while world.cache.catalog().now().unwrap() == created {}
+        assert_eq!(world.run(removal).code, 0);
+        let second = world.begin("m:w");
+        world.computed(&second, 0, "m:train", &parts);
+        let out = world.run(&["why"]).out;
+        assert!(out.contains("nothing changed: its earlier result was removed "), "{out}");
+        assert!(out.contains(how), "{out}");
+    }
+}
+
+#[test]
+fn a_long_difference_is_folded_and_counted() {
+    let world = World::new();
+    let lines = |from: u32| (from..from + 60).map(|n| format!("x{n} = 1\n")).collect::<String>();
+    for source in [lines(0), lines(100)] {
+        let digest = Digest::of_blob(source.as_bytes());
+        world.cache.catalog().put_texts(&[(digest, &source)]).unwrap();
+        let run = world.begin("f");
+        world.computed(&run, 0, "m:f", &[(Kind::Code, "m.f", Preview::Source(digest))]);
+    }
+    let out = world.run(&["why"]).out;
+    assert!(out.contains("… 83 more lines: 60 added, 23 removed"), "{out}");
+    let json: serde_json::Value = serde_json::from_str(&world.run(&["why", "--json"]).out).unwrap();
+    assert_eq!(json["causes"][0]["diff"].as_str().unwrap().lines().count(), 123);
+}
+
+#[test]
+fn a_dry_run_tells_what_the_host_planned_and_runs_nothing() {
+    let (world, first, second) = edited();
+    let run = choose_run(&world, &second);
+    let mut explanation =
+        thrifty_engine::explain::explain(world.cache.catalog().as_ref(), &run, None).unwrap();
+    explanation.nodes[0].outcome = "would-run".to_owned();
+    let mut host = Told::new(Err(HostError::Usage("it was run".to_owned())));
+    host.planned = Some(Ok(PlanReport::Told(explanation)));
+    let done = world.run_as(&["run", "m:experiment", "--dry-run"], &host, None);
+    assert_eq!(
+        (steady(&done.out, &[&first, &second]).as_str(), done.code),
+        (
+            "1 operation would run; 1 m 30 s when last computed; 1 hit saves 1 m 30 s\n\
+             code m.LIMIT: 1440 → 1400 since run RUN0\n\
+             1 operation would run: clean #1",
+            0
+        ),
+        "{done:?}"
+    );
+    let done = world.run_as(&["run", "m:experiment", "--dry-run", "--json"], &host, None);
+    let json: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(
+        (&json["would_run"], &json["may_run"], &json["hits"]),
+        (&1.into(), &0.into(), &1.into())
+    );
+    assert_eq!(json["roots"][0]["changes"][0]["name"], "m.LIMIT");
+    assert_eq!(world.run(&["run", "m:experiment", "--json"]).code, 2, "only with --dry-run");
+    host.planned = Some(Ok(PlanReport::Failed(Failed {
+        operation: "m:experiment".to_owned(),
+        message: "ValueError: no".to_owned(),
+    })));
+    let done = world.run_as(&["run", "m:experiment", "--dry-run"], &host, None);
+    assert_eq!((done.code, done.out.as_str()), (1, ""));
+    assert!(done.err.contains("ValueError: no"));
+}
+
+fn choose_run(world: &World, id: &RunId) -> thrifty_engine::catalog::Run {
+    let filter =
+        thrifty_engine::catalog::RunFilter { id_prefix: Some(id.0.clone()), ..Default::default() };
+    world.cache.catalog().runs(None, &filter).unwrap().remove(0)
 }
 
 #[test]
@@ -622,6 +753,7 @@ fn run_asks_the_host_and_reports() {
         executor: Some(Executor::Processes),
         workers: Some(2),
         check: None,
+        dry_run: None,
     };
     assert_eq!(host.asked.into_inner().unwrap(), [expected]);
 }
@@ -775,6 +907,8 @@ fn observing() -> (World, String) {
             spent: Duration::from_secs(90),
             saved: Duration::ZERO,
             upstream: vec![],
+            takes: vec![],
+            parent: None,
         };
         world.cache.catalog().record(&run, &[node]).unwrap();
         world.finish(&run);

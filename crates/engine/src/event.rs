@@ -39,6 +39,8 @@ pub enum Event {
         number: usize,
         /// Its name.
         operation: String,
+        /// The arguments by which it differs from others of that name, for people; may be empty.
+        label: String,
         /// What became of it.
         outcome: Outcome,
         /// Time spent on it.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use thrifty_catalog::{BlobRef, Catalog, CatalogError, Entry, EntryId, Scope, Selector, Time};
+use thrifty_key::Key;
 use thrifty_store::{BlobName, Blobs, GetError, RemoveError};
 
 /// How long bytes that nothing needs are kept. Longer than any upload, and than the time from a
@@ -42,6 +43,8 @@ pub struct Goal {
 pub struct Victim {
     /// The entry.
     pub id: EntryId,
+    /// The key it answers.
+    pub key: Key,
     /// Who shares it.
     pub scope: Scope,
     /// The operation.
@@ -148,6 +151,7 @@ impl Victim {
         let shared: u64 = entry.blobs.iter().map(|blob| blob.length).sum();
         Self {
             id: entry.id,
+            key: entry.key,
             scope: entry.scope,
             operation: entry.operation,
             size: entry.size,

@@ -1,42 +1,66 @@
-//! Why did it run, or why did it not?
+//! Why did it run, why did it not, and why would it?
 //!
-//! A node of a run is compared, ingredient by ingredient, with the nearest earlier call of the
-//! same operation. Of a cascade of misses, the nodes that something of their own made run come
-//! first; one that ran only because an upstream gave another output names that upstream.
+//! A node of a run, or of a plan, is compared ingredient by ingredient with the nearest earlier
+//! call of the same operation. Of a cascade of misses the [`Root`]s say what began it: each
+//! difference that is an operation's own, with the operations that had it and those that ran only
+//! because one of these gave another output.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
-use thrifty_catalog::{Catalog, CatalogError, Node, Run, RunId, Time};
-use thrifty_key::explain::{Change, Difference};
-use thrifty_key::{Digest, Ingredients, Kind, Preview};
+use thrifty_catalog::{Catalog, CatalogError, Node, Run, RunId, Scope, Time};
+use thrifty_key::explain::Difference;
+use thrifty_key::{Digest, Ingredients, Kind};
 
 use crate::outcome::observed_change;
+use crate::plan::{Forecast, Plan};
 
+mod calls;
+mod difference;
 mod history;
+mod label;
+mod removal;
+mod root;
 
-use history::{Earlier, History};
+use calls::Nearest;
+use difference::Texts;
+use history::History;
+
+pub use difference::unified_diff;
+pub use label::labels;
+pub use removal::{remember_cleared, remember_removed};
+pub use root::{Cause, Root};
 
 /// What may be shown in place of a secret.
 pub const HIDDEN: &str = "(hidden)";
 
-/// The explanation of a run, or of some of its nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The explanation of a run or a plan, or of some of its nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The run.
-    pub run: RunId,
-    /// The nodes, root causes first, then by number.
+    /// The run; `None` for a plan.
+    pub run: Option<RunId>,
+    /// What made nodes run, that which cost most first.
+    pub roots: Vec<Root>,
+    /// The nodes, those first that did not run for an upstream's output alone, then by number.
     pub nodes: Vec<Explained>,
+    /// How many nodes of the run or plan are hits.
+    pub hits: usize,
+    /// What those hits save.
+    pub saved: Duration,
 }
 
 /// Why one node has its outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
     /// The number of the node.
     pub node: u32,
     /// The operation.
     pub operation: String,
-    /// The word of the outcome.
+    /// What tells it from other calls of the operation in this run; may be empty.
+    pub label: String,
+    /// The word of the outcome, or of the forecast.
     pub outcome: String,
     /// The reason, in one word.
     pub reason: Reason,
@@ -46,6 +70,8 @@ pub struct Explained {
     pub against: Option<Against>,
     /// What differs from that call.
     pub differences: Vec<Shown>,
+    /// Time its body took; in a plan, time it took when it last ran.
+    pub spent: Duration,
 }
 
 /// Why a node has its outcome.
@@ -54,7 +80,7 @@ pub struct Explained {
 pub enum Reason {
     /// The result was taken from the cache.
     Hit,
-    /// Nothing comparable was called before this run.
+    /// Nothing comparable was called before this run; or only what this run calls as well.
     FirstTime,
     /// Something of its own differs from every earlier call.
     Changed,
@@ -73,7 +99,7 @@ pub enum Reason {
 }
 
 /// The earlier call a node was compared with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Against {
     /// The run it belonged to.
     pub run: Option<RunId>,
@@ -84,13 +110,13 @@ pub struct Against {
 }
 
 /// One difference, ready to be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The kind of ingredient.
     pub kind: Kind,
     /// The name of the part.
     pub name: String,
-    /// `added`, `removed` or `changed`.
+    /// `added`, `removed`, `changed`; or `pending` for an input that a plan cannot know.
     pub change: &'static str,
     /// What may be shown of the earlier part; of source text, if it is one line.
     pub old: Option<String>,
@@ -100,10 +126,12 @@ pub struct Shown {
     pub diff: Option<String>,
     /// The upstream nodes whose outputs it came from.
     pub upstream: Vec<Upstream>,
+    /// Both digests: equal ones are the same edit, whatever operation it was found at.
+    pub(crate) digests: (Option<Digest>, Option<Digest>),
 }
 
 /// An upstream node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its number.
     pub node: u32,
@@ -121,24 +149,25 @@ pub fn explain(
     run: &Run,
     numbers: Option<&[u32]>,
 ) -> Result<Explanation, CatalogError> {
-    let nodes: BTreeMap<u32, Node> =
-        catalog.nodes(&run.id)?.into_iter().map(|node| (node.number, node)).collect();
-    let wanted: BTreeSet<u32> = match numbers {
-        Some(numbers) => numbers.iter().copied().filter(|n| nodes.contains_key(n)).collect(),
-        None => nodes.values().filter(|node| has_run(node)).map(|node| node.number).collect(),
-    };
-    let upstream = wanted.iter().flat_map(|number| nodes[number].upstream.iter().copied());
-    let needed = wanted.iter().copied().chain(upstream).collect::<BTreeSet<u32>>();
-    let needed: Vec<&Node> = needed.iter().filter_map(|number| nodes.get(number)).collect();
-    let history = History::load(catalog, run, &nodes, &needed)?;
-    let compared = Compared::new(&needed, &history);
-    let explainer = Explainer { catalog, run, nodes: &nodes, history: &history, compared };
-    let mut explained = Vec::with_capacity(wanted.len());
-    for number in &wanted {
-        explained.push(explainer.node(&nodes[number])?);
-    }
-    explained.sort_by_key(|node| (node.reason == Reason::Upstream, node.node));
-    Ok(Explanation { run: run.id.clone(), nodes: explained })
+    let nodes = catalog.nodes(&run.id)?.into_iter().map(|node| (node.number, node)).collect();
+    let subject = Subject { scope: &run.scope, name: &run.name, run: Some(run), nodes, plan: None };
+    subject.explain(catalog, numbers)
+}
+
+/// Explains what would run, and what may.
+///
+/// # Errors
+///
+/// As [`explain`].
+pub fn foresee(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    name: &str,
+    plan: &Plan,
+) -> Result<Explanation, CatalogError> {
+    let nodes = plan.nodes.iter().map(|planned| (planned.node.number, planned.node.clone()));
+    let subject = Subject { scope, name, run: None, nodes: nodes.collect(), plan: Some(plan) };
+    subject.explain(catalog, None)
 }
 
 /// Whether the body ran, or began to.
@@ -152,30 +181,76 @@ pub fn is_hit(outcome: &str) -> bool {
     outcome.starts_with("hit")
 }
 
-/// Each node's nearest earlier call and the differences to it.
-struct Compared<'a>(BTreeMap<u32, (&'a Earlier, Vec<Difference>)>);
+/// What is explained: a run, or a plan.
+struct Subject<'a> {
+    scope: &'a Scope,
+    name: &'a str,
+    run: Option<&'a Run>,
+    nodes: BTreeMap<u32, Node>,
+    plan: Option<&'a Plan>,
+}
 
-impl<'a> Compared<'a> {
-    fn new(nodes: &[&Node], history: &'a History) -> Self {
-        let all = nodes.iter().filter_map(|node| Some((node.number, history.nearest(node)?)));
-        Self(all.collect())
+impl Subject<'_> {
+    fn explain(
+        &self,
+        catalog: &dyn Catalog,
+        numbers: Option<&[u32]>,
+    ) -> Result<Explanation, CatalogError> {
+        let ran = self.nodes.values().filter(|node| has_run(node)).map(|node| node.number);
+        let asked = numbers.unwrap_or_default().iter().copied();
+        let asked = asked.filter(|number| self.nodes.contains_key(number));
+        let wanted: BTreeSet<u32> = ran.chain(asked).collect();
+        let wanted: Vec<&Node> = wanted.iter().map(|number| &self.nodes[number]).collect();
+        let mut history = History::load(catalog, self, &wanted)?;
+        let compared = Compared::new(self, &wanted, &mut history);
+        let labels = label::labels_of(&wanted, history.all_ingredients());
+        let texts = Texts::new(catalog, self.plan.map(|plan| &plan.texts));
+        let certain = RefCell::default();
+        let explainer =
+            Explainer { subject: self, history: &history, compared, labels, texts, certain };
+        let mut nodes = Vec::with_capacity(wanted.len());
+        for node in wanted {
+            nodes.push(explainer.node(node)?);
+        }
+        let mut roots = root::find(&nodes);
+        if let Some(numbers) = numbers {
+            nodes.retain(|node| numbers.contains(&node.node));
+            roots.retain(|root| root.nodes().any(|number| numbers.contains(&number)));
+        }
+        nodes.sort_by_key(|node| (node.reason == Reason::Upstream, node.node));
+        let hits = self.nodes.values().filter(|node| is_hit(&node.outcome));
+        let (hits, saved) = hits.fold((0, Duration::ZERO), |(count, saved), node| {
+            (count + 1, saved.saturating_add(node.saved))
+        });
+        Ok(Explanation { run: self.run.map(|run| run.id.clone()), roots, nodes, hits, saved })
     }
 
-    /// Whether the node ran and gave another output than the call it is compared with.
-    fn gave_another_output(&self, node: &Node) -> bool {
-        has_run(node)
-            && self.0.get(&node.number).is_none_or(|(earlier, _)| {
-                earlier.output.is_none() || earlier.output != node.output_digest
-            })
+    /// The inputs of a planned node that hold outputs which are not known yet.
+    fn pending(&self, node: &Node) -> Vec<&str> {
+        self.plan.map(|plan| plan.pending(node.number)).unwrap_or_default()
+    }
+}
+
+/// Each node's nearest earlier call and the differences to it.
+struct Compared(BTreeMap<u32, Nearest>);
+
+impl Compared {
+    fn new(subject: &Subject<'_>, nodes: &[&Node], history: &mut History) -> Self {
+        let with_nearest = nodes
+            .iter()
+            .filter_map(|node| Some((node.number, history.nearest(node, &subject.pending(node))?)));
+        Self(with_nearest.collect())
     }
 }
 
 struct Explainer<'a> {
-    catalog: &'a dyn Catalog,
-    run: &'a Run,
-    nodes: &'a BTreeMap<u32, Node>,
+    subject: &'a Subject<'a>,
     history: &'a History,
-    compared: Compared<'a>,
+    compared: Compared,
+    labels: BTreeMap<u32, String>,
+    texts: Texts<'a>,
+    /// Planned nodes that would run whatever others give; those around come first.
+    certain: RefCell<BTreeSet<u32>>,
 }
 
 impl Explainer<'_> {
@@ -183,11 +258,13 @@ impl Explainer<'_> {
         let mut explained = Explained {
             node: node.number,
             operation: node.operation.clone(),
+            label: self.labels.get(&node.number).cloned().unwrap_or_default(),
             outcome: node.outcome.clone(),
             reason: Reason::Unknown,
             detail: String::new(),
             against: None,
             differences: Vec::new(),
+            spent: node.spent,
         };
         match self.history.ingredients(node) {
             _ if is_hit(&node.outcome) || node.outcome == "waited" => {
@@ -198,21 +275,23 @@ impl Explainer<'_> {
                 explained.reason = Reason::NotRun;
                 explained.detail.clone_from(&node.detail);
             }
-            _ if node.outcome == "uncached" => {
+            // A reader that stores nothing looks up all the same.
+            _ if node.outcome == "uncached" && !node.detail.starts_with("read-only") => {
                 explained.reason = Reason::Uncached;
                 explained.detail = uncached_detail(node);
             }
             Some(ingredients) => self.miss(node, ingredients, &mut explained)?,
-            None => match self.why_not_reused(node, None, &mut explained) {
+            None => match self.why_not_reused(node, None, &mut explained)? {
                 Some(detail) => {
                     explained.reason = Reason::NotReused;
-                    detail.clone_into(&mut explained.detail);
+                    explained.detail = detail;
                 }
                 None => {
                     "what its key was made of is no longer known".clone_into(&mut explained.detail)
                 }
             },
         }
+        self.foresee(node, &mut explained);
         Ok(explained)
     }
 
@@ -223,18 +302,19 @@ impl Explainer<'_> {
         explained: &mut Explained,
     ) -> Result<(), CatalogError> {
         let compared = self.compared.0.get(&node.number);
-        explained.against = compared.map(|(earlier, _)| earlier.reference());
+        let earlier = compared.and_then(|it| self.history.call(&node.operation, it.call));
+        explained.against = earlier.map(calls::Earlier::reference);
         if let Some(change) = observed_change(&node.detail).filter(|_| node.outcome == "computed") {
             explained.reason = Reason::Observed;
             change.clone_into(&mut explained.detail);
             return Ok(());
         }
-        if let Some(detail) = self.why_not_reused(node, compared, explained) {
+        if let Some(detail) = self.why_not_reused(node, compared, explained)? {
             explained.reason = Reason::NotReused;
-            detail.clone_into(&mut explained.detail);
+            explained.detail = detail;
             return Ok(());
         }
-        let Some((earlier, differences)) = compared else {
+        let (Some(earlier), Some(compared)) = (earlier, compared) else {
             explained.reason = Reason::FirstTime;
             if self.history.has_seen(&node.operation) {
                 explained.reason = Reason::Unknown;
@@ -242,8 +322,10 @@ impl Explainer<'_> {
             }
             return Ok(());
         };
-        explained.differences = self.shown(node, ingredients, differences)?;
-        explained.reason = if earlier.run.as_ref() == Some(&self.run.id) {
+        explained.differences = self.shown(node, ingredients, earlier, compared)?;
+        let of_inputs = |difference: &Difference| difference.kind == Kind::Inputs;
+        let is_new = !compared.differences.is_empty() && compared.differences.iter().all(of_inputs);
+        explained.reason = if is_new && self.history.calls_again(earlier) {
             Reason::FirstTime
         } else if explained.differences.iter().all(|shown| !shown.upstream.is_empty()) {
             Reason::Upstream
@@ -254,102 +336,61 @@ impl Explainer<'_> {
     }
 
     /// Why the result of an earlier call with the same key was not taken, if there was one.
-    fn why_not_reused<'a>(
-        &'a self,
-        node: &'a Node,
-        compared: Option<&(&'a Earlier, Vec<Difference>)>,
-        explained: &mut Explained,
-    ) -> Option<&'a str> {
-        if let Some(stated) = stated_reason(node) {
-            return Some(stated);
-        }
-        if let Some((earlier, _)) = compared.filter(|(_, differences)| differences.is_empty()) {
-            return Some(earlier.absence());
-        }
-        let seen = self.history.seen(node)?;
-        explained.against = Some(seen.against.clone());
-        Some(seen.absence)
-    }
-
-    fn shown(
+    fn why_not_reused(
         &self,
         node: &Node,
-        ingredients: &Ingredients,
-        differences: &[Difference],
-    ) -> Result<Vec<Shown>, CatalogError> {
-        let sources = Sources::of(self, node, ingredients);
-        let mut all = Vec::with_capacity(differences.len());
-        for difference in differences {
-            let (change, old, new) = parts_of(&difference.change);
-            let (old, new, diff) = match self.sources(old, new)? {
-                Some((old, new)) if is_line(&old) && is_line(&new) => (Some(old), Some(new), None),
-                Some((old, new)) => (None, None, Some(unified_diff(&old, &new))),
-                None => (old.and_then(text_of), new.and_then(text_of), None),
-            };
-            all.push(Shown {
-                kind: difference.kind,
-                name: difference.name.clone(),
-                change,
-                old,
-                new,
-                diff,
-                upstream: sources.of_part(difference, ingredients),
-            });
+        compared: Option<&Nearest>,
+        explained: &mut Explained,
+    ) -> Result<Option<String>, CatalogError> {
+        if let Some(stated) = stated_reason(node) {
+            return Ok(Some(stated.to_owned()));
         }
-        Ok(all)
-    }
-
-    /// The two source texts, if both are still kept.
-    fn sources(
-        &self,
-        old: Option<&Preview>,
-        new: Option<&Preview>,
-    ) -> Result<Option<(String, String)>, CatalogError> {
-        let (Some(Preview::Source(old)), Some(Preview::Source(new))) = (old, new) else {
-            return Ok(None);
+        let Some(key) = node.key else { return Ok(None) };
+        let nearest = compared.filter(|nearest| nearest.differences.is_empty());
+        let nearest = nearest.and_then(|it| self.history.call(&node.operation, it.call));
+        let absence = match (nearest, self.history.seen(node)) {
+            (Some(earlier), _) => earlier.absence(),
+            (None, Some(seen)) => {
+                explained.against = Some(seen.against.clone());
+                seen.absence
+            }
+            (None, None) => return Ok(None),
         };
-        Ok(self.catalog.text(old)?.zip(self.catalog.text(new)?))
-    }
-}
-
-/// Which upstream nodes an input came from.
-struct Sources<'a> {
-    upstream: Vec<&'a Node>,
-    /// Upstream nodes with another output that no input of the node is the whole of: parts of
-    /// them were taken, or they stand in a container.
-    scattered: Vec<&'a Node>,
-}
-
-impl<'a> Sources<'a> {
-    fn of(explainer: &'a Explainer<'_>, node: &Node, ingredients: &Ingredients) -> Self {
-        let upstream: Vec<&Node> =
-            node.upstream.iter().filter_map(|number| explainer.nodes.get(number)).collect();
-        let inputs: BTreeSet<Digest> =
-            ingredients.parts(Kind::Inputs).map(|(_, part)| part.digest).collect();
-        let is_whole_input =
-            |node: &Node| node.output_digest.is_some_and(|digest| inputs.contains(&digest));
-        let scattered = upstream
-            .iter()
-            .copied()
-            .filter(|node| explainer.compared.gave_another_output(node) && !is_whole_input(node))
-            .collect();
-        Self { upstream, scattered }
+        let since = explained.against.as_ref().map(|against| against.at);
+        if let (history::GONE, Some(since)) = (absence, since)
+            && let Some(told) =
+                removal::told(self.texts.catalog(), self.subject.scope, &key, since)?
+        {
+            return Ok(Some(told));
+        }
+        Ok(Some(absence.to_owned()))
     }
 
-    fn of_part(&self, difference: &Difference, ingredients: &Ingredients) -> Vec<Upstream> {
-        if difference.kind != Kind::Inputs {
-            return Vec::new();
+    /// Whether a planned node whose inputs are not all known would run all the same: no entry
+    /// answers a key of which a part that is known differs from all of them.
+    fn would_run(&self, node: &Node) -> bool {
+        let compared = self.compared.0.get(&node.number);
+        let is_new = compared.is_none_or(|nearest| !nearest.differences.is_empty());
+        let is_missing = node.key.is_some() || is_new && self.history.is_whole(&node.operation);
+        is_missing && node.parent.is_none_or(|parent| self.certain.borrow().contains(&parent))
+    }
+
+    /// Of a plan: what is certain and what is not, and how long it took before.
+    fn foresee(&self, node: &Node, explained: &mut Explained) {
+        let Some(plan) = self.subject.plan else {
+            return;
+        };
+        let compared = self.compared.0.get(&node.number);
+        let earlier = compared.and_then(|it| self.history.call(&node.operation, it.call));
+        explained.spent = earlier.map(|earlier| earlier.cost).unwrap_or_default();
+        let mut forecast = plan.forecast(node.number);
+        if forecast == Forecast::MayRun && self.would_run(node) {
+            forecast = Forecast::WouldRun;
         }
-        let digest = ingredients.part(Kind::Inputs, &difference.name).map(|part| part.digest);
-        let mut nodes: Vec<&Node> = self.upstream.clone();
-        nodes.retain(|node| digest.is_some() && node.output_digest == digest);
-        if nodes.is_empty() {
-            nodes.clone_from(&self.scattered);
+        if forecast == Forecast::WouldRun {
+            self.certain.borrow_mut().insert(node.number);
         }
-        let upstream = nodes.into_iter();
-        upstream
-            .map(|node| Upstream { node: node.number, operation: node.operation.clone() })
-            .collect()
+        forecast.word().clone_into(&mut explained.outcome);
     }
 }
 
@@ -367,41 +408,15 @@ fn hit_detail(node: &Node) -> String {
 }
 
 fn uncached_detail(node: &Node) -> String {
-    match node.rule.as_str() {
-        "" => node.detail.clone(),
-        rule if node.detail.is_empty() => format!("decided by: {rule}"),
-        rule => format!("{}; decided by: {rule}", node.detail),
-    }
-}
-
-const fn parts_of(change: &Change) -> (&'static str, Option<&Preview>, Option<&Preview>) {
-    match change {
-        Change::Added { new } => ("added", None, Some(new)),
-        Change::Removed { old } => ("removed", Some(old), None),
-        Change::Changed { old, new } => ("changed", Some(old), Some(new)),
-    }
-}
-
-fn text_of(preview: &Preview) -> Option<String> {
-    match preview {
-        Preview::Text(text) => Some(text.clone()),
-        Preview::Hidden => Some(HIDDEN.to_owned()),
-        Preview::Source(_) => None,
-    }
-}
-
-/// Whether a source text is shown whole, as a constant mostly can be.
-fn is_line(source: &str) -> bool {
-    const LIMIT: usize = 80;
-    source.len() <= LIMIT && !source.trim_end().contains('\n')
-}
-
-/// The changed lines of a text with three lines around them, in the form of `diff -u`.
-pub fn unified_diff(old: &str, new: &str) -> String {
-    let diff = similar::TextDiff::from_lines(old, new);
-    diff.unified_diff()
-        .context_radius(3)
-        .missing_newline_hint(false)
-        .header("before", "now")
-        .to_string()
+    let switched_off = match node.rule.as_str() {
+        _ if !node.detail.is_empty() && node.detail != node.rule => return node.detail.clone(),
+        "operation at run time" => "for this operation, when the run was started",
+        "run" => "for the whole run",
+        "invocation" => "at this call",
+        "definition" => "at its definition",
+        "workflow" => "at the definition of the workflow around it",
+        "project" => "in the configuration of the project",
+        rule => rule,
+    };
+    format!("it was switched off {switched_off}")
 }

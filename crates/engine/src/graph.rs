@@ -66,6 +66,12 @@ pub trait Body: Any + Send + Sync {
     ///
     /// [`Failure`]: the operation failed, or an input could not be loaded.
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure>;
+
+    /// The operations that it becomes, where that can be told without running it or knowing its
+    /// inputs: those of a nested workflow.
+    fn outline(&self) -> Option<Result<Expansion, Failure>> {
+        None
+    }
 }
 
 /// What an edge leads to.
@@ -223,7 +229,44 @@ impl Failure {
     }
 }
 
+impl Input {
+    /// The numbers of the edges that stand in the value.
+    fn edges(&self) -> Vec<usize> {
+        let mut reader = plain::Reader::new(&self.encoding);
+        let mut edges = Vec::new();
+        while let Ok(token) = reader.token() {
+            if let plain::Token::Edge(number) = token {
+                edges.extend(usize::try_from(number));
+            }
+        }
+        edges
+    }
+}
+
 impl Node {
+    /// The operations of its graph that it takes from, each once.
+    pub(crate) fn upstream(&self) -> Vec<usize> {
+        let mut upstream: Vec<_> = self.edges.iter().filter_map(Edge::node).collect();
+        upstream.sort_unstable();
+        upstream.dedup();
+        upstream
+    }
+
+    /// Which inputs hold outputs of which operations of its graph.
+    pub(crate) fn takes(&self) -> Vec<(String, Vec<u32>)> {
+        if self.edges.is_empty() {
+            return Vec::new();
+        }
+        let node_of = |edge: usize| u32::try_from(self.edges.get(edge)?.node()?).ok();
+        let of = |input: &Input| {
+            let mut nodes: Vec<_> = input.edges().into_iter().filter_map(node_of).collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            (!nodes.is_empty()).then(|| (input.name.clone(), nodes))
+        };
+        self.inputs.iter().filter_map(of).collect()
+    }
+
     /// The digests of its inputs, given what its edges contribute; `None` if one has no digest.
     pub(crate) fn input_digests(
         &self,

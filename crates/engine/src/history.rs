@@ -22,10 +22,7 @@ impl Schedule<'_> {
             _ => None,
         };
         let keeps_ingredients = entry.is_none() && self.key(number).is_some();
-        let mut upstream: Vec<_> =
-            node.edges.iter().filter_map(|edge| u32::try_from(edge.node()?).ok()).collect();
-        upstream.sort_unstable();
-        upstream.dedup();
+        let upstream = node.upstream().into_iter().filter_map(|from| u32::try_from(from).ok());
         Some(Node {
             number: u32::try_from(number).ok()?,
             operation: node.operation.name().to_owned(),
@@ -39,9 +36,14 @@ impl Schedule<'_> {
             output_digest: done.and_then(|settled| settled.value.digest()),
             count: 1,
             at: self.now(),
-            spent: done.map(|settled| settled.spent).unwrap_or_default(),
+            spent: self
+                .ran(number)
+                .or_else(|| done.map(|settled| settled.spent))
+                .unwrap_or_default(),
             saved: done.map(crate::compute::Settled::saved).unwrap_or_default(),
-            upstream,
+            upstream: upstream.collect(),
+            takes: node.takes(),
+            parent: self.parent(number).and_then(|parent| u32::try_from(parent).ok()),
         })
     }
 

@@ -12,6 +12,7 @@ pub struct Operation {
     fixed: Ingredients,
     digests: Vec<(Kind, Digest)>,
     texts: Vec<(Digest, String)>,
+    notes: Vec<String>,
 }
 
 impl Operation {
@@ -23,7 +24,25 @@ impl Operation {
             .filter(|kind| *kind != Kind::Inputs)
             .filter_map(|kind| Some((kind, fixed.digest(kind)?)))
             .collect();
-        Self { name: name.into(), fixed, digests, texts }
+        Self { name: name.into(), fixed, digests, texts, notes: Vec::new() }
+    }
+
+    /// The same, with what is to be known about its code: sentences for a person.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What is to be known about its code.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The digest of a kind of its fixed ingredients.
+    pub(crate) fn digest(&self, kind: Kind) -> Option<Digest> {
+        let found = self.digests.iter().find(|(known, _)| *known == kind);
+        found.map(|(_, digest)| *digest)
     }
 
     /// The name.

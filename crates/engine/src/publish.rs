@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thrifty_catalog::{BlobRef, CatalogError, Committed, NewEntry};
-use thrifty_key::Digest;
+use thrifty_key::{Digest, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
 use crate::graph::Taken;
+use crate::notes;
 use crate::observed::{self, Change, Glance, Observation};
+use crate::operation::Operation;
 use crate::outcome::Outcome;
 use crate::record::{Buffer, Draft, Record, Source, reference};
 
@@ -107,7 +109,7 @@ impl Cache {
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
         let committed = self
-            .keep_texts(task.operation.texts())
+            .keep_texts(task.operation)
             .and_then(|()| self.catalog.commit(&self.scope, &entry, &goal.claim));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
         let (id, outcome) = match committed {
@@ -136,7 +138,9 @@ impl Cache {
     }
 
     /// Keeps the source texts of an operation, the first time this process publishes with them.
-    fn keep_texts(&self, texts: &[(Digest, String)]) -> Result<(), CatalogError> {
+    fn keep_texts(&self, operation: &Operation) -> Result<(), CatalogError> {
+        self.keep_notes(operation)?;
+        let texts = operation.texts();
         let new: Vec<_> = {
             let kept = self.texts_kept.lock();
             let is_new = |text: &&(Digest, String)| !kept.contains(&text.0);
@@ -148,6 +152,19 @@ impl Cache {
         let texts: Vec<_> = new.iter().map(|(digest, text)| (*digest, text.as_str())).collect();
         self.catalog.put_texts(&texts)?;
         self.texts_kept.lock().extend(new.iter().map(|(digest, _)| *digest));
+        Ok(())
+    }
+
+    /// Keeps the notes of an operation, the first time this process publishes with its code.
+    fn keep_notes(&self, operation: &Operation) -> Result<(), CatalogError> {
+        let Some(code) = operation.digest(Kind::Code) else {
+            return Ok(());
+        };
+        if operation.notes().is_empty() || self.texts_kept.lock().contains(&code) {
+            return Ok(());
+        }
+        notes::remember(self.catalog.as_ref(), operation)?;
+        self.texts_kept.lock().insert(code);
         Ok(())
     }
 

@@ -9,7 +9,10 @@
 mod close;
 mod expand;
 mod job;
+mod label;
 mod loss;
+
+pub(crate) use expand::place;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use thrifty_catalog::{Request, RunId};
 use thrifty_key::{Digest, Key};
 
 use self::job::Missed;
+use self::label::Labels;
 use crate::cache::Cache;
 use crate::compute::{Computed, Settled, Unfinished};
 use crate::event::{Event, Listener};
@@ -54,6 +58,7 @@ pub struct Schedule<'a> {
     cache: Arc<Cache>,
     options: Options<'a>,
     nodes: Vec<Slate>,
+    labels: Labels,
     leaders: HashMap<Key, usize>,
     ready: Vec<usize>,
     missed: VecDeque<(usize, Missed)>,
@@ -83,6 +88,10 @@ struct Slate {
     opened: u64,
     began: u64,
     followers: Vec<usize>,
+    /// The operation whose body became this one and others.
+    parent: Option<usize>,
+    /// Time its own body took, if it failed or became other operations: theirs is not counted.
+    ran: Option<Duration>,
     /// How long a result that is computed now is valid.
     life: Option<Duration>,
 }
@@ -126,6 +135,7 @@ impl<'a> Schedule<'a> {
             cache,
             options,
             nodes: nodes.into_iter().map(Slate::new).collect(),
+            labels: Labels::starting_with(0),
             leaders: HashMap::new(),
             ready: Vec::new(),
             missed: VecDeque::new(),
@@ -198,6 +208,16 @@ impl<'a> Schedule<'a> {
         &self.nodes[number].digests
     }
 
+    /// The operation whose body became this one.
+    pub(crate) fn parent(&self, number: usize) -> Option<usize> {
+        self.nodes[number].parent
+    }
+
+    /// Time that the body of a failed or expanded operation took.
+    pub(crate) fn ran(&self, number: usize) -> Option<Duration> {
+        self.nodes[number].ran
+    }
+
     /// Whether an operation was needed and has no outcome.
     pub(crate) fn is_open(&self, number: usize) -> bool {
         !matches!(self.nodes[number].state, State::Idle | State::Closed(_))
@@ -229,7 +249,7 @@ impl<'a> Schedule<'a> {
             if !matches!(self.nodes[number].state, State::Idle) {
                 continue;
             }
-            let upstream = self.nodes[number].upstream();
+            let upstream = self.nodes[number].node.upstream();
             let open: Vec<_> = upstream
                 .into_iter()
                 .filter(|from| !matches!(self.nodes[*from].state, State::Closed(_)))
@@ -249,7 +269,7 @@ impl<'a> Schedule<'a> {
 
     /// Everything it takes is settled: it is looked up next, or fails with what it needs.
     fn make_ready(&mut self, number: usize) -> Option<Closing> {
-        let mut upstream = self.nodes[number].upstream().into_iter();
+        let mut upstream = self.nodes[number].node.upstream().into_iter();
         if let Some(from) = upstream.find(|from| self.has_failed(*from)) {
             return Some((number, Err(Problem::Upstream(from))));
         }
@@ -364,7 +384,7 @@ impl<'a> Schedule<'a> {
             taken.iter().map(|taken| taken.value.input_at(&taken.steps, language)).collect();
         let slate = &mut self.nodes[number];
         // Opened again, it may have another key, or none.
-        (slate.key, slate.reason) = (None, None);
+        (slate.key, slate.reason, slate.ran) = (None, None, None);
         match (&node.unkeyed, node.input_digests(&contributions)) {
             (Some(reason), _) => slate.reason = Some(reason.clone()),
             (None, Err(_)) => slate.reason = Some("it takes a value that has no digest".to_owned()),
@@ -465,7 +485,10 @@ impl<'a> Schedule<'a> {
                 self.recover(number, edge, &reason);
             }
             Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
-            Computed::Failed(failure, _) => self.close(number, Err(Problem::Failed(failure))),
+            Computed::Failed(failure, ran) => {
+                self.nodes[number].ran = Some(ran);
+                self.close(number, Err(Problem::Failed(failure)));
+            }
         }
     }
 
@@ -525,15 +548,9 @@ impl Slate {
             opened: 0,
             began: 0,
             followers: Vec::new(),
+            parent: None,
+            ran: None,
         }
-    }
-
-    /// The operations it takes from, each once.
-    fn upstream(&self) -> Vec<usize> {
-        let mut upstream: Vec<_> = self.node.edges.iter().filter_map(Edge::node).collect();
-        upstream.sort_unstable();
-        upstream.dedup();
-        upstream
     }
 }
 

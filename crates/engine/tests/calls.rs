@@ -615,6 +615,8 @@ fn lone_hits_are_counted_together_and_written_on_demand() {
             spent: Duration::ZERO,
             saved: Duration::ZERO,
             upstream: Vec::new(),
+            takes: Vec::new(),
+            parent: None,
         });
     }
     assert!(stage.catalog.runs(None, &RunFilter::default()).unwrap().is_empty());

@@ -6,7 +6,7 @@ mod past;
 
 use past::{Past, digest, made_of, scope};
 use thrifty_engine::catalog::{Catalog, Node, RunStatus, Selector, Sqlite};
-use thrifty_engine::explain::{Explained, HIDDEN, Reason, Upstream, explain};
+use thrifty_engine::explain::{Cause, Explained, HIDDEN, Reason, Root, Upstream, explain};
 use thrifty_engine::key::{Ingredients, Kind, Preview};
 
 const CODE: Kind = Kind::Code;
@@ -122,18 +122,34 @@ fn an_upstream_that_reran_to_an_equal_result_is_no_cause() {
 }
 
 #[test]
-fn an_input_that_holds_parts_of_a_changed_output_names_that_upstream() {
+fn an_input_that_holds_several_outputs_names_those_that_changed_and_no_others() {
     let catalog = catalog();
-    let run = |limit, frame, frames| {
-        let run = cascade(&catalog, limit, frame, "0.1", false);
-        run.computed(3, "join", &[(INPUTS, "frames", frames)], frames, &[7]);
+    let run = |limit, frame: &str, rate: &str| {
+        let run = Past::begin(&catalog, "experiment");
+        run.computed(1, "clean", &[(CODE, "m.LIMIT", limit)], frame, &[]);
+        run.computed(2, "load", &[(INPUTS, "x", "1")], "weather", &[]);
+        run.computed(3, "tune", &[(INPUTS, "rate", rate)], rate, &[]);
+        let frames = format!("[{frame}, weather]");
+        let parts = [(INPUTS, "frames", frames.as_str()), (INPUTS, "rate", rate)];
+        let takes = vec![("frames".to_owned(), vec![1, 2]), ("rate".to_owned(), vec![3])];
+        run.computed_taking(4, "join", &parts, &frames, &[1, 2, 3], takes);
         run
     };
-    run("1440", "frame", "[frame, weather]");
-    let second = run("1400", "other", "[other, weather]");
-    let join = explained(&second).into_iter().find(|node| node.node == 3).unwrap();
+    run("1440", "frame", "0.1");
+    let second = Past::begin(&catalog, "experiment");
+    second.computed(1, "clean", &[(CODE, "m.LIMIT", "1400")], "other", &[]);
+    second.computed(3, "tune", &[(CODE, "tune", "new"), (INPUTS, "rate", "0.2")], "0.2", &[]);
+    let parts = [(INPUTS, "frames", "[other, weather]"), (INPUTS, "rate", "0.2")];
+    let takes = vec![("frames".to_owned(), vec![1, 2]), ("rate".to_owned(), vec![3])];
+    second.computed_taking(4, "join", &parts, "x", &[1, 2, 3], takes);
+    let join = explained(&second).into_iter().find(|node| node.node == 4).unwrap();
     assert_eq!(join.reason, Reason::Upstream);
-    assert_eq!(join.differences[0].upstream[0].node, 7);
+    let sources: Vec<_> = join
+        .differences
+        .iter()
+        .map(|it| (it.name.as_str(), it.upstream.iter().map(|it| it.node).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(sources, [("frames", vec![1]), ("rate", vec![3])]);
 }
 
 #[test]
@@ -287,10 +303,7 @@ fn what_ran_without_the_cache_or_not_at_all_says_so() {
     run.record(&node(1, "upstream-failed", "g failed", "default"));
     let all = explain(&catalog, &run.run(), Some(&[0, 1])).unwrap().nodes;
     let told: Vec<_> = all.iter().map(|node| (node.reason, node.detail.as_str())).collect();
-    assert_eq!(
-        told,
-        [(Reason::Uncached, "x: generator; decided by: definition"), (Reason::NotRun, "g failed"),]
-    );
+    assert_eq!(told, [(Reason::Uncached, "x: generator"), (Reason::NotRun, "g failed")]);
 }
 
 #[test]
@@ -320,5 +333,247 @@ fn a_run_larger_than_what_is_compared_still_sees_what_was_before_it() {
         let node = asked.nodes.remove(0);
         assert_eq!(node.against.unwrap().run, Some(first.id.clone()));
         assert_eq!(node.reason, Reason::Changed);
+    }
+}
+
+fn roots(run: &Past<'_>) -> Vec<Root> {
+    explain(run.catalog, &run.run(), None).unwrap().roots
+}
+
+/// The names of what changed, the operations that had it, and those behind them.
+fn told(root: &Root) -> (Vec<String>, Vec<u32>, Vec<u32>) {
+    let Cause::Changed(all) = &root.cause else { panic!("{root:?}") };
+    let names = all.iter().map(|shown| format!("{} {}", shown.change, shown.name)).collect();
+    (names, root.direct.clone(), root.behind.clone())
+}
+
+/// `clean` and `load`, a join of both, and a report on the join.
+fn pipeline<'a>(catalog: &'a Sqlite, clean: (&str, &str), load: (&str, &str)) -> Past<'a> {
+    let run = Past::begin(catalog, "experiment");
+    let is_known = |operation: &str, parts: &[(Kind, &str, &str)]| {
+        let key = past::made_of(parts).key();
+        let all = catalog.entries(None, &Selector::default(), 100).unwrap();
+        all.iter().any(|entry| entry.operation == operation && entry.key == key)
+    };
+    let call = |number, operation: &str, parts: &[(Kind, &str, &str)], out: &str, up: &[u32]| {
+        if !is_known(operation, parts) {
+            run.computed(number, operation, parts, out, up);
+        }
+    };
+    call(0, "clean", &[(CODE, "m:LIMIT", clean.0)], clean.1, &[]);
+    call(1, "load", &[(CODE, "m:PATH", load.0)], load.1, &[]);
+    let joined = format!("{} {}", clean.1, load.1);
+    call(2, "join", &[(INPUTS, "a", clean.1), (INPUTS, "b", load.1)], &joined, &[0, 1]);
+    call(3, "report", &[(INPUTS, "table", &joined)], "page", &[2]);
+    run
+}
+
+#[test]
+fn one_edit_is_one_root_with_all_that_ran_behind_it() {
+    let catalog = catalog();
+    let first = pipeline(&catalog, ("1440", "frame"), ("a.csv", "rows"));
+    let second = pipeline(&catalog, ("1400", "other"), ("a.csv", "rows"));
+    let all = roots(&second);
+    let [root] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(told(root), (vec!["changed m:LIMIT".to_owned()], vec![0], vec![2, 3]));
+    assert_eq!(root.since, Some(first.id));
+    assert_eq!(root.spent, std::time::Duration::from_millis(4_500));
+}
+
+#[test]
+fn two_edits_are_two_roots_and_what_both_made_run_stands_behind_both() {
+    let catalog = catalog();
+    pipeline(&catalog, ("1440", "frame"), ("a.csv", "rows"));
+    let second = pipeline(&catalog, ("1400", "other"), ("b.csv", "more rows"));
+    let mut all: Vec<_> = roots(&second).iter().map(told).collect();
+    all.sort();
+    assert_eq!(
+        all,
+        [
+            (vec!["changed m:LIMIT".to_owned()], vec![0], vec![2, 3]),
+            (vec!["changed m:PATH".to_owned()], vec![1], vec![2, 3]),
+        ]
+    );
+}
+
+#[test]
+fn an_edit_whose_result_is_equal_has_nothing_behind_it() {
+    let catalog = catalog();
+    pipeline(&catalog, ("1440", "frame"), ("a.csv", "rows"));
+    let second = pipeline(&catalog, ("1400", "frame"), ("a.csv", "rows"));
+    assert_eq!(
+        roots(&second).iter().map(told).collect::<Vec<_>>(),
+        [(vec!["changed m:LIMIT".to_owned()], vec![0], vec![])]
+    );
+}
+
+#[test]
+fn one_edit_that_several_operations_reach_is_one_root() {
+    let catalog = catalog();
+    let run = |limit: &str, other: &str| {
+        let run = Past::begin(&catalog, "w");
+        run.computed(0, "clean", &[(CODE, "m:LIMIT", limit)], "a", &[]);
+        run.computed(1, "train", &[(CODE, "m:LIMIT", limit), (CODE, "m:RATE", other)], "b", &[]);
+        run
+    };
+    run("1", "1");
+    let mut all: Vec<_> = roots(&run("2", "2")).iter().map(told).collect();
+    all.sort();
+    let limit = (vec!["changed m:LIMIT".to_owned()], vec![0, 1], vec![]);
+    let rate = (vec!["changed m:RATE".to_owned()], vec![1], vec![]);
+    assert_eq!(all, [limit, rate]);
+}
+
+#[test]
+fn what_comes_and_goes_with_an_edit_belongs_to_it() {
+    let catalog = catalog();
+    let run = |parts: &[(Kind, &str, &str)]| {
+        let run = Past::begin(&catalog, "w");
+        run.computed(0, "clean", parts, "a", &[]);
+        run
+    };
+    run(&[(CODE, "m:clean", "old"), (CODE, "m:helper", "x")]);
+    let second = run(&[(CODE, "m:clean", "new"), (CODE, "m:newer", "x")]);
+    let names = ["changed m:clean", "removed m:helper", "added m:newer"].map(str::to_owned);
+    assert_eq!(
+        roots(&second).iter().map(told).collect::<Vec<_>>(),
+        [(names.to_vec(), vec![0], vec![])]
+    );
+}
+
+#[test]
+fn a_call_that_is_made_beside_the_earlier_one_is_new_and_no_change() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "tune");
+    let stored = first.computed(0, "train", &[(INPUTS, "lr", "0.1")], "a", &[]);
+    let second = Past::begin(&catalog, "tune");
+    let hit = Node { outcome: "hit-local".to_owned(), source: Some(first.id.clone()), ..stored };
+    second.record(&hit);
+    second.computed(1, "train", &[(INPUTS, "lr", "0.2")], "b", &[]);
+    let node = only(&second);
+    assert_eq!((node.reason, node.differences.len()), (Reason::FirstTime, 1));
+    assert_eq!(roots(&second)[0].cause, Cause::FirstTime);
+    let third = Past::begin(&catalog, "tune");
+    third.computed(0, "train", &[(INPUTS, "lr", "0.3")], "c", &[]);
+    assert_eq!(only(&third).reason, Reason::Changed);
+}
+
+#[test]
+fn an_input_changed_to_many_values_is_one_root() {
+    let catalog = catalog();
+    let run = |offset: u32| {
+        let run = Past::begin(&catalog, "map");
+        for number in 0..9 {
+            let x = (number + offset).to_string();
+            run.computed(number, "f", &[(INPUTS, "x", &x)], &x, &[]);
+        }
+        run
+    };
+    run(0);
+    let all = roots(&run(100));
+    let [root] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(root.direct, (0..9).collect::<Vec<_>>());
+}
+
+#[test]
+fn reasons_without_a_difference_are_roots_too() {
+    let catalog = catalog();
+    let first = Past::begin(&catalog, "f");
+    first.computed(0, "f", &[(INPUTS, "x", "1")], "1", &[]);
+    let second = Past::begin(&catalog, "f");
+    let ingredients = made_of(&[(INPUTS, "x", "1")]);
+    let refreshed = Node { detail: "refresh".to_owned(), ..second.node(0, "f", &ingredients) };
+    second.record(&Node { ingredients: Some(ingredients), ..refreshed });
+    second.computed(1, "g", &[(INPUTS, "y", "1")], "1", &[]);
+    let uncached = Node { rule: "run".to_owned(), ..second.node(2, "h", &made_of(&[])) };
+    second.record(&Node { outcome: "uncached".to_owned(), detail: "run".to_owned(), ..uncached });
+    let mut causes: Vec<_> =
+        roots(&second).into_iter().map(|root| (root.direct, root.cause)).collect();
+    causes.sort_by_key(|(direct, _)| direct[0]);
+    assert_eq!(
+        causes,
+        [
+            (vec![0], Cause::NotReused("refresh".to_owned())),
+            (vec![1], Cause::FirstTime),
+            (vec![2], Cause::Uncached("it was switched off for the whole run".to_owned())),
+        ]
+    );
+}
+
+#[test]
+fn what_is_asked_for_by_name_keeps_the_root_it_stands_behind() {
+    let catalog = catalog();
+    pipeline(&catalog, ("1440", "frame"), ("a.csv", "rows"));
+    let second = pipeline(&catalog, ("1400", "other"), ("a.csv", "rows"));
+    let asked = explain(&catalog, &second.run(), Some(&[3])).unwrap();
+    assert_eq!(asked.nodes.iter().map(|node| node.node).collect::<Vec<_>>(), [3]);
+    assert_eq!(asked.roots.iter().map(told).collect::<Vec<_>>()[0].1, [0]);
+}
+
+#[test]
+fn calls_of_one_operation_are_told_apart_by_what_differs_and_secrets_are_not_shown() {
+    let catalog = catalog();
+    let run = Past::begin(&catalog, "tune");
+    let mut numbers = Vec::new();
+    for (number, (rate, depth)) in
+        [("0.1", "3"), ("0.2", "3"), ("0.2", "5")].into_iter().enumerate()
+    {
+        let mut ingredients =
+            made_of(&[(INPUTS, "depth", depth), (INPUTS, "rate", rate), (INPUTS, "same", "1")]);
+        ingredients
+            .add(INPUTS, "token", digest(&format!("hunter{number}")), Preview::Hidden)
+            .unwrap();
+        let node = run.node(number as u32, "train", &ingredients);
+        run.record(&Node { ingredients: Some(ingredients), ..node });
+        numbers.push(number);
+    }
+    run.computed(9, "alone", &[(INPUTS, "x", "1")], "1", &[]);
+    let labels: Vec<_> = explained(&run).into_iter().map(|node| node.label).collect();
+    assert_eq!(labels, ["depth=3, rate=0.1", "depth=3, rate=0.2", "depth=5, rate=0.2", ""]);
+    let nodes = catalog.nodes(&run.id).unwrap();
+    let of_show = labels_of_show(&catalog, &nodes);
+    assert_eq!(of_show, labels[..3]);
+}
+
+fn labels_of_show(catalog: &Sqlite, nodes: &[Node]) -> Vec<String> {
+    thrifty_engine::explain::labels(catalog, &scope(), nodes).unwrap().into_values().collect()
+}
+
+fn ran_with_source(catalog: &Sqlite, name: &str, source: &str, key: &str) -> Explained {
+    catalog.put_texts(&[(digest(source), source)]).unwrap();
+    let run = Past::begin(catalog, "f");
+    let mut ingredients = Ingredients::new();
+    ingredients.add(CODE, name, digest(key), Preview::Source(digest(source))).unwrap();
+    let node = run.node(0, "f", &ingredients);
+    run.record(&Node { ingredients: Some(ingredients), ..node });
+    only(&run)
+}
+
+#[test]
+fn a_difference_of_python_shows_what_counts_and_no_comment_layout_or_docstring() {
+    let catalog = catalog();
+    let old = "def f(a,\n      b):\n    # once\n    x = (a +\n         b)\n    return x\n";
+    let new = "def f(a, b):\n    \"\"\"Adds.\"\"\"\n    x = (a + b)  # twice\n    return x + 1\n";
+    ran_with_source(&catalog, "m:f", old, "old");
+    let node = ran_with_source(&catalog, "m:f", new, "new");
+    assert_eq!(
+        node.differences[0].diff.as_deref(),
+        Some(
+            "--- before\n+++ now\n@@ -1,3 +1,3 @@\n def f(a, b):\n     x = (a + b)\n-    return x\n+    return x + 1\n"
+        )
+    );
+}
+
+#[test]
+fn comments_are_shown_where_they_count_or_nothing_else_differs() {
+    for (name, old, new) in [
+        ("kernel.cu", "# one\nx = 1\ny = 1\n", "# two\nx = 1\ny = 1\n"),
+        ("m:f", "def f():\n    'one'\n    return 1\n", "def f():\n    'two'\n    return 1\n"),
+        ("m:broken", "def f(:\n    one # two\n", "def f(:\n    one # three\n"),
+    ] {
+        let catalog = catalog();
+        ran_with_source(&catalog, name, old, "old");
+        let diff = ran_with_source(&catalog, name, new, "new").differences[0].diff.clone().unwrap();
+        assert!(diff.contains("\n+"), "{name}: {diff}");
     }
 }

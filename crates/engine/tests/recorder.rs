@@ -26,6 +26,8 @@ fn node(number: u32, outcome: &str) -> Node {
         spent: Duration::ZERO,
         saved: Duration::ZERO,
         upstream: Vec::new(),
+        takes: Vec::new(),
+        parent: None,
     }
 }
 

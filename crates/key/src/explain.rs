@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ingredient::{Ingredients, Kind, Preview};
+use crate::ingredient::{Ingredients, Kind};
+use crate::preview::Preview;
 
 /// One part that is not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,20 +66,4 @@ fn of_kind(kind: Kind, old: &Ingredients, new: &Ingredients) -> Vec<Difference> 
     let mut all: Vec<_> = changed.chain(removed).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
-}
-
-/// The candidate nearest to the ingredients: fewest kinds that differ, then fewest parts, then
-/// the earliest in the given order (callers give the most recent first).
-pub fn nearest<'a, T>(
-    ingredients: &Ingredients,
-    candidates: impl IntoIterator<Item = (T, &'a Ingredients)>,
-) -> Option<(T, Vec<Difference>)> {
-    candidates
-        .into_iter()
-        .map(|(candidate, old)| (candidate, differences(old, ingredients)))
-        .min_by_key(|(_, differences)| {
-            let mut kinds: Vec<_> = differences.iter().map(|difference| difference.kind).collect();
-            kinds.dedup();
-            (kinds.len(), differences.len())
-        })
 }

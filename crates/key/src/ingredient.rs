@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Context, Digest, Hasher};
+use crate::preview::Preview;
 
 /// The key of an operation: the digest of all its [`Ingredients`].
 pub type Key = Digest;
@@ -64,37 +65,6 @@ impl Kind {
             Self::Seed => "seed",
             Self::Salt => "salt",
         }
-    }
-}
-
-/// What may be shown of a part. Never enters a digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preview {
-    /// A short text; cut to [`Preview::LIMIT`] bytes.
-    Text(String),
-    /// The digest under which the catalog keeps the source text.
-    Source(Digest),
-    /// Nothing may be shown: a secret.
-    Hidden,
-}
-
-impl Preview {
-    /// The longest preview, in bytes.
-    pub const LIMIT: usize = 120;
-
-    /// A text preview, cut at a character boundary if it is longer than [`Preview::LIMIT`].
-    pub fn text(text: impl Into<String>) -> Self {
-        let mut text = text.into();
-        if text.len() > Self::LIMIT {
-            let end = (0..=Self::LIMIT - '…'.len_utf8())
-                .rev()
-                .find(|end| text.is_char_boundary(*end))
-                .unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
-        Self::Text(text)
     }
 }
 

@@ -23,8 +23,10 @@ pub mod explain;
 mod ingredient;
 mod native;
 pub mod plain;
+mod preview;
 pub mod tree;
 
 pub use digest::{Context, Digest, Hasher, ParseDigestError};
-pub use ingredient::{DuplicatePart, Ingredients, Key, Kind, Part, Preview, digest_parts, key_of};
+pub use ingredient::{DuplicatePart, Ingredients, Key, Kind, Part, digest_parts, key_of};
 pub use native::Plain;
+pub use preview::{Preview, without_passwords};

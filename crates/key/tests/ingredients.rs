@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use proptest::prelude::*;
-use thrifty_key::explain::{Change, differences, nearest};
+use thrifty_key::explain::{Change, differences};
 use thrifty_key::{Digest, Ingredients, Kind, Preview, digest_parts, plain};
 
 type Parts = Vec<(Kind, String, u8)>;
@@ -137,36 +137,4 @@ fn the_words_of_the_kinds_are_theirs_alone() {
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), Kind::ALL.len());
-}
-
-#[test]
-fn the_nearest_differs_in_the_fewest_kinds_then_parts_then_is_first() {
-    let wanted = made(&vec![
-        (Kind::Code, "f".into(), 1),
-        (Kind::Inputs, "x".into(), 1),
-        (Kind::Inputs, "y".into(), 1),
-    ]);
-    let two_parts = made(&vec![
-        (Kind::Code, "f".into(), 1),
-        (Kind::Inputs, "x".into(), 2),
-        (Kind::Inputs, "y".into(), 2),
-    ]);
-    let two_kinds = made(&vec![
-        (Kind::Code, "f".into(), 2),
-        (Kind::Inputs, "x".into(), 2),
-        (Kind::Inputs, "y".into(), 1),
-    ]);
-    let one_part = made(&vec![
-        (Kind::Code, "f".into(), 1),
-        (Kind::Inputs, "x".into(), 3),
-        (Kind::Inputs, "y".into(), 1),
-    ]);
-    let find = |candidates: &[(u8, &Ingredients)]| {
-        let candidates = candidates.iter().map(|(name, ingredients)| (*name, *ingredients));
-        nearest(&wanted, candidates).map(|(name, _)| name)
-    };
-    assert_eq!(find(&[(0, &two_kinds), (1, &two_parts)]), Some(1));
-    assert_eq!(find(&[(1, &two_parts), (2, &one_part)]), Some(2));
-    assert_eq!(find(&[(3, &one_part), (2, &one_part)]), Some(3));
-    assert_eq!(find(&[]), None);
 }

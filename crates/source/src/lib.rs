@@ -33,6 +33,7 @@ mod error;
 mod find;
 mod lines;
 mod literal;
+mod logical;
 mod module;
 mod normalise;
 pub mod outline;
@@ -41,6 +42,7 @@ mod visible;
 
 pub use definition::{Definition, LocalImport, Opaque, OpaqueKind, Reference};
 pub use error::{LookupError, ParseError};
+pub use logical::{LogicalLine, logical_lines};
 pub use module::Module;
 
 /// The version of the encoding. It enters every digest; a change of the encoding raises it.

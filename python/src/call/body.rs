@@ -102,6 +102,14 @@ impl Body for CallBody {
             product.map_err(|failure| self.running.sort(py, failure))
         })
     }
+
+    fn outline(&self) -> Option<Result<Expansion, Failure>> {
+        Python::attach(|py| {
+            let slf = self.call.task.bind(py);
+            let expanded = slf.get().is_workflow.then(|| self.expand(slf))?;
+            Some(expanded.map_err(|error| load::failure(py, error, None)))
+        })
+    }
 }
 
 impl CallBody {
@@ -114,7 +122,8 @@ impl CallBody {
         }
         if task.is_workflow {
             self.check_unchanged(slf).map_err(raised)?;
-            return self.expand(slf, inputs).map_err(raised);
+            debug_assert_eq!(inputs.len(), self.call.takes.len());
+            return self.expand(slf).map(Product::Expanded).map_err(raised);
         }
         if self.session.executor(&self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
@@ -236,10 +245,9 @@ impl CallBody {
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.
-    fn expand(&self, slf: &Bound<'_, Task>, inputs: &[Taken]) -> PyResult<Product> {
+    fn expand(&self, slf: &Bound<'_, Task>) -> PyResult<Expansion> {
         let (py, task) = (slf.py(), slf.get());
         let expansion = EXPANSIONS.fetch_add(1, Ordering::Relaxed);
-        debug_assert_eq!(inputs.len(), self.call.takes.len());
         let mut with = |handle: &Bound<'_, Handle>| {
             let number = self.number_of(handle.get()).unwrap_or(usize::MAX);
             Ok(Bound::new(py, Handle::argument(expansion, number))?.into_any())
@@ -261,7 +269,7 @@ impl CallBody {
         };
         let gathered = end(watch, slf);
         let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
-        Ok(expanded(expansion, gathered))
+        Ok(Expansion { observed: gathered.observed, ..expansion })
     }
 }
 

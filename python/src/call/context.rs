@@ -1,6 +1,6 @@
 //! What the calls of this thread are part of.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use glob::Pattern;
@@ -63,6 +63,8 @@ pub enum Frame {
 }
 
 thread_local! {
+    /// How many plans are being made.
+    static PLANS: Cell<usize> = const { Cell::new(0) };
     static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -84,4 +86,24 @@ impl Drop for Guard {
 /// The innermost frame of this thread.
 pub fn frame() -> Option<Frame> {
     FRAMES.with_borrow(|frames| frames.last().cloned())
+}
+
+/// Says that workflows are called to be planned while the returned guard lives.
+pub fn begin_planning() -> Planning {
+    PLANS.set(PLANS.get() + 1);
+    Planning(())
+}
+
+/// Ends when it is dropped.
+pub struct Planning(());
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        PLANS.set(PLANS.get() - 1);
+    }
+}
+
+/// Whether workflows are called to be planned, so that nothing may be computed.
+pub fn is_planning() -> bool {
+    PLANS.get() > 0
 }

@@ -1,6 +1,6 @@
 //! The exceptions of the package, and how errors of the engine become them.
 
-use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::value::digest::{Reason, Unhashable as NoDigest};
@@ -31,6 +31,11 @@ pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {
     let message = error.message();
     match error.reason {
         Reason::Raised(cause) if interrupt => *cause,
+        // A file that is not there is no question of how to hash it.
+        Reason::Raised(cause) if cause.is_instance_of::<PyOSError>(py) => {
+            let text = format!("{}: {}", error.path, cause.value(py));
+            PyErr::from_type(cause.get_type(py), (text,))
+        }
         Reason::Raised(cause) => {
             let error = UnhashableArgument::new_err(message);
             error.set_cause(py, Some(*cause));

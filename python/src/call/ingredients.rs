@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::{ClassCode, Operation, digest_of_codes, encoding_with_code};
 use thrifty_key::plain;
-use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview};
+use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview, without_passwords};
 
 use super::handle::Handle;
 use super::options::Options;
@@ -126,7 +126,9 @@ impl Prepared {
         outside.environment = builder.environment(options)?;
         builder.packages(function.py(), options)?;
         builder.files(function.py(), options, &mut outside.files)?;
-        let operation = Arc::new(Operation::new(name, builder.ingredients, builder.texts));
+        let notes = closure.as_ref().map(|closure| closure.notes.clone()).unwrap_or_default();
+        let operation = Operation::new(name, builder.ingredients, builder.texts).with_notes(notes);
+        let operation = Arc::new(operation);
         Ok(Self { operation, unkeyed: None, observes, closure, outside })
     }
 
@@ -181,7 +183,8 @@ impl Builder {
     }
 
     /// A source text is kept by its digest, so that differences can be shown.
-    fn source(&mut self, text: String) -> Preview {
+    fn source(&mut self, text: &str) -> Preview {
+        let text = without_passwords(text);
         let digest = Digest::of_blob(text.as_bytes());
         self.texts.push((digest, text));
         Preview::Source(digest)
@@ -203,7 +206,7 @@ impl Builder {
         let closure = Closure::with(function, beside, depth, &encode_constant)?;
         for unit in &closure.units {
             let preview = match &unit.text {
-                Some(text) => self.source(text.clone()),
+                Some(text) => self.source(text),
                 None => Preview::text(unit.kind.word()),
             };
             self.add(Kind::Code, &unit.name, unit.digest, preview)?;
@@ -234,7 +237,7 @@ impl Builder {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| unreadable("sources", path, &error))?;
             let digest = plain::digest_text(&text);
-            let preview = self.source(text);
+            let preview = self.source(&text);
             self.add(Kind::Code, path, digest, preview)?;
         }
         Ok(())

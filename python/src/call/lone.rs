@@ -259,6 +259,8 @@ impl<'py> Lone<'_, 'py> {
             spent: Duration::ZERO,
             saved: Duration::ZERO,
             upstream: Vec::new(),
+            takes: Vec::new(),
+            parent: None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod load;
 mod lone;
 mod options;
 mod parameters;
+mod plan;
 mod processes;
 mod run;
 mod session;
@@ -28,6 +29,7 @@ use pyo3::prelude::*;
 
 pub use check::{Refused, Report, check};
 pub use context::{Chosen, RunOptions, matches};
+pub use plan::plan;
 pub use run::{Run, run};
 pub use task::Task;
 
@@ -39,6 +41,7 @@ pub use task::Task;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<task::Task>()?;
     module.add_class::<handle::Handle>()?;
+    module.add_class::<plan::Plan>()?;
     module.add_class::<run::Run>()?;
     error::register(module)?;
     session::register(module)?;

@@ -19,7 +19,7 @@ use thrifty_engine::{Mode, Schedule};
 
 use super::body::{self, Running};
 use super::context::{self, Chosen, Frame, RunOptions};
-use super::error::Lost;
+use super::error::{HandleError, Lost};
 use super::graph::Graph;
 use super::handle::{self, Handle};
 use super::load;
@@ -249,7 +249,17 @@ pub fn stop(py: Python<'_>, running: &Running) {
 }
 
 /// The value of handles, computed now, in a run of its own.
+///
+/// # Errors
+///
+/// What computing it raised; in a plan, where nothing is computed, that it has no value.
 pub fn force(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if context::is_planning() {
+        return Err(HandleError::new_err(
+            "a workflow asks for a value while it is planned, and a plan computes nothing: what \
+             needs the value belongs into a task of its own",
+        ));
+    }
     let options = match context::frame() {
         Some(Frame::Running(options) | Frame::Building { options, .. }) => options,
         None => Arc::default(),

@@ -19,7 +19,7 @@ use super::ingredients::{Around, Numbering, Prepared, Settings};
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::session::Session;
-use super::{clean, lone, run};
+use super::{clean, lone, plan, run};
 use crate::code::SourceChanged;
 use crate::observe::Wish;
 use crate::value::digest;
@@ -123,6 +123,17 @@ impl Task {
     ) -> PyResult<Bound<'py, run::Run>> {
         let options = slf.get().run_options(&RunOptions::default());
         run::run(slf, args, kwargs, options, None)
+    }
+
+    /// Tells what a call would run and why, without computing, storing or recording anything.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn plan<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, plan::Plan>> {
+        let options = slf.get().run_options(&RunOptions::default());
+        plan::plan(slf, args, kwargs, &options)
     }
 
     /// The key that a call with these arguments has, in hexadecimal.

@@ -55,6 +55,11 @@ pub fn keeps_runs(make: Make<'_>) {
     assert_eq!(list(prefixed), all[1..]);
     let limited = RunFilter { limit: Some(1), ..RunFilter::default() };
     assert_eq!(list(limited), all[..1]);
+    let began = |run: &crate::run::Run| Some(run.started_at);
+    let early = RunFilter { until: began(&all[1]).map(|at| at - 1), ..RunFilter::default() };
+    assert_eq!(list(early), []);
+    let late = RunFilter { until: began(&all[0]), ..RunFilter::default() };
+    assert_eq!(list(late), all);
 
     let totals = catalog.totals(Some(&scope)).expect(WORKS);
     let counts: Vec<_> = totals.iter().map(|t| (t.outcome.as_str(), t.count)).collect();
@@ -84,6 +89,8 @@ fn node(number: u32, outcome: &str, count: u64) -> Node {
         spent: Duration::from_millis(2),
         saved: Duration::from_secs(1),
         upstream: (0..number).collect(),
+        takes: (0..number).map(|n| (format!("input {n}"), vec![n])).collect(),
+        parent: number.checked_sub(1),
     }
 }
 

@@ -78,7 +78,7 @@ impl Sqlite {
         scope: Option<&Scope>,
         filter: &RunFilter,
     ) -> std::result::Result<Vec<Run>, CatalogError> {
-        let RunFilter { id_prefix, name, limit } = filter;
+        let RunFilter { id_prefix, name, until, limit } = filter;
         let prefix = id_prefix.as_deref().unwrap_or_default();
         let limit = i64::try_from(limit.unwrap_or(LISTED)).unwrap_or(i64::MAX);
         self.read(|conn| {
@@ -88,7 +88,7 @@ impl Sqlite {
                      status, started_at, finished_at FROM run \
                      WHERE substr(code, 1, length(?1)) = ?1 AND (?2 IS NULL OR name = ?2) \
                      AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR domain = ?4) \
-                     ORDER BY id DESC LIMIT ?5",
+                     AND (?6 IS NULL OR started_at <= ?6) ORDER BY id DESC LIMIT ?5",
                 )?
                 .query_map(
                     (
@@ -97,6 +97,7 @@ impl Sqlite {
                         scope.map(|scope| &scope.project),
                         scope.map(|scope| &scope.domain),
                         limit,
+                        until,
                     ),
                     |row| Ok((row.get(0)?, read_run(row)?)),
                 )?
@@ -187,7 +188,8 @@ impl Write<'_> {
         let ingredients = node.ingredients.as_ref().map(rmp_serde::to_vec_named);
         let ingredients =
             ingredients.transpose().map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
-        let upstream: Vec<u8> = node.upstream.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let links = rmp_serde::to_vec(&(&node.upstream, &node.takes, node.parent))
+            .map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
         let columns: [&dyn ToSql; 16] = [
             &run,
             &node.number,
@@ -203,7 +205,7 @@ impl Write<'_> {
             &node.entry.map(|entry| entry.0),
             &node.source.as_ref().map(|run| &run.0),
             &node.output_digest.as_ref().map(Digest::as_bytes),
-            &upstream,
+            &links,
             &ingredients,
         ];
         self.conn
@@ -262,8 +264,9 @@ fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
 }
 
 fn read_node(row: &Row<'_>) -> Result<Node> {
-    let upstream: Vec<u8> = row.get(13)?;
-    let (upstream, _) = upstream.as_chunks::<4>();
+    let links: Vec<u8> = row.get(13)?;
+    // A node is history: what cannot be read of it is left out.
+    let (upstream, takes, parent) = rmp_serde::from_slice(&links).unwrap_or_default();
     let ingredients: Option<Vec<u8>> = row.get(14)?;
     Ok(Node {
         number: row.get(0)?,
@@ -279,8 +282,9 @@ fn read_node(row: &Row<'_>) -> Result<Node> {
         entry: row.get::<_, Option<_>>(10)?.map(EntryId),
         source: row.get::<_, Option<_>>(11)?.map(RunId),
         output_digest: row.get::<_, Option<_>>(12)?.map(Digest::from_bytes),
-        upstream: upstream.iter().map(|n| u32::from_le_bytes(*n)).collect(),
-        // A node is history: what cannot be read of it is left out.
+        upstream,
+        takes,
+        parent,
         ingredients: ingredients.and_then(|body| rmp_serde::from_slice::<Ingredients>(&body).ok()),
     })
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use thrifty_engine::catalog::Selector;
+use thrifty_engine::explain::remember_cleared;
 use thrifty_engine::units::show_size;
 
 use crate::console::Console;
@@ -32,6 +33,8 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let whose = scope.map_or_else(|| "all projects".to_owned(), ToString::to_string);
     console.confirm(&format!("remove all entries of {whose}"), yes)?;
     let removed = cache.catalog().invalidate(scope, &Selector::default())?;
+    // Only so that a later miss can say who did it.
+    _ = remember_cleared(cache.catalog().as_ref(), scope, "thrifty clear", cache.who());
     let (entries, size) = (count(removed.entries, "entry"), show_size(removed.bytes));
     console.note(&format!("removed {entries} ({size}) of {whose}; `thrifty gc` frees the bytes"))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::evict::{Collected, GRACE, Goal, Victim, collect, plan};
+use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
 
 use crate::console::{Console, Paint};
@@ -59,6 +60,11 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         list(&victims, catalog.now()?, console)?;
     }
     let collected = collect(catalog, blobs, &victims, GRACE, dry_run)?;
+    if !dry_run {
+        // Only so that a later miss can say who did it.
+        let gone = victims.iter().map(|victim| (&victim.scope, &victim.key));
+        _ = remember_removed(catalog, gone, "thrifty gc", cache.who());
+    }
     if json {
         return console.json(&Freed { dry_run, collected });
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Entry, Selector};
+use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
 
@@ -83,6 +84,9 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         let what = format!("remove {} ({})", count(removed.entries, "entry"), show_size(size));
         console.confirm(&what, yes)?;
         removed.entries = catalog.invalidate(Some(cache.scope()), &selector)?.entries;
+        // Only so that a later miss can say who did it.
+        let gone = entries.iter().map(|entry| (&entry.scope, &entry.key));
+        _ = remember_removed(catalog, gone, "thrifty invalidate", cache.who());
     }
     if json {
         return console.json(&removed);

@@ -9,9 +9,10 @@ use thrifty_engine::config::Executor;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::parse_share;
 
+use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
-use crate::host::{End, Host, RunReport, RunRequest};
+use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
 use crate::progress::Progress;
 
 /// Run a workflow; what is known already is not computed again
@@ -20,7 +21,8 @@ use crate::progress::Progress;
 Examples:
   thrifty run pipeline:experiment -p path=flights.csv -p lr=0.1
   thrifty run pipeline:experiment --refresh train 'clean_*'
-  thrifty run pipeline:experiment --no-cache --workers 4")]
+  thrifty run pipeline:experiment --no-cache --workers 4
+  thrifty run pipeline:experiment --dry-run     what would run, and why")]
 pub(crate) struct Arguments {
     /// The workflow, as module:name
     #[arg(value_name = "MODULE:WORKFLOW", value_parser = target)]
@@ -46,6 +48,12 @@ pub(crate) struct Arguments {
     /// Execute so many of the hits again when the run has ended, and compare
     #[arg(long, value_name = "SHARE", value_parser = share)]
     check: Option<f64>,
+    /// Only tell what would run and why; nothing is computed or stored
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: write JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
 }
 
 pub(crate) fn run(
@@ -56,7 +64,10 @@ pub(crate) fn run(
     let request = request(arguments)?;
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
-    let progress = Arc::new(Progress::new(console.is_live));
+    if let Some(telling) = request.dry_run {
+        return tell(&host.plan_workflow(&request)?, telling, console);
+    }
+    let progress = Arc::new(Progress::new(console.is_live, console.width.unwrap_or(80)));
     let listener = {
         let progress = Arc::clone(&progress);
         Arc::new(move |event: &Event| progress.take(event))
@@ -67,8 +78,18 @@ pub(crate) fn run(
 }
 
 fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
-    let Arguments { target, parameters, no_cache, refresh, read_only, workers, executor, check } =
-        arguments;
+    let Arguments {
+        target,
+        parameters,
+        no_cache,
+        refresh,
+        read_only,
+        workers,
+        executor,
+        check,
+        ..
+    } = arguments;
+    let telling = if arguments.json { Telling::Json } else { Telling::Text };
     let refresh_all = refresh.as_ref().is_some_and(Vec::is_empty);
     let mode = match (no_cache, read_only, refresh_all) {
         (true, _, true) | (_, true, true) => {
@@ -88,6 +109,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         executor: executor.as_deref().and_then(Executor::from_word),
         workers: workers.map(usize::from),
         check,
+        dry_run: arguments.dry_run.then_some(telling),
     })
 }
 
@@ -122,6 +144,22 @@ fn show_finding(checked: &Checked, console: &mut Console<'_>) -> Result<(), Fail
 
 fn share(text: &str) -> Result<f64, String> {
     parse_share(text).map_err(|error| error.to_string())
+}
+
+/// Tells what a run would do.
+fn tell(plan: &PlanReport, telling: Telling, console: &mut Console<'_>) -> Result<(), Failure> {
+    let explanation = match plan {
+        PlanReport::Told(explanation) => explanation,
+        PlanReport::Failed(failed) => {
+            let heading = console.paint(Paint::Red, &format!("{} failed", failed.operation));
+            console.note(&format!("{heading}\n{}", failed.message.trim_end()))?;
+            return Err(Failure::Operation);
+        }
+    };
+    match telling {
+        Telling::Json => console.json(&PlanJson::of(explanation)),
+        Telling::Text => write_plan(explanation, console),
+    }
 }
 
 pub(crate) fn target(text: &str) -> Result<String, String> {

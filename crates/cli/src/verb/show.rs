@@ -2,12 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Selector, Time};
-use thrifty_engine::explain::HIDDEN;
+use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Time};
+use thrifty_engine::explain::{self, HIDDEN};
 use thrifty_engine::key::{Kind, Preview};
 use thrifty_engine::observed::{self, Observation, State};
 use thrifty_engine::units::{show_duration, show_size};
-use thrifty_engine::{did_you_mean, with_variants};
+use thrifty_engine::{did_you_mean, notes};
 
 use crate::choose;
 use crate::console::{Console, Paint};
@@ -49,9 +49,9 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     };
     if let Some(run) = found {
         let nodes = catalog.nodes(&run.id)?;
-        return show_run(&run, &nodes, catalog.now()?, json, console);
+        return show_run(catalog, &run, &nodes, json, console);
     }
-    let entries = entries(catalog, &what)?;
+    let entries = choose::entries(catalog, &what)?;
     if entries.is_empty() {
         let known = choose::known_runs(catalog, cache.scope())?;
         let hint = did_you_mean(&what, known.iter().map(String::as_str));
@@ -61,52 +61,51 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return console.json(&entries.iter().map(EntryJson::of).collect::<Vec<_>>());
     }
     let now = catalog.now()?;
-    entries.iter().try_for_each(|entry| show_entry(entry, now, console))
-}
-
-fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>, Failure> {
-    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
-        return Ok(Vec::new());
-    }
-    let key_prefix = Some(with_variants(&prefix.to_lowercase()).to_owned());
-    Ok(catalog.entries(None, &Selector { key_prefix, ..Selector::default() }, 20)?)
+    entries.iter().try_for_each(|entry| show_entry(catalog, entry, now, console))
 }
 
 fn show_run(
+    catalog: &dyn Catalog,
     run: &Run,
     nodes: &[Node],
-    now: Time,
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
+    let labels = explain::labels(catalog, &run.scope, nodes)?;
+    let label = |node: &Node| labels.get(&node.number).map_or("", String::as_str);
     if json {
-        let nodes = nodes.iter().map(NodeJson::of).collect();
+        let nodes = nodes.iter().map(|node| NodeJson::of(node, label(node))).collect();
         return console.json(&Whole { run: RunJson::of(run), nodes });
     }
     let id = console.paint(Paint::Bold, &run.id.0);
     let status = console.paint(colour(run.status), run.status.word());
     let took = duration(run).map(|took| format!(", took {}", show_duration(took)));
     let took = took.unwrap_or_default();
-    console.line(&format!("{id}  {}  {status}, {}{took}", run.name, age(now, run.started_at)))?;
+    console.line(&format!(
+        "{id}  {}  {status}, {}{took}",
+        run.name,
+        age(catalog.now()?, run.started_at)
+    ))?;
     if !run.arguments.is_empty() {
         console.line(&format!("arguments: {}", run.arguments))?;
     }
     let heading = ["# ", "operation", "outcome", "time ", "saved ", "from", "detail"];
-    let rows: Vec<_> = nodes.iter().map(|node| node_row(node, console)).collect();
+    let rows: Vec<_> = nodes.iter().map(|node| node_row(node, label(node), console)).collect();
     console.table(heading, rows)
 }
 
-fn node_row(node: &Node, console: &Console<'_>) -> [String; 7] {
+fn node_row(node: &Node, label: &str, console: &Console<'_>) -> [String; 7] {
     let paint = match node.outcome.as_str() {
         "failed" => Paint::Red,
         outcome if outcome.starts_with("hit") || outcome == "waited" => Paint::Green,
         "computed" => Paint::Yellow,
         _ => Paint::Dim,
     };
+    let label = if label.is_empty() { String::new() } else { format!(" {label}") };
     let times = if node.count > 1 { format!(" ×{}", node.count) } else { String::new() };
     [
         node.number.to_string(),
-        format!("{}{times}", short_name(&node.operation)),
+        format!("{}{times}{label}", short_name(&node.operation)),
         console.paint(paint, &node.outcome),
         unless_zero(node.spent),
         unless_zero(node.saved),
@@ -115,7 +114,12 @@ fn node_row(node: &Node, console: &Console<'_>) -> [String; 7] {
     ]
 }
 
-fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(), Failure> {
+fn show_entry(
+    catalog: &dyn Catalog,
+    entry: &Entry,
+    now: Time,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     let name = console.paint(Paint::Bold, &entry.operation);
     console.line(&format!("{name}  {}", entry.key))?;
     let run = entry.origin.run.as_ref().map_or_else(String::new, |run| format!(" in run {run}"));
@@ -141,6 +145,9 @@ fn show_entry(entry: &Entry, now: Time, console: &mut Console<'_>) -> Result<(),
     let seen: Vec<_> = seen.collect();
     if !seen.is_empty() {
         console.table(["observed", "found"], seen)?;
+    }
+    for note in notes(catalog, &entry.ingredients)? {
+        console.line(&format!("  note       {note}"))?;
     }
     let rows: Vec<_> = parts(entry)
         .map(|part| {

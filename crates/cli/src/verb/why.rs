@@ -3,8 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Catalog, Node, Run, Scope};
-use thrifty_engine::explain::{Explained, Explanation, Reason, Shown, explain};
+use thrifty_engine::explain::{Explained, Explanation, Reason, Root, explain, is_hit};
 
+use crate::causes::{
+    CauseJson, RootJson, difference_line, in_words, root_line, show_diff, show_roots,
+};
 use crate::choose;
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
@@ -14,11 +17,14 @@ use crate::show::{age, count, short_name};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  thrifty why                   all operations that ran in the newest run
+  thrifty why                   what made operations of the newest run run
   thrifty why train             one operation of the newest run
-  thrifty why k3f9 '#4'         one operation of another run, by its number")]
+  thrifty why k3f9 '#4'         one operation of another run, by its number
+  thrifty why 9c1e2ab04d17      the call that stored an entry, by the beginning of its key
+What a call would do is told by `thrifty run … --dry-run`.")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id, or `last`; an operation of the newest run if it stands alone
+    /// The beginning of a run's id or of an entry's key, or `last`; an operation of the newest
+    /// run if it stands alone
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// The name of an operation, or its number
@@ -34,7 +40,11 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
     if json {
-        let (run, _, wanted) = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
+        let chosen = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
+        let Chosen::Nodes { run, wanted, .. } = chosen else {
+            let nothing = Answer { run: "", causes: Vec::new(), roots: Vec::new() };
+            return console.json(&nothing);
+        };
         return console.json(&Answer::of(&explain(catalog, &run, wanted.as_deref())?));
     }
     write(catalog, cache.scope(), run.as_deref(), node.as_deref(), console)
@@ -48,19 +58,39 @@ pub(crate) fn write(
     node: Option<&str>,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let (run, nodes, wanted) = chosen(catalog, scope, run, node)?;
+    let (run, nodes, wanted) = match chosen(catalog, scope, run, node)? {
+        Chosen::Nodes { run, nodes, wanted } => (run, nodes, wanted),
+        Chosen::Inside(told) => return console.line(&told),
+    };
     let explanation = explain(catalog, &run, wanted.as_deref())?;
     let id = console.paint(Paint::Bold, &run.id.0);
-    console.line(&format!("{id}  {}  {}", run.name, age(catalog.now()?, run.started_at)))?;
+    let ago = age(catalog.now()?, run.started_at);
     if explanation.nodes.is_empty() {
+        console.line(&format!("{id}  {}  {ago}", run.name))?;
         let calls = count(nodes.len() as u64, "operation");
         return console.line(&format!("nothing ran: {calls}, all taken from the cache"));
     }
-    explanation.nodes.chunk_by(is_alike).try_for_each(|alike| show(alike, &run, console))
+    if wanted.is_none() {
+        let (ran, hits) = (explanation.nodes.len(), count(explanation.hits as u64, "hit"));
+        console.line(&format!("{id}  {}  {ago}: {ran} ran, {hits}", run.name))?;
+        return show_roots(&explanation, console);
+    }
+    console.line(&format!("{id}  {}  {ago}", run.name))?;
+    for explained in &explanation.nodes {
+        show(explained, &explanation.roots, &run, console)?;
+        let node = nodes.iter().find(|node| node.number == explained.node);
+        show_notes(catalog, &run, node, console)?;
+    }
+    Ok(())
 }
 
-/// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
-type Chosen = (Run, Vec<Node>, Option<Vec<u32>>);
+/// What is to be explained.
+enum Chosen {
+    /// A run, its nodes, and the numbers of those that are meant; `None` for all that ran.
+    Nodes { run: Box<Run>, nodes: Vec<Node>, wanted: Option<Vec<u32>> },
+    /// An operation that the run did not look at: which one did not need it.
+    Inside(String),
+}
 
 fn chosen(
     catalog: &dyn Catalog,
@@ -69,57 +99,128 @@ fn chosen(
     second: Option<&str>,
 ) -> Result<Chosen, Failure> {
     let (run, node) = match (first, second) {
-        (Some(run), Some(node)) => (choose::run(catalog, scope, run)?, Some(node)),
+        (Some(run), Some(node)) => (choose::run(catalog, scope, run)?, Some(node.to_owned())),
         (None | Some("last"), _) => (choose::newest(catalog, scope)?, None),
-        (Some(text), None) => {
-            let newest = choose::newest(catalog, scope)?;
-            let is_node = !choose::nodes(&catalog.nodes(&newest.id)?, text).is_empty();
-            match choose::find_run(catalog, text) {
-                Ok(Some(run)) if !is_node => (run, None),
-                Err(error) if !is_node => return Err(error),
-                _ => (newest, Some(text)),
-            }
-        }
+        (Some(text), None) => alone(catalog, scope, text)?,
     };
     let nodes = catalog.nodes(&run.id)?;
     let Some(text) = node else {
-        return Ok((run, nodes, None));
+        return Ok(Chosen::Nodes { run: run.into(), nodes, wanted: None });
     };
-    let numbers: Vec<u32> = choose::nodes(&nodes, text).iter().map(|node| node.number).collect();
+    let numbers: Vec<u32> = choose::nodes(&nodes, &text).iter().map(|node| node.number).collect();
     if numbers.is_empty() {
-        return Err(choose::unknown_node(&run, &nodes, text));
+        return match inside_a_hit(catalog, &nodes, &text)? {
+            Some(told) => Ok(Chosen::Inside(told)),
+            None => Err(choose::unknown_node(&run, &nodes, &text)),
+        };
     }
-    Ok((run, nodes, Some(numbers)))
+    Ok(Chosen::Nodes { run: run.into(), nodes, wanted: Some(numbers) })
 }
 
-/// Whether all that is said of both is the same, but for their numbers.
-fn is_alike(one: &Explained, other: &Explained) -> bool {
-    let since = |explained: &Explained| explained.against.clone().and_then(|against| against.run);
-    let said = |explained: &Explained| Explained { node: 0, against: None, ..explained.clone() };
-    // Siblings are compared with one another, each with another one.
-    one.reason != Reason::FirstTime && since(one) == since(other) && said(one) == said(other)
+/// The run, or operation of the newest run, or call behind an entry that one word means.
+fn alone(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    text: &str,
+) -> Result<(Run, Option<String>), Failure> {
+    let newest = choose::newest(catalog, scope)?;
+    if !choose::nodes(&catalog.nodes(&newest.id)?, text).is_empty() {
+        return Ok((newest, Some(text.to_owned())));
+    }
+    if let Some(run) = choose::find_run(catalog, text)? {
+        return Ok((run, None));
+    }
+    if text.len() >= 8
+        && let [entry] = choose::entries(catalog, text)?.as_slice()
+        && let Some(origin) = &entry.origin.run
+        && let Some(run) = choose::find_run(catalog, &origin.0)?
+    {
+        return Ok((run, Some(format!("#{}", entry.origin.node))));
+    }
+    Ok((newest, Some(text.to_owned())))
 }
 
-/// Shows what is said of calls that are alike, once.
-fn show(alike: &[Explained], run: &Run, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Some(explained) = alike.first() else {
-        return Ok(());
-    };
+/// What is said of an operation that is a part of one which was a hit.
+fn inside_a_hit(
+    catalog: &dyn Catalog,
+    nodes: &[Node],
+    text: &str,
+) -> Result<Option<String>, Failure> {
+    for unit in nodes.iter().filter(|node| is_hit(&node.outcome) && node.key.is_some()) {
+        let Some(source) = &unit.source else { continue };
+        let all = catalog.nodes(source)?;
+        let Some(then) = all.iter().find(|node| node.key == unit.key) else { continue };
+        let parts = choose::nodes(&all, text);
+        let Some(part) = parts.iter().find(|part| is_within(part, then.number, &all)) else {
+            continue;
+        };
+        let (part, name) = (short_name(&part.operation), short_name(&unit.operation));
+        return Ok(Some(format!(
+            "{part} was not looked at: {name} #{} was a hit as a whole, computed in run {source}; \
+             see `thrifty why {source} {part}`",
+            unit.number
+        )));
+    }
+    Ok(None)
+}
+
+fn is_within(node: &Node, unit: u32, all: &[Node]) -> bool {
+    let mut parent = node.parent;
+    while let Some(number) = parent {
+        if number == unit {
+            return true;
+        }
+        // Numbers of what an operation became are higher than its own.
+        let above = all.iter().find(|node| node.number == number);
+        parent = above.and_then(|node| node.parent).filter(|above| *above < number);
+    }
+    false
+}
+
+/// Shows what is said of one call.
+fn show(
+    explained: &Explained,
+    roots: &[Root],
+    run: &Run,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     let name = console.paint(Paint::Bold, short_name(&explained.operation));
-    let numbers: Vec<_> = alike.iter().map(|it| format!("#{}", it.node)).collect();
-    let numbers = console.paint(Paint::Dim, &numbers.join(" "));
-    console.line(&format!("{name} {numbers}: {}", sentence(explained, run)))?;
+    let label = match explained.label.as_str() {
+        "" => format!("#{}", explained.node),
+        label => format!("#{} ({label})", explained.node),
+    };
+    let label = console.paint(Paint::Dim, &label);
+    console.line(&format!("{name} {label}: {}", ran_because(explained, run)))?;
     for difference in &explained.differences {
         let text = difference_line(difference);
         console.line(&format!("  {text}"))?;
-        show_diff(difference, console)?;
+        show_diff(difference, "  ", console)?;
+    }
+    let behind = roots.iter().filter(|root| root.behind.contains(&explained.node));
+    for root in behind {
+        console.line(&format!("  it began with {}", root_line(root)))?;
+    }
+    Ok(())
+}
+
+/// What is to be known about the code of a call.
+fn show_notes(
+    catalog: &dyn Catalog,
+    run: &Run,
+    node: Option<&Node>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let Some(node) = node else { return Ok(()) };
+    for note in choose::notes(catalog, &run.scope, node)? {
+        let note = console.paint(Paint::Dim, &format!("note: {note}"));
+        console.line(&format!("  {note}"))?;
     }
     Ok(())
 }
 
 /// The reason as a sentence.
-fn sentence(explained: &Explained, run: &Run) -> String {
-    let with_detail = |text: &str| match explained.detail.as_str() {
+fn ran_because(explained: &Explained, run: &Run) -> String {
+    let with_detail = |text: &str| match in_words(&explained.detail) {
         "" => text.to_owned(),
         detail => format!("{text}: {detail}"),
     };
@@ -127,9 +228,10 @@ fn sentence(explained: &Explained, run: &Run) -> String {
     match explained.reason {
         Reason::Hit => with_detail(&format!("{}, nothing ran", explained.outcome)),
         Reason::FirstTime => match &explained.against {
-            Some(sibling) => {
-                format!("{verb} for the first time; differs from #{} of this run in", sibling.node)
+            Some(other) if other.run.as_ref() == Some(&run.id) => {
+                format!("{verb} for the first time; differs from #{} of this run in", other.node)
             }
+            Some(_) => format!("{verb} for the first time with"),
             None => format!("{verb} for the first time"),
         },
         Reason::Changed | Reason::Upstream => {
@@ -162,96 +264,20 @@ fn changed_kinds(explained: &Explained, run: &Run) -> String {
     format!("{} changed{since}", kinds.join(" and "))
 }
 
-fn difference_line(shown: &Shown) -> String {
-    let Shown { kind, name, change, old, new, upstream, .. } = shown;
-    let part = format!("{} {name}", kind.word());
-    if !upstream.is_empty() {
-        let names = upstream.iter();
-        let names: Vec<_> =
-            names.map(|node| format!("{} #{}", short_name(&node.operation), node.node)).collect();
-        return format!("{part}: another output of {}", names.join(", "));
-    }
-    match (old, new) {
-        (Some(old), Some(new)) if old == new => format!("{part}: {change}, shown alike: {new}"),
-        (Some(old), Some(new)) => format!("{part}: {old} → {new}"),
-        (None, Some(new)) => format!("{part}: {change} {new}"),
-        (Some(old), None) => format!("{part}: {change}, was {old}"),
-        (None, None) => format!("{part}: {change}"),
-    }
-}
-
-fn show_diff(shown: &Shown, console: &mut Console<'_>) -> Result<(), Failure> {
-    for line in shown.diff.iter().flat_map(|diff| diff.lines()) {
-        let line = match line.as_bytes().first() {
-            _ if line.starts_with("---") || line.starts_with("+++") => {
-                console.paint(Paint::Dim, line)
-            }
-            Some(b'+') => console.paint(Paint::Green, line),
-            Some(b'-') => console.paint(Paint::Red, line),
-            Some(b'@') => console.paint(Paint::Cyan, line),
-            _ => line.to_owned(),
-        };
-        console.line(&format!("    {line}"))?;
-    }
-    Ok(())
-}
-
-/// The explanation for programs: one cause for each difference, one for a node without any.
+/// The explanation for programs.
 #[derive(Serialize)]
 struct Answer<'a> {
     run: &'a str,
-    causes: Vec<Cause<'a>>,
-}
-
-#[derive(Serialize)]
-struct Cause<'a> {
-    node: u32,
-    operation: &'a str,
-    outcome: &'a str,
-    reason: Reason,
-    detail: &'a str,
-    against: Option<&'a str>,
-    kind: Option<&'static str>,
-    name: Option<&'a str>,
-    change: Option<&'a str>,
-    old: Option<&'a str>,
-    new: Option<&'a str>,
-    diff: Option<&'a str>,
-    upstream: Vec<u32>,
+    causes: Vec<CauseJson<'a>>,
+    roots: Vec<RootJson<'a>>,
 }
 
 impl<'a> Answer<'a> {
     fn of(explanation: &'a Explanation) -> Self {
-        let causes = explanation.nodes.iter().flat_map(|explained| {
-            let differences = explained.differences.iter().map(Some);
-            let alone = explained.differences.is_empty().then_some(None);
-            differences.chain(alone).map(|shown| Cause::of(explained, shown))
-        });
-        Self { run: &explanation.run.0, causes: causes.collect() }
-    }
-}
-
-impl<'a> Cause<'a> {
-    fn of(explained: &'a Explained, shown: Option<&'a Shown>) -> Self {
-        let against = explained.against.as_ref().and_then(|against| against.run.as_ref());
         Self {
-            node: explained.node,
-            operation: &explained.operation,
-            outcome: &explained.outcome,
-            reason: explained.reason,
-            detail: &explained.detail,
-            against: against.map(|run| run.0.as_str()),
-            kind: shown.map(|shown| shown.kind.word()),
-            name: shown.map(|shown| shown.name.as_str()),
-            change: shown.map(|shown| shown.change),
-            old: shown.and_then(|shown| shown.old.as_deref()),
-            new: shown.and_then(|shown| shown.new.as_deref()),
-            diff: shown.and_then(|shown| shown.diff.as_deref()),
-            upstream: shown
-                .iter()
-                .flat_map(|shown| &shown.upstream)
-                .map(|node| node.node)
-                .collect(),
+            run: explanation.run.as_ref().map_or("", |run| run.0.as_str()),
+            causes: CauseJson::all(explanation),
+            roots: explanation.roots.iter().map(RootJson::of).collect(),
         }
     }
 }

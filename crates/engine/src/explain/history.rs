@@ -1,50 +1,39 @@
 //! What was called before: the calls a node can be compared with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use thrifty_catalog::{
-    Catalog, CatalogError, Entry, EntryId, Node, Run, RunFilter, RunId, Selector, Time,
+    Catalog, CatalogError, Entry, EntryId, Node, Run, RunFilter, RunId, Scope, Selector, Time,
 };
-use thrifty_key::explain::{Difference, nearest};
-use thrifty_key::{Digest, Ingredients, Key};
+use thrifty_key::{Ingredients, Key};
 
-use super::{Against, has_run, is_hit};
+use super::calls::{Calls, Earlier, Nearest, Query};
+use super::{Against, Subject, has_run, is_hit};
 
 /// How many earlier entries of one operation are compared, most recent first.
 const ENTRIES: usize = 1_000;
 /// How many earlier runs are searched for calls that left no entry.
 const RUNS: usize = 10;
+/// How many nodes of earlier runs are searched.
+const NODES: usize = 20_000;
 
-/// An earlier call of an operation.
-pub(super) struct Earlier {
-    pub(super) run: Option<RunId>,
-    pub(super) output: Option<Digest>,
-    node: u32,
-    at: Time,
-    entry: Option<EntryId>,
-    ingredients: Ingredients,
-    /// The word of its outcome, where no entry is left of it.
-    outcome: Option<String>,
-}
-
-impl Earlier {
-    pub(super) fn reference(&self) -> Against {
-        Against { run: self.run.clone(), node: self.node, at: self.at }
-    }
-
-    /// Why it did not answer a call with the same key.
-    pub(super) fn absence(&self) -> &'static str {
-        let kept = "its earlier result was there and was not used";
-        self.outcome.as_deref().map_or(kept, absence)
-    }
-}
+/// What is said of an earlier result that was there, and is no longer.
+pub(super) const GONE: &str = "its earlier result was invalidated or collected since";
 
 /// Why an earlier call of this outcome did not answer a call with the same key.
 fn absence(outcome: &str) -> &'static str {
     match outcome {
         "failed" => "it failed before, and failures are not kept",
         "computed-not-stored" | "fenced" | "uncached" => "its earlier result was not stored",
-        _ => "its earlier result was invalidated or collected since",
+        _ => GONE,
+    }
+}
+
+impl Earlier {
+    /// Why it did not answer a call with the same key.
+    pub(super) fn absence(&self) -> &'static str {
+        let kept = "its earlier result was there and was not used";
+        self.outcome.as_deref().map_or(kept, absence)
     }
 }
 
@@ -57,38 +46,78 @@ pub(super) struct Seen {
 /// The ingredients of the nodes to be explained, and the earlier calls of their operations.
 pub(super) struct History {
     own: BTreeMap<u32, Ingredients>,
-    earlier: BTreeMap<String, Vec<Earlier>>,
-    seen: BTreeMap<Key, Seen>,
+    earlier: BTreeMap<String, Calls>,
+    /// Operations of which more entries are stored than are compared.
+    cut: BTreeSet<String>,
+    seen: HashMap<Key, Seen>,
     operations_seen: BTreeSet<String>,
-    run: RunId,
+    /// The keys of the run itself.
+    keys: HashSet<Key>,
+    run: Option<RunId>,
 }
 
 impl History {
     pub(super) fn load(
         catalog: &dyn Catalog,
-        run: &Run,
-        all: &BTreeMap<u32, Node>,
+        subject: &Subject<'_>,
         nodes: &[&Node],
     ) -> Result<Self, CatalogError> {
         let operations: BTreeSet<&str> = nodes.iter().map(|node| node.operation.as_str()).collect();
         let mut history = Self {
-            own: own_ingredients(catalog, run, nodes)?,
+            own: ingredients_of(catalog, subject.scope, nodes.iter().copied())?,
             earlier: BTreeMap::new(),
-            seen: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            seen: HashMap::new(),
             operations_seen: BTreeSet::new(),
-            run: run.id.clone(),
+            keys: subject.nodes.values().filter_map(|node| node.key).collect(),
+            run: subject.run.map(|run| run.id.clone()),
         };
-        for operation in &operations {
-            let entries = entries_of(catalog, run, operation, all)?;
-            history.earlier.insert((*operation).to_owned(), entries);
+        for operation in operations {
+            history.load_entries(catalog, subject, operation)?;
         }
-        for earlier in earlier_runs(catalog, run)? {
-            for node in catalog.nodes(&earlier.id)? {
+        let mut left = NODES;
+        for earlier in earlier_runs(catalog, subject)? {
+            let nodes = catalog.nodes(&earlier.id)?;
+            left = left.saturating_sub(nodes.len());
+            for node in nodes {
                 history.see(&earlier.id, &node);
                 history.add_unstored(&earlier.id, node);
             }
+            if left == 0 {
+                break;
+            }
         }
         Ok(history)
+    }
+
+    /// Entries of an operation that were there before the run stored its first, most recent
+    /// first, then those of the run itself. Asked for apart: a run may store more than are
+    /// compared.
+    fn load_entries(
+        &mut self,
+        catalog: &dyn Catalog,
+        subject: &Subject<'_>,
+        operation: &str,
+    ) -> Result<(), CatalogError> {
+        let own = subject.nodes.values();
+        let own = own.filter(|node| node.operation == operation && !is_hit(&node.outcome));
+        let before = own.filter_map(|node| node.entry).min();
+        let pattern = Some(exactly(operation));
+        let earlier = Selector { operation: pattern.clone(), before, ..Selector::default() };
+        let mut entries = catalog.entries(Some(subject.scope), &earlier, ENTRIES)?;
+        if entries.len() == ENTRIES {
+            self.cut.insert(operation.to_owned());
+        }
+        if let Some(run) = &self.run {
+            entries.retain(|entry| entry.origin.run.as_ref() != Some(run));
+            let run = Some(run.clone());
+            let siblings = Selector { operation: pattern, run, ..Selector::default() };
+            entries.extend(catalog.entries(Some(subject.scope), &siblings, ENTRIES)?);
+        }
+        let calls = self.earlier.entry(operation.to_owned()).or_default();
+        let entries = entries.into_iter().filter(|entry| entry.operation == operation);
+        entries.map(of_entry).for_each(|call| calls.add(call));
+        Ok(())
     }
 
     /// Remembers that this was called; the most recent run comes first.
@@ -96,7 +125,9 @@ impl History {
         if !has_run(node) && !is_hit(&node.outcome) {
             return;
         }
-        self.operations_seen.insert(node.operation.clone());
+        if !self.operations_seen.contains(&node.operation) {
+            self.operations_seen.insert(node.operation.clone());
+        }
         if let Some(key) = node.key {
             let against = Against { run: Some(run.clone()), node: node.number, at: node.at };
             let seen = Seen { against, absence: absence(&node.outcome) };
@@ -114,24 +145,39 @@ impl History {
         self.operations_seen.contains(operation)
     }
 
+    /// Whether all entries of the operation are among its earlier calls.
+    pub(super) fn is_whole(&self, operation: &str) -> bool {
+        !self.cut.contains(operation)
+    }
+
+    /// Whether the run called this key, too.
+    pub(super) fn calls_again(&self, call: &Earlier) -> bool {
+        call.run.is_some() && call.run == self.run
+            || call.key.is_some_and(|key| self.keys.contains(&key))
+    }
+
     /// Keeps a node of an earlier run that no entry is left of.
     fn add_unstored(&mut self, run: &RunId, node: Node) {
-        let Some(all) = self.earlier.get_mut(&node.operation) else {
+        let Some(calls) = self.earlier.get_mut(&node.operation) else {
             return;
         };
         let Some(ingredients) = node.ingredients else {
             return;
         };
-        if node.entry.is_some() && all.iter().any(|earlier| earlier.entry == node.entry) {
+        let is_same = |earlier: &Earlier| earlier.entry == node.entry;
+        let is_full = calls.all().len() >= 2 * ENTRIES;
+        if is_full || node.entry.is_some() && calls.all().iter().any(is_same) {
             return;
         }
-        all.push(Earlier {
+        calls.add(Earlier {
             run: Some(run.clone()),
             node: node.number,
             at: node.at,
             output: node.output_digest,
             entry: None,
+            key: node.key,
             ingredients,
+            cost: node.spent,
             outcome: Some(node.outcome),
         });
     }
@@ -140,70 +186,59 @@ impl History {
         self.own.get(&node.number)
     }
 
-    /// The nearest earlier call of another run; if there is none, that of the same run.
-    pub(super) fn nearest(&self, node: &Node) -> Option<(&Earlier, Vec<Difference>)> {
-        let own = self.ingredients(node)?;
-        let all = self.earlier.get(&node.operation)?;
-        let before = |earlier: &&Earlier| match (earlier.entry, node.entry) {
+    /// All ingredients that are known, by node.
+    pub(super) const fn all_ingredients(&self) -> &BTreeMap<u32, Ingredients> {
+        &self.own
+    }
+
+    pub(super) fn call(&self, operation: &str, at: usize) -> Option<&Earlier> {
+        self.earlier.get(operation)?.all().get(at)
+    }
+
+    /// The nearest earlier call of another run, one that this run does not make as well if it
+    /// can be; if there is none, that of the same run.
+    pub(super) fn nearest(&mut self, node: &Node, pending: &[&str]) -> Option<Nearest> {
+        let ingredients = self.own.get(&node.number)?;
+        let query = Query { ingredients, pending };
+        let calls = self.earlier.get_mut(&node.operation)?;
+        let (run, keys) = (self.run.as_ref(), &self.keys);
+        let before = |earlier: &Earlier| match (earlier.entry, node.entry) {
             (Some(earlier), Some(own)) => earlier < own,
             _ => earlier.at <= node.at,
         };
-        let is_same_run = |earlier: &&Earlier| earlier.run.as_ref() == Some(&self.run);
-        let paired = |earlier| (earlier, candidate(earlier));
-        let others = all.iter().filter(before).filter(|earlier| !is_same_run(earlier));
-        nearest(own, others.map(paired)).or_else(|| {
-            let siblings = all.iter().filter(before).filter(is_same_run);
-            let siblings = siblings.filter(|sibling| sibling.node != node.number);
-            nearest(own, siblings.map(paired))
-        })
+        let is_same_run = |earlier: &Earlier| run.is_some() && earlier.run.as_ref() == run;
+        let is_called = |earlier: &Earlier| earlier.key.is_some_and(|key| keys.contains(&key));
+        let others = |earlier: &Earlier| {
+            (before(earlier) && !is_same_run(earlier))
+                .then(|| u8::from(is_called(earlier) && earlier.key != node.key))
+        };
+        let siblings = |earlier: &Earlier| {
+            (before(earlier) && is_same_run(earlier) && earlier.node != node.number).then_some(0)
+        };
+        calls.nearest(&query, others).or_else(|| calls.nearest(&query, siblings))
     }
 }
 
-const fn candidate(earlier: &Earlier) -> &Ingredients {
-    &earlier.ingredients
-}
-
 /// What the keys of the nodes were made of: kept with the node, or with its entry.
-fn own_ingredients(
+pub(super) fn ingredients_of<'a>(
     catalog: &dyn Catalog,
-    run: &Run,
-    nodes: &[&Node],
+    scope: &Scope,
+    nodes: impl Iterator<Item = &'a Node> + Clone,
 ) -> Result<BTreeMap<u32, Ingredients>, CatalogError> {
-    let ids: Vec<EntryId> = nodes.iter().filter_map(|node| node.entry).collect();
+    let ids: Vec<EntryId> = nodes.clone().filter_map(|node| node.entry).collect();
     let limit = ids.len();
     let selector = Selector { ids: Some(ids), ..Selector::default() };
     let entries = match limit {
         0 => Vec::new(),
-        _ => catalog.entries(Some(&run.scope), &selector, limit)?,
+        _ => catalog.entries(Some(scope), &selector, limit)?,
     };
-    let entries: BTreeMap<EntryId, Ingredients> =
+    let entries: HashMap<EntryId, Ingredients> =
         entries.into_iter().map(|entry| (entry.id, entry.ingredients)).collect();
-    let with_ingredients = nodes.iter().filter_map(|node| {
+    let with_ingredients = nodes.filter_map(|node| {
         let kept = node.entry.and_then(|entry| entries.get(&entry));
         Some((node.number, node.ingredients.as_ref().or(kept)?.clone()))
     });
     Ok(with_ingredients.collect())
-}
-
-/// Entries of an operation that were there before the run stored its first, most recent first,
-/// then those of the run itself. Asked for apart: a run may store more than are compared.
-fn entries_of(
-    catalog: &dyn Catalog,
-    run: &Run,
-    operation: &str,
-    all: &BTreeMap<u32, Node>,
-) -> Result<Vec<Earlier>, CatalogError> {
-    let own = all.values().filter(|node| node.operation == operation && !is_hit(&node.outcome));
-    let before = own.filter_map(|node| node.entry).min();
-    let pattern = Some(exactly(operation));
-    let earlier = Selector { operation: pattern.clone(), before, ..Selector::default() };
-    let siblings =
-        Selector { operation: pattern, run: Some(run.id.clone()), ..Selector::default() };
-    let mut entries = catalog.entries(Some(&run.scope), &earlier, ENTRIES)?;
-    entries.retain(|entry| entry.origin.run.as_ref() != Some(&run.id));
-    entries.extend(catalog.entries(Some(&run.scope), &siblings, ENTRIES)?);
-    entries.retain(|entry| entry.operation == operation);
-    Ok(entries.into_iter().map(of_entry).collect())
 }
 
 fn of_entry(entry: Entry) -> Earlier {
@@ -213,17 +248,20 @@ fn of_entry(entry: Entry) -> Earlier {
         at: entry.created_at,
         output: Some(entry.output_digest),
         entry: Some(entry.id),
+        key: Some(entry.key),
         ingredients: entry.ingredients,
+        cost: entry.cost,
         outcome: None,
     }
 }
 
 /// The runs of the same name that began before this one, most recent first.
-fn earlier_runs(catalog: &dyn Catalog, run: &Run) -> Result<Vec<Run>, CatalogError> {
-    let filter =
-        RunFilter { name: Some(run.name.clone()), limit: Some(1_000), ..RunFilter::default() };
-    let mut runs = catalog.runs(Some(&run.scope), &filter)?;
-    runs.retain(|other| other.started_at <= run.started_at && other.id != run.id);
+fn earlier_runs(catalog: &dyn Catalog, subject: &Subject<'_>) -> Result<Vec<Run>, CatalogError> {
+    let until: Option<Time> = subject.run.map(|run| run.started_at);
+    let name = Some(subject.name.to_owned());
+    let filter = RunFilter { name, until, limit: Some(RUNS + 1), ..RunFilter::default() };
+    let mut runs = catalog.runs(Some(subject.scope), &filter)?;
+    runs.retain(|other| Some(&other.id) != subject.run.map(|run| &run.id));
     runs.truncate(RUNS);
     Ok(runs)
 }

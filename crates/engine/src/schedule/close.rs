@@ -71,13 +71,17 @@ impl Schedule<'_> {
         }
     }
 
-    fn tell_settled(&self, number: usize, result: &Result<Settled, Problem>) {
+    fn tell_settled(&mut self, number: usize, result: &Result<Settled, Problem>) {
         let operation = self.nodes[number].node.operation.name().to_owned();
         let (outcome, spent, saved) = match result {
             Ok(settled) => (settled.outcome.clone(), settled.spent, settled.saved()),
-            Err(problem) => (self.outcome_of(problem), Duration::ZERO, Duration::ZERO),
+            Err(problem) => {
+                let ran = self.nodes[number].ran.unwrap_or_default();
+                (self.outcome_of(problem), ran, Duration::ZERO)
+            }
         };
-        self.tell(&Event::Settled { number, operation, outcome, spent, saved });
+        let label = if outcome.is_hit() { String::new() } else { self.label(number) };
+        self.tell(&Event::Settled { number, operation, label, outcome, spent, saved });
     }
 }
 

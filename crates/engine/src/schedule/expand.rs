@@ -29,7 +29,10 @@ impl Schedule<'_> {
             let failure = Failure::Raised { message, cause };
             return self.close(number, Err(Problem::Failed(failure)));
         }
-        self.nodes.extend(nodes.into_iter().map(Slate::new));
+        self.nodes[number].ran = Some(unfinished.began.elapsed());
+        self.labels.blocks.push(base);
+        let child = |node| Slate { parent: Some(number), ..Slate::new(node) };
+        self.nodes.extend(nodes.into_iter().map(child));
         self.tell(&Event::Expanded { number, operations: count });
         let expanded = Box::new(Expanded { output, edges, unfinished });
         if let Some((number, result)) = self.await_parts(number, expanded) {
@@ -99,7 +102,7 @@ impl Schedule<'_> {
         while let Some(part) = stack.pop() {
             // What was there before it expanded was given to it, and stands in its key.
             if part > number && parts.insert(part) {
-                stack.extend(self.nodes[part].upstream());
+                stack.extend(self.nodes[part].node.upstream());
             }
         }
         parts
@@ -151,7 +154,7 @@ impl Schedule<'_> {
 
 /// Gives an edge of an expansion its place in the whole graph, if it has one: its own operations
 /// begin at `base`.
-fn place(edge: &mut Edge, base: usize, count: usize, arguments: &[Edge]) -> bool {
+pub(crate) fn place(edge: &mut Edge, base: usize, count: usize, arguments: &[Edge]) -> bool {
     match edge.from {
         From::Node(number) => {
             edge.from = From::Node(base.saturating_add(number));

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thrifty_catalog::RunId;
 use thrifty_key::{Digest, Key};
@@ -56,6 +55,7 @@ impl Job {
         interrupted: &dyn Fn() -> bool,
     ) -> Computed {
         let body = &self.node.body;
+        let began = std::time::Instant::now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
                 self.cache.compute(task, miss, target, &mut || body.run(taken))
@@ -71,7 +71,7 @@ impl Job {
                 None => format!("{} panicked", self.node.operation.name()),
             };
             let cause: Arc<dyn Any + Send + Sync> = Arc::new(text.unwrap_or_default());
-            Computed::Failed(Failure::Raised { message, cause }, Duration::ZERO)
+            Computed::Failed(Failure::Raised { message, cause }, began.elapsed())
         })
     }
 

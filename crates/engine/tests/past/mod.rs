@@ -94,6 +94,8 @@ impl<'a> Past<'a> {
             spent: Duration::from_millis(1_500),
             saved: Duration::ZERO,
             upstream: Vec::new(),
+            takes: Vec::new(),
+            parent: None,
         }
     }
 
@@ -105,6 +107,29 @@ impl<'a> Past<'a> {
         parts: &[(Kind, &str, &str)],
         output: &str,
         upstream: &[u32],
+    ) -> Node {
+        let nodes = self.catalog.nodes(&self.id).unwrap();
+        let taken = |value: &str| -> Vec<u32> {
+            let output = Some(digest(value));
+            let whole =
+                |n: &&u32| nodes.iter().any(|it| it.number == **n && it.output_digest == output);
+            upstream.iter().filter(whole).copied().collect()
+        };
+        let inputs = parts.iter().filter(|(kind, ..)| *kind == Kind::Inputs);
+        let takes = inputs.map(|(_, name, value)| ((*name).to_owned(), taken(value)));
+        let takes = takes.filter(|(_, numbers)| !numbers.is_empty()).collect();
+        self.computed_taking(number, operation, parts, output, upstream, takes)
+    }
+
+    /// A node that ran and was stored, with what each of its inputs holds.
+    pub fn computed_taking(
+        &self,
+        number: u32,
+        operation: &str,
+        parts: &[(Kind, &str, &str)],
+        output: &str,
+        upstream: &[u32],
+        takes: Vec<(String, Vec<u32>)>,
     ) -> Node {
         let ingredients = made_of(parts);
         let entry = NewEntry {
@@ -128,6 +153,7 @@ impl<'a> Past<'a> {
             entry: Some(commit(self.catalog, &entry)),
             output_digest: Some(digest(output)),
             upstream: upstream.to_vec(),
+            takes,
             ..self.node(number, operation, &ingredients)
         };
         self.record(&node);

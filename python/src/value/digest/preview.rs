@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
+use thrifty_key::without_passwords;
 
 /// The longest preview, in bytes.
 const LIMIT: usize = 120;
@@ -16,7 +17,7 @@ const ELEMENTS: usize = 4;
 pub fn preview(value: &Bound<'_, PyAny>) -> String {
     let mut text = String::new();
     show(value, 0, &mut text);
-    cut(&text, LIMIT)
+    cut(&without_passwords(&text), LIMIT)
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -42,7 +43,9 @@ fn show(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) {
 /// A plain scalar as Python writes it.
 fn scalar(value: &Bound<'_, PyAny>) -> Option<String> {
     if let Ok(exact) = value.cast_exact::<PyString>() {
-        let exact = exact.to_str().map_or_else(|_| "…".to_owned(), |text| cut(text, LIMIT));
+        // A password is hidden before it is cut; of a long text only the beginning is looked at.
+        let shown = |text: &str| cut(&without_passwords(&cut(text, 8 * LIMIT)), LIMIT);
+        let exact = exact.to_str().map_or_else(|_| "…".to_owned(), shown);
         return Some(format!("{exact:?}"));
     }
     if let Ok(exact) = value.cast_exact::<PyBytes>() {
