@@ -145,7 +145,7 @@ fn sentence(cause: &Cause) -> String {
     match cause {
         Cause::Changed(_) => String::new(),
         Cause::NotReused(detail) => format!("nothing changed: {}", in_words(detail)),
-        Cause::Observed(change) => format!("what was read before: {change}"),
+        Cause::Observed(change) => change.clone(),
         Cause::FirstTime => "called for the first time".to_owned(),
         Cause::Uncached(detail) => format!("without the cache: {detail}"),
         Cause::Unknown(detail) if detail.is_empty() => "for a reason no longer known".to_owned(),

@@ -936,7 +936,9 @@ fn show_lists_what_was_observed_and_no_values() {
 fn why_names_what_was_observed_and_has_changed() {
     let (world, _) = observing();
     let out = world.run(&["why"]).out;
-    assert!(out.contains("ran because data.csv has changed since it was read\n"), "{out}");
+    assert!(out.contains("\ndata.csv has changed since it was read\n"), "{out}");
+    let one = world.run(&["why", "#0"]).out;
+    assert!(one.contains("ran because data.csv has changed since it was read\n"), "{one}");
     let json: serde_json::Value = serde_json::from_str(&world.run(&["why", "--json"]).out).unwrap();
     assert_eq!(json["causes"][0]["reason"], "observed", "{json}");
 }
