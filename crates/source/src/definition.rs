@@ -19,6 +19,9 @@ pub struct Definition<'m> {
     pub imports: Vec<LocalImport>,
     /// What cannot be followed by reading, in order of lines.
     pub opaque: Vec<Opaque>,
+    /// It may read docstrings or annotations of what it reaches, or hand it to something that does:
+    /// then [`crate::Module::shown`] gives the digests that count.
+    pub reads_definitions: bool,
 }
 
 /// A free name and the chain of attributes read from it: `np.linalg.norm(x)` gives
@@ -76,4 +79,19 @@ pub enum OpaqueKind {
     GlobalsCall,
     /// Local variables by name: `locals()`, `vars()` or `dir()` without argument, or a stack frame.
     LocalsByName,
+}
+
+impl OpaqueKind {
+    /// The builtin that hides what is reached.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Eval => "eval",
+            Self::Exec => "exec",
+            Self::DunderImport => "__import__",
+            Self::ImportlibImport => "import_module",
+            Self::GetattrDynamic => "getattr",
+            Self::GlobalsCall => "globals",
+            Self::LocalsByName => "locals",
+        }
+    }
 }

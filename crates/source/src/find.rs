@@ -92,6 +92,44 @@ impl<'a> Visitor<'a> for AtLine<'a, '_> {
     }
 }
 
+/// The innermost lambda whose body holds a place.
+pub(crate) fn lambda_around(body: &[Stmt], place: TextSize) -> Option<Found<'_>> {
+    let mut finder = Around { place, class: None, found: None };
+    finder.visit_body(body);
+    finder.found
+}
+
+/// Walks down to a place; what is found further down is further in.
+struct Around<'a> {
+    place: TextSize,
+    class: Option<&'a str>,
+    found: Option<Found<'a>>,
+}
+
+impl<'a> Visitor<'a> for Around<'a> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        if !(start_of(statement)..statement.end()).contains(&self.place) {
+            return;
+        }
+        let outer = self.class;
+        if let Stmt::ClassDef(class) = statement {
+            self.class = Some(class.name.as_str());
+        }
+        visitor::walk_stmt(self, statement);
+        self.class = outer;
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        if let Expr::Lambda(lambda) = expression
+            && lambda.body.range().contains(self.place)
+        {
+            let (subject, start) = (Subject::Expression(expression), expression.start());
+            self.found = Some(Found { subject, class: self.class, start });
+        }
+        visitor::walk_expr(self, expression);
+    }
+}
+
 /// All classes of a qualified name, in order.
 pub(crate) fn classes<'a>(body: &'a [Stmt], name: &str) -> Vec<Found<'a>> {
     let mut finder = Classes { name, path: String::new(), class: None, found: Vec::new() };

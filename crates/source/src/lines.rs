@@ -27,6 +27,12 @@ impl Lines {
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
+    /// Where a place lies in the text: its line, from 1, and its column in bytes, from 0.
+    pub(crate) fn offset(&self, line: u32, column: u32) -> Option<TextSize> {
+        let start = self.0.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        start.checked_add(column).map(TextSize::new)
+    }
+
     /// Where the line of an offset begins.
     pub(crate) fn start(&self, offset: TextSize) -> usize {
         self.0[self.line(offset) as usize - 1] as usize

@@ -3,10 +3,12 @@
 use std::sync::OnceLock;
 
 use ruff_python_ast::visitor::Visitor;
-use ruff_python_ast::{PySourceType, Suite};
+use ruff_python_ast::{PySourceType, Stmt, StmtImportFrom, Suite};
 use ruff_python_parser::parse_unchecked_source;
 use ruff_text_size::{Ranged, TextRange, TextSize};
+use thrifty_key::{Context, Digest, Hasher};
 
+use crate::FORMAT;
 use crate::definition::Definition;
 use crate::depth::{self, MAX_DEPTH, with_stack};
 use crate::error::{LookupError, ParseError};
@@ -31,6 +33,8 @@ pub struct Module {
     /// Upper bound of the depth of the tree: what a walk of it needs as stack.
     depth: usize,
     outline: OnceLock<Outline>,
+    /// Docstrings and annotations count everywhere.
+    shown: bool,
 }
 
 impl Module {
@@ -58,8 +62,33 @@ impl Module {
                 return Err(fault(text, &lines, first.location.start(), message));
             }
             let body = parsed.into_syntax().body;
-            Ok(Self { text: text.to_owned(), body, lines, depth, outline: OnceLock::new() })
+            Ok(Self {
+                text: text.to_owned(),
+                body,
+                lines,
+                depth,
+                outline: OnceLock::new(),
+                shown: false,
+            })
         })
+    }
+
+    /// The same text, of which docstrings and annotations count: for definitions that are handed to
+    /// something that reads them ([`Definition::reads_definitions`]).
+    ///
+    /// ```
+    /// use thrifty_source::Module;
+    ///
+    /// let text = "def add(a: int):\n    'Adds one.'\n    return a + 1\n";
+    /// let plain = Module::parse(text)?.definition_at(1, "add", &|_| false)?.digest;
+    /// let other = Module::parse(&text.replace("one", "1"))?.shown();
+    /// assert_ne!(other.definition_at(1, "add", &|_| false)?.digest, plain);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        self.shown = true;
+        self
     }
 
     /// The text itself, as it was given.
@@ -104,6 +133,29 @@ impl Module {
             let found = find::at_line(&self.body, &self.lines, line, name);
             self.single(found, name, ignore_decorators)?
                 .ok_or_else(|| LookupError::NoDefinitionAt { line, name: name.to_owned() })
+        })
+    }
+
+    /// The innermost lambda whose body holds a place: a line, from 1, and a column in bytes, from 0, as
+    /// `co_positions` has them. It tells lambdas of one line apart.
+    ///
+    /// ```
+    /// use thrifty_source::Module;
+    ///
+    /// let module = Module::parse("up, down = lambda x: x + 1, lambda x: x - 1\n")?;
+    /// assert!(module.definition_at(1, "<lambda>", &|_| false).is_err(), "which of the two?");
+    /// assert_eq!(module.lambda_around(1, 38)?.text, "lambda x: x - 1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LookupError::NoDefinitionAt`] if the place is in the body of none.
+    pub fn lambda_around(&self, line: u32, column: u32) -> Result<Definition<'_>, LookupError> {
+        with_stack(self.depth, || {
+            let place = self.lines.offset(line, column);
+            let found = place.and_then(|place| find::lambda_around(&self.body, place));
+            let none = || LookupError::NoDefinitionAt { line, name: "<lambda>".to_owned() };
+            found.map(|found| self.describe(&found, &|_| false)).ok_or_else(none)
         })
     }
 
@@ -170,7 +222,7 @@ impl Module {
 
     /// Fingerprints what was found: one reading for its names, a second one that writes.
     fn describe(&self, found: &Found<'_>, ignore: IgnoreDecorator<'_>) -> Definition<'_> {
-        let mut builder = Builder::new(found.class, ignore);
+        let mut builder = Builder::new(found.class, ignore, self.shown);
         let end = match &found.subject {
             Subject::Statement(statement) => {
                 builder.visit_stmt(statement);
@@ -186,13 +238,30 @@ impl Module {
             }
         };
         let mut scopes = builder.finish();
+        let digest = normalise::digest(&found.subject, &scopes, ignore, &self.text);
         Definition {
-            digest: normalise::digest(&found.subject, &scopes, ignore, &self.text),
+            digest: if self.shown { self.with_future(digest) } else { digest },
             references: scopes.references(),
             text: &self.text[TextRange::new(found.start, end)],
             first_line: self.lines.line(found.start),
             opaque: scopes.opaque(|offset| self.lines.line(offset)),
             imports: std::mem::take(&mut scopes.imports),
+            reads_definitions: scopes.reads_definitions,
+        }
+    }
+}
+
+impl Module {
+    /// A digest in which annotations count; `from __future__ import annotations` makes texts of them.
+    fn with_future(&self, digest: Digest) -> Digest {
+        let is_future = |import: &StmtImportFrom| {
+            import.module.as_deref() == Some("__future__")
+                && import.names.iter().any(|alias| &alias.name == "annotations")
+        };
+        let mut imports = self.body.iter().filter_map(Stmt::as_import_from_stmt);
+        match imports.any(is_future) {
+            true => Hasher::new(Context::Code).count(FORMAT as usize).digest(&digest).finish(),
+            false => digest,
         }
     }
 }

@@ -139,6 +139,10 @@ pub(crate) struct Scopes {
     reads_locals: bool,
     /// Docstrings are read by the code itself.
     pub(crate) reads_docstrings: bool,
+    /// Docstrings and annotations of what is reached are read.
+    pub(crate) reads_definitions: bool,
+    /// Docstrings and annotations count everywhere.
+    pub(crate) shown: bool,
     /// Words in texts that are handed to functions: they may name a variable.
     words: HashSet<String>,
 }

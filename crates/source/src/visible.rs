@@ -112,7 +112,7 @@ pub(crate) fn docstring(body: &[Stmt]) -> Option<&ast::ExprStringLiteral> {
 /// Names that, as a function or method, read variables of their caller by name. `query`, `sql` and the
 /// like are those of pandas, duckdb, polars and numexpr; a formula looks names up in its caller.
 pub(crate) fn reads_locals_by_name(name: &str) -> bool {
-    const READERS: [&str; 21] = [
+    const READERS: [&str; 32] = [
         "_getframe",
         "currentframe",
         "dmatrices",
@@ -125,15 +125,44 @@ pub(crate) fn reads_locals_by_name(name: &str) -> bool {
         "f_back",
         "f_locals",
         "from_formula",
+        "gee",
         "getinnerframes",
         "getouterframes",
+        "glm",
+        "gls",
         "locals",
+        "logit",
+        "mixedlm",
+        "ols",
+        "poisson",
+        "probit",
+        "quantreg",
         "query",
+        "rlm",
         "run_line_magic",
         "sql",
         "stack",
         "trace",
         "walk_stack",
+        "wls",
+    ];
+    READERS.binary_search(&name).is_ok()
+}
+
+/// Names by which code reads docstrings or annotations of other code, or hands it to a library that
+/// does: a framework of agents makes the prompt of a tool of them.
+pub(crate) fn reads_definitions(name: &str) -> bool {
+    const READERS: [&str; 10] = [
+        "__annotations__",
+        "__doc__",
+        "__signature__",
+        "bind_tools",
+        "from_function",
+        "get_annotations",
+        "get_type_hints",
+        "getdoc",
+        "getfullargspec",
+        "signature",
     ];
     READERS.binary_search(&name).is_ok()
 }

@@ -151,3 +151,27 @@ fn a_module_may_be_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&Module::parse("").unwrap());
 }
+
+#[test]
+fn lambdas_of_one_line_are_told_apart_by_their_place() {
+    let source = "é = 1; f, g = lambda x: (x), lambda x: [lambda y: y + x][0]\n";
+    let module = Module::parse(source).unwrap();
+    let column = |part: &str| u32::try_from(source.find(part).unwrap()).unwrap();
+    let text = |column| module.lambda_around(1, column).map(|found| found.text.to_owned());
+    assert_eq!(text(column("x), lambda")).unwrap(), "lambda x: (x)");
+    assert_eq!(text(column("[lambda y")).unwrap(), "lambda x: [lambda y: y + x][0]");
+    assert_eq!(text(column("y + x")).unwrap(), "lambda y: y + x");
+    for place in [column("lambda x"), column("f, g"), 1_000] {
+        assert!(matches!(text(place), Err(LookupError::NoDefinitionAt { line: 1, .. })));
+    }
+    for line in [0, 2, 3] {
+        assert!(module.lambda_around(line, 0).is_err());
+    }
+}
+
+#[test]
+fn a_lambda_in_a_class_has_its_private_names() {
+    let module = Module::parse("class C:\n    f = lambda self: self.__x\n").unwrap();
+    let found = module.lambda_around(2, 21).unwrap().digest;
+    assert_eq!(found, module.definition_at(2, "<lambda>", &nothing).unwrap().digest);
+}

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use thrifty_key::{Context, Hasher};
+use thrifty_key::{Context, Digest, Hasher};
 use thrifty_source::outline::Binding;
 
 use super::guard::Guard;
-use super::inspect::{attributes, cells, describe, is_descriptor, module_of, plain_function};
+use super::inspect::{
+    attributes, cells, describe, is_descriptor, is_immutable, module_of, plain_function,
+};
 use super::origin::{Place, Scope};
-use super::text::{Piece, Text};
+use super::text::{self, Piece, Text};
 use super::walk::Walk;
 use super::{Kind, source, unfollowable};
 
@@ -36,6 +38,12 @@ impl<'py> Walk<'_, 'py> {
         }
         let text = scope.text.clone();
         let Some(text) = text else { return Ok(()) };
+        if live.is_none() && is_computed(&text, name) {
+            let loaded = self.loaded(scope, name)?;
+            if loaded.is_some() {
+                return self.class_in_text(scope, name, loaded);
+            }
+        }
         let piece = text
             .class(name)
             .map_err(|error| unfollowable(&format!("`{name}`"), &scope.name, &error.to_string()))?;
@@ -87,10 +95,17 @@ impl<'py> Walk<'_, 'py> {
         self.define(&scope, &name, Kind::Class, piece, free);
         if name.contains("<locals>") {
             for base in class.getattr(intern!(self.py, "__bases__"))?.try_iter()? {
-                self.value(&scope, &base?, &name, &[])?;
+                self.base(&scope, &base?)?;
             }
         }
         self.changed_attributes(&scope, &text, class, &name)
+    }
+
+    fn base(&mut self, scope: &Rc<Scope>, base: &Bound<'py, PyAny>) -> PyResult<()> {
+        match base.cast::<PyType>() {
+            Ok(class) => self.class(scope, class),
+            Err(_) => Ok(()),
+        }
     }
 
     fn class_text(
@@ -115,6 +130,7 @@ impl<'py> Walk<'_, 'py> {
         names.extend(source::cells(self.py));
         names.into_iter().find_map(|filename| {
             let text = source::of(self.py, &filename)?;
+            let text = if self.shown { text::shown(&text) } else { text };
             let piece = text.class(name).ok()?;
             Some((text, piece))
         })
@@ -127,16 +143,22 @@ impl<'py> Walk<'_, 'py> {
         for base in class.getattr(intern!(self.py, "__bases__"))?.try_iter()? {
             let base = base?;
             hasher.framed(describe(&base).as_bytes());
-            self.value(scope, &base, name, &[])?;
+            self.base(scope, &base)?;
         }
         let mut attributes = attributes(class)?;
         attributes.sort_by(|a, b| a.0.cmp(&b.0));
         for (attribute, value) in attributes {
             let is_plain = ["_fields", "_field_defaults"].contains(&attribute.as_str())
                 || !attribute.starts_with('_');
-            if let Some(function) = plain_function(&value)?.filter(|_| is_plain) {
-                self.value(scope, &function, &format!("{name}.{attribute}"), &[])?;
-            } else if is_plain && let Some(digest) = (self.encoder)(&value) {
+            if !is_plain {
+                continue;
+            }
+            if plain_function(&value)?.is_some() {
+                self.value(scope, &value, &format!("{name}.{attribute}"), &[])?;
+            } else if is_descriptor(&value)? {
+                // How a field is reached is the interpreter's matter.
+                hasher.framed(attribute.as_bytes());
+            } else if let Some(digest) = (self.encoder)(&value) {
                 hasher.framed(attribute.as_bytes()).digest(&digest);
             }
         }
@@ -160,8 +182,8 @@ impl<'py> Walk<'_, 'py> {
         let Some(written) = text.outline().classes.get(name) else {
             return Ok(());
         };
-        let meta = class.get_type();
-        let is_ordinary = matches!(meta.name()?.to_string().as_str(), "type" | "ABCMeta");
+        let meta = class.get_type().name()?.to_string();
+        let is_ordinary = ["type", "ABCMeta", "_ProtocolMeta"].contains(&meta.as_str());
         for (attribute, value) in attributes(class)? {
             let hint = format!("{}:{name}.{attribute}", scope.name);
             match (written.get(&attribute), plain_function(&value)?) {
@@ -173,12 +195,19 @@ impl<'py> Walk<'_, 'py> {
                         self.value(scope, &value, &hint, &[])?;
                     }
                 }
-                (Some(Binding::Literal { digest, .. }), _) if is_ordinary => {
-                    if !is_descriptor(&value)? && (self.encoder)(&value) != Some(*digest) {
-                        self.value(scope, &value, &hint, &[])?;
-                    } else if !is_descriptor(&value)? {
-                        self.guards.push(Guard::of_value(value, *digest));
+                (Some(Binding::Literal { digest, .. }), None) => {
+                    self.attribute(scope, class, &value, &hint, Some(*digest))?;
+                }
+                (Some(Binding::Undecided | Binding::Literal { .. }), Some(function)) => {
+                    let code = function.getattr(intern!(py, "__code__"))?;
+                    let qualified: String = code.getattr(intern!(py, "co_qualname"))?.extract()?;
+                    let is_own = qualified.strip_prefix(name).is_some_and(|it| it.starts_with('.'));
+                    if !is_own || !self.is_in(scope, &code)? {
+                        self.value(scope, &function, &hint, &[])?;
                     }
+                }
+                (Some(Binding::Undecided), None) if !attribute.starts_with("__") => {
+                    self.attribute(scope, class, &value, &hint, None)?;
                 }
                 (None, Some(function)) if !attribute.starts_with('_') => {
                     let code = function.getattr(intern!(py, "__code__"))?;
@@ -198,6 +227,36 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
+    /// An attribute that is no function: by value, as a constant of a module, if that is not what the
+    /// text says. One without a digest counts by its expression, in the class.
+    fn attribute(
+        &mut self,
+        scope: &Rc<Scope>,
+        class: &Bound<'py, PyType>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+        written: Option<Digest>,
+    ) -> PyResult<()> {
+        // A member of an enumeration is what it holds.
+        let member = value.getattr_opt(intern!(self.py, "_value_")).ok().flatten();
+        let held = match member.filter(|_| value.is_instance(class).unwrap_or(false)) {
+            Some(held) => held,
+            None if is_descriptor(value)? => return Ok(()),
+            None => value.clone(),
+        };
+        let digest = (self.encoder)(&held);
+        if let Some(written) = written.filter(|written| digest == Some(*written)) {
+            if !is_immutable(&held) {
+                self.guards.push(Guard::of_value(held, written));
+            }
+            return Ok(());
+        }
+        match digest.is_some() || self.holds_code(&held, 0)? {
+            true => self.value(scope, &held, hint, &[]),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a method that is not the one in the text was put there, rather than made by the
     /// decorators of the text.
     fn is_foreign(&mut self, value: &Bound<'py, PyAny>) -> PyResult<bool> {
@@ -208,4 +267,10 @@ impl<'py> Walk<'_, 'py> {
         let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
         Ok(!filename.starts_with('<'))
     }
+}
+
+/// Whether only a live class knows the values of some attributes.
+fn is_computed(text: &Text, name: &str) -> bool {
+    let attributes = text.outline().classes.get(name);
+    attributes.is_some_and(|it| it.values().any(|it| *it == Binding::Undecided))
 }

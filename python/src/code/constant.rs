@@ -65,7 +65,7 @@ impl<'py> Walk<'_, 'py> {
 
     /// Whether a value is code or a container that holds some: then it is followed, not encoded,
     /// so that a table of functions that use the table has an end.
-    fn holds_code(&self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
+    pub(super) fn holds_code(&self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
         if is_function(value)?
             || value.is_instance_of::<PyType>()
             || value.is_instance_of::<PyModule>()

@@ -10,9 +10,11 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_key::Digest;
 
 use super::guard::Guard;
-use super::inspect::{WRAPPED, WRAPPERS, cells, describe, is_function, is_immutable, module_of};
+use super::inspect::{
+    WRAPPED, WRAPPERS, body_start, cells, describe, is_function, is_immutable, module_of,
+};
 use super::origin::{Place, Scope};
-use super::text::Text;
+use super::text::{self, Piece, Text};
 use super::walk::Walk;
 use super::{Depth, Kind, fresh, source, unfollowable};
 
@@ -68,7 +70,10 @@ impl<'py> Walk<'_, 'py> {
         let qualified: String = code.getattr(intern!(py, "co_qualname"))?.extract()?;
         let text = self.text_of(&scope, &code)?;
         let line = self.line_of(&scope, &text, &code, line)?;
-        let piece = self.piece_at(&scope, &text, line, &name)?;
+        let piece = match self.lambda_of(&text, &code, line, &name)? {
+            Some(piece) => piece,
+            None => self.piece_at(&scope, &text, line, &name)?,
+        };
         self.guards.push(Guard::of_function(function)?);
         let cells = cells(function)?;
         self.define(&scope, &qualified, Kind::Function, piece, cells);
@@ -83,6 +88,21 @@ impl<'py> Walk<'_, 'py> {
             (line, name),
         )?;
         self.behind(&scope, function, &format!("{}:{qualified}", scope.name))
+    }
+
+    /// One of several lambdas that begin at a line.
+    fn lambda_of(
+        &self,
+        text: &Arc<Text>,
+        code: &Bound<'py, PyAny>,
+        line: u32,
+        name: &str,
+    ) -> PyResult<Option<Arc<Piece>>> {
+        if name != "<lambda>" || text.at(line, name, &|_| false).is_ok() {
+            return Ok(None);
+        }
+        let start = body_start(code)?;
+        Ok(start.and_then(|(below, column)| text.lambda_around(line + below, column).ok()))
     }
 
     /// Follows what `functools` keeps beside a function: what it wraps, what it dispatches to.
@@ -108,7 +128,9 @@ impl<'py> Walk<'_, 'py> {
         {
             return Ok(text.clone());
         }
-        source::of(self.py, &filename).ok_or_else(|| {
+        let found = source::of(self.py, &filename);
+        let found = found.map(|text| if self.shown { text::shown(&text) } else { text });
+        found.ok_or_else(|| {
             let qualified =
                 code.getattr("co_qualname").map(|name| name.to_string()).unwrap_or_default();
             unfollowable(&format!("`{qualified}`"), &filename, "there is no source text of it")

@@ -1,5 +1,8 @@
 //! What a closure was resolved through, so that it need not be resolved again.
 
+use std::os::raw::{c_int, c_void};
+
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -14,8 +17,14 @@ pub(super) enum Guard {
     Item { namespace: Py<PyDict>, name: Py<PyString>, value: Option<Py<PyAny>> },
     /// A module was not loaded: once it is, its live values count as well.
     Unloaded { modules: Py<PyDict>, name: Py<PyString> },
-    /// Code and defaults of a function; its cells can be filled, but not replaced.
-    Function { function: Py<PyAny>, parts: [Py<PyAny>; 3] },
+    /// What a function is made of; its cells can be filled, but not replaced.
+    Function {
+        function: Py<PyAny>,
+        /// Addresses of all that it refers to.
+        referents: Vec<usize>,
+        /// Code and defaults are kept alive, so that nothing else gets their addresses.
+        _parts: [Py<PyAny>; 3],
+    },
     /// A cell of a function; none if it was empty.
     Cell { cell: Py<PyAny>, value: Option<Py<PyAny>> },
     /// All attributes of a class.
@@ -36,7 +45,12 @@ pub(super) enum Guard {
 impl Guard {
     /// A guard of what a function is made of.
     pub(super) fn of_function(function: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self::Function { function: function.clone().unbind(), parts: parts(function)? })
+        let (mut referents, _parts) = (Vec::new(), parts(function)?);
+        each_referent(function, &mut |referent| {
+            referents.push(referent);
+            true
+        });
+        Ok(Self::Function { function: function.clone().unbind(), referents, _parts })
     }
 
     /// A guard of all attributes of a class.
@@ -73,8 +87,10 @@ impl Guard {
                 same(namespace.bind(py).get_item(name)?, value)
             }
             Self::Unloaded { modules, name } => !modules.bind(py).contains(name)?,
-            Self::Function { function, parts: before } => {
-                parts(function.bind(py))?.iter().zip(before).all(|(now, before)| now.is(before))
+            Self::Function { function, referents, .. } => {
+                let mut left = referents.iter();
+                each_referent(function.bind(py), &mut |now| left.next() == Some(&now))
+                    && left.next().is_none()
             }
             Self::Cell { cell, value } => {
                 same(cell.bind(py).getattr(intern!(py, "cell_contents")).ok(), value)
@@ -179,6 +195,29 @@ fn elements<'py>(container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny
     match container.cast::<PyDict>() {
         Ok(dict) => Ok(dict.iter().flat_map(|(key, value)| [key, value]).collect()),
         Err(_) => container.try_iter()?.collect(),
+    }
+}
+
+/// Hands over the address of everything that a function refers to, as the garbage collector sees it, as
+/// long as `each` agrees: whether it always did. Reading three attributes takes five times as long, and
+/// each of them is an audit event.
+fn each_referent(function: &Bound<'_, PyAny>, each: &mut dyn FnMut(usize) -> bool) -> bool {
+    unsafe extern "C" fn visit(referent: *mut ffi::PyObject, each: *mut c_void) -> c_int {
+        // SAFETY: `each` is what is passed below, for the time of the call.
+        let each = unsafe { &mut *each.cast::<&mut dyn FnMut(usize) -> bool>() };
+        c_int::from(!each(referent as usize))
+    }
+    let mut each = each;
+    let argument = std::ptr::from_mut(&mut each).cast::<c_void>();
+    // SAFETY: the type of functions has a traverse slot of this very type, which has no side effects,
+    // and the interpreter is attached.
+    unsafe {
+        let slot = ffi::PyType_GetSlot(ffi::Py_TYPE(function.as_ptr()), ffi::Py_tp_traverse);
+        if slot.is_null() {
+            return false;
+        }
+        let traverse: ffi::traverseproc = std::mem::transmute(slot);
+        traverse(function.as_ptr(), visit, argument) == 0
     }
 }
 

@@ -67,6 +67,27 @@ pub(super) fn cells<'py>(
     names.into_iter().zip(closure.try_iter()?).map(|(name, cell)| Ok((name, cell?))).collect()
 }
 
+/// Where the body of a code object begins: lines below its first one, and column in bytes. None if
+/// the interpreter was told to forget columns.
+pub(super) fn body_start(code: &Bound<'_, PyAny>) -> PyResult<Option<(u32, u32)>> {
+    type Position = (Option<u32>, Option<u32>, Option<u32>, Option<u32>);
+    let py = code.py();
+    let first: u32 = code.getattr(intern!(py, "co_firstlineno"))?.extract()?;
+    let mut start = None;
+    for position in code.call_method0(intern!(py, "co_positions"))?.try_iter()? {
+        let (Some(line), Some(last), Some(column), Some(end)) = position?.extract::<Position>()?
+        else {
+            continue;
+        };
+        // What the interpreter adds has no width.
+        if (last, end) > (line, column) && line >= first {
+            let place = (line - first, column);
+            start = Some(start.map_or(place, |before: (u32, u32)| before.min(place)));
+        }
+    }
+    Ok(start)
+}
+
 pub(super) fn module_of(class: &Bound<'_, PyType>) -> String {
     class
         .getattr(intern!(class.py(), "__module__"))

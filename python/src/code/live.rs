@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyModule, PyType};
-use thrifty_key::Digest;
+use pyo3::types::{PyDict, PyModule, PyString, PyType};
+use thrifty_key::{Context, Digest, Hasher};
 
 use super::Kind;
 use super::guard::Guard;
@@ -62,18 +62,62 @@ impl<'py> Walk<'_, 'py> {
     ) -> PyResult<()> {
         if let Ok(module) = value.cast::<PyModule>() {
             let name: String = module.getattr(intern!(self.py, "__name__"))?.extract()?;
+            self.outside(&name, hint, &name)?;
             return self.member(&name, attributes);
         }
         if let Ok(class) = value.cast::<PyType>() {
+            self.outside(&module_of(class), hint, &describe(value))?;
             return self.class(scope, class);
         }
         if is_function(value)? {
-            return self.function(value);
+            let home = value.getattr(intern!(self.py, "__module__"))?.extract::<String>();
+            self.outside(&home.unwrap_or_default(), hint, &describe(value))?;
+            self.function(value)?;
+            return self.attribute_of(scope, value, hint, attributes);
         }
         if self.wrapper(scope, value, hint)? {
             return Ok(());
         }
         self.constant(scope, value, hint)
+    }
+
+    /// Says which thing a name is, if that is not of the project: no text of the project does.
+    pub(super) fn outside(&mut self, module: &str, hint: &str, target: &str) -> PyResult<()> {
+        if !matches!(self.place(module)?, Place::Project(_) | Place::Namespace(_) | Place::Missing)
+        {
+            self.add_outside(hint, target);
+        }
+        Ok(())
+    }
+
+    fn add_outside(&mut self, hint: &str, target: &str) {
+        let digest = Hasher::new(Context::Code).framed(target.as_bytes()).finish();
+        self.add(hint, Kind::Opaque, digest, Some(target.to_owned()));
+    }
+
+    /// Follows what somebody put beside a function, where it is read: `step.retries = 3`.
+    pub(super) fn attribute_of(
+        &mut self,
+        scope: &Rc<Scope>,
+        holder: &Bound<'py, PyAny>,
+        hint: &str,
+        attributes: &[String],
+    ) -> PyResult<()> {
+        let Some(name) = attributes.first().filter(|name| !name.starts_with("__")) else {
+            return Ok(());
+        };
+        let namespace = holder.getattr_opt(intern!(self.py, "__dict__"))?;
+        let Some(Ok(namespace)) = namespace.map(|namespace| namespace.cast_into::<PyDict>()) else {
+            return Ok(());
+        };
+        let value = namespace.get_item(name)?;
+        let guarded = value.clone().map(Bound::unbind);
+        let key = PyString::intern(self.py, name).unbind();
+        self.guards.push(Guard::Item { namespace: namespace.unbind(), name: key, value: guarded });
+        match value {
+            Some(value) => self.value(scope, &value, &format!("{hint}.{name}"), &attributes[1..]),
+            None => Ok(()),
+        }
     }
 
     /// Follows what a wrapper of functions holds; whether the value is one.
@@ -94,6 +138,13 @@ impl<'py> Walk<'_, 'py> {
                 | "wrapper_descriptor"
                 | "method-wrapper",
             ) => {
+                self.add_outside(hint, &describe(value));
+                let owner = value.getattr_opt(intern!(py, "__self__"))?;
+                if let Some(owner) =
+                    owner.filter(|it| !it.is_none() && !it.is_instance_of::<PyModule>())
+                {
+                    self.value(scope, &owner, &format!("{hint}.__self__"), &[])?;
+                }
                 if let Some(home) = value
                     .getattr_opt(intern!(py, "__module__"))?
                     .and_then(|home| home.extract::<String>().ok())

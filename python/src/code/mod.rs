@@ -150,6 +150,10 @@ impl Closure {
         if depth != Depth::None {
             walk.start(function, beside)?;
         }
+        if let Some(mut showing) = walk.showing()? {
+            showing.start(function, beside)?;
+            walk = showing;
+        }
         Ok(walk.finish())
     }
 

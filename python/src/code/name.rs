@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -51,7 +52,11 @@ impl<'py> Walk<'_, 'py> {
 
     /// The live value of a name that the text does not decide: its module is imported if need be,
     /// so that the closure does not depend on what was imported before.
-    fn loaded(&mut self, scope: &Rc<Scope>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(super) fn loaded(
+        &mut self,
+        scope: &Rc<Scope>,
+        name: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         if scope.globals.borrow().is_none() {
             match self.py.import(scope.import_name.as_str()) {
                 Ok(module) => *scope.globals.borrow_mut() = Some(module.dict().unbind()),
@@ -92,20 +97,35 @@ impl<'py> Walk<'_, 'py> {
                 }
             },
             Binding::Function { line, decorators } => {
-                self.function_in_text(scope, text, root, *line, decorators, live)
+                self.function_in_text(scope, text, root, *line, decorators, live)?;
+                let beside = path.get(1).is_some_and(|name| !name.starts_with("__"));
+                match beside.then(|| self.loaded(scope, root)).transpose()?.flatten() {
+                    Some(live) => self.attribute_of(scope, &live, &hint, &path[1..]),
+                    None => Ok(()),
+                }
             }
             Binding::Class => self.class_in_text(scope, root, live),
             Binding::Module(module) => match live {
                 Some(live) if !self.is_module(&live, module) => {
                     self.value(scope, &live, &hint, &path[1..])
                 }
-                _ => self.member(module, &path[1..]),
+                _ => {
+                    if module != root {
+                        self.outside(module, &hint, module)?;
+                    }
+                    self.member(module, &path[1..])
+                }
             },
             Binding::Member { from, name } => match live {
                 Some(live) if !self.is_member(scope, &live, from, name) => {
                     self.value(scope, &live, &hint, &path[1..])
                 }
-                _ => self.import(scope, from, Some(name), &path[1..]),
+                _ => {
+                    if let Some(module) = scope.absolute(from) {
+                        self.outside(&module, &hint, &format!("{module}:{name}"))?;
+                    }
+                    self.import(scope, from, Some(name), &path[1..])
+                }
             },
             Binding::Undecided => match self.loaded(scope, root)? {
                 Some(live) => {
@@ -117,8 +137,29 @@ impl<'py> Walk<'_, 'py> {
                     }
                     self.value(scope, &live, &hint, &path[1..])
                 }
-                None => self.expression(scope, root, "its module could not be imported"),
+                None => self.not_bound(scope, root),
             },
+        }
+    }
+
+    /// A name that the text may bind, and that the live module does not: it could not be imported, or
+    /// the branch that binds it did not run.
+    fn not_bound(&mut self, scope: &Rc<Scope>, name: &str) -> PyResult<()> {
+        let is_loaded = scope.globals.borrow().is_some();
+        let text = scope.text.as_ref();
+        if text.is_some_and(|text| text.assignment(name).is_some()) {
+            let reason = match is_loaded {
+                true => "its module does not bind it",
+                false => "its module could not be imported",
+            };
+            return self.expression(scope, name, reason);
+        }
+        match &scope.file {
+            Some(file) if !is_loaded => self.opaque_file(&scope.import_name, file),
+            _ => {
+                self.note(format!("{}: nothing is bound to `{name}`", scope.name));
+                Ok(())
+            }
         }
     }
 
@@ -203,32 +244,52 @@ impl<'py> Walk<'_, 'py> {
         let root = path[0].as_str();
         let stars =
             scope.text.as_ref().map(|text| text.outline().stars.clone()).unwrap_or_default();
+        // Which star brings a name depends on `__all__`, and on what ran: the live module knows.
+        let live = if stars.is_empty() { live } else { self.loaded(scope, root)? };
+        let is_loaded = scope.globals.borrow().is_some();
         for from in stars.iter().rev() {
             let Some(module) = scope.absolute(from) else {
                 continue;
             };
             if let Place::Project(star) = self.place(&module)?
                 && self.in_text(&star, root)
-                && live.as_ref().is_none_or(|live| self.is_member(scope, live, from, root))
+                && live.as_ref().map_or(!is_loaded, |it| self.is_member(scope, it, from, root))
             {
                 return self.name(&star, path);
             }
         }
-        if let Some(live) = live {
-            return self.value(scope, &live, &format!("{}:{root}", scope.name), &path[1..]);
-        }
-        if self.builtins.contains(root)? {
+        let hint = format!("{}:{root}", scope.name);
+        if live.is_none() && self.builtins.contains(root)? {
             return Ok(());
         }
-        match self.loaded(scope, root)? {
-            Some(live) => self.value(scope, &live, &format!("{}:{root}", scope.name), &path[1..]),
-            None if self.in_text(scope, "__getattr__") => {
-                self.name(scope, &["__getattr__".to_owned()])
-            }
+        let live = self.loaded(scope, root)?;
+        let live = match self.in_text(scope, "__getattr__") {
+            true => self.on_demand(scope, root, live)?,
+            false => live,
+        };
+        match live {
+            Some(live) => self.value(scope, &live, &hint, &path[1..]),
             None => {
                 self.note(format!("{}: nothing is bound to `{root}`", scope.name));
                 Ok(())
             }
+        }
+    }
+
+    /// A name that the module's `__getattr__` gives. It is followed also where the module keeps
+    /// what it gave, so that the closure is the same before and after.
+    fn on_demand(
+        &mut self,
+        scope: &Rc<Scope>,
+        name: &str,
+        live: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.name(scope, &["__getattr__".to_owned()])?;
+        let module = self.modules.get_item(scope.import_name.as_str())?;
+        match module.filter(|_| live.is_none()).map(|module| module.getattr(name)) {
+            Some(Ok(given)) => Ok(Some(given)),
+            Some(Err(error)) if !error.is_instance_of::<PyException>(self.py) => Err(error),
+            Some(Err(_)) | None => Ok(live),
         }
     }
 
@@ -263,7 +324,9 @@ impl<'py> Walk<'_, 'py> {
         name: &str,
         reason: &str,
     ) -> PyResult<()> {
-        let Some(piece) = scope.text.as_ref().and_then(|text| text.assignment(name)) else {
+        // What a decorator made of a class is known by the class.
+        let written = |text: &Arc<Text>| text.assignment(name).or_else(|| text.class(name).ok());
+        let Some(piece) = scope.text.as_ref().and_then(written) else {
             let place = scope
                 .file
                 .as_deref()
@@ -274,7 +337,7 @@ impl<'py> Walk<'_, 'py> {
             "{}:{name}: followed by the text of its assignment, for {reason}",
             scope.name
         ));
-        self.define(scope, name, Kind::Constant, piece, HashMap::new());
+        self.define(scope, &format!("{name} (expression)"), Kind::Constant, piece, HashMap::new());
         Ok(())
     }
 }

@@ -66,13 +66,23 @@ impl Scope {
 
     /// The same module, with another namespace.
     pub(super) fn in_namespace(&self, globals: &Bound<'_, PyDict>) -> Self {
+        self.with(self.text.clone(), Some(globals.clone().unbind()))
+    }
+
+    /// The same module, with docstrings and annotations in the digests of its text.
+    pub(super) fn shown(&self, py: Python<'_>) -> Self {
+        let globals = self.globals(py).map(Bound::unbind);
+        self.with(self.text.as_ref().map(text::shown), globals)
+    }
+
+    fn with(&self, text: Option<Arc<Text>>, globals: Option<Py<PyDict>>) -> Self {
         Self {
             import_name: self.import_name.clone(),
             name: self.name.clone(),
             package: self.package.clone(),
             file: self.file.clone(),
-            text: self.text.clone(),
-            globals: RefCell::new(Some(globals.clone().unbind())),
+            text,
+            globals: RefCell::new(globals),
             is_package: self.is_package,
         }
     }

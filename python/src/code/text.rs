@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use pyo3::prelude::*;
@@ -17,19 +17,20 @@ pub(super) struct Piece {
     pub(super) references: Vec<Vec<String>>,
     pub(super) imports: Vec<LocalImport>,
     pub(super) text: String,
-    /// What reading cannot follow: line and kind.
-    pub(super) opaque: Vec<String>,
+    /// What reading cannot follow: the word for it, and its line.
+    pub(super) opaque: Vec<(&'static str, u32)>,
+    /// It may read docstrings or annotations of what it reaches.
+    pub(super) reads_definitions: bool,
 }
 
 impl From<Definition<'_>> for Piece {
     fn from(definition: Definition<'_>) -> Self {
-        let opaque =
-            |opaque: &thrifty_source::Opaque| format!("{:?} at line {}", opaque.kind, opaque.line);
         Self {
             digest: definition.digest,
             references: definition.references.into_iter().map(|reference| reference.path).collect(),
-            opaque: definition.opaque.iter().map(opaque).collect(),
+            opaque: definition.opaque.iter().map(|one| (one.kind.word(), one.line)).collect(),
             imports: definition.imports,
+            reads_definitions: definition.reads_definitions,
             text: definition.text.to_owned(),
         }
     }
@@ -39,6 +40,7 @@ impl From<Definition<'_>> for Piece {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Which {
     At(u32, String),
+    LambdaAround(u32, u32),
     Class(String),
     Assignment(String),
 }
@@ -48,6 +50,7 @@ pub(super) struct Text {
     module: Module,
     compiled: Mutex<Option<Py<PyAny>>>,
     pieces: Mutex<HashMap<Which, Arc<Piece>>>,
+    shown: OnceLock<Option<Arc<Text>>>,
     /// Size and time of the file when it was read.
     stamp: Option<(u64, SystemTime)>,
 }
@@ -55,12 +58,12 @@ pub(super) struct Text {
 impl Text {
     /// Parses a text.
     pub(super) fn parse(text: &str, stamp: Option<(u64, SystemTime)>) -> Result<Self, ParseError> {
-        Ok(Self {
-            module: Module::parse(text)?,
-            pieces: Mutex::default(),
-            compiled: Mutex::default(),
-            stamp,
-        })
+        Ok(Self::of(Module::parse(text)?, stamp))
+    }
+
+    fn of(module: Module, stamp: Option<(u64, SystemTime)>) -> Self {
+        let (pieces, compiled, shown) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { module, pieces, compiled, shown, stamp }
     }
 
     /// What the module binds, and how surely.
@@ -90,6 +93,12 @@ impl Text {
     ) -> Result<Arc<Piece>, LookupError> {
         let which = Which::At(line, name.to_owned());
         self.piece(which, |module| Ok(module.definition_at(line, name, ignore)?.into()))
+    }
+
+    /// The lambda whose body holds a place: line, and column in bytes.
+    pub(super) fn lambda_around(&self, line: u32, column: u32) -> Result<Arc<Piece>, LookupError> {
+        let which = Which::LambdaAround(line, column);
+        self.piece(which, |module| Ok(module.lambda_around(line, column)?.into()))
     }
 
     /// The class of a qualified name.
@@ -126,6 +135,15 @@ impl Text {
     }
 }
 
+/// The same text, with docstrings and annotations in all digests. It was parsed before, so it is
+/// parsed again.
+pub(super) fn shown(text: &Arc<Text>) -> Arc<Text> {
+    let parse = || Module::parse(text.module.text()).map(Module::shown);
+    let shown =
+        text.shown.get_or_init(|| parse().ok().map(|it| Arc::new(Text::of(it, text.stamp))));
+    shown.clone().unwrap_or_else(|| text.clone())
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -137,7 +155,7 @@ pub(super) enum ReadError {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Parse(#[from] ParseError),
-    #[error("it is not UTF-8")]
+    #[error("it is not UTF-8, nor in an encoding that it declares")]
     Encoding,
 }
 
@@ -157,8 +175,19 @@ pub(super) fn of_file(path: &Path) -> Result<Arc<Text>, ReadError> {
 pub(super) fn read(path: &Path) -> Result<Arc<Text>, ReadError> {
     let stamp = stamp(path)?;
     let bytes = std::fs::read(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Encoding)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => declared(error.as_bytes()).ok_or(ReadError::Encoding)?,
+    };
     Ok(Arc::new(Text::parse(text.trim_start_matches('\u{feff}'), Some(stamp))?))
+}
+
+/// A text in the encoding that its first lines declare.
+fn declared(bytes: &[u8]) -> Option<String> {
+    Python::attach(|py| {
+        let decode = py.import("importlib.util").ok()?.getattr("decode_source").ok()?;
+        decode.call1((bytes,)).ok()?.extract().ok()
+    })
 }
 
 /// Makes a text the one of its file.

@@ -43,7 +43,12 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) guarded: HashSet<(usize, String)>,
     pub(super) modules: Bound<'py, PyDict>,
     pub(super) builtins: Bound<'py, PyDict>,
+    /// Docstrings and annotations count.
+    pub(super) shown: bool,
+    /// Something that was found reads docstrings or annotations.
+    reads_definitions: bool,
 }
+
 impl<'a, 'py> Walk<'a, 'py> {
     pub(super) fn new(py: Python<'py>, encoder: Encoder<'a, 'py>, depth: Depth) -> PyResult<Self> {
         let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
@@ -62,7 +67,17 @@ impl<'a, 'py> Walk<'a, 'py> {
             guarded: HashSet::new(),
             modules: modules.cast_into::<PyDict>()?,
             builtins: py.import(intern!(py, "builtins"))?.dict(),
+            shown: false,
+            reads_definitions: false,
         })
+    }
+
+    /// Where docstrings and annotations of what was found are read, they count: a walk that must be
+    /// made instead.
+    pub(super) fn showing(&self) -> PyResult<Option<Self>> {
+        let walk = Self::new(self.py, self.encoder, self.depth)?;
+        let is_read = self.reads_definitions && self.depth == Depth::Closure;
+        Ok(is_read.then_some(Self { shown: true, ..walk }))
     }
 
     pub(super) fn start(
@@ -133,10 +148,20 @@ impl<'a, 'py> Walk<'a, 'py> {
     ) {
         let name = format!("{}:{qualified}", scope.name);
         self.add(&name, kind, piece.digest, Some(piece.text.clone()));
-        for opaque in &piece.opaque {
-            self.note(format!("{name}: what {opaque} reaches is not followed"));
+        self.reads_definitions |= piece.reads_definitions;
+        for (word, line) in &piece.opaque {
+            self.note(format!("{name}: what `{word}` at line {line} reaches is not followed"));
+            self.not_followed(&name, word);
         }
         self.pending.push(Pending { name, scope: scope.clone(), piece, cells });
+    }
+
+    /// A unit that changes nothing and tells whoever looks at the key what it does not hold.
+    fn not_followed(&mut self, name: &str, word: &str) {
+        let name = format!("{name} ({word} not followed)");
+        let digest = Hasher::new(Context::Code).framed(word.as_bytes()).finish();
+        let text = format!("what `{word}` finds by name is no part of the key");
+        self.add(&name, Kind::Opaque, digest, Some(text));
     }
 
     /// Where a module comes from.
@@ -144,7 +169,10 @@ impl<'a, 'py> Walk<'a, 'py> {
         if let Some(place) = self.places.get(name) {
             return Ok(place.clone());
         }
-        let place = origin::locate(self.py, name)?;
+        let place = match origin::locate(self.py, name)? {
+            Place::Project(scope) if self.shown => Place::Project(Rc::new(scope.shown(self.py))),
+            place => place,
+        };
         if let Place::Project(scope) = &place
             && scope.globals.borrow().is_none()
         {
@@ -264,7 +292,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         scope.text.as_ref().is_some_and(|text| text.outline().names.contains_key(name))
     }
 
-    fn opaque_file(&mut self, module: &str, file: &Path) -> PyResult<()> {
+    pub(super) fn opaque_file(&mut self, module: &str, file: &Path) -> PyResult<()> {
         let bytes = std::fs::read(file).map_err(|error| {
             unfollowable(
                 &format!("module `{module}`"),
@@ -283,6 +311,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         let Some(text) = scope.text.clone() else {
             return Ok(());
         };
+        if !self.names.insert((scope.identity(), Vec::new())) {
+            return Ok(());
+        }
         let mut names: Vec<&String> = text.outline().names.keys().collect();
         names.sort();
         let mut hasher = Hasher::new(Context::Code);
@@ -291,6 +322,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         for name in names {
             self.name(scope, std::slice::from_ref(name))?;
         }
-        Ok(())
+        let stars = text.outline().stars.iter().filter_map(|from| scope.absolute(from));
+        stars.collect::<Vec<_>>().iter().try_for_each(|module| self.member(module, &[]))
     }
 }

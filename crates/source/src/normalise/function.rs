@@ -80,7 +80,7 @@ impl Encoder<'_> {
             .iter()
             .map(|one| one.annotation())
             .chain([function.returns.as_deref()])
-            .map(|one| one.filter(|one| read || visible::annotation_acts(one)))
+            .map(|one| one.filter(|one| read || self.scopes.shown || visible::annotation_acts(one)))
             .collect();
         self.list(&annotations, |encoder, one| encoder.optional_expression(*one));
     }
@@ -116,7 +116,8 @@ impl Encoder<'_> {
 
     /// The docstring, where somebody reads it.
     fn docstring(&mut self, body: &[ast::Stmt], read: bool) {
-        let text = visible::docstring(body).filter(|_| read || self.scopes.reads_docstrings);
+        let text = visible::docstring(body)
+            .filter(|_| read || self.scopes.reads_docstrings || self.scopes.shown);
         self.optional(text, Self::string);
     }
 

@@ -55,8 +55,15 @@ impl Changes {
 
     /// Whether a name may mean something else, in the end, than its binding in the body says.
     pub(super) fn undo(&self, name: &str, binding: &Binding) -> bool {
-        let Binding::Literal { mutable, .. } = binding else {
-            return self.rebound.contains(name);
+        let mutable = match binding {
+            Binding::Literal { mutable, .. } => mutable,
+            // The live object that a decorator made often has no digest; it is compared with the text
+            // wherever the module is loaded.
+            Binding::Class => return self.may_rebind(name),
+            Binding::Function { decorators, .. } if decorators.is_empty() => {
+                return self.may_rebind(name);
+            }
+            _ => return self.rebound.contains(name),
         };
         let touched = self.changed.contains(name) || self.mentioned.contains(name);
         self.may_rebind(name) || (*mutable && touched)

@@ -46,11 +46,13 @@ pub(crate) struct Builder<'p> {
     blocks: usize,
     /// Calls around this expression whose arguments may be looked at for names.
     arguments: usize,
+    /// Calls and messages around it that only tell people something.
+    told: usize,
 }
 
 impl<'p> Builder<'p> {
     /// Begins outside everything, inside the class that mangles private names, if any.
-    pub(crate) fn new(class: Option<&str>, ignore: IgnoreDecorator<'p>) -> Self {
+    pub(crate) fn new(class: Option<&str>, ignore: IgnoreDecorator<'p>, shown: bool) -> Self {
         let scopes = Scopes {
             scopes: Vec::new(),
             by_node: HashMap::new(),
@@ -59,10 +61,13 @@ impl<'p> Builder<'p> {
             opaque: Vec::new(),
             reads_locals: false,
             reads_docstrings: false,
+            reads_definitions: false,
+            shown,
             words: HashSet::new(),
         };
         let (lambdas, current) = (Vec::new(), OUTSIDE);
-        let mut builder = Self { scopes, current, ignore, lambdas, blocks: 0, arguments: 0 };
+        let mut builder =
+            Self { scopes, current, ignore, lambdas, blocks: 0, arguments: 0, told: 0 };
         builder.push(ScopeKind::Outside, class.map(str::to_owned));
         builder
     }
@@ -188,6 +193,7 @@ impl<'p> Builder<'p> {
     fn notice(&mut self, name: &str) {
         self.scopes.reads_locals |= visible::reads_locals_by_name(name);
         self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
+        self.scopes.reads_definitions |= visible::reads_definitions(name);
     }
 
     /// `target: annotation = value`. Only a class keeps the annotation, and only a simple name
@@ -248,14 +254,23 @@ impl<'p> Builder<'p> {
         self.blocks -= 1;
     }
 
-    /// Words of a text that is handed to a function, which may look them up as names, as the formula
-    /// in `ols("y ~ scale", df)` does. A text that gets there through a variable is not seen.
+    /// Words of a text in which somebody may look names up, as in the formula of
+    /// `ols("y ~ scale", df)`. A text may get there through a variable; one that is a single word
+    /// and handed to nobody is taken for a key.
     fn text(&mut self, text: &str) {
-        if self.arguments > 0 {
-            let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        if self.arguments > 0 || (self.told == 0 && !text.chars().all(is_part)) {
+            let words = text.split(|c: char| !is_part(c));
             let words = words.filter(|word| !word.is_empty()).map(str::to_owned);
             self.scopes.words.extend(words);
         }
+    }
+
+    /// Reads what is only told to people.
+    fn telling(&mut self, read: impl FnOnce(&mut Self)) {
+        self.told += 1;
+        read(self);
+        self.told -= 1;
     }
 
     /// The name bound by a pattern or an exception handler.
@@ -295,6 +310,14 @@ impl<'a> Visitor<'a> for Builder<'_> {
                 self.with_type_parameters(alias.type_params.as_deref(), |inner| {
                     inner.visit_expr(&alias.value);
                 });
+            }
+            // A docstring, or a text that nobody uses.
+            Stmt::Expr(alone) if alone.value.is_string_literal_expr() => {}
+            Stmt::Assert(assert) => {
+                self.visit_expr(&assert.test);
+                if let Some(message) = &assert.msg {
+                    self.telling(|builder| builder.visit_expr(message));
+                }
             }
             Stmt::For(_)
             | Stmt::While(_)

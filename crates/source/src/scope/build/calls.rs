@@ -46,10 +46,14 @@ impl Builder<'_> {
             }
             function => self.visit_expr(function),
         }
-        let looked_at = !visible::only_tells(&call.func);
-        self.arguments += usize::from(looked_at);
-        self.visit_arguments(arguments);
-        self.arguments -= usize::from(looked_at);
+        self.scopes.reads_definitions |= arguments.find_keyword("tools").is_some();
+        if visible::only_tells(&call.func) {
+            self.telling(|builder| builder.visit_arguments(arguments));
+        } else {
+            self.arguments += 1;
+            self.visit_arguments(arguments);
+            self.arguments -= 1;
+        }
         self.calls_by_position(call);
     }
 

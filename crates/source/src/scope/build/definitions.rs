@@ -40,7 +40,7 @@ impl Builder<'_> {
     fn signature(&mut self, function: &ast::StmtFunctionDef, read: bool) {
         let parameters = function.parameters.iter().filter_map(|one| one.annotation());
         for annotation in parameters.chain(function.returns.as_deref()) {
-            if read || visible::annotation_acts(annotation) {
+            if read || self.scopes.shown || visible::annotation_acts(annotation) {
                 self.visit_expr(annotation);
             }
         }

@@ -1,0 +1,10 @@
+def chosen():
+    return 1
+
+
+def only():
+    return 2
+
+
+def _private():
+    return 3

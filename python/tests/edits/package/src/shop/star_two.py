@@ -1,0 +1,9 @@
+__all__ = ["extra"]
+
+
+def chosen():
+    return 10
+
+
+def extra():
+    return 20

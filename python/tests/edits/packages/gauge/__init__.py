@@ -1,0 +1,2 @@
+def measure(x):
+    return x + 1
