@@ -124,3 +124,29 @@ def test_a_class_that_is_gone(programs):
     programs.run("main.py")
     programs.write("model.py", "Model = None\n")
     assert "Traceback" in programs.run("main.py", code=1)
+
+
+def test_types_that_cython_makes_up_are_no_classes_of_the_project(programs):
+    pytest.importorskip("sklearn")
+    text = """
+        from thrifty import task, workflow
+
+        @task
+        def train(n):
+            from sklearn.ensemble import HistGradientBoostingClassifier
+            return HistGradientBoostingClassifier(max_iter=1).fit([[0], [1]] * 20, [0, 1] * 20)
+
+        @task
+        def use(model):
+            return model.n_iter_
+
+        @workflow
+        def experiment(n=1):
+            return use(train(n))
+
+        print(*(node["outcome"] for node in experiment.run().nodes))
+        """
+    programs.write("main.py", text)
+    assert programs.run("main.py") == "computed computed\n"
+    # In this process nobody has imported what Cython compiled.
+    assert programs.run("main.py") == "hit-local hit-local\n"

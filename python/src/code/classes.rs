@@ -52,17 +52,22 @@ pub fn project_class(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
-    if name.contains("<locals>") || !is_project(&locate(py, &module)?) {
+    if name.contains("<locals>") || !is_of_project(py, &module)? {
         return Ok(None);
     }
     Ok(Some(format!("{}:{name}", imported_as(py, &module)?)))
 }
 
-const fn is_project(place: &Place) -> bool {
-    match place {
+fn is_of_project(py: Python<'_>, module: &str) -> PyResult<bool> {
+    // Where Cython keeps the types that its modules share: a module without a file, which only a
+    // process has that imported one of them.
+    if module.starts_with("_cython_") {
+        return Ok(false);
+    }
+    Ok(match locate(py, module)? {
         Place::Project(_) | Place::Missing | Place::Namespace(_) => true,
         Place::Opaque(_) | Place::Installed(_) | Place::Standard => false,
-    }
+    })
 }
 
 /// The digest of the code of a class that a record names; `None` if there is no such class.
@@ -122,7 +127,7 @@ pub fn code_of_class<'py>(
         _ => {}
     }
     let module: String = class.getattr("__module__")?.extract()?;
-    let code = if is_project(&locate(py, &module)?) {
+    let code = if is_of_project(py, &module)? {
         let closure = Closure::of(class, Depth::Closure, encoder)?;
         let digest = closure.digest();
         Some((Arc::new(closure), digest))
