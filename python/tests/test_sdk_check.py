@@ -18,7 +18,6 @@ from thrifty._differences import differences
 
 pytestmark = pytest.mark.usefixtures("home")
 
-# What a task finds behind its arguments' back without opening it: no key sees it.
 LIBRARY = """
 import os, random, signal, sys, tempfile, time
 from typing import Annotated
@@ -87,6 +86,16 @@ def never_stored(n: int) -> int:
 def where(n: int) -> list:
     return [os.getpid() == int(os.environ["CHECKER"]), os.listdir(tempfile.gettempdir()), sys.stdin.read()]
 
+@task(cache=Cache(observe=True))
+def reads(n: int) -> str:
+    with open("outside.txt") as stream:
+        return stream.read() + os.environ.get("SUFFIX", "")
+
+@task
+def reads_unobserved(n: int) -> int:
+    with open("outside.txt") as stream:
+        return len(stream.read())
+
 class Model:
     def __init__(self, weights):
         self.weights = weights
@@ -150,11 +159,16 @@ def outer(n: int):
 """
 
 
+SEEN = "it reads outside.txt, which is not known of the stored result"
+
+
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """The module above, and what lies outside of all keys."""
     (tmp_path / "checked.py").write_text(LIBRARY)
     (tmp_path / "outside.txt").write_text("12345")
+    # What is observed decides about hits; here hits are wanted that do not hold.
+    monkeypatch.setenv("THRIFTY_OBSERVE", "false")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield importlib.import_module("checked")
     del sys.modules["checked"]
@@ -195,6 +209,8 @@ def test_what_is_not_deterministic(library, name):
     assert check.verdict == "nondeterministic"
     assert check.is_finding
     assert not report.ok
+    draws = any("draws random numbers without a seed" in cause for cause in check.causes)
+    assert draws == (name == "dice")
     depends_on_hashing = any("PYTHONHASHSEED" in cause for cause in check.causes)
     assert depends_on_hashing == (name == "ordered")
     if name == "clock":
@@ -215,11 +231,26 @@ def test_what_the_key_does_not_see(library, change_outside):
         'result["model"][0]["size"]: 5 → 7 (by 2)',
         'result["model"][0]["rmse"]: 0.100000005 → 0.100000007 (by 2e-09)',
     ]
-    assert check.causes[-1].startswith("something its key does not see")
+    assert check.causes == [SEEN]
     causes = only(library.versioned.check(1)).causes
     assert 'version="1" stands in for its code' in causes[0]
     assert causes[1] == "its key does not see the arguments verbose"
     assert (library.size(1), library.versioned(1)) == stored
+
+
+def test_what_is_read_without_being_declared(library, change_outside):
+    library.reads(1)
+    check = only(report := library.reads.check(1))
+    assert check.verdict == "same"
+    assert check.reads == ["outside.txt", "the variable SUFFIX"]
+    assert "    reads outside.txt without declaring it" in str(report)
+    library.reads_unobserved(1)
+    change_outside()
+    check = only(library.reads_unobserved.check(1))
+    assert check.verdict == "differs"
+    assert check.causes == [SEEN]
+    # What was observed decides about the hit: nothing is stored for the file as it is now.
+    assert library.reads.check(1).unknown == 1
 
 
 def test_a_column_of_a_frame(library, change_outside):
@@ -246,7 +277,8 @@ def test_another_environment_is_named(library, change_outside, monkeypatch):
         patched.setattr(pd, "__version__", "0.0.1")
         library.frame.run(2)
     change_outside()
-    (cause,) = only(library.frame.check(2)).causes
+    seen, cause = only(library.frame.check(2)).causes
+    assert seen == SEEN
     assert cause == f"pandas was 0.0.1, and is {pd.__version__}"
 
 
@@ -525,17 +557,17 @@ def test_the_report():
 
 SCRIPT = """
 import os, signal, sys, time
-from thrifty import task, workflow
+from thrifty import Cache, task, workflow
 
 @task
 def steady(n: int) -> int:
     return n
 
-@task
+@task(cache=Cache(observe=False))
 def drifts(n: int) -> int:
     return os.stat("outside.txt").st_size
 
-@task
+@task(cache=Cache(observe=False))
 def hangs(n: int) -> int:
     if os.path.exists("hang"):
         with open("hanging.txt", "w") as stream:
@@ -617,6 +649,7 @@ def test_the_command(programs):
     assert [line.split()[:2] for line in printed.splitlines()] == [
         ["same", "steady"],
         ["same", "drifts"],
+        ["reads", "outside.txt"],
         ["checked", "2"],
     ]
     assert "checked 1 of 2" in programs.run("-m", "thrifty", "check", "flows:flow", "-p", "n=2")

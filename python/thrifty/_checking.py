@@ -80,8 +80,9 @@ def _judged(job: dict[str, Any], processes: Processes) -> Check:
     if reason := first.get("raised") or first.get("died"):
         causes = _causes(job, first)
         return _check(job, "failed", reason=reason, causes=causes, seconds=seconds)
+    reads = sorted({*job["reads"], *first["reads"]})
     if first["digest"] == job["digest"] or first.get("is_equal"):
-        return _check(job, "same", seconds=seconds)
+        return _check(job, "same", reads=reads, seconds=seconds)
     if job["hashes_parts"]:
         reason = (
             "parts of its result are hashed by methods of the tasks they come from: check those"
@@ -89,15 +90,15 @@ def _judged(job: dict[str, Any], processes: Processes) -> Check:
         return _check(job, "not-checkable", reason=reason, seconds=seconds)
     second = processes.execute(call, seeds[1])
     seconds += second.get("seconds", 0.0)
-    told = {"differences": first["differences"], "seconds": seconds}
+    told = {"differences": first["differences"], "reads": reads, "seconds": seconds}
     if second.get("digest") == first["digest"]:
         return _check(job, "differs", causes=_causes(job, first), **told)
     # Once more under the first seed, to tell the order of sets from all other chance.
     third = processes.execute(call, seeds[0])
     told["seconds"] += third.get("seconds", 0.0)
-    causes = []
+    causes = list(first["notes"])
     if third.get("digest") == first["digest"]:
-        causes = ["it depends on PYTHONHASHSEED: on the order of a set, or on hash()"]
+        causes.append("it depends on PYTHONHASHSEED: on the order of a set, or on hash()")
     return _check(job, "nondeterministic", causes=causes, **told)
 
 
@@ -123,6 +124,9 @@ def _check(job: dict[str, Any], verdict: Any, **told: Any) -> Check:
 def _causes(job: dict[str, Any], answer: dict[str, Any]) -> list[str]:
     """What differs between here and where the stored result was computed."""
     causes = list(job["blind"])
+    new = set(answer.get("reads", ())).difference(job["reads"])
+    causes += [f"it reads {what}, which is not known of the stored result" for what in sorted(new)]
+    causes += answer.get("notes", ())
     then, now = job["environment"], answer.get("environment", {})
     changed = [name for name in sorted(then) if name in now and then[name] != now[name]]
     first = [name for name in ("python", "platform", "cores", "thrifty") if name in changed]

@@ -143,7 +143,7 @@ def _answer(
     values = dereferenced(args), dereferenced(kwargs)
     began = time.perf_counter()
     try:
-        made = _native.repeat(task, *values)
+        made, reads, notes = _native.repeat(task, *values)
     except Exception as error:
         raised = type(error).__name__ if is_secret else _line(error)
         return {"raised": raised, "seconds": time.perf_counter() - began, **_facts()}
@@ -151,7 +151,7 @@ def _answer(
     digest = _native.result_digest(made, task)
     if digest is None:
         return {"unusable": "its result has no digest, so that nothing can be compared"}
-    answer = {"digest": digest, "seconds": seconds, "differences": [], **_facts()}
+    answer = {"digest": digest, "seconds": seconds, "reads": reads, "notes": notes, **_facts()}
     if digest != stored[1]:
         _compare(task, made, stored[0], is_secret, answer)
     return answer

@@ -26,6 +26,7 @@ class Check:
             stored, so that the key misses something. ``"failed"``: it raises now.
             ``"not-checkable"``: it cannot be executed in another process, or not be compared.
         differences: Where what came out is not what is stored, and how.
+        reads: Files, directories and variables that its body reads without declaring them.
         causes: What may have made the difference, likeliest first.
         reason: What it raised, or why it is not checkable.
         seconds: How long executing it took.
@@ -37,6 +38,7 @@ class Check:
         "key",
         "number",
         "operation",
+        "reads",
         "reason",
         "seconds",
         "verdict",
@@ -50,6 +52,7 @@ class Check:
         verdict: Verdict,
         *,
         differences: list[str] | None = None,
+        reads: list[str] | None = None,
         causes: list[str] | None = None,
         reason: str = "",
         seconds: float = 0.0,
@@ -59,6 +62,7 @@ class Check:
         self.key = key
         self.verdict: Verdict = verdict
         self.differences = differences or []
+        self.reads = reads or []
         self.causes = causes or []
         self.reason = reason
         self.seconds = seconds
@@ -76,6 +80,7 @@ class Check:
         lines += [f"    {line}" for line in self.differences]
         lines += [f"    {self.reason}"] if self.reason else []
         lines += [f"    perhaps: {cause}" for cause in self.causes]
+        lines += [f"    reads {what} without declaring it" for what in self.reads]
         return "\n".join(lines)
 
 

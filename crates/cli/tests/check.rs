@@ -67,6 +67,7 @@ fn checked(number: u32, verdict: Verdict) -> Checked {
         key: None,
         verdict,
         differences: if is_finding { vec!["result: 1 → 2".to_owned()] } else { Vec::new() },
+        reads: if is_finding { vec!["data.csv".to_owned()] } else { Vec::new() },
         causes: if is_finding { vec!["numpy was 1, and is 2".to_owned()] } else { Vec::new() },
         reason: match verdict {
             Verdict::NotCheckable => "it cannot be sent".to_owned(),
@@ -148,13 +149,16 @@ fn each_verdict_is_written_with_what_is_known() {
         "same              op0 #0  1.5 s\n\
          nondeterministic  op1 #1  1.5 s\n    \
              result: 1 → 2\n    \
-             perhaps: numpy was 1, and is 2\n\
+             perhaps: numpy was 1, and is 2\n    \
+             reads data.csv without declaring it\n\
          differs           op2 #2  1.5 s\n    \
              result: 1 → 2\n    \
-             perhaps: numpy was 1, and is 2\n\
+             perhaps: numpy was 1, and is 2\n    \
+             reads data.csv without declaring it\n\
          failed            op3 #3  1.5 s\n    \
              result: 1 → 2\n    \
-             perhaps: numpy was 1, and is 2\n\
+             perhaps: numpy was 1, and is 2\n    \
+             reads data.csv without declaring it\n\
          not-checkable     op4 #4  1.5 s\n    \
              it cannot be sent\n\
          checked 5 of 4 operations with a stored result: 1 same, 1 nondeterministic, 1 differs, \
@@ -202,7 +206,8 @@ fn json_has_a_row_for_each() {
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
     let row = serde_json::json!({
         "number": 3, "name": "op3", "operation": "m.op3", "key": null, "verdict": "differs",
-        "differences": ["result: 1 → 2"], "causes": ["numpy was 1, and is 2"], "reason": "",
+        "differences": ["result: 1 → 2"], "reads": ["data.csv"],
+        "causes": ["numpy was 1, and is 2"], "reason": "",
         "seconds": 1.5,
     });
     assert_eq!(told, serde_json::json!({"stored": 4, "unknown": 1, "checks": [row]}));

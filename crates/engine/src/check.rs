@@ -21,6 +21,8 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Where what came out is not what is stored, and how: a line a place.
     pub differences: Vec<String>,
+    /// What its body reads without declaring it: files, directories, variables.
+    pub reads: Vec<String>,
     /// What may have made the difference, likeliest first.
     pub causes: Vec<String>,
     /// What was raised, or why it could not be checked; may be empty.
@@ -86,6 +88,7 @@ impl Checked {
     ///     key: None,
     ///     verdict: Verdict::Differs,
     ///     differences: vec!["result[\"rmse\"]: 0.1 → 0.2".to_owned(), "…".to_owned()],
+    ///     reads: Vec::new(),
     ///     causes: Vec::new(),
     ///     reason: String::new(),
     ///     spent: std::time::Duration::ZERO,

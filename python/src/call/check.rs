@@ -318,6 +318,7 @@ fn read(object: &Bound<'_, PyAny>) -> PyResult<Checked> {
         verdict: Verdict::from_word(&word)
             .ok_or_else(|| PyRuntimeError::new_err(format!("no verdict is called {word}")))?,
         differences: object.getattr("differences")?.extract()?,
+        reads: object.getattr("reads")?.extract()?,
         causes: object.getattr("causes")?.extract()?,
         reason: text("reason")?,
         spent: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
@@ -369,6 +370,8 @@ impl Stored {
         job.set_item("hashes_parts", hashes_parts(&answer.record, hooked))?;
         job.set_item("is_secret", task.has_secrets(py)?)?;
         job.set_item("blind", PyList::new(py, task.definition().blind_spots())?)?;
+        let reads = answer.observed.iter().map(|it| it.what.to_string());
+        job.set_item("reads", reads.collect::<Vec<_>>())?;
         let (host, user) = self.session.cache.who();
         job.set_item("here", (host, user))?;
         let (origin, environment) = self.origin(py, *entry);

@@ -11,7 +11,9 @@ use thrifty_key::plain;
 use super::body;
 use super::context::{self, Frame};
 use super::ingredients::encode_result;
+use super::session::Session;
 use super::task::Task;
+use crate::observe::{Gathered, Watch, Wish};
 
 /// An ordinary process.
 const ORDINARY: u8 = 0;
@@ -57,14 +59,32 @@ fn begin_clean() {
     STATE.store(IMPORTING, Ordering::Relaxed);
 }
 
-/// In a clean process: executes an operation without the cache, and gives its value.
+/// A value; what its body read; what it did that cannot be followed, in words.
+type Repeated<'py> = (Bound<'py, PyAny>, Vec<String>, Vec<String>);
+
+/// In a clean process: executes an operation without the cache, observed whatever it says.
 #[pyfunction]
 fn repeat<'py>(
     slf: &Bound<'py, Task>,
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Repeated<'py>> {
+    let py = slf.py();
+    let session = Session::current(py)?;
+    let watch = Watch::begin(py, Wish::Observe, session.scenery(py)?, &[])?;
     STATE.store(REPEATING, Ordering::Relaxed);
+    let value = execute(slf, args, kwargs)?;
+    let Gathered { observed, problem, notes } = watch.end(py);
+    let reads = observed.iter().map(|it| it.what.to_string()).collect();
+    let notes = notes.into_iter().map(|note| format!("it {}", note.text()));
+    Ok((value, reads, notes.chain(problem).collect()))
+}
+
+fn execute<'py>(
+    slf: &Bound<'py, Task>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
     let task = slf.get();
     if task.is_workflow {
         return slf.call(args, Some(kwargs));

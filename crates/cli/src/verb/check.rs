@@ -18,6 +18,9 @@ use crate::verb::run::{parameter, target};
 /// What is checked if nobody says how much.
 const SAMPLE: &str = "20%";
 
+/// How many of the things that an operation reads are named.
+const READS: usize = 5;
+
 /// Execute operations again whose results are stored, in clean processes, and compare
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -97,7 +100,8 @@ fn show(report: &CheckReport, console: &mut Console<'_>) -> Result<(), Failure> 
 
 /// Writes a verdict with all that is known about it.
 pub(crate) fn show_one(checked: &Checked, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Checked { number, operation, verdict, differences, causes, reason, spent, .. } = checked;
+    let Checked { number, operation, verdict, differences, reads, causes, reason, spent, .. } =
+        checked;
     let paint = match verdict {
         Verdict::Same => Paint::Green,
         Verdict::Nondeterministic | Verdict::Differs | Verdict::Failed => Paint::Red,
@@ -108,7 +112,11 @@ pub(crate) fn show_one(checked: &Checked, console: &mut Console<'_>) -> Result<(
     console.line(&format!("{word}  {} #{number}{took}", short_name(operation)))?;
     let perhaps = causes.iter().map(|cause| format!("perhaps: {cause}"));
     let reason = Some(reason).filter(|reason| !reason.is_empty()).cloned();
-    for line in differences.iter().cloned().chain(reason).chain(perhaps) {
+    let read = reads.iter().take(READS).map(|what| format!("reads {what} without declaring it"));
+    let more = reads.len().saturating_sub(READS);
+    let more = (more > 0).then(|| format!("reads {more} more"));
+    let lines = differences.iter().cloned().chain(reason).chain(perhaps).chain(read).chain(more);
+    for line in lines {
         console.line(&format!("    {line}"))?;
     }
     Ok(())
@@ -150,6 +158,7 @@ struct CheckedJson<'a> {
     key: Option<String>,
     verdict: &'static str,
     differences: &'a [String],
+    reads: &'a [String],
     causes: &'a [String],
     reason: &'a str,
     seconds: f64,
@@ -165,6 +174,7 @@ impl<'a> ReportJson<'a> {
             key: checked.key.map(|key| key.to_string()),
             verdict: checked.verdict.word(),
             differences: &checked.differences,
+            reads: &checked.reads,
             causes: &checked.causes,
             reason: &checked.reason,
             seconds: checked.spent.as_secs_f64(),
