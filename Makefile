@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 TOOLS := build/tools
 DEMO := build/demo
+TORCH := build/torch
 WHEELS := build/wheels
 # Before the environments: an interpreter that is too old fails in ways that do not say so.
 NEW_ENVIRONMENT := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3 must be 3.11 or newer; name one with make PYTHON=...")' && $(PYTHON) -m venv --clear
@@ -16,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test soak bench fuzz venv wheel build lint test-rust test-python docs fmt clean
+.PHONY: help demo test soak bench fuzz venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -45,6 +46,12 @@ docs: ## the documentation of the crates; a broken link is an error
 test-python: build ## the tests of the Python package, and the examples in its documentation
 	$(VENV)/bin/pytest
 	$(VENV)/bin/pytest --doctest-modules --collect-in-virtualenv --pyargs thrifty
+
+# torch from the registry is linked with CUDA; the stand-ins let it load where that is not installed.
+test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environment of their own
+	$(TORCH)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
+	$(TORCH)/bin/python tools/torch_stand_ins.py $(TORCH) $(TORCH)/stand-ins
+	LD_LIBRARY_PATH=$(TORCH)/stand-ins $(TORCH)/bin/pytest python/tests/test_torch.py
 
 soak: build ## sixteen processes on one cache for a minute
 	$(VENV)/bin/python python/tests/soak.py
@@ -82,6 +89,12 @@ wheel: $(TOOLS)/.made ## the release wheel
 $(VENV)/.made: requirements-dev.txt examples/flights/requirements.txt
 $(TOOLS)/.made: requirements-build.txt
 $(DEMO)/.made: examples/flights/requirements.txt
+$(TORCH)/.made: requirements-torch.txt
+
+$(TORCH)/.made:
+	$(NEW_ENVIRONMENT) $(TORCH)
+	$(TORCH)/bin/python -m pip install --quiet --no-deps --requirement $<
+	touch $@
 $(FUZZ)/.made: fuzz/requirements.txt
 
 %/.made:

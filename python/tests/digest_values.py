@@ -5,6 +5,8 @@ All members of a group must have one digest, and no two groups the same.
 
 from __future__ import annotations
 
+import argparse
+import array
 import collections
 import copy
 import dataclasses
@@ -13,12 +15,16 @@ import decimal
 import enum
 import fractions
 import functools
+import ipaddress
+import operator
 import pathlib
 import pickle
 import random
 import re
+import string
 import sys
 import types
+import typing
 import uuid
 import warnings
 import zoneinfo
@@ -60,6 +66,25 @@ class Place:
 class Slotted:
     x: float
     note: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass
+class Measured:
+    side: float
+
+    @functools.cached_property
+    def area(self):
+        return self.side**2
+
+
+class Mode(enum.IntFlag):
+    R = 1
+    W = 2
+
+
+class TypedPair(typing.NamedTuple):
+    a: int
+    b: str
 
 
 Pair = collections.namedtuple("Pair", "a b")
@@ -152,6 +177,11 @@ class Bag:
 
 def uninterned(text):
     return "".join(list(text))
+
+
+def noted(error, note):
+    error.add_note(note)
+    return error
 
 
 def loop(*before):
@@ -352,6 +382,13 @@ def object_groups():
     yield "namespace", [types.SimpleNamespace(a=1, b=2), types.SimpleNamespace(b=2, a=1)]
     yield "exception", [ValueError("a"), pickle.loads(pickle.dumps(ValueError("a")))]
     yield "exception other", [ValueError("b")]
+    measured = Measured(2.0)
+    yield "cached property", [measured, Measured(2.0)]
+    used = Measured(2.0)
+    _ = used.area
+    yield "cached property used", [used]
+    yield "IntFlag", [Mode.R | Mode.W, Mode(3)]
+    yield "typed pair", [TypedPair(1, "a"), TypedPair(b="a", a=1)]
     yield "random 1", [random.Random(1), random.Random(1)]
     yield "random 2", [random.Random(2)]
 
@@ -406,6 +443,34 @@ def standard_groups():
     yield "class library", [collections.OrderedDict]
     yield "class of None", [type(None)]
     yield "module", [re]
+    yield "array", [array.array("d", [1.0]), array.array("d", [1.0])]
+    yield "array of float", [array.array("f", [1.0])]
+    yield (
+        "ChainMap",
+        [collections.ChainMap({"a": 1}, {"b": 2}), collections.ChainMap({"a": 1}, {"b": 2})],
+    )
+    yield "ChainMap order", [collections.ChainMap({"b": 2}, {"a": 1})]
+    yield "UserDict", [collections.UserDict(a=1)]
+    yield (
+        "mapping proxy",
+        [types.MappingProxyType({"a": 1, "b": 2}), types.MappingProxyType({"b": 2, "a": 1})],
+    )
+    yield "mapping proxy other", [types.MappingProxyType({"a": 1})]
+    yield "address", [ipaddress.ip_address("10.0.0.1"), ipaddress.IPv4Address(0x0A000001)]
+    used = ipaddress.ip_network("10.0.0.0/8")
+    _ = used.broadcast_address, used.hostmask, used.num_addresses
+    yield "network", [ipaddress.ip_network("10.0.0.0/8"), used]
+    yield "interface", [ipaddress.ip_interface("10.0.0.1/8")]
+    yield "itemgetter", [operator.itemgetter(1), operator.itemgetter(1)]
+    yield "itemgetter 2", [operator.itemgetter(1, 2)]
+    yield "attrgetter", [operator.attrgetter("a.b")]
+    yield "methodcaller", [operator.methodcaller("a", 1)]
+    yield "namespace of arguments", [argparse.Namespace(a=1, b=2), argparse.Namespace(b=2, a=1)]
+    yield "template", [string.Template("$a")]
+    yield "memoryview of array", [memoryview(array.array("d", [1.0]))]
+    yield "union", [int | str]
+    yield "exception with note", [noted(ValueError("a"), "n")]
+    yield "exception cause", [OSError(2, "no")]
     yield "generic alias", [list[int], list[int]]
     yield "bound builtin", [[1].append]
     yield "bound other", [[2].append]
@@ -486,8 +551,8 @@ def numpy_groups():
     yield "object array surrogate", [np.array(["\ud800"], dtype=object)]
     record = np.dtype([("flag", "u1"), ("value", "f8")], align=True)
     zeros, ones = np.zeros(3, dtype=record), np.full(48, 0xFF, dtype="u1").view(record)
-    for array in (zeros, ones):
-        array["flag"], array["value"] = [1, 2, 3], [4, 5, 6]
+    for records in (zeros, ones):
+        records["flag"], records["value"] = [1, 2, 3], [4, 5, 6]
     yield "structured, padding", [zeros, ones, ones[::-1][::-1]]
     yield "structured packed", [zeros.astype([("flag", "u1"), ("value", "f8")])]
     yield (
@@ -536,6 +601,7 @@ def numpy_groups():
 def pandas_groups():
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
     a, b, c = np.arange(5.0), np.arange(5) * 10, ["x", "y", None, "z", "w"]
 
@@ -664,6 +730,52 @@ def pandas_groups():
     yield "Interval", [pd.Interval(0, 1)]
     yield "NA", [pd.NA]
     yield "pandas NaT", [pd.NaT]
+    sparse = pd.arrays.SparseArray([0, 0, 1, 2])
+    yield "sparse", [sparse, pd.arrays.SparseArray([0, 0, 1, 2]), pd.Series(sparse).array]
+    yield "sparse series", [pd.Series(sparse), pickle.loads(pickle.dumps(pd.Series(sparse)))]
+    yield "sparse fill", [pd.arrays.SparseArray([0, 0, 1, 2], fill_value=1)]
+    yield "sparse float", [pd.arrays.SparseArray([0.0, 0.0, 1.0, 2.0])]
+    yield "sparse blocks", [pd.arrays.SparseArray([0, 0, 1, 2], kind="block")]
+    yield "sparse value", [pd.arrays.SparseArray([0, 0, 1, 3])]
+    yield "sparse frame", [pd.DataFrame({"a": sparse}), pd.DataFrame({"a": sparse}).copy()]
+    lists = pd.ArrowDtype(pa.list_(pa.int64()))
+    yield (
+        "arrow lists",
+        [
+            pd.Series([[1], None, []], dtype=lists),
+            pd.Series([[9], [1], None, []], dtype=lists).iloc[1:].reset_index(drop=True),
+            pd.concat([pd.Series([v], dtype=lists) for v in ([1], None, [])], ignore_index=True),
+        ],
+    )
+    yield "arrow lists other", [pd.Series([[1], [], None], dtype=lists)]
+    coded = pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))
+    yield "arrow codes", [pd.Series(["a", "b"], dtype=coded)]
+    yield "arrow text", [pd.Series(["a", None], dtype=pd.ArrowDtype(pa.string()))]
+    yield "arrow large text", [pd.Series(["a", None], dtype=pd.ArrowDtype(pa.large_string()))]
+    dtype = pd.ArrowDtype(pa.int64())
+    asked = pd.ArrowDtype(pa.int64())
+    _ = asked.kind, asked.name, asked.itemsize, asked.numpy_dtype
+    yield "arrow dtype", [dtype, asked, pickle.loads(pickle.dumps(dtype))]
+    yield "arrow dtype other", [pd.ArrowDtype(pa.int32())]
+    yield "Int64 dtype", [pd.Int64Dtype(), pd.array([1], dtype="Int64").dtype]
+    yield "categorical dtype", [pd.CategoricalDtype(["a", "b"]), cat.dtype]
+    yield "categorical dtype order", [pd.CategoricalDtype(["b", "a"])]
+    yield "categorical dtype ordered", [pd.CategoricalDtype(["a", "b"], ordered=True)]
+    yield "zone dtype", [pd.DatetimeTZDtype("ns", "UTC"), days.tz_localize("UTC").dtype]
+    yield "zone dtype us", [pd.DatetimeTZDtype("us", "UTC")]
+    yield (
+        "period dtype",
+        [pd.PeriodDtype("M"), pd.period_range("2020-01", periods=3, freq="M").dtype],
+    )
+    yield "interval dtype", [pd.IntervalDtype("int64", "right")]
+    yield "string dtype", [pd.StringDtype("pyarrow"), pd.StringDtype("pyarrow")]
+    yield "string dtype python", [pd.StringDtype("python")]
+    yield "sparse dtype", [pd.SparseDtype("int64", 0), sparse.dtype]
+    yield "sparse dtype fill", [pd.SparseDtype("int64", 1)]
+    yield (
+        "frames in a column",
+        [pd.Series([built(), built()]), pd.Series([built().copy(), built()])],
+    )
     yield "offset", [pd.offsets.MonthEnd(1), pd.offsets.MonthEnd(1)]
     yield "offset 2", [pd.offsets.MonthEnd(2)]
 
@@ -674,15 +786,27 @@ def learn_groups():
     import joblib
     import numpy as np
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.ensemble import (
+        HistGradientBoostingClassifier,
+        RandomForestClassifier,
+        VotingClassifier,
+    )
     from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.neighbors import KernelDensity, KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.utils import Bunch
 
     def data():
         rng = np.random.default_rng(0)
         x = rng.random((200, 4))
         return x, (x[:, 0] + x[:, 1] > 1).astype(int)
+
+    def neighbours(k):
+        """Fitted, and fitted and asked: queries leave their number in a tree."""
+        asked = KNeighborsClassifier(k).fit(*data())
+        asked.predict(data()[0])
+        return [*three(lambda: KNeighborsClassifier(k)), asked]
 
     def three(make):
         first = make().fit(*data())
@@ -700,6 +824,13 @@ def learn_groups():
             max_iter=5, learning_rate=rate, random_state=0
         )
 
+    yield "neighbours 3", neighbours(3)
+    yield "neighbours 4", neighbours(4)
+    yield "density", three(KernelDensity)
+    yield "voting", three(lambda: VotingClassifier([("a", LogisticRegression())]))
+    yield "bunch", [Bunch(a=1, b=[2]), pickle.loads(pickle.dumps(Bunch(b=[2], a=1)))]
+    yield "bunch other", [Bunch(a=1, b=[3])]
+    yield "random state", [np.random.RandomState(5), np.random.RandomState(5)]
     yield "ridge", three(Ridge)
     yield "ridge alpha", three(lambda: Ridge(alpha=2.0))
     yield "ridge unfitted", [Ridge()]

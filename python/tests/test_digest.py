@@ -20,6 +20,7 @@ import sys
 import threading
 import types
 import uuid
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -272,6 +273,9 @@ lock = threading.Lock()
         ({lock}, "value{…}: _thread.lock"),
         (map(str, []), "value: map"),
         (itertools.count(), "value: itertools.count"),
+        (itertools.cycle([1]), "value: itertools.cycle"),
+        (weakref.ref(lock), "value: weakref"),
+        (re.match("a", "a"), "value: re.Match"),
         (lambda: lock, f"value: function {__name__}.<lambda>"),
         (functools.partial(lambda: 1), "value.func: function"),
         (digest_values.Plain, "value: type digest_values.Plain"),

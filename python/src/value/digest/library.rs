@@ -42,6 +42,8 @@ pub(super) enum Science {
     Image,
     /// A tree of neighbours of scikit-learn.
     Tree,
+    /// A bunch of scikit-learn: a dict whose items are attributes.
+    Bunch,
 }
 
 /// The rule that a class of a library imposes on the instances of a class, its own or one
@@ -58,6 +60,7 @@ pub(super) fn rule(root: &str, module: &str, name: &str) -> Option<Rule> {
         }
         "PIL" if is_exact && name == "Image" => Some(Rule::Science(Science::Image)),
         "sklearn" if name.starts_with("BinaryTree") => Some(Rule::Science(Science::Tree)),
+        "sklearn" if is_exact && name == "Bunch" => Some(Rule::Science(Science::Bunch)),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! scipy's sparse matrices, Pillow's images, scikit-learn's trees of neighbours.
 
+use std::ops::Range;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use thrifty_key::plain::Container;
@@ -14,7 +16,13 @@ impl<'py> Encoder<'_, 'py> {
         match rule {
             Science::Sparse => self.sparse(value),
             Science::Image => self.image(value),
-            Science::Tree => self.reduced(value),
+            Science::Tree => self.tree(value),
+            Science::Bunch => {
+                self.writer.typed("sklearn.utils.Bunch");
+                let items = self.py.get_type::<PyDict>().call1((value,));
+                // Its attributes are notes that a pickle drops.
+                self.encode(&items.map_err(|error| Unhashable::raised(value, error))?)
+            }
         }
     }
 
@@ -29,6 +37,21 @@ impl<'py> Encoder<'_, 'py> {
         self.writer.open(Container::Tuple, 1 + parts.len());
         self.encode(&value.getattr("shape").map_err(raised)?)?;
         parts.iter().try_for_each(|part| self.encode(part))
+    }
+
+    /// The state without the counters of queries, which each query raises.
+    fn tree(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let class = self.class_of(value)?;
+        let state = value.call_method0("__getstate__").map_err(raised)?;
+        let mut state: Vec<Bound<'py, PyAny>> =
+            state.try_iter().and_then(Iterator::collect).map_err(raised)?;
+        if let Some(counters) = counters(value, &state).map_err(raised)? {
+            state.drain(counters);
+        }
+        self.writer.typed(&class);
+        self.writer.open(Container::Tuple, state.len());
+        state.iter().try_for_each(|part| self.part(part, ".__getstate__()"))
     }
 
     /// Format, mode, size, palette, metadata, pixels; the name of the file if it was opened.
@@ -59,6 +82,26 @@ impl<'py> Encoder<'_, 'py> {
 }
 
 const FRAMES: &str = "it has several frames; pass its thrifty.File, or a list of the frames";
+
+/// Where the counters stand in the state of a tree; `None` if it is laid out differently.
+fn counters(
+    tree: &Bound<'_, PyAny>,
+    state: &[Bound<'_, PyAny>],
+) -> PyResult<Option<Range<usize>>> {
+    const PLACES: Range<usize> = 7..11;
+    let Some(found) = state.get(PLACES) else {
+        return Ok(None);
+    };
+    let mut told: Vec<Bound<'_, PyAny>> =
+        tree.call_method0("get_tree_stats")?.try_iter()?.collect::<PyResult<_>>()?;
+    told.push(tree.call_method0("get_n_calls")?);
+    for (one, other) in found.iter().zip(&told) {
+        if !one.eq(other)? {
+            return Ok(None);
+        }
+    }
+    Ok((told.len() == PLACES.len()).then_some(PLACES))
+}
 
 /// The stored elements: their places as 64-bit integers, and the values.
 fn sparse_parts<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
