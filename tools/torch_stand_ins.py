@@ -66,9 +66,8 @@ def versions(library: Path, here: set[str]) -> dict[str, str]:
     for line in read("--version-info", library).splitlines():
         if named := re.search(r"File: (\S+)", line):
             owner = named[1]
-        elif (named := re.search(r"Name: (\S+)\s+Flags", line)) and FOREIGN.match(owner):
-            if owner not in here:
-                owners[named[1]] = owner
+        elif FOREIGN.match(owner) and owner not in here:
+            owners |= dict.fromkeys(re.findall(r"Name: (\S+)\s+Flags", line), owner)
     return owners
 
 
