@@ -84,10 +84,7 @@ impl<'py> Encoder<'_, 'py> {
 const FRAMES: &str = "it has several frames; pass its thrifty.File, or a list of the frames";
 
 /// Where the counters stand in the state of a tree; `None` if it is laid out differently.
-fn counters(
-    tree: &Bound<'_, PyAny>,
-    state: &[Bound<'_, PyAny>],
-) -> PyResult<Option<Range<usize>>> {
+fn counters(tree: &Bound<'_, PyAny>, state: &[Bound<'_, PyAny>]) -> PyResult<Option<Range<usize>>> {
     const PLACES: Range<usize> = 7..11;
     let Some(found) = state.get(PLACES) else {
         return Ok(None);
