@@ -13,6 +13,7 @@ use thrifty_cli::{
     CheckReport, CheckRequest, End, Failed, Host, HostError, PlanReport, RunReport, RunRequest,
     Which,
 };
+use thrifty_engine::Seeding;
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
 
@@ -29,9 +30,9 @@ impl Host for Interpreter {
         listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
         Python::attach(|py| {
-            let task = load(py, &request.target)?;
+            let task = seeded(py, request)?;
             let arguments = arguments(py, &task, &request.target, &request.parameters)?;
-            let options = options(py, request)?;
+            let options = options(py, request, &task)?;
             let empty = PyTuple::empty(py);
             let ran = call::run(&task, &empty, Some(&arguments), Arc::new(options), Some(listener));
             match ran {
@@ -52,9 +53,9 @@ impl Host for Interpreter {
 
     fn plan_workflow(&self, request: &RunRequest) -> Result<PlanReport, HostError> {
         Python::attach(|py| {
-            let task = load(py, &request.target)?;
+            let task = seeded(py, request)?;
             let arguments = arguments(py, &task, &request.target, &request.parameters)?;
-            let options = Arc::new(options(py, request)?);
+            let options = Arc::new(options(py, request, &task)?);
             match call::plan(&task, &PyTuple::empty(py), Some(&arguments), &options) {
                 Ok(plan) => Ok(PlanReport::Told(plan.get().explanation().clone())),
                 Err(error) => Ok(PlanReport::Failed(Failed {
@@ -86,8 +87,9 @@ impl Interpreter {
             Which::Share(share) => Chosen::Share(*share),
             Which::Named(names) => Chosen::Named(patterns("NAME", names)?),
         };
-        let options =
-            RunOptions { check: Some(chosen), workers: request.workers, ..RunOptions::default() };
+        let seeding = task.get().seeding(py).map_err(|error| usage(&error))?;
+        let (check, workers) = (Some(chosen), request.workers);
+        let options = RunOptions { check, workers, seeding, ..RunOptions::default() };
         let empty = PyTuple::empty(py);
         match call::check(&task, &empty, Some(&arguments), options, listener) {
             Ok(Report { checked: checks, stored, unknown, .. }) => {
@@ -100,6 +102,12 @@ impl Interpreter {
             }),
         }
     }
+}
+
+/// What is to be run, under the seed that was asked for.
+fn seeded<'py>(py: Python<'py>, request: &RunRequest) -> Result<Bound<'py, Task>, HostError> {
+    let task = load(py, &request.target)?;
+    call::stated(&task, request.seed.map(Seeding::With)).map_err(|error| usage(&error))
 }
 
 fn load<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, Task>, HostError> {
@@ -141,7 +149,12 @@ fn arguments<'py>(
     })
 }
 
-fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError> {
+fn options(
+    py: Python<'_>,
+    request: &RunRequest,
+    task: &Bound<'_, Task>,
+) -> Result<RunOptions, HostError> {
+    let seeding = task.get().seeding(py).map_err(|error| usage(&error))?;
     let known = module(py)?.call_method0(intern!(py, "operations"));
     let known: Vec<String> =
         known.and_then(|known| known.extract()).map_err(|error| usage(&error))?;
@@ -161,6 +174,7 @@ fn options(py: Python<'_>, request: &RunRequest) -> Result<RunOptions, HostError
         executor: request.executor,
         workers: request.workers,
         check: request.check.map(Chosen::Share),
+        seeding,
         ..RunOptions::default()
     })
 }

@@ -105,7 +105,7 @@ def _judged(job: dict[str, Any], processes: Processes) -> Check:
 def _packed(job: dict[str, Any]) -> bytes:
     task = job["task"]
     stored = job["record"], job["digest"]
-    arguments = task.definition_key(), job["args"], job["kwargs"]
+    arguments = task.definition_key(), job["args"], job["kwargs"], job["stream"]
     return pickled(task, (task, *arguments, stored, job["is_secret"]))
 
 

@@ -132,7 +132,13 @@ def serve(prepared: dict[str, Any], out: int) -> None:
 
 
 def _answer(
-    task: Any, key: str, args: Any, kwargs: Any, stored: tuple[bytes, str], is_secret: bool
+    task: Any,
+    key: str,
+    args: Any,
+    kwargs: Any,
+    stream: bytes | None,
+    stored: tuple[bytes, str],
+    is_secret: bool,
 ) -> dict[str, Any]:
     if task.definition_key() != key:
         reason = (
@@ -143,7 +149,7 @@ def _answer(
     values = dereferenced(args), dereferenced(kwargs)
     began = time.perf_counter()
     try:
-        made, reads, notes = _native.repeat(task, *values)
+        made, reads, notes = _native.repeat(task, *values, stream)
     except Exception as error:
         raised = type(error).__name__ if is_secret else _line(error)
         return {"raised": raised, "seconds": time.perf_counter() - began, **_facts()}

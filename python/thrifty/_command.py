@@ -76,7 +76,7 @@ def arguments(target: Task[..., Any], given: list[tuple[str, str]]) -> dict[str,
     missing = [
         name
         for name, parameter in signature.parameters.items()
-        if name not in values
+        if name not in (*values, *target.filled())
         and parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]

@@ -11,6 +11,7 @@ from thrifty.cache import Cache, cache_of, merged
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import EllipsisType
     from typing import Any, Literal, ParamSpec, TypeVar, overload
 
     from thrifty.cache import Mode
@@ -50,6 +51,7 @@ class Task(_native.Task[P, R]):
         workers: int | None = None,
         executor: Executor | None = None,
         check: float | str | Iterable[str] | None = None,
+        seed: int | EllipsisType | None = ...,
     ) -> Task[P, R]:
         """The same task, with what is chosen here for the whole run.
 
@@ -64,6 +66,8 @@ class Task(_native.Task[P, R]):
                 or names. The run gives what is stored all the same; a difference is a warning,
                 and stands in ``Run.checks`` and in the run's history. For :meth:`check`: which
                 operations it checks.
+            seed: What random number generators are seeded with, in the place of the seed of the
+                definition; ``None`` for no seed.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -76,7 +80,7 @@ class Task(_native.Task[P, R]):
         rolling
         (4, 4, 4)
         """
-        given = {
+        given: dict[str, Any] = {
             "cache": _mode_of(cache),
             "refresh": _names_of(refresh),
             "workers": _workers_of(workers),
@@ -84,6 +88,7 @@ class Task(_native.Task[P, R]):
             "check": _check_of(check),
         }
         run = {name: value for name, value in given.items() if value is not None}
+        run.update(_seed_of(seed))
         return _make(self, self._definition, self._invocation, {**self._run, **run})
 
     def with_overrides(self, *, cache: Cache | Mode | bool) -> Task[P, R]:
@@ -219,7 +224,10 @@ class Task(_native.Task[P, R]):
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(
-    *, cache: Cache | Mode | bool | None = None, name: str | None = None
+    *,
+    cache: Cache | Mode | bool | None = None,
+    name: str | None = None,
+    seed: int | EllipsisType | None = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -227,6 +235,7 @@ def task(
     *,
     cache: Cache | Mode | bool | None = None,
     name: str | None = None,
+    seed: int | EllipsisType | None = ...,
 ) -> Any:
     """Makes a function a task: it is not called again for arguments it was called with.
 
@@ -237,6 +246,9 @@ def task(
         function: The function; the decorator may stand without parentheses.
         cache: What the task asks of the cache: a :class:`Cache`; ``True``; ``False``; a mode.
         name: The name of the operation, if it should not be that of the module and function.
+        seed: What random number generators are seeded with, whatever is around the task; ``None``
+            for a task that no seed reaches. Without it, the seed of what calls the task, or of
+            the configuration.
 
     >>> from thrifty import Cache, task, testing
     >>> @task(cache=Cache(ignore="verbose"))
@@ -248,14 +260,17 @@ def task(
     fitting
     (2.0, 2.0)
     """
-    return _decorated(function, False, cache, name)
+    return _decorated(function, False, cache, name, seed)
 
 
 @overload
 def workflow(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def workflow(
-    *, cache: Cache | Mode | bool | None = None, name: str | None = None
+    *,
+    cache: Cache | Mode | bool | None = None,
+    name: str | None = None,
+    seed: int | EllipsisType | None = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -263,6 +278,7 @@ def workflow(
     *,
     cache: Cache | Mode | bool | None = None,
     name: str | None = None,
+    seed: int | EllipsisType | None = ...,
 ) -> Any:
     """Makes a function a workflow: it calls tasks, and only what is needed runs.
 
@@ -276,6 +292,8 @@ def workflow(
         cache: The mode for what is called inside that does not choose one itself; and, where this
             workflow is called inside another, all fields for the workflow as one operation.
         name: The name of the operation, if it should not be that of the module and function.
+        seed: What the generators of everything that is called inside are seeded with, where it
+            states no seed itself; ``None`` for no seed.
 
     >>> from thrifty import task, testing, workflow
     >>> @task
@@ -291,7 +309,7 @@ def workflow(
     ...     experiment("flights"), experiment.run("flights")
     (9, <Run ...: succeeded, 2 operations, 2 hits>)
     """
-    return _decorated(function, True, cache, name)
+    return _decorated(function, True, cache, name, seed)
 
 
 def _decorated(
@@ -299,17 +317,18 @@ def _decorated(
     is_workflow: bool,
     cache: Cache | Mode | bool | None,
     name: str | None,
+    seed: int | EllipsisType | None,
 ) -> Any:
     word = "workflow" if is_workflow else "task"
     if function is None:
 
         def decorate(function: Callable[..., Any]) -> Task[..., Any]:
-            return _new(function, is_workflow, cache, name)
+            return _new(function, is_workflow, cache, name, seed)
 
         return decorate
     if isinstance(function, (Cache, bool, str)):
         raise TypeError(f"@{word} takes settings by keyword: @{word}(cache=…)")
-    return _new(function, is_workflow, cache, name)
+    return _new(function, is_workflow, cache, name, seed)
 
 
 def _new(
@@ -317,6 +336,7 @@ def _new(
     is_workflow: bool,
     cache: Cache | Mode | bool | None,
     name: str | None,
+    seed: int | EllipsisType | None,
 ) -> Task[..., Any]:
     _check_function(function, "workflow" if is_workflow else "task")
     definition = cache_of(cache, function.__qualname__)
@@ -326,8 +346,9 @@ def _new(
         name = f"{module_name(function)}.{function.__qualname__}"
     elif not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the name of an operation is text, not {name!r}")
-    made: Task[..., Any] = Task(function, name, is_workflow, definition, None, {})
-    return _dress(made, function, is_workflow, (definition, None, {}))
+    run = _seed_of(seed)
+    made: Task[..., Any] = Task(function, name, is_workflow, definition, None, run)
+    return _dress(made, function, is_workflow, (definition, None, run))
 
 
 def _make(
@@ -510,6 +531,20 @@ def _executor_of(executor: Executor | None) -> Executor | None:
         hint = _native.did_you_mean(str(executor), list(_EXECUTORS))
         raise ValueError(f"there is no executor {executor!r}: {hint}")
     return executor
+
+
+def _seed_of(seed: Any) -> dict[str, Any]:
+    """What is said of a seed: nothing, none, or a number."""
+    if seed is ...:
+        return {}
+    if seed is None:
+        return {"seed": None}
+    if isinstance(seed, bool) or not hasattr(type(seed), "__index__"):
+        raise TypeError(f"a seed is a whole number or None, not {seed!r}")
+    number = int(seed)
+    if not 0 <= number < 2**63:
+        raise ValueError(f"a seed is a whole number from 0 to {2**63 - 1}, not {number}")
+    return {"seed": number}
 
 
 def _find(module: str | None, qualified: str) -> object:

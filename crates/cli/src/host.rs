@@ -7,7 +7,7 @@ use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::Explanation;
-use thrifty_engine::{Mode, did_you_mean};
+use thrifty_engine::{Mode, Seed, did_you_mean};
 
 /// Runs workflows for the command line. Implemented by the binding of a language.
 pub trait Host {
@@ -96,6 +96,8 @@ pub struct RunRequest {
     pub check: Option<f64>,
     /// Only tell what would run: for people, or as JSON.
     pub dry_run: Option<Telling>,
+    /// The seed of the run, if that was said.
+    pub seed: Option<Seed>,
 }
 
 /// For whom something is told.

@@ -65,7 +65,7 @@ fn check_arguments(request: &CheckRequest) -> Vec<String> {
 
 /// The arguments that ask for this request.
 fn arguments(request: &RunRequest) -> Vec<String> {
-    let RunRequest { target, parameters, mode, refresh, executor, workers, check, dry_run } =
+    let RunRequest { target, parameters, mode, refresh, executor, workers, check, dry_run, seed } =
         request;
     let mut arguments = vec!["run".to_owned(), target.clone()];
     for (name, value) in parameters {
@@ -90,6 +90,9 @@ fn arguments(request: &RunRequest) -> Vec<String> {
         Some(Telling::Text) => arguments.push("--dry-run".to_owned()),
         Some(Telling::Json) => arguments.extend(["--dry-run".to_owned(), "--json".to_owned()]),
     }
+    if let Some(seed) = seed {
+        arguments.extend(["--seed".to_owned(), seed.number().to_string()]);
+    }
     arguments
 }
 
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
 mod tests {
     use std::sync::Mutex;
 
+    use thrifty_engine::Seed;
     use thrifty_engine::config::Executor;
 
     use super::*;
@@ -173,6 +177,7 @@ mod tests {
                     Some(Mode::Off) => Some(Telling::Json),
                     Some(_) => Some(Telling::Text),
                 },
+                seed: Seed::new(0),
             };
             let asked = Asked(Mutex::default(), Mutex::default());
             let command = std::iter::once("thrifty".to_owned()).chain(arguments(&request));

@@ -21,7 +21,7 @@ use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::key::{Digest, Ingredients, Kind, Preview, plain};
 use thrifty_engine::observed::{Observation, Observed, Place, State, encode};
 use thrifty_engine::record::Record;
-use thrifty_engine::{Cache, Miss, Mode, Outcome};
+use thrifty_engine::{Cache, Miss, Mode, Outcome, Seed};
 
 /// A host that answers as told and keeps what it was asked.
 struct Told {
@@ -731,6 +731,8 @@ fn run_asks_the_host_and_reports() {
         "2",
         "--executor",
         "processes",
+        "--seed",
+        "7",
         "--refresh",
         "train",
         "clean_*",
@@ -754,6 +756,7 @@ fn run_asks_the_host_and_reports() {
         workers: Some(2),
         check: None,
         dry_run: None,
+        seed: Seed::new(7),
     };
     assert_eq!(host.asked.into_inner().unwrap(), [expected]);
 }
@@ -777,6 +780,9 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
     assert_eq!(mode(&["--no-cache", "--read-only"]), None);
     assert_eq!(mode(&["--workers", "0"]), None);
     assert_eq!(mode(&["-p", "lr"]), None);
+    for seed in ["-1", "1.5", "x", "9223372036854775808"] {
+        assert_eq!(mode(&["--seed", seed]), None, "{seed}");
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Cache {
         _ = self.class_code.set(Box::new(language));
     }
 
-    pub(crate) fn class_code(&self) -> Option<&dyn ClassCode> {
+    /// What says what the code of classes is, if anybody does.
+    pub fn class_code(&self) -> Option<&dyn ClassCode> {
         self.class_code.get().map(Box::as_ref)
     }
 

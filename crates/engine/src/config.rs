@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::closest::did_you_mean;
 use crate::policy::Mode;
+use crate::seed::Seed;
 use crate::units::parse_size;
 
 mod file;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub workers: Setting<Option<usize>>,
     /// The size, in bytes, that `thrifty gc` cuts the cache down to; `None` for any.
     pub budget: Setting<Option<u64>>,
+    /// The seed of all operations that state none; `None` for none.
+    pub seed: Setting<Option<Seed>>,
 }
 
 /// The configuration cannot be used.
@@ -157,10 +160,11 @@ enum Field {
     Executor,
     Workers,
     Budget,
+    Seed,
 }
 
 impl Field {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Home,
         Self::Project,
         Self::Domain,
@@ -169,6 +173,7 @@ impl Field {
         Self::Executor,
         Self::Workers,
         Self::Budget,
+        Self::Seed,
     ];
 
     /// Name in a file, variable, and what is allowed.
@@ -182,11 +187,17 @@ impl Field {
             Self::Executor => ("executor", "THRIFTY_EXECUTOR", "`threads` or `processes`"),
             Self::Workers => ("workers", "THRIFTY_WORKERS", "a whole number from 1 to 4096"),
             Self::Budget => ("budget", "THRIFTY_BUDGET", "a size such as `500MB` or `20GB`"),
+            Self::Seed => ("seed", "THRIFTY_SEED", "a whole number from 0 to 9223372036854775807"),
         }
     }
 
     const fn name(self) -> &'static str {
         self.facts().0
+    }
+
+    /// Whether a file may give it as a number, and not only as text.
+    const fn is_number(self) -> bool {
+        matches!(self, Self::Workers | Self::Seed)
     }
 
     fn wrong(self, source: &Source, found: impl Into<String>) -> ConfigError {
@@ -233,7 +244,7 @@ impl Settings {
                 *raw = Some(set);
             }
         }
-        let [home, project, domain, cache, observe, executor, workers, budget] = raws;
+        let [home, project, domain, cache, observe, executor, workers, budget, seed] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
             project: project
@@ -249,6 +260,7 @@ impl Settings {
                 text.parse().ok().filter(|count| (1..=4096).contains(count))
             })?,
             budget: optional(Field::Budget, budget, |text| parse_size(text).ok())?,
+            seed: optional(Field::Seed, seed, Seed::from_text)?,
         })
     }
 }

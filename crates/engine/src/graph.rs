@@ -105,11 +105,7 @@ pub enum Value {
 impl Value {
     /// What the part at the end of the steps contributes to the key of an operation that takes
     /// it, the code of its classes included; `None` if it has no digest.
-    pub(crate) fn input_at(
-        &self,
-        steps: &[Step],
-        language: Option<&dyn ClassCode>,
-    ) -> Option<Vec<u8>> {
+    pub fn input_at(&self, steps: &[Step], language: Option<&dyn ClassCode>) -> Option<Vec<u8>> {
         contribution_with_code(self.contribution_at(steps)?, &self.classes_at(steps), language)
     }
 

@@ -1,6 +1,10 @@
 //! Operations and their keys.
 
-use thrifty_key::{Digest, Ingredients, Key, Kind, Part, Preview, digest_parts, key_of};
+use thrifty_key::{
+    Digest, DuplicatePart, Ingredients, Key, Kind, Part, Preview, digest_parts, key_of,
+};
+
+use crate::seed::Seed;
 
 /// A unit of work, by everything that can change its result except its inputs.
 ///
@@ -43,6 +47,25 @@ impl Operation {
     pub(crate) fn digest(&self, kind: Kind) -> Option<Digest> {
         let found = self.digests.iter().find(|(known, _)| *known == kind);
         found.map(|(_, digest)| *digest)
+    }
+
+    /// The same operation under a seed, with what makes its generators what they are: further
+    /// parts of [`Kind::Seed`].
+    ///
+    /// # Errors
+    ///
+    /// [`DuplicatePart`] if it has a seed already.
+    pub fn seeded(
+        &self,
+        seed: Seed,
+        generators: impl IntoIterator<Item = (String, Part)>,
+    ) -> Result<Self, DuplicatePart> {
+        let mut fixed = self.fixed.clone();
+        for (name, part) in generators.into_iter().chain([("seed".to_owned(), seed.part())]) {
+            fixed.add(Kind::Seed, name, part.digest, part.preview)?;
+        }
+        let seeded = Self::new(self.name.clone(), fixed, self.texts.clone());
+        Ok(seeded.with_notes(self.notes.clone()))
     }
 
     /// The name.

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thrifty_engine::Mode;
 use thrifty_engine::config::{ConfigError, Executor, Settings, Source};
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
+use thrifty_engine::{Mode, Seed};
 
 fn find(directory: &Path, variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let all: HashMap<_, _> = variables.iter().copied().collect();
@@ -77,14 +77,16 @@ fn every_variable_is_read() {
         ("THRIFTY_WORKERS", "2"),
         ("THRIFTY_EXECUTOR", "processes"),
         ("THRIFTY_BUDGET", "20GB"),
+        ("THRIFTY_SEED", "7"),
     ];
-    let Settings { home, project, domain, cache, observe, executor, workers, budget } =
+    let Settings { home, project, domain, cache, observe, executor, workers, budget, seed } =
         find(root.path(), &variables).unwrap();
     assert_eq!(home.value, Path::new("/scratch/cache"));
     assert_eq!((project.value.as_str(), domain.value.as_str()), ("flüge", "production"));
     assert!(!observe.value);
     assert_eq!((cache.value, executor.value), (Some(Mode::Off), Executor::Processes));
     assert_eq!((workers.value, budget.value), (Some(2), Some(20_000_000_000)));
+    assert_eq!(seed.value, Seed::new(7));
 }
 
 #[test]
@@ -151,6 +153,12 @@ fn a_wrong_field_or_value_is_named_with_its_line_and_the_way_out() {
     ];
     for (text, expected) in said {
         assert_eq!(wrong(text), expected);
+    }
+    for seed in ["-1", "1.5", "true", "'x'", "''", "9223372036854775808", "0x10"] {
+        let said = wrong(&format!("seed = {seed}"));
+        let start =
+            "thrifty.toml:1: `seed` must be a whole number from 0 to 9223372036854775807, not ";
+        assert!(said.starts_with(start), "{said}");
     }
     assert!(wrong("a = 1\nb = \n").starts_with("thrifty.toml:2: "));
 }

@@ -123,12 +123,14 @@ pub enum Context {
     Code,
     /// A manifest of a directory.
     Tree,
+    /// What random number generators are seeded with: `docs/formats/seed.md`.
+    Seed,
 }
 
 impl Context {
     fn hasher(self) -> &'static blake3::Hasher {
-        static HASHERS: LazyLock<[blake3::Hasher; 5]> = LazyLock::new(|| {
-            ["value", "ingredient", "key", "code", "tree"]
+        static HASHERS: LazyLock<[blake3::Hasher; 6]> = LazyLock::new(|| {
+            ["value", "ingredient", "key", "code", "tree", "seed"]
                 .map(|name| blake3::Hasher::new_derive_key(&format!("thrifty {name} format 1")))
         });
         &HASHERS[self as usize]

@@ -9,14 +9,14 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use thrifty_engine::Mode;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken};
 use thrifty_engine::record::Draft;
+use thrifty_engine::{Mode, Stream};
 use thrifty_key::{Context, Digest, Hasher, plain};
 
 use super::check;
-use super::context::{self, Frame, RunOptions};
+use super::context::Frame;
 use super::error::ArgumentChanged;
 use super::graph;
 use super::handle::{self, Call, Handle};
@@ -24,6 +24,7 @@ use super::ingredients::{Around, encode_result};
 use super::load;
 use super::parameters::Arguments;
 use super::processes;
+use super::seed;
 use super::session::Session;
 use super::task::{Task, policy};
 use crate::observe::{self, Gathered, Recorder, Watch, Wish};
@@ -106,7 +107,8 @@ impl Body for CallBody {
     fn outline(&self) -> Option<Result<Expansion, Failure>> {
         Python::attach(|py| {
             let slf = self.call.task.bind(py);
-            let expanded = slf.get().is_workflow.then(|| self.expand(slf))?;
+            // Without its inputs, it draws as if it had none.
+            let expanded = slf.get().is_workflow.then(|| self.expand(slf, &[]))?;
             Some(expanded.map_err(|error| load::failure(py, error, None)))
         })
     }
@@ -123,17 +125,20 @@ impl CallBody {
         if task.is_workflow {
             self.check_unchanged(slf).map_err(raised)?;
             debug_assert_eq!(inputs.len(), self.call.takes.len());
-            return self.expand(slf).map(Product::Expanded).map_err(raised);
+            return self.expand(slf, inputs).map(Product::Expanded).map_err(raised);
         }
         if self.session.executor(&self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
-            return processes::run(py, &self.session, &self.call, inputs).map(Product::Made);
+            let stream = self.stream(inputs);
+            return processes::run(py, &self.session, &self.call, inputs, stream)
+                .map(Product::Made);
         }
         let own = self.own_arguments(slf).map_err(raised)?;
         let arguments = self.arguments(py, &own, inputs)?;
         let before = handle::calls();
         let watch = self.watch(py).map_err(raised)?;
-        let value = call(slf, &arguments, Arc::clone(&self.call.run)).map_err(raised)?;
+        let frame = Frame::Running(Arc::clone(&self.call.run));
+        let value = seed::call(slf, &arguments, frame, self.stream(inputs)).map_err(raised)?;
         let gathered = end(watch, slf);
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
@@ -180,6 +185,20 @@ impl CallBody {
             .map(|it| it.as_ref().map(|it| handle::substitute(it, &mut with)).transpose())
             .collect();
         substituted.map_err(|error| load::failure(py, error, edge))
+    }
+
+    /// What the call draws from: its inputs are what their digests say, wherever they came from.
+    pub fn stream(&self, inputs: &[Taken]) -> Option<Stream> {
+        let language = self.session.cache.class_code();
+        let mut contribution = |number| {
+            let taken = usize::try_from(number).ok().and_then(|number| inputs.get(number));
+            let found = taken.and_then(|taken| taken.value.input_at(&taken.steps, language));
+            found.ok_or(plain::PlainError::Edge(number))
+        };
+        let digests = self.call.inputs.iter();
+        let digests =
+            digests.map(|input| (input, plain::fold(&input.encoding, &mut contribution).ok()));
+        seed::stream(self.call.run.seeding, self.call.operation.name(), digests)
     }
 
     fn number_of(&self, handle: &Handle) -> Option<usize> {
@@ -245,7 +264,7 @@ impl CallBody {
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.
-    fn expand(&self, slf: &Bound<'_, Task>) -> PyResult<Expansion> {
+    fn expand(&self, slf: &Bound<'_, Task>, inputs: &[Taken]) -> PyResult<Expansion> {
         let (py, task) = (slf.py(), slf.get());
         let expansion = EXPANSIONS.fetch_add(1, Ordering::Relaxed);
         let mut with = |handle: &Bound<'_, Handle>| {
@@ -258,15 +277,12 @@ impl CallBody {
             .iter()
             .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
             .collect();
-        let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments?)?;
         let options = Arc::clone(&self.call.run);
         let mode =
             self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
+        let frame = Frame::Building { options, mode };
         let watch = self.watch(py)?;
-        let value = {
-            let _guard = context::enter(Frame::Building { options, mode });
-            task.function.bind(py).call(args, Some(&kwargs))?
-        };
+        let value = seed::call(slf, &arguments?, frame, self.stream(inputs))?;
         let gathered = end(watch, slf);
         let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
         Ok(Expansion { observed: gathered.observed, ..expansion })
@@ -293,19 +309,7 @@ fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// Calls the function itself.
-pub fn call<'py>(
-    slf: &Bound<'py, Task>,
-    arguments: &Arguments<'py>,
-    run: Arc<RunOptions>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let (py, task) = (slf.py(), slf.get());
-    let (args, kwargs) = task.parameters(py)?.unbind(py, arguments)?;
-    let _guard = context::enter(Frame::Running(run));
-    task.function.bind(py).call(args, Some(&kwargs))
-}
-
-/// Calls the function itself, for a call of its own: what it returns holds no handles.
+/// Calls a task, for a call of its own: what it returns holds no handles.
 pub fn perform<'py>(
     slf: &Bound<'py, Task>,
     session: &Session,

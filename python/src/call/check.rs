@@ -30,10 +30,12 @@ use super::clean;
 use super::context::{Chosen, RunOptions, matches};
 use super::graph::Graph;
 use super::handle::{self, Call, Handle};
-use super::processes;
+use super::processes::{self, Packed};
 use super::run::{self, UnderWay};
+use super::seed;
 use super::session::{self, Session};
 use super::task::{Task, policy};
+use super::turn;
 
 /// What was found, and of how much.
 pub struct Report {
@@ -145,7 +147,7 @@ pub fn check(
     let options = Arc::new(RunOptions { look: Some(names.into()), ..options });
     let value = run::built(slf, args, kwargs, &options)?;
     let session = Session::current(py)?;
-    let mut looked = look(py, &session, &value, &options)?;
+    let mut looked = turn::paused(py, || look(py, &session, &value, &options))?;
     match &chosen {
         Chosen::Named(names) => name(&mut looked.operations, names)?,
         Chosen::Share(_) => looked.operations.retain(|it| it.entry.is_some()),
@@ -359,9 +361,13 @@ impl Stored {
         };
         body.check_unchanged(slf)?;
         let mut edge = None;
-        let (args, kwargs) =
-            processes::packed(py, &self.session, &self.call, &self.inputs, &mut edge)?;
-        job.set_item("task", slf)?;
+        // A workflow is built there, and fills its parameters itself.
+        let stream = body.stream(&self.inputs).filter(|_| !task.is_workflow);
+        let packed =
+            processes::packed(py, &self.session, &self.call, &self.inputs, stream, &mut edge)?;
+        let Packed { args, kwargs, stream } = packed;
+        job.set_item("task", seed::stated(slf, self.call.run.seeding)?)?;
+        job.set_item("stream", stream.map(|stream| PyBytes::new(py, stream.as_bytes())))?;
         job.set_item("args", args)?;
         job.set_item("kwargs", kwargs)?;
         job.set_item("record", PyBytes::new(py, &answer.record.to_bytes()))?;
@@ -436,7 +442,7 @@ fn check_call(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<(Vec<Py<PyAny>>, usize, usize)> {
-    let options = RunOptions::clone(&slf.get().run_options(&RunOptions::default()));
+    let options = RunOptions::clone(&*slf.get().run_options(slf.py(), &RunOptions::default())?);
     let report = check(slf, args, Some(kwargs), options, &|_: &Event| {}).map_err(PyErr::from)?;
     Ok((report.objects, report.stored, report.unknown))
 }

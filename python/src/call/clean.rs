@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use thrifty_engine::Mode;
+use thrifty_engine::{Mode, Stream};
 use thrifty_key::plain;
 
 use super::body;
-use super::context::{self, Frame};
+use super::context::Frame;
 use super::ingredients::encode_result;
+use super::seed;
 use super::session::Session;
 use super::task::Task;
 use crate::observe::{Gathered, Watch, Wish};
@@ -62,18 +63,20 @@ fn begin_clean() {
 /// A value; what its body read; what it did that cannot be followed, in words.
 type Repeated<'py> = (Bound<'py, PyAny>, Vec<String>, Vec<String>);
 
-/// In a clean process: executes an operation without the cache, observed whatever it says.
+/// In a clean process: executes an operation without the cache, observed whatever it says. The
+/// stream is what it draws from.
 #[pyfunction]
 fn repeat<'py>(
     slf: &Bound<'py, Task>,
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
+    stream: Option<[u8; 32]>,
 ) -> PyResult<Repeated<'py>> {
     let py = slf.py();
     let session = Session::current(py)?;
     let watch = Watch::begin(py, Wish::Observe, session.scenery(py)?, &[])?;
     STATE.store(REPEATING, Ordering::Relaxed);
-    let value = execute(slf, args, kwargs)?;
+    let value = execute(slf, args, kwargs, stream.map(Stream::from_bytes))?;
     let Gathered { observed, problem, notes } = watch.end(py);
     let reads = observed.iter().map(|it| it.what.to_string()).collect();
     let notes = notes.into_iter().map(|note| format!("it {}", note.text()));
@@ -84,16 +87,14 @@ fn execute<'py>(
     slf: &Bound<'py, Task>,
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
+    stream: Option<Stream>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let task = slf.get();
     if task.is_workflow {
         return slf.call(args, Some(kwargs));
     }
-    let value = {
-        let _guard =
-            context::enter(Frame::Running(task.run_options(&super::RunOptions::default())));
-        task.function.bind(slf.py()).call(args, Some(kwargs))?
-    };
+    let options = task.run_options(slf.py(), &super::RunOptions::default())?;
+    let value = seed::call_with(slf, args, kwargs, Frame::Running(options), stream)?;
     body::forced(&value)
 }
 

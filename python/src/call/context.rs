@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use glob::Pattern;
-use thrifty_engine::Mode;
 use thrifty_engine::config::Executor;
+use thrifty_engine::{Mode, Seeding};
 
 /// What was chosen for a whole run, at run time.
 #[derive(Default, Clone)]
@@ -23,6 +23,8 @@ pub struct RunOptions {
     /// Nothing is computed or stored: it is only looked up what is. If there are names, units
     /// are looked into for operations of these.
     pub look: Option<Arc<[Pattern]>>,
+    /// The seed in force: of what is called, unless it states one.
+    pub seeding: Option<Seeding>,
 }
 
 /// Which of some operations.

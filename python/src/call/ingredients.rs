@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use thrifty_engine::store::StatIdentity;
-use thrifty_engine::{ClassCode, Operation, digest_of_codes, encoding_with_code};
+use thrifty_engine::{ClassCode, Operation, Seed, Seeding, digest_of_codes, encoding_with_code};
 use thrifty_key::plain;
 use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview, without_passwords};
 
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub observes: bool,
     closure: Option<Closure>,
     outside: Outside,
+    /// The operation under the seed that was asked for last.
+    seeded: Mutex<Option<(Seed, Arc<Operation>)>>,
 }
 
 /// What lies outside of the program and was read for a key.
@@ -52,7 +55,8 @@ impl Outside {
     }
 }
 
-/// What an operation asks of its cache, as far as that decides which results are served.
+/// What an operation asks of its cache and the seed it states, as far as that decides which
+/// results are served.
 pub struct Settings {
     /// Changes with any of it.
     pub digest: Digest,
@@ -67,10 +71,19 @@ impl Settings {
     /// # Errors
     ///
     /// What cannot be read, by name.
-    pub fn of(py: Python<'_>, options: &Options) -> PyResult<Option<Self>> {
+    pub fn of(
+        py: Python<'_>,
+        options: &Options,
+        seeding: Option<Seeding>,
+    ) -> PyResult<Option<Self>> {
         let mut builder = Builder::default();
         let mut outside = Outside::default();
         builder.stated(options)?;
+        if let Some(seeding) = seeding {
+            let text =
+                seeding.seed().map_or_else(|| "none".to_owned(), |it| it.number().to_string());
+            builder.text(Kind::Seed, "seed", &text)?;
+        }
         builder.sources(options, &mut outside.files)?;
         outside.environment = builder.environment(options)?;
         builder.packages(py, options)?;
@@ -129,7 +142,8 @@ impl Prepared {
         let notes = closure.as_ref().map(|closure| closure.notes.clone()).unwrap_or_default();
         let operation = Operation::new(name, builder.ingredients, builder.texts).with_notes(notes);
         let operation = Arc::new(operation);
-        Ok(Self { operation, unkeyed: None, observes, closure, outside })
+        let seeded = Mutex::default();
+        Ok(Self { operation, unkeyed: None, observes, closure, outside, seeded })
     }
 
     /// An operation whose calls have no key.
@@ -146,7 +160,35 @@ impl Prepared {
             observes: true,
             closure: None,
             outside: Outside::default(),
+            seeded: Mutex::default(),
         })
+    }
+
+    /// The operation under a seed, or without one.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn under(
+        &self,
+        py: Python<'_>,
+        seeding: Option<Seeding>,
+        parameters: &Parameters,
+    ) -> PyResult<Arc<Operation>> {
+        let Some(seed) = seeding.and_then(Seeding::seed) else {
+            return Ok(Arc::clone(&self.operation));
+        };
+        if let Some((held, operation)) = &*self.seeded.lock()
+            && *held == seed
+        {
+            return Ok(Arc::clone(operation));
+        }
+        let generators = parameters.generators(py)?;
+        let seeded = self.operation.seeded(seed, generators);
+        let seeded = seeded.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let seeded = Arc::new(seeded);
+        *self.seeded.lock() = Some((seed, Arc::clone(&seeded)));
+        Ok(seeded)
     }
 
     /// Whether finding them again would give the same.
@@ -317,7 +359,7 @@ fn unreadable(field: &str, path: &str, error: &std::io::Error) -> PyErr {
 }
 
 /// A declared type, in words that do not depend on how the interpreter shows it.
-fn describe(annotation: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(super) fn describe(annotation: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = annotation.py();
     if annotation.is_none() {
         return Ok("None".to_owned());

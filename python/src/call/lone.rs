@@ -11,17 +11,18 @@ use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::Node;
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
-use thrifty_engine::{Looked, Miss, Mode, Outcome, Policy, Target};
+use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Target};
 use thrifty_key::{Digest, Key, Part, plain};
 
 use super::body;
-use super::context::{self, Frame, RunOptions};
+use super::context::{Frame, RunOptions};
 use super::error::Lost;
-use super::ingredients::Prepared;
 use super::load;
 use super::parameters::Arguments;
+use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::{Task, policy};
+use super::turn;
 use crate::observe;
 
 /// Calls a task with values.
@@ -36,28 +37,30 @@ pub fn call<'py>(
     outer: &RunOptions,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, task) = (slf.py(), slf.get());
-    let Some(arguments) = task.parameters(py)?.bind(args, kwargs)? else {
+    let run = task.run_options(py, outer)?;
+    let parameters = task.parameters(py)?;
+    let Some(arguments) = parameters.bind(args, kwargs, is_seeded(run.seeding))? else {
         // The function itself says what is wrong, before its first line.
         return task.function.bind(py).call(args, kwargs);
     };
     let session = Session::current(py)?;
-    let run = task.run_options(outer);
     let policy = policy(task.choices(&session, &run), task.definition());
     if policy.mode == Mode::Off {
-        return uncached(task, args, kwargs, run);
+        return uncached(slf, &arguments, run);
     }
     let prepared = task.prepared(py)?;
     if prepared.unkeyed.is_some() {
-        return uncached(task, args, kwargs, run);
+        return uncached(slf, &arguments, run);
     }
+    let operation = prepared.under(py, run.seeding, parameters)?;
     let inputs = task.inputs(py, &arguments, None)?;
     let digests = digests(&inputs)?;
     let names = inputs.iter().map(|input| input.name.as_str());
-    let key = prepared.operation.key(names.zip(digests.iter().copied()));
+    let key = operation.key(names.zip(digests.iter().copied()));
     let call = Lone {
         slf,
         session: &session,
-        prepared: &prepared,
+        operation: &operation,
         inputs: &inputs,
         digests: &digests,
         key,
@@ -72,18 +75,17 @@ pub fn call<'py>(
         Some(Looked::Miss(miss, target)) => (miss, target),
         None => (Miss::Refresh, session.cache.slot(&key)),
     };
-    call.compute(&arguments, run, miss, target)
+    turn::paused(py, || call.compute(&arguments, run, miss, target))
 }
 
 /// Calls the function as if there were no cache.
 fn uncached<'py>(
-    task: &Task,
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
+    slf: &Bound<'py, Task>,
+    arguments: &Arguments<'py>,
     run: Arc<RunOptions>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let _guard = context::enter(Frame::Running(run));
-    let value = task.function.bind(args.py()).call(args, kwargs)?;
+    let stream = seed::stream_of_call(slf.py(), slf.get(), arguments, run.seeding)?;
+    let value = seed::call(slf, arguments, Frame::Running(run), stream)?;
     body::forced(&value)
 }
 
@@ -98,7 +100,7 @@ fn digests(inputs: &[Input]) -> PyResult<Vec<Digest>> {
 struct Lone<'a, 'py> {
     slf: &'a Bound<'py, Task>,
     session: &'a Arc<Session>,
-    prepared: &'a Prepared,
+    operation: &'a Arc<Operation>,
     inputs: &'a [Input],
     digests: &'a [Digest],
     key: Key,
@@ -151,6 +153,8 @@ impl<'py> Lone<'_, 'py> {
                 }
             })
         };
+        let inputs = self.inputs.iter().zip(self.digests.iter().copied().map(Some));
+        let stream = seed::stream(run.seeding, self.operation.name(), inputs);
         let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
         let (session, mode) = (self.session, self.policy.mode);
@@ -159,7 +163,8 @@ impl<'py> Lone<'_, 'py> {
                 let task = task.bind(py);
                 let arguments: Vec<_> =
                     given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
-                let call = || body::call(task, &arguments, Arc::clone(&run));
+                let frame = Frame::Running(Arc::clone(&run));
+                let call = || seed::call(task, &arguments, frame, stream);
                 body::perform(task, session, mode, call)
                     .map(|(made, gathered)| {
                         observe::warn(py, task.get().name(), gathered.notes.iter().copied());
@@ -168,7 +173,7 @@ impl<'py> Lone<'_, 'py> {
                     .map_err(|error| load::failure(py, error, None))
             })
         };
-        let (operation, key, policy) = (&self.prepared.operation, self.key, self.policy);
+        let (operation, key, policy) = (self.operation, self.key, self.policy);
         let parts: Vec<_> = self.parts().collect();
         let computed = py.detach(|| {
             let engine = EngineTask {
@@ -244,10 +249,9 @@ impl<'py> Lone<'_, 'py> {
         let keeps_ingredients = !outcome.is_hit() && !matches!(outcome, Outcome::Computed(_));
         Node {
             number: 0,
-            operation: self.prepared.operation.name().to_owned(),
+            operation: self.operation.name().to_owned(),
             key: Some(self.key),
-            ingredients: keeps_ingredients
-                .then(|| self.prepared.operation.ingredients(self.parts())),
+            ingredients: keeps_ingredients.then(|| self.operation.ingredients(self.parts())),
             outcome: outcome.word().to_owned(),
             detail: outcome.detail(),
             rule: self.policy.rule.word().to_owned(),

@@ -20,9 +20,11 @@ mod parameters;
 mod plan;
 mod processes;
 mod run;
+mod seed;
 mod session;
 mod surroundings;
 mod task;
+mod turn;
 mod words;
 
 use pyo3::prelude::*;
@@ -31,6 +33,7 @@ pub use check::{Refused, Report, check};
 pub use context::{Chosen, RunOptions, matches};
 pub use plan::plan;
 pub use run::{Run, run};
+pub use seed::stated;
 pub use task::Task;
 
 /// Adds the classes and functions of this module.
@@ -49,5 +52,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     clean::register(module)?;
     check::register(module)?;
     run::register(module)?;
+    turn::register(module)?;
     words::register(module)
 }

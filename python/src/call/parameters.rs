@@ -4,9 +4,13 @@
 //! the time. Arguments that do not fit bind to nothing: calling the function with them raises
 //! what Python raises.
 
+use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use thrifty_key::{Part, Preview, plain};
+
+use super::seed::Fill;
 
 /// `co_flags` of a function with `*args`.
 const VARARGS: u32 = 0x04;
@@ -30,6 +34,8 @@ pub struct Parameter {
     pub name: String,
     interned: Py<PyString>,
     default: Option<Py<PyAny>>,
+    /// What is put in under a seed if the caller gives nothing.
+    pub fill: Option<Fill>,
 }
 
 impl Parameter {
@@ -70,6 +76,7 @@ impl Parameters {
                 name: name.to_string(),
                 interned: name.unbind(),
                 default: None,
+                fill: None,
             })
             .collect();
         let defaults: Option<Bound<'_, PyTuple>> =
@@ -87,15 +94,41 @@ impl Parameters {
                 parameter.default = defaults.get_item(&parameter.interned)?.map(Bound::unbind);
             }
         }
+        for parameter in &mut all[..named] {
+            parameter.fill = fill_of(function, &parameter.name)?;
+        }
         let positional_only = count(intern!(py, "co_posonlyargcount"))?;
         Ok(Self { all, positional_only, positional, named, varargs, varkeywords })
     }
 
-    /// Binds arguments; `None` if they do not fit.
+    /// What a seed makes of these parameters, beside the seed: the numbers of numpy's generators
+    /// are those of its version.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn generators(&self, py: Python<'_>) -> PyResult<Option<(String, Part)>> {
+        if !self.all.iter().any(|parameter| parameter.fill.is_some_and(Fill::is_of_numpy)) {
+            return Ok(None);
+        }
+        let metadata = py.import("importlib.metadata")?;
+        let version: String = match metadata.call_method1("version", ("numpy",)) {
+            Ok(version) => version.extract()?,
+            // What puts the generator in says so.
+            Err(error) if error.is_instance_of::<PyImportError>(py) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let digest = plain::digest_text(&version);
+        Ok(Some(("numpy".to_owned(), Part { digest, preview: Preview::text(version) })))
+    }
+
+    /// Binds arguments; `None` if they do not fit. Under a seed, a parameter that it fills is
+    /// left empty if the caller gave nothing, or `None`.
     pub fn bind<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
+        is_seeded: bool,
     ) -> PyResult<Option<Arguments<'py>>> {
         let py = args.py();
         let mut bound: Arguments<'py> = vec![None; self.all.len()];
@@ -115,11 +148,15 @@ impl Parameters {
             return Ok(None);
         }
         for (parameter, slot) in self.all[..self.named].iter().zip(&mut bound) {
+            let is_filled = is_seeded && parameter.fill.is_some();
             if slot.is_none() {
-                match &parameter.default {
-                    Some(default) => *slot = Some(default.bind(py).clone()),
-                    None => return Ok(None),
-                }
+                *slot = parameter.default.as_ref().map(|default| default.bind(py).clone());
+            }
+            if is_filled && slot.as_ref().is_some_and(|given| given.is_none()) {
+                *slot = None;
+            }
+            if slot.is_none() && !is_filled {
+                return Ok(None);
             }
         }
         Ok(Some(bound))
@@ -161,14 +198,14 @@ impl Parameters {
         Ok(true)
     }
 
-    /// The arguments as a call takes them.
+    /// The arguments as a call takes them; `None` in the places of what a seed fills.
     pub fn unbind<'py>(
         &self,
         py: Python<'py>,
         arguments: &[Option<Bound<'py, PyAny>>],
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
         let mut positional: Vec<_> =
-            arguments[..self.positional].iter().flatten().cloned().collect();
+            arguments[..self.positional].iter().map(|it| or_none(py, it.as_ref())).collect();
         if let Some(rest) = self.varargs.and_then(|index| arguments[index].as_ref()) {
             for argument in rest.try_iter()? {
                 positional.push(argument?);
@@ -181,10 +218,20 @@ impl Parameters {
         for (parameter, argument) in
             self.all[..self.named].iter().zip(arguments).skip(self.positional)
         {
-            if let Some(argument) = argument {
-                keywords.set_item(&parameter.interned, argument)?;
-            }
+            keywords.set_item(&parameter.interned, or_none(py, argument.as_ref()))?;
         }
         Ok((PyTuple::new(py, positional)?, keywords))
     }
+}
+
+fn or_none<'py>(py: Python<'py>, argument: Option<&Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
+    argument.cloned().unwrap_or_else(|| py.None().into_bound(py))
+}
+
+fn fill_of(function: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Fill>> {
+    if !Fill::may_be(name) {
+        return Ok(None);
+    }
+    let annotations = function.getattr(intern!(function.py(), "__annotations__"))?;
+    Fill::of(name, annotations.cast::<PyDict>()?.get_item(name)?.as_ref())
 }

@@ -10,18 +10,22 @@ use glob::Pattern;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use thrifty_engine::Mode;
 use thrifty_engine::graph::{Failure, Made, Taken, Value};
 use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
+use thrifty_engine::{Mode, Stream};
 
 use super::body;
-use super::context::{self, Frame, RunOptions};
+use super::context::{Frame, RunOptions};
 use super::handle::{self, Call, Handle};
 use super::load;
+use super::seed;
 use super::session::Session;
 use super::task::{Task, policy};
 use crate::observe::{self, Gathered, Note};
+
+/// Under which name the stream of a call is sent.
+const STREAM: &str = "stream";
 
 /// Runs a call in a worker process.
 pub fn run(
@@ -29,9 +33,10 @@ pub fn run(
     session: &Arc<Session>,
     call: &Arc<Call>,
     inputs: &[Taken],
+    stream: Option<Stream>,
 ) -> Result<Made, Failure> {
     let mut edge = None;
-    let sent = send(py, session, call, inputs, &mut edge);
+    let sent = send(py, session, call, inputs, stream, &mut edge);
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
     observe::warn(py, call.task.get().name(), gathered.notes.iter().copied());
@@ -52,13 +57,14 @@ fn send(
     session: &Arc<Session>,
     call: &Arc<Call>,
     inputs: &[Taken],
+    stream: Option<Stream>,
     edge: &mut Option<usize>,
 ) -> PyResult<(Record, Gathered)> {
-    let (args, kwargs) = packed(py, session, call, inputs, edge)?;
+    let Packed { args, kwargs, stream } = packed(py, session, call, inputs, stream, edge)?;
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
     let workers = session.workers(&call.run);
     let slf = call.task.bind(py);
-    let chosen = chosen(py, &call.run)?;
+    let chosen = chosen(py, &call.run, stream)?;
     let mode = policy(call.choices, &call.options).mode;
     let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
     let (record, observed, problem, notes): (Vec<u8>, Vec<u8>, _, Vec<String>) = sent.extract()?;
@@ -67,6 +73,14 @@ fn send(
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
     Ok((record, Gathered { observed, problem, notes }))
+}
+
+/// What another process needs of a call.
+pub struct Packed<'py> {
+    pub args: Bound<'py, PyTuple>,
+    pub kwargs: Bound<'py, PyDict>,
+    /// What the generators of that process are seeded with.
+    pub stream: Option<Stream>,
 }
 
 /// The arguments of a call for another process, with references in the places of what is in the
@@ -80,8 +94,9 @@ pub fn packed<'py>(
     session: &Session,
     call: &Call,
     inputs: &[Taken],
+    stream: Option<Stream>,
     edge: &mut Option<usize>,
-) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+) -> PyResult<Packed<'py>> {
     let by_reference =
         py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "Reference"))?;
     let mut with = |handle: &Bound<'_, Handle>| {
@@ -101,15 +116,24 @@ pub fn packed<'py>(
         .iter()
         .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
         .collect();
-    call.task.bind(py).get().parameters(py)?.unbind(py, &arguments?)
+    let (task, mut arguments) = (call.task.bind(py).get(), arguments?);
+    let stream = seed::fill(py, task, &mut arguments, stream)?;
+    let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments)?;
+    Ok(Packed { args, kwargs, stream })
 }
 
-/// What was chosen for the run, for the tasks that the body calls.
-fn chosen<'py>(py: Python<'py>, run: &RunOptions) -> PyResult<Bound<'py, PyDict>> {
+/// What was chosen for the run, for the tasks that the body calls, and what it draws from.
+fn chosen<'py>(
+    py: Python<'py>,
+    run: &RunOptions,
+    stream: Option<Stream>,
+) -> PyResult<Bound<'py, PyDict>> {
     let chosen = PyDict::new(py);
     chosen.set_item("cache", run.mode.map(Mode::word))?;
     let refresh: Vec<_> = run.refresh.iter().map(Pattern::as_str).collect();
     chosen.set_item("refresh", refresh)?;
+    chosen.set_item("seed", run.seeding.and_then(seed::given))?;
+    chosen.set_item(STREAM, stream.map(|stream| PyBytes::new(py, stream.as_bytes())))?;
     Ok(chosen)
 }
 
@@ -133,11 +157,11 @@ fn perform<'py>(
 ) -> PyResult<Sent<'py>> {
     let py = slf.py();
     let session = Session::current(py)?;
-    let run = Arc::new(super::run::options(chosen)?);
-    let call = || {
-        let _guard = context::enter(Frame::Running(run));
-        slf.get().function.bind(py).call(args, Some(kwargs))
-    };
+    let chosen = chosen.copy()?;
+    let stream: Option<[u8; 32]> = chosen.call_method1("pop", (STREAM,))?.extract()?;
+    let stream = stream.map(Stream::from_bytes);
+    let frame = Frame::Running(Arc::new(super::run::options(&chosen)?));
+    let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
     let (made, gathered) = body::perform(slf, &session, mode, call)?;
     let draft = made.draft.map_err(crate::value::codec::NotStorable::new_err)?;

@@ -23,9 +23,10 @@ use super::error::{HandleError, Lost};
 use super::graph::Graph;
 use super::handle::{self, Handle};
 use super::load;
+use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::Task;
-use super::{check, clean};
+use super::{check, clean, turn};
 use crate::observe;
 use crate::value::digest;
 
@@ -108,6 +109,10 @@ pub struct Finished {
 ///
 /// What kept the run from beginning. What its operations raise is part of what it returns.
 pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
+    turn::paused(py, || execute_now(py, demand))
+}
+
+fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let session = Session::current(py)?;
     let running = Arc::new(Running::begin(py));
     let _under_way = UnderWay::begin(&running);
@@ -289,7 +294,7 @@ pub fn run<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let (py, task) = (slf.py(), slf.get());
     let value = built(slf, args, kwargs, &options)?;
-    let arguments = shown(task, py, args, kwargs)?;
+    let arguments = shown(task, py, args, kwargs, &options)?;
     let demand =
         Demand { name: task.name(), arguments, value: &value, options: &options, listener };
     Bound::new(py, Run::of(execute(py, demand)?))
@@ -308,11 +313,18 @@ pub fn built<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, task) = (slf.py(), slf.get());
     let mode = task.is_workflow.then(|| task.inner_mode()).flatten();
-    let _guard = context::enter(Frame::Building { options: Arc::clone(options), mode });
-    if task.is_workflow {
-        return task.function.bind(py).call(args, kwargs);
+    let frame = Frame::Building { options: Arc::clone(options), mode };
+    if !task.is_workflow {
+        let _guard = context::enter(frame);
+        return slf.call(args, kwargs);
     }
-    slf.call(args, kwargs)
+    let seeding = options.seeding;
+    let Some(arguments) = task.parameters(py)?.bind(args, kwargs, is_seeded(seeding))? else {
+        // The function itself says what is wrong, before its first line.
+        return task.function.bind(py).call(args, kwargs);
+    };
+    let stream = seed::stream_of_call(py, task, &arguments, seeding)?;
+    seed::call(slf, &arguments, frame, stream)
 }
 
 /// The arguments, as text; secrets left out.
@@ -321,8 +333,10 @@ fn shown(
     py: Python<'_>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
+    options: &RunOptions,
 ) -> PyResult<String> {
-    let Some(bound) = task.parameters(py)?.bind(args, kwargs)? else {
+    let is_seeded = is_seeded(options.seeding);
+    let Some(bound) = task.parameters(py)?.bind(args, kwargs, is_seeded)? else {
         return Ok(String::new());
     };
     let texts: PyResult<Vec<_>> = task
@@ -491,6 +505,10 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
     let mut options = RunOptions::default();
     for (name, value) in keywords.iter() {
         let name: String = name.extract()?;
+        if name == "seed" {
+            options.seeding = Some(seed::seeding(&value)?);
+            continue;
+        }
         if value.is_none() {
             continue;
         }

@@ -10,7 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
-use thrifty_engine::{Cache, Mode};
+use thrifty_engine::{Cache, Mode, Seeding};
 
 use super::context::RunOptions;
 use super::ingredients::PythonClasses;
@@ -33,6 +33,8 @@ pub struct Session {
     pub run_mode: Option<Mode>,
     /// The mode chosen by the project's configuration.
     pub project_mode: Option<Mode>,
+    /// The seed chosen by the configuration.
+    pub seeding: Option<Seeding>,
     secret: OnceLock<Vec<u8>>,
     scenery: OnceLock<Scenery>,
 }
@@ -103,6 +105,7 @@ impl Session {
             (None, settings.cache.value)
         };
         cache.set_class_code(PythonClasses);
+        let seeding = settings.seed.value.map(Seeding::With);
         Self {
             cache,
             settings,
@@ -110,6 +113,7 @@ impl Session {
             is_shared,
             run_mode,
             project_mode,
+            seeding,
             secret: OnceLock::new(),
             scenery: OnceLock::new(),
         }
@@ -249,6 +253,7 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
 fn after_fork() {
     crate::observe::after_fork();
     super::run::forget_all();
+    super::turn::after_fork();
     // The parent's connections and threads must not be touched, not even to close them; and its
     // lock may have been held by a thread that is not here.
     if let Some(mut session) = SESSION.try_write() {

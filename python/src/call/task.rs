@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
-use thrifty_engine::{Choices, Mode, Policy};
+use thrifty_engine::{Choices, Mode, Policy, Seeding};
 use thrifty_key::{Context, Hasher, Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
@@ -18,8 +18,9 @@ use super::hooks::Hook;
 use super::ingredients::{Around, Numbering, Prepared, Settings};
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
+use super::seed::{self, is_seeded};
 use super::session::Session;
-use super::{clean, lone, plan, run};
+use super::{clean, lone, plan, run, turn};
 use crate::code::SourceChanged;
 use crate::observe::Wish;
 use crate::value::digest;
@@ -67,13 +68,17 @@ impl Task {
         let invocation = Options::of(invocation)?;
         let mut merged = invocation.over(py, &definition);
         merged.mode = definition.mode;
+        let run = run::options(run)?;
+        if seed::is_seeded(run.seeding) {
+            turn::begin_use();
+        }
         Ok(Self {
             function: function.clone().unbind(),
             name,
             is_workflow,
             definition: Arc::new(merged),
             invocation_mode: invocation.mode,
-            run: run::options(run)?,
+            run,
             parameters: OnceLock::new(),
             hooks: OnceLock::new(),
             prepared: Mutex::new(None),
@@ -89,7 +94,7 @@ impl Task {
     ) -> PyResult<Bound<'py, PyAny>> {
         match context::frame() {
             Some(Frame::Building { options, mode }) => {
-                let options = slf.get().run_options(&options);
+                let options = slf.get().run_options(slf.py(), &options)?;
                 Self::defer_in(slf, args, kwargs, options, mode)
             }
             Some(Frame::Running(options)) => Self::now(slf, args, kwargs, &options),
@@ -110,7 +115,7 @@ impl Task {
             Some(Frame::Running(options)) => (options, None),
             None => (Arc::default(), None),
         };
-        let options = slf.get().run_options(&outer);
+        let options = slf.get().run_options(slf.py(), &outer)?;
         Self::defer_in(slf, args, kwargs, options, mode)
     }
 
@@ -121,7 +126,7 @@ impl Task {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, run::Run>> {
-        let options = slf.get().run_options(&RunOptions::default());
+        let options = slf.get().run_options(slf.py(), &RunOptions::default())?;
         run::run(slf, args, kwargs, options, None)
     }
 
@@ -132,7 +137,7 @@ impl Task {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, plan::Plan>> {
-        let options = slf.get().run_options(&RunOptions::default());
+        let options = slf.get().run_options(slf.py(), &RunOptions::default())?;
         plan::plan(slf, args, kwargs, &options)
     }
 
@@ -144,17 +149,19 @@ impl Task {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
-        let Some(arguments) = self.parameters(py)?.bind(args, kwargs)? else {
+        let seeding = self.seeding(py)?;
+        let parameters = self.parameters(py)?;
+        let Some(arguments) = parameters.bind(args, kwargs, is_seeded(seeding))? else {
             return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
         };
-        let prepared = self.prepared(py)?;
+        let operation = self.prepared(py)?.under(py, seeding, parameters)?;
         let inputs = self.inputs(py, &arguments, None)?;
         let digests = inputs
             .iter()
             .map(|input| Ok((input.name.as_str(), plain::digest(&input.encoding)?)))
             .collect::<Result<Vec<_>, plain::PlainError>>()
             .map_err(|error| PyTypeError::new_err(error.to_string()))?;
-        Ok(prepared.operation.key(digests.into_iter()).to_string())
+        Ok(operation.key(digests.into_iter()).to_string())
     }
 
     /// The key without the arguments, in hexadecimal: what a worker process compares, since its
@@ -180,6 +187,13 @@ impl Task {
         cls.clone()
     }
 
+    /// The parameters that the seed in force fills in if the caller gives nothing.
+    fn filled(&self, py: Python<'_>) -> PyResult<Vec<&str>> {
+        let is_seeded = is_seeded(self.seeding(py)?);
+        let filled = self.parameters(py)?.all.iter().filter(|it| is_seeded && it.fill.is_some());
+        Ok(filled.map(|parameter| parameter.name.as_str()).collect())
+    }
+
     /// The name of the operation.
     #[getter(operation_name)]
     fn get_name(&self) -> &str {
@@ -201,7 +215,8 @@ impl Task {
     ) -> PyResult<Bound<'py, PyAny>> {
         let task = slf.get();
         if task.is_workflow || task.run.check.is_some() {
-            let run = run::run(slf, args, kwargs, task.run_options(outer), None)?;
+            let options = task.run_options(slf.py(), outer)?;
+            let run = run::run(slf, args, kwargs, options, None)?;
             return run::Run::take(&run);
         }
         lone::call(slf, args, kwargs, outer)
@@ -216,7 +231,8 @@ impl Task {
         workflow: Option<Mode>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, task) = (slf.py(), slf.get());
-        let Some(arguments) = task.parameters(py)?.bind(args, kwargs)? else {
+        let is_seeded = is_seeded(run.seeding);
+        let Some(arguments) = task.parameters(py)?.bind(args, kwargs, is_seeded)? else {
             // Python's own words for arguments that do not fit; nothing runs.
             let signature = py.import("inspect")?.call_method1("signature", (&task.function,))?;
             signature.call_method("bind", args, kwargs)?;
@@ -268,7 +284,7 @@ impl Task {
         Ok(Call {
             id: Call::next_id(),
             task: slf.clone().unbind(),
-            operation: Arc::clone(&prepared.operation),
+            operation: prepared.under(py, run.seeding, self.parameters(py)?)?,
             unkeyed: prepared.unkeyed.clone(),
             arguments: arguments
                 .iter()
@@ -410,7 +426,7 @@ impl Task {
         if let Some(settings) = held.filter(|settings| settings.is_current()) {
             return Ok(Some(settings));
         }
-        let settings = Settings::of(py, &self.definition)?.map(Arc::new);
+        let settings = Settings::of(py, &self.definition, self.run.seeding)?.map(Arc::new);
         self.settings.lock().clone_from(&settings);
         Ok(settings)
     }
@@ -495,11 +511,33 @@ impl Task {
         }
     }
 
-    /// What was chosen for the run by `with_options`, and by what is around it.
-    pub(super) fn run_options(&self, outer: &RunOptions) -> Arc<RunOptions> {
+    /// The seed of a run of this task.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that makes no sense.
+    pub fn seeding(&self, py: Python<'_>) -> PyResult<Option<Seeding>> {
+        self.run_options(py, &RunOptions::default()).map(|options| options.seeding)
+    }
+
+    /// What was chosen for the run by `with_options`, and by what is around it. The seed is
+    /// decided: what is inside sees no other choice, so that a result depends on no seed but
+    /// the one in its key.
+    pub(super) fn run_options(
+        &self,
+        py: Python<'_>,
+        outer: &RunOptions,
+    ) -> PyResult<Arc<RunOptions>> {
         let inner = &self.run;
+        let seeding = match inner.seeding.or(outer.seeding) {
+            None => Session::current(py)?.seeding,
+            decided => decided,
+        };
+        if seed::is_seeded(seeding) {
+            turn::begin_use();
+        }
         let refresh = inner.refresh.iter().chain(&outer.refresh).cloned().collect();
-        Arc::new(RunOptions {
+        Ok(Arc::new(RunOptions {
             mode: inner.mode.or(outer.mode),
             refresh,
             executor: inner.executor.or(outer.executor),
@@ -507,7 +545,8 @@ impl Task {
             // What is called inside a checked run is checked as a part of what calls it.
             check: inner.check.clone(),
             look: outer.look.clone(),
-        })
+            seeding,
+        }))
     }
 
     /// The mode that the definition chooses for what is inside a workflow.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use clap::Args;
-use thrifty_engine::Mode;
 use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::parse_share;
+use thrifty_engine::{Mode, Seed};
 
 use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
@@ -54,6 +54,9 @@ pub(crate) struct Arguments {
     /// With --dry-run: write JSON
     #[arg(long, requires = "dry_run")]
     json: bool,
+    /// Seed random number generators, other than where the code states a seed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=Seed::LARGEST))]
+    seed: Option<u64>,
 }
 
 pub(crate) fn run(
@@ -87,6 +90,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         workers,
         executor,
         check,
+        seed,
         ..
     } = arguments;
     let telling = if arguments.json { Telling::Json } else { Telling::Text };
@@ -110,6 +114,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         workers: workers.map(usize::from),
         check,
         dry_run: arguments.dry_run.then_some(telling),
+        seed: seed.and_then(Seed::new),
     })
 }
 

@@ -96,7 +96,7 @@ impl File<'_> {
         let source = Source::File(self.path.to_owned(), self.line(value.span().start));
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
-            DeValue::Integer(number) if field == Field::Workers && number.radix() == 10 => {
+            DeValue::Integer(number) if field.is_number() && number.radix() == 10 => {
                 number.as_str().replace('_', "")
             }
             DeValue::Boolean(truth) if field == Field::Observe => truth.to_string(),
