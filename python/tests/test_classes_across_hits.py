@@ -150,3 +150,38 @@ def test_types_that_cython_makes_up_are_no_classes_of_the_project(programs):
     assert programs.run("main.py") == "computed computed\n"
     # In this process nobody has imported what Cython compiled.
     assert programs.run("main.py") == "hit-local hit-local\n"
+
+
+def test_a_class_that_no_name_leads_to_does_not_stop_caching(programs):
+    """As the function type that Cython makes, in a module that is nowhere to be found."""
+    programs.write(
+        "main.py",
+        """
+        import sys, types
+        from thrifty import Cache, task, workflow
+
+        hidden = sys.modules["hidden"] = types.ModuleType("hidden")
+        class Value:
+            def __reduce__(self):
+                return (make, ())
+        Value.__module__ = "hidden"
+        def make():
+            return Value()
+
+        @task(cache=Cache(version="1"))
+        def produce():
+            return make()
+
+        @task(cache=Cache(version="1"))
+        def take(value):
+            return 1
+
+        @workflow
+        def experiment():
+            return take(produce())
+
+        print([node["outcome"] for node in experiment.run().nodes])
+        """,
+    )
+    assert programs.run("main.py") == "['computed', 'computed']\n"
+    assert programs.run("main.py") == "['hit-local', 'hit-local']\n"

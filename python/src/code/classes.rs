@@ -52,7 +52,10 @@ pub fn project_class(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
-    if name.contains("<locals>") || !is_of_project(py, &module)? {
+    let found = is_of_project(py, &module)?
+        && modules(py)?.contains(&module)?
+        && member(py.import(&module)?.into_any(), &name)?.is_some_and(|found| found.is(class));
+    if !found {
         return Ok(None);
     }
     Ok(Some(format!("{}:{name}", imported_as(py, &module)?)))
@@ -87,23 +90,34 @@ pub fn code_of_named<'py>(
     };
     let is_program = imported_as(py, PROGRAM)? == module;
     let module = if is_program { PROGRAM } else { module };
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let is_loaded = modules.contains(module)?;
+    let is_loaded = modules(py)?.contains(module)?;
     if !is_loaded && !qualified.contains('.') {
         let closure = Closure::named(py, module, &[qualified.to_owned()], encoder)?;
         return Ok((!closure.units.is_empty()).then(|| closure.digest()));
     }
-    let mut found = py.import(module)?.into_any();
+    let found = member(py.import(module)?.into_any(), qualified)?;
+    match found.and_then(|found| found.cast_into::<PyType>().ok()) {
+        Some(class) => code_of_class(&class, encoder),
+        None => Ok(None),
+    }
+}
+
+fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))
+}
+
+/// What a qualified name leads to.
+fn member<'py>(
+    mut from: Bound<'py, PyAny>,
+    qualified: &str,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     for step in qualified.split('.') {
-        match found.getattr_opt(step)? {
-            Some(next) => found = next,
+        match from.getattr_opt(step)? {
+            Some(next) => from = next,
             None => return Ok(None),
         }
     }
-    match found.cast_into::<PyType>() {
-        Ok(class) => code_of_class(&class, encoder),
-        Err(_) => Ok(None),
-    }
+    Ok(Some(from))
 }
 
 /// The digest of the code of a class of the project; `None` for any other class, which goes by
