@@ -410,11 +410,29 @@ pub fn encode_result(value: &Bound<'_, PyAny>) -> Result<Encoded, Unhashable> {
     let mut writer = plain::Writer::new();
     let mut around = Around::new(None);
     digest::encode(value, "result", &mut writer, &mut around)?;
-    let classes = around.classes.iter().map(|class| project_class(class.bind(value.py())));
-    let classes: PyResult<Vec<_>> = classes.collect();
-    let classes = classes.map_err(|error| of_class("result", error))?;
-    let classes: BTreeSet<_> = classes.into_iter().flatten().collect();
-    Ok(Encoded { bytes: writer.into_bytes(), classes: classes.into_iter().collect() })
+    let (classes, codes) =
+        named_and_not(value.py(), &around.classes).map_err(|error| of_class("result", error))?;
+    let bytes = match digest_of_codes(codes) {
+        Some(code) => encoding_with_code(writer.as_bytes(), &code),
+        None => writer.into_bytes(),
+    };
+    Ok(Encoded { bytes, classes: classes.into_iter().collect() })
+}
+
+/// The names of classes, and the code of those that have none, which counts as it is now: nobody
+/// can ask for it later.
+fn named_and_not(
+    py: Python<'_>,
+    classes: &[Py<PyType>],
+) -> PyResult<(BTreeSet<String>, Vec<Digest>)> {
+    let (mut names, mut codes) = (BTreeSet::new(), Vec::new());
+    for class in classes {
+        match project_class(class.bind(py))? {
+            Some(name) => _ = names.insert(name),
+            None => codes.extend(code_of_class(class.bind(py), &encode_constant)?),
+        }
+    }
+    Ok((names, codes))
 }
 
 fn of_class(name: &str, error: PyErr) -> Unhashable {

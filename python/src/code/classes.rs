@@ -43,7 +43,7 @@ impl Closure {
 }
 
 /// What a record calls a class of the project, `module:qualified.name`; `None` for any other
-/// class, and for one that no name leads to, whose code is part of the value's digest.
+/// class, and for one that no name leads to in another process.
 ///
 /// # Errors
 ///
@@ -52,7 +52,13 @@ pub fn project_class(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
-    let found = is_of_project(py, &module)?
+    // A module without a file that is not the program exists in this process alone.
+    let lasts = match locate(py, &module)? {
+        Place::Project(scope) => scope.file.is_some() || module == PROGRAM,
+        Place::Namespace(_) => true,
+        Place::Missing | Place::Opaque(_) | Place::Installed(_) | Place::Standard => false,
+    };
+    let found = lasts
         && modules(py)?.contains(&module)?
         && member(py.import(&module)?.into_any(), &name)?.is_some_and(|found| found.is(class));
     if !found {
