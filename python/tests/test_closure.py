@@ -570,6 +570,78 @@ REACHED = {
         "= 1",
         "= 2",
     ),
+    "attribute of a function": (
+        "def run():\n    from lib import f\n    return f.n",
+        "def f(): pass\nf.n = 1",
+        "1",
+        "2",
+    ),
+    "computed attribute of a class": (
+        "def run():\n    from lib import C\n    return C.a",
+        "def make(): return [1]\nclass C:\n    a = make()",
+        "1",
+        "2",
+    ),
+    "attribute of a class put there later": (
+        "def run():\n    from lib import C\n    return C.a",
+        "class C:\n    a = len([0])\nC.a = [1]",
+        "[1]",
+        "[2]",
+    ),
+    "member of an enumeration": (
+        "def run():\n    from lib import C\n    return C.A",
+        "from enum import Enum\nvalues = [1]\nvalues.append(5)\nclass C(Enum):\n    A = values[1]",
+        "5",
+        "6",
+    ),
+    "alias of a builtin": (
+        "def run():\n    from lib import f\n    return f(1, 2)",
+        "f = max",
+        "max",
+        "min",
+    ),
+    "function of Python under another name": (
+        "def run():\n    from lib import f\n    return f(1)",
+        "from math import sqrt as f",
+        "sqrt",
+        "exp",
+    ),
+    "module of Python under another name": (
+        "def run():\n    import lib\n    return lib.m.loads('1')",
+        "import json as m",
+        "json",
+        "pickle",
+    ),
+    "one of two lambdas on a line": (
+        "def run():\n    from lib import g\n    return g(1)",
+        "f, g = lambda x: x + 1, lambda x: x + 2",
+        "+ 2",
+        "+ 3",
+    ),
+    "bound method of a builtin": (
+        "def run():\n    from lib import f\n    return f('a')",
+        "f = 'abc'.count",
+        "abc",
+        "aabc",
+    ),
+    "given on demand": (
+        "def run():\n    import lib\n    return lib.x",
+        "import types\n_home = types.SimpleNamespace(x=[1])\ndef __getattr__(name): return getattr(_home, name)",
+        "1",
+        "2",
+    ),
+    "class that globals replaces": (
+        "def run():\n    from lib import C\n    return C()",
+        "class C: pass\ndef make(): return 5\nglobals()['C'] = make",
+        "5",
+        "6",
+    ),
+    "class that a decorator replaces": (
+        "def run():\n    from lib import c\n    return c.m()",
+        "def make(cls): return cls()\n@make\nclass c:\n    def m(self): return 1",
+        "1",
+        "2",
+    ),
     "module getattr": (
         "def run():\n    import lib\n    return lib.x",
         "def __getattr__(name): return 1",
@@ -594,6 +666,87 @@ def test_what_is_reached_is_seen_loaded_or_not(
         "# moved\n\n" + lib.replace(old, new) + "\n", encoding="utf-8"
     )
     assert project.units() == edited
+
+
+STARS = {
+    "step": "def run():\n    from facade import f, g\n    return f() + g()\n",
+    "facade": "from one import *\nfrom two import *\n",
+    "one": "def f(): return 1\ndef g(): return 2\n",
+    "two": "__all__ = ['g']\ndef f(): return 3\ndef g(): return 4\n",
+}
+
+
+def test_a_star_brings_what_its_module_lists(project: Project) -> None:
+    project.write(**STARS)
+    lazy = project.units()
+    assert set(lazy) == {"step:run", "one:f", "two:g"}
+    assert project.units(before="import facade") == lazy
+    project.edit("two", "['g']", "['f', 'g']")
+    assert set(project.units()) == {"step:run", "two:f", "two:g"}
+
+
+def test_names_behind_a_star_belong_to_a_module_that_is_a_value(project: Project) -> None:
+    project.write(
+        **STARS | {"step": "import facade\ndef run(name): return getattr(facade, name)()\n"}
+    )
+    assert {"one:f", "two:g"} <= set(project.units())
+
+
+def test_a_branch_that_did_not_run_is_no_fault(project: Project) -> None:
+    project.write(
+        step="import sys\nif sys.platform == 'nowhere':\n    import winreg\n"
+        "def run():\n    import winreg\n    return winreg\n"
+    )
+    assert set(project.units()) == {"step:run"}
+    assert not project.current("step.winreg = 5")
+
+
+def test_a_module_that_cannot_be_imported_counts_by_its_file(project: Project) -> None:
+    project.write(
+        step="def run():\n    from lib import f\n    return f\n",
+        lib="import not_there_at_all\nif len('a'):\n    import json as f\n",
+    )
+    before = project.units()
+    assert before["lib (file)"][0] == "opaque"
+    project.edit("lib", "json", "pickle")
+    assert project.units() != before
+
+
+def test_what_a_module_keeps_of_what_it_gave_changes_nothing(project: Project) -> None:
+    project.write(
+        step="import lib\ndef run(): return lib.f()\n",
+        lib="def __getattr__(name):\n    import home\n    globals()[name] = getattr(home, name)\n    return globals()[name]\n",
+        home="def f(): return 1\n",
+    )
+    before = project.units()
+    assert {"lib:__getattr__", "home:f"} <= set(before)
+    assert project.units(before="step.run()") == before
+
+
+def test_a_source_in_the_encoding_that_it_declares_is_read(project: Project) -> None:
+    project.write(step="import lib\ndef run(): return lib.f()\n")
+    for letter in "éè":
+        text = f"# -*- coding: latin-1 -*-\ndef f(): return '{letter}'\n"
+        (project.root / "lib.py").write_bytes(text.encode("latin-1"))
+        units = project.units()
+        assert set(units) == {"step:run", "lib:f"}
+        if letter == "é":
+            before = units
+    assert units != before
+
+
+def test_docstrings_and_annotations_that_are_read_count(project: Project) -> None:
+    project.write(
+        step="import lib\ndef run(): return [f.__doc__ for f in (lib.f, lib.g)]\ndef other(): return lib.f()\n",
+        lib="class Order: pass\ndef f(x: Order):\n    'Doubles.'\n    return x\ndef g(): return 1\n",
+    )
+    read, unread = project.units(), project.units("step:other")
+    assert "lib:Order" in read
+    assert "lib:Order" not in unread
+    project.edit("lib", "Doubles.", "Halves.")
+    changed = project.units()
+    assert {name for name in read if read[name] != changed[name]} == {"lib:f"}
+    assert project.units("step:other") == unread
 
 
 # Each: the module `step`, what happens in the process before the closure is asked for.

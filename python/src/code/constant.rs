@@ -13,13 +13,16 @@ use super::walk::Walk;
 use super::{Kind, unfollowable};
 
 /// Types of objects whose state never decides a result.
-const STATELESS: [(&str, &str); 6] = [
+const STATELESS: [(&str, &str); 9] = [
     ("logging", "Logger"),
     ("logging", "LoggerAdapter"),
     ("_thread", "lock"),
     ("_thread", "RLock"),
     ("_thread", "_local"),
     ("typing", "TypeVar"),
+    ("IPython.core.interactiveshell", "InteractiveShell"),
+    ("IPython.terminal.interactiveshell", "TerminalInteractiveShell"),
+    ("ipykernel.zmqshell", "ZMQInteractiveShell"),
 ];
 
 /// The deepest nesting of containers that hold code.

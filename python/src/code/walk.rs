@@ -151,17 +151,8 @@ impl<'a, 'py> Walk<'a, 'py> {
         self.reads_definitions |= piece.reads_definitions;
         for (word, line) in &piece.opaque {
             self.note(format!("{name}: what `{word}` at line {line} reaches is not followed"));
-            self.not_followed(&name, word);
         }
         self.pending.push(Pending { name, scope: scope.clone(), piece, cells });
-    }
-
-    /// A unit that changes nothing and tells whoever looks at the key what it does not hold.
-    fn not_followed(&mut self, name: &str, word: &str) {
-        let name = format!("{name} ({word} not followed)");
-        let digest = Hasher::new(Context::Code).framed(word.as_bytes()).finish();
-        let text = format!("what `{word}` finds by name is no part of the key");
-        self.add(&name, Kind::Opaque, digest, Some(text));
     }
 
     /// Where a module comes from.

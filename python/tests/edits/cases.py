@@ -16,6 +16,7 @@ from edits.changes import (
     sub,
     swap,
     touched,
+    touched_file,
     with_comments,
     with_windows_line_ends,
     without_comments_and_docstrings,
@@ -212,6 +213,12 @@ reruns("package", "upgrade of a package", "installed aliased", move("site-packag
 reruns("package", "editable package", "editable", sub("editable/src/rates/__init__.py", "CONVERSION = 3", "CONVERSION = 4"))
 reruns("package", "version of a named package", "with_packages", move("site-packages/rates-0.1.dist-info", "site-packages/rates-0.2.dist-info"), sub("site-packages/rates-0.2.dist-info/METADATA", "Version: 0.1", "Version: 0.2"), silent=True)
 reruns("package", "named variable", "with_env", variables={"SHOP_MODE": "other"}, silent=True)
+reruns("package", "variable that is read", "environment", variables={"SHOP_REGION": "north"})
+reruns("package", "file behind a path", "file_behind_a_path", sub("data/notes.txt", "notes", "other notes"))
+reruns("package", "file in a directory that is listed", "listing", append("data/new.txt", "new"))
+reruns("package", "function that reads a file", "file_behind_a_path", sub("src/shop/settings.py", "return file.read()", "return file.read().upper()"))
+keeps("package", "file of another time behind a path", touched_file("data/notes.txt"))
+keeps("package", "file that is not read", sub("pyproject.toml", "1.0", "1.1"))
 reruns("package", "named file", "with_files", sub("data/prices.json", "1", "2"))
 reruns("package", "named source", "with_sources", sub("data/kernel.cu", "{ }", "{ return; }"))
 shop("steps", "salt", "with_salt", 'salt="blue"', 'salt="red"', silent=True)

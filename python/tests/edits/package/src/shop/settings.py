@@ -37,3 +37,12 @@ CHANNEL = _Channel("web")
 
 def channel():
     return CHANNEL.name
+
+
+def region():
+    return os.environ.get("SHOP_REGION", "none")
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()

@@ -4,6 +4,7 @@ import copy as codec
 import functools
 import json
 import math
+import os
 from functools import partial
 from math import floor as near
 from math import sqrt
@@ -319,6 +320,21 @@ def editable():
 @task
 def own_default(number=partial(max, 3)):
     return number(1)
+
+
+@task
+def environment():
+    return settings.region(), os.getenv("SHOP_LEVEL")
+
+
+@task
+def file_behind_a_path(path="data/notes.txt"):
+    return settings.read(path)
+
+
+@task
+def listing():
+    return sorted(os.listdir("data"))
 
 
 @task(cache=Cache(env="SHOP_MODE"))
