@@ -24,7 +24,9 @@ import weakref
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thrifty import _native
@@ -36,7 +38,9 @@ sys.path.insert(0, str(HERE))
 import digest_values  # noqa: E402 - beside this file, which pytest does not put on the path
 
 digest = _native.digest
-VECTOR_MODULES = [collections, datetime, decimal, fractions, np, pathlib, pd, re, types, uuid]
+VECTOR_MODULES = [
+    collections, datetime, decimal, fractions, np, pa, pathlib, pd, re, scipy, types, uuid,
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,9 @@ def test_a_type_that_somebody_registers_is_kept_by_a_pickle(probe):
 
 
 @pytest.mark.parametrize("codec", ["arrow/1", "polars/1", "sparse/1"])
-@pytest.mark.parametrize("header", [(), ("Table",), (False,), ("csr_matrix", (1, 1), [], False), 7])
+@pytest.mark.parametrize(
+    "header", [(), ("Table",), (False, True), ("csr_matrix", (1, 1), [], False), 7]
+)
 @pytest.mark.parametrize("buffers", [[], [b""], [b"torn" * 20]])
 def test_a_torn_record_is_unreadable(probe, codec, header, buffers):
     if codec == "polars/1":
@@ -296,6 +298,32 @@ def test_the_chunks_of_a_polars_column_do_not_count(probe, values, data):
     back = probe.get(probe.put(whole))
     assert back.equals(whole, null_equal=True)
     assert digest(back) == digest(whole)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("polars"), reason="polars is not installed")
+def test_a_large_frame_of_polars_comes_back(probe):
+    import datetime as dt
+
+    import polars as pl
+
+    count = 100_000
+    common = pl.DataFrame(
+        {
+            "number": range(count),
+            "text": [None if n % 7 == 0 else f"word {n}" * (n % 3) for n in range(count)],
+            "truth": [n % 2 == 0 for n in range(count)],
+            "zoned": [dt.datetime(2020, 1, 1)] * count,
+        },
+        schema_overrides={"zoned": pl.Datetime("ms", "Europe/Berlin"), "number": pl.UInt32},
+    )
+    for frame in (common, common.with_columns(pl.col("text").cast(pl.Categorical))):
+        record = probe.put(frame)
+        back = probe.get(record)
+        assert back.schema == frame.schema
+        assert back.equals(frame)
+        assert digest(back) == digest(frame)
+    del record
+    assert digest(back.with_columns(number=pl.lit(1))) != digest(frame)
 
 
 @pytest.mark.parametrize(
