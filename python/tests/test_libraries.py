@@ -326,6 +326,51 @@ def test_a_large_frame_of_polars_comes_back(probe):
     assert digest(back.with_columns(number=pl.lit(1))) != digest(frame)
 
 
+PIPELINE = """
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from thrifty import task, workflow
+
+
+@task
+def table(rows):
+    print("table")
+    return pa.table({"n": range(rows), "t": [f"word {n}" for n in range(rows)]})
+
+
+@task
+def matrix(rows):
+    print("matrix")
+    return sp.csr_array(np.eye(rows))
+
+
+@task
+def total(table, matrix):
+    print("total")
+    return table.num_rows + float(matrix.sum())
+
+
+@workflow
+def pipeline(rows):
+    return total(table(rows), matrix(rows))
+
+
+print(pipeline(300))
+print(matrix(300).nnz, total(table(300), matrix(300)))
+"""
+
+
+def test_values_of_libraries_go_through_a_pipeline(programs):
+    programs.write("main.py", PIPELINE)
+    first = programs.run("main.py")
+    assert sorted(first.split()) == sorted("table matrix total 600.0 300 600.0".split())
+    assert programs.run("main.py") == "600.0\n300 600.0\n"
+    # The same values by another way: what follows does not run.
+    programs.write("main.py", PIPELINE.replace("np.eye(rows)", "np.diag(np.ones(rows))"))
+    assert programs.run("main.py") == "matrix\n600.0\n300 600.0\n"
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
