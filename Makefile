@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test soak bench fuzz venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environm
 
 soak: build ## sixteen processes on one cache for a minute
 	$(VENV)/bin/python python/tests/soak.py
+
+pairs: build ## a million generated pairs of values that must agree, or differ
+	$(VENV)/bin/python python/tests/generated_pairs.py
 
 bench: wheel ## the benchmark beside its peers; writes docs/benchmarks.md
 	$(PYTHON) benches/run.py --wheel $(WHEELS)/*.whl

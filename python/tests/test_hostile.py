@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from thrifty import Cache, HashMethod, Secret, _native, task, workflow
+from thrifty import (
+    Cache,
+    HandleError,
+    HashMethod,
+    Secret,
+    UnhashableArgument,
+    _native,
+    task,
+    workflow,
+)
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -374,3 +384,249 @@ size(["abc"])
     assert run(source) == "ran\n"
     assert run(source) == ""
     assert run(source.replace("WIDTH = 2", "WIDTH = 3")) == "ran\n"
+
+
+# -- values that fight back
+
+
+class Deepening:
+    """Each part of it is a new one."""
+
+    def __reduce__(self):
+        return Deepening, (Deepening(),)
+
+
+class Widening:
+    """Each part of it is a million and one more, as far down as is allowed."""
+
+    def __init__(self, levels):
+        self.levels = levels
+
+    def __reduce__(self):
+        return Widening, (*[None] * 1_000_000, Widening(self.levels - 1))
+
+
+class Pouring:
+    """Gives items without an end."""
+
+    def __reduce__(self):
+        return list, (), None, itertools.count()
+
+
+class PouringPairs:
+    def __reduce__(self):
+        return dict, (), None, None, ((n, n) for n in itertools.count())
+
+
+class Returns:
+    """Gives what it is told to be taken apart as."""
+
+    def __init__(self, reduced):
+        self.reduced = reduced
+
+    def __reduce_ex__(self, protocol):
+        return self.reduced
+
+
+class LyingTuple(tuple):
+    def __getitem__(self, index):
+        raise AssertionError("asked for an item")
+
+    def __len__(self):
+        return 2
+
+
+class Claims:
+    """Says that it is of another class."""
+
+    def __init__(self, other, content):
+        self.other, self.content = other, content
+
+    @property
+    def __class__(self):
+        return self.__dict__["other"]
+
+
+class Refuses:
+    def __getattribute__(self, name):
+        raise AttributeError(f"no {name} here")
+
+
+class Angry:
+    def __getattribute__(self, name):
+        raise RuntimeError(f"do not ask for {name}")
+
+
+class Vanishing(list):
+    def __iter__(self):
+        raise AssertionError("gone through")
+
+    def __len__(self):
+        return 10**12
+
+
+class Unhashable(type):
+    def __getattribute__(cls, name):
+        if name in ("__module__", "__qualname__", "__name__", "__reduce_ex__"):
+            raise RuntimeError(f"do not ask for {name}")
+        return super().__getattribute__(name)
+
+
+def nested(levels, wrap=lambda value: [value]):
+    value = None
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+@task(cache=Cache(version="1"))
+def given(value):
+    return None
+
+
+HOSTILE = {
+    "endless": (lambda: Deepening(), "nested deeper"),
+    "endless in a dict": (lambda: {"k": [Deepening()]}, "nested deeper"),
+    "ever wider": (lambda: Widening(100), "more than 50000000 parts"),
+    "endless items": (lambda: Pouring(), "no number of them is known"),
+    "endless pairs": (lambda: PouringPairs(), "no number of them is known"),
+    "a million lists": (lambda: nested(1_000_000), "nested deeper"),
+    "a million tuples": (lambda: nested(1_000_000, lambda value: (value,)), "nested deeper"),
+    "a million dicts": (lambda: nested(1_000_000, lambda value: {"k": value}), "nested deeper"),
+    "a million objects": (lambda: nested(100_000, Model_of), "nested deeper"),
+    "None": (lambda: Returns(None), "two to six"),
+    "a number": (lambda: Returns(3), "two to six"),
+    "a list": (lambda: Returns([list, ()]), "two to six"),
+    "nothing": (lambda: Returns(()), "two to six"),
+    "one": (lambda: Returns((list,)), "two to six"),
+    "seven": (lambda: Returns((list, (), None, None, None, None, None)), "two to six"),
+    "no arguments": (lambda: Returns((list, None)), "two to six"),
+    "items that are none": (lambda: Returns((list, (), None, 3)), "not iterable"),
+    "pairs that are none": (lambda: Returns((dict, (), None, None, [3])), "not subscriptable"),
+    "itself": (lambda: itself(), None),
+    "angry": (lambda: Angry(), "do not ask"),
+    "angry class": (lambda: Unhashable("Kind", (), {})(), "do not ask"),
+}
+
+
+def Model_of(value):
+    model = Model()
+    model.fitted = value
+    return model
+
+
+def itself():
+    value = Returns(None)
+    value.reduced = (list, (value,))
+    return value
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_values_end_in_an_error_that_names_them(name):
+    make, reason = HOSTILE[name]
+    if reason is None:
+        assert given.key(make()) == given.key(make())
+        return
+    value = make()
+    with pytest.raises(UnhashableArgument, match=reason) as raised:
+        given.key(value)
+    assert "cannot hash value" in str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: Returns(LyingTuple((list, (1,)))), lambda: Returns(LyingTuple((list, (2,))))),
+        (lambda: Claims(dict, 1), lambda: Claims(dict, 2)),
+        (lambda: Claims(int, 1), lambda: Claims(str, 1)),
+        (lambda: Claims(_native.Handle, 1), lambda: Claims(_native.Handle, 2)),
+        (lambda: Vanishing([1]), lambda: Vanishing([2])),
+    ],
+    ids=["tuple", "dict", "class", "handle", "list"],
+)
+def test_liars_are_taken_for_what_they_hold(one, other):
+    try:
+        keys = [given.key(value) for value in (one(), one(), other())]
+    except UnhashableArgument:
+        return
+    assert keys[0] == keys[1] != keys[2]
+
+
+def looped(*before):
+    value = [*before]
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize("make", [lambda: looped(1), lambda: {"k": looped()}, lambda: nested(150)])
+def test_values_that_hold_themselves_pass_through_workflows(make):
+    @task
+    def keep(value):
+        return len(value)
+
+    @workflow
+    def both(value):
+        return keep(value), keep(value)
+
+    assert both(make()) == (len(make()),) * 2
+
+
+def test_values_too_deep_are_refused_in_workflows_as_well():
+    @workflow
+    def passed(value):
+        return given(value)
+
+    for wrap in (lambda value: [value], lambda value: (value,), lambda value: {"k": value}):
+        with pytest.raises(UnhashableArgument, match="nested deeper"):
+            passed(nested(100_000, wrap))
+
+
+def test_ignored_arguments_may_be_as_deep_as_they_like():
+    @task(cache=Cache(ignore="value", code="none"))
+    def run(value):
+        return 1
+
+    @workflow
+    def passed(value):
+        return run(value)
+
+    assert passed(nested(100_000)) == passed(looped()) == run(nested(100_000)) == 1
+
+
+@pytest.mark.parametrize("levels", [150, 250, 1_000_000, None])
+def test_results_too_deep_are_passed_on(levels):
+    def make():
+        return looped() if levels is None else nested(levels)
+
+    @task
+    def run():
+        return make()
+
+    assert len(run()) == len(make())
+
+
+def test_handles_in_a_list_that_holds_itself_are_refused():
+    @task
+    def run():
+        return 1
+
+    @workflow
+    def passed():
+        return looped(run())
+
+    with pytest.raises((RecursionError, HandleError)):
+        passed()
+
+
+def test_shared_parts_are_gone_through_once():
+    value = [1]
+    for _ in range(150):
+        value = [value, value]
+
+    @workflow
+    def passed(value):
+        return given(value)
+
+    assert given.key(value) == given.key(value)
+    assert passed(value) is None

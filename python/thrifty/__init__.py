@@ -41,6 +41,7 @@ from thrifty.cache import Cache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thrifty import testing
+    from thrifty._registry import register
     from thrifty.checks import Check, CheckReport
     from thrifty.files import Dir, File
     from thrifty.marks import HashMethod, Secret
@@ -64,6 +65,7 @@ __all__ = [
     "UnhashableArgument",
     "__version__",
     "compute",
+    "register",
     "task",
     "testing",
     "workflow",
@@ -77,6 +79,7 @@ _LAZY = {
     "File": "thrifty.files",
     "HashMethod": "thrifty.marks",
     "Secret": "thrifty.marks",
+    "register": "thrifty._registry",
 }
 
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRecursionError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -223,7 +223,7 @@ impl CallBody {
             if let Some(value) = argument
                 && task.is_copied(py, index, value)?
             {
-                *argument = Some(handle::rebuild(value, &mut copy)?);
+                *argument = Some(copied(value)?);
             }
         }
         if self.changed(slf, &arguments)?.is_some() {
@@ -298,6 +298,15 @@ fn end(watch: Watch, slf: &Bound<'_, Task>) -> Gathered {
 
 fn expanded(expansion: Expansion, gathered: Gathered) -> Product {
     Product::Expanded(Expansion { observed: gathered.observed, ..expansion })
+}
+
+/// A copy of an argument.
+fn copied<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match handle::rebuild(value, &mut copy) {
+        // Copying it as a whole can cope with what holds itself.
+        Err(error) if error.is_instance_of::<PyRecursionError>(value.py()) => load::own(value),
+        copied => copied,
+    }
 }
 
 /// A copy of what stands in an argument. A bare `object()` is nothing but its identity.

@@ -30,13 +30,13 @@ pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {
     let interrupt = error.is_interrupt(py);
     let message = error.message();
     match error.reason {
-        Reason::Raised(cause) if interrupt => *cause,
+        Reason::Raised(cause) | Reason::Hook { error: cause, .. } if interrupt => *cause,
         // A file that is not there is no question of how to hash it.
         Reason::Raised(cause) if cause.is_instance_of::<PyOSError>(py) => {
             let text = format!("{}: {}", error.path, cause.value(py));
             PyErr::from_type(cause.get_type(py), (text,))
         }
-        Reason::Raised(cause) => {
+        Reason::Raised(cause) | Reason::Hook { error: cause, .. } => {
             let error = UnhashableArgument::new_err(message);
             error.set_cause(py, Some(*cause));
             error

@@ -19,7 +19,7 @@ use super::handle::{self, Call, Handle, Origin};
 use super::ingredients::{Around, encode_result};
 use super::session::Session;
 use super::task::policy;
-use crate::value::codec;
+use crate::value::{codec, digest};
 
 /// The calls that some handles need, as nodes in the order in which they were made.
 pub struct Graph {
@@ -134,13 +134,13 @@ pub fn expand(
     let graph = Graph::of(py, handles.iter().map(Py::get), session, running, expansion)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
-    let output = output(value, &mut next)?;
+    let output = output(value, &mut next, digest::DEPTH)?;
     Ok(Expansion { nodes: graph.nodes, edges: edges?, output, observed: Vec::new() })
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which
 /// [`handle::visit`] meets them.
-fn output(value: &Bound<'_, PyAny>, next: &mut u64) -> PyResult<Draft> {
+fn output(value: &Bound<'_, PyAny>, next: &mut u64, depth: usize) -> PyResult<Draft> {
     let py = value.py();
     if value.is_instance_of::<Handle>() {
         *next += 1;
@@ -151,8 +151,13 @@ fn output(value: &Bound<'_, PyAny>, next: &mut u64) -> PyResult<Draft> {
             encode_result(value).map_err(|error| super::error::unhashable(py, error))
         });
     }
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(HandleError::new_err(
+            "what a workflow returned is nested too deeply, or holds itself, with handles in it",
+        ));
+    };
     let mut parts = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Vec<Draft>> {
-        items.map(|item| output(&item, next)).collect()
+        items.map(|item| output(&item, next, depth)).collect()
     };
     if let Ok(list) = value.cast_exact::<PyList>() {
         Ok(Draft::Composite { container: Shape::List, parts: parts(&mut list.iter())? })

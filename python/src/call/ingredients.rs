@@ -19,7 +19,7 @@ use super::handle::Handle;
 use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
-use crate::code::{Closure, Depth, code_of_class, code_of_named, project_class};
+use crate::code::{Closure, Depth, code_of_class, code_of_hook, code_of_named, project_class};
 use crate::program::imported_as;
 use crate::value::codec::{self, Encoded};
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
@@ -423,7 +423,7 @@ pub fn encode_result(value: &Bound<'_, PyAny>) -> Result<Encoded, Unhashable> {
 /// can ask for it later.
 fn named_and_not(
     py: Python<'_>,
-    classes: &[Py<PyType>],
+    classes: &[Py<PyAny>],
 ) -> PyResult<(BTreeSet<String>, Vec<Digest>)> {
     let (mut names, mut codes) = (BTreeSet::new(), Vec::new());
     for class in classes {
@@ -452,13 +452,22 @@ impl ClassCode for PythonClasses {
     }
 }
 
+/// The digest of the code of a hook of a registered type.
+///
+/// # Errors
+///
+/// What cannot be followed.
+pub fn encode_hook(hook: &Bound<'_, PyAny>) -> PyResult<Digest> {
+    code_of_hook(hook, &encode_constant)
+}
+
 /// Takes a handle and gives its number.
 pub type Numbering<'a> = dyn FnMut(&Bound<'_, Handle>) -> u64 + 'a;
 
 /// What values are encoded in the midst of: files, code, and the handles of a workflow.
 pub struct Around<'a, 'b> {
     edges: Option<&'a mut Numbering<'b>>,
-    classes: Vec<Py<PyType>>,
+    classes: Vec<Py<PyAny>>,
 }
 
 impl<'a, 'b> Around<'a, 'b> {
@@ -525,8 +534,12 @@ impl Surroundings for Around<'_, '_> {
         Ok(Some(closure.digest()))
     }
 
-    fn met(&mut self, class: &Bound<'_, PyType>) {
-        self.classes.push(class.clone().unbind());
+    fn met(&mut self, code: &Bound<'_, PyAny>) {
+        // A function that a record could not name would count only where no record is.
+        let is_named = || project_class(code).is_ok_and(|name| name.is_some());
+        if code.is_instance_of::<PyType>() || is_named() {
+            self.classes.push(code.clone().unbind());
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub use task::Task;
 ///
 /// What Python raised.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    crate::value::registry::follow_with(ingredients::encode_hook);
     module.add_class::<task::Task>()?;
     module.add_class::<handle::Handle>()?;
     module.add_class::<plan::Plan>()?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use glob::Pattern;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -206,7 +206,12 @@ fn settle(
         let mut next = 0;
         let mut lost = None;
         let loaded = handle::substitute(value, &mut |_| {
-            let edge = &edges[next];
+            // A list that holds itself has more places than handles.
+            let edge = edges.get(next).ok_or_else(|| {
+                PyRecursionError::new_err(
+                    "what a workflow returned holds itself, with handles in it",
+                )
+            })?;
             next += 1;
             let taken =
                 schedule.take(edge).ok_or_else(|| Lost::new_err("the value is not there"))?;

@@ -1,4 +1,4 @@
-//! The code of the classes whose instances are values.
+//! The code of the classes whose instances are values, and of the hooks that stand for values.
 //!
 //! A method of an argument's class can change what an operation does with it, although no text
 //! of the operation names the class. So an instance of a project's class counts with the code
@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_key::{Context, Digest, Hasher};
 
+use super::inspect::is_function;
 use super::origin::{Place, locate};
 use super::{Closure, Depth, Encoder};
 use crate::program::imported_as;
@@ -25,7 +26,7 @@ static KNOWN: Mutex<Option<HashMap<usize, Known>>> = Mutex::new(None);
 
 #[derive(Clone)]
 struct Known {
-    _class: Arc<Py<PyType>>,
+    _class: Arc<Py<PyAny>>,
     /// `None` for a class that is not the project's.
     code: Option<(Arc<Closure>, Digest)>,
 }
@@ -42,13 +43,13 @@ impl Closure {
     }
 }
 
-/// What a record calls a class of the project, `module:qualified.name`; `None` for any other
-/// class, and for one that no name leads to in another process.
+/// What a record calls a class or function of the project, `module:qualified.name`; `None` for any
+/// other, and for one that no name leads to in another process.
 ///
 /// # Errors
 ///
 /// What Python raised.
-pub fn project_class(class: &Bound<'_, PyType>) -> PyResult<Option<String>> {
+pub fn project_class(class: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let py = class.py();
     let module: String = class.getattr(intern!(py, "__module__"))?.extract()?;
     let name: String = class.getattr(intern!(py, "__qualname__"))?.extract()?;
@@ -79,7 +80,7 @@ fn is_of_project(py: Python<'_>, module: &str) -> PyResult<bool> {
     })
 }
 
-/// The digest of the code of a class that a record names; `None` if there is no such class.
+/// The digest of the code of a class or function that a record names; `None` if there is none.
 ///
 /// A module that is not loaded is read and not imported, if the class stands at its top.
 ///
@@ -102,9 +103,11 @@ pub fn code_of_named<'py>(
         return Ok((!closure.units.is_empty()).then(|| closure.digest()));
     }
     let found = member(py.import(module)?.into_any(), qualified)?;
-    match found.and_then(|found| found.cast_into::<PyType>().ok()) {
-        Some(class) => code_of_class(&class, encoder),
-        None => Ok(None),
+    match found {
+        Some(found) if found.is_instance_of::<PyType>() || is_function(&found)? => {
+            code_of_class(&found, encoder)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -126,14 +129,14 @@ fn member<'py>(
     Ok(Some(from))
 }
 
-/// The digest of the code of a class of the project; `None` for any other class, which goes by
-/// its name.
+/// The digest of the code of a class or function of the project; `None` for any other, which
+/// goes by its name.
 ///
 /// # Errors
 ///
 /// [`super::Unfollowable`], as [`Closure::of`].
 pub fn code_of_class<'py>(
-    class: &Bound<'py, PyType>,
+    class: &Bound<'py, PyAny>,
     encoder: Encoder<'_, 'py>,
 ) -> PyResult<Option<Digest>> {
     let py = class.py();

@@ -17,6 +17,7 @@ mod distribution;
 mod fresh;
 mod function;
 mod guard;
+mod hooks;
 mod inspect;
 mod live;
 mod name;
@@ -36,6 +37,7 @@ use crate::value::digest;
 use guard::Guard;
 
 pub use classes::{code_of_class, code_of_named, project_class};
+pub use hooks::code_of_hook;
 pub use origin::is_installed;
 use walk::Walk;
 
@@ -170,6 +172,17 @@ impl Closure {
         let mut walk = Walk::new(py, encoder, Depth::Closure)?;
         walk.member(module, path)?;
         walk.follow()?;
+        Ok(walk.finish())
+    }
+
+    /// Follows a function that works on values for an operation, and can belong to a package.
+    ///
+    /// # Errors
+    /// As [`Closure::of`].
+    fn of_hook<'py>(hook: &Bound<'py, PyAny>, encoder: Encoder<'_, 'py>) -> PyResult<Self> {
+        let _following = Following::enter(hook)?;
+        let mut walk = Walk::new(hook.py(), encoder, Depth::Closure)?;
+        walk.start_at(&[("the hook".to_owned(), hook.clone())])?;
         Ok(walk.finish())
     }
 

@@ -86,8 +86,13 @@ impl<'a, 'py> Walk<'a, 'py> {
         beside: &[(String, Bound<'py, PyAny>)],
     ) -> PyResult<()> {
         self.root(function)?;
+        self.start_at(beside)
+    }
+
+    /// Follows named objects, which need be no code of the project.
+    pub(super) fn start_at(&mut self, objects: &[(String, Bound<'py, PyAny>)]) -> PyResult<()> {
         let scope = self.detached("")?;
-        for (name, value) in beside {
+        for (name, value) in objects {
             self.value(&scope, value, name, &[])?;
         }
         if self.depth == Depth::Function {

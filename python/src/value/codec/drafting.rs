@@ -10,7 +10,7 @@ use thrifty_key::{Context, Digest, Hasher};
 use super::content::Content;
 use super::error::unreadable;
 use super::memory::{self, Text};
-use super::{Parts, files, header, library, ndarray, pickle, plain};
+use super::{Parts, files, header, library, ndarray, pickle, plain, registered};
 
 /// The plain encoding of a value, digest leaves in it where a part is not written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,21 @@ pub fn draft(value: &Bound<'_, PyAny>, encode: &Encode<'_>) -> PyResult<Draft> {
     }
 }
 
+/// As [`draft`]; `None` if the value itself would need a pickle.
+///
+/// # Errors
+///
+/// As [`draft`].
+pub(super) fn without_pickle(
+    value: &Bound<'_, PyAny>,
+    encode: &Encode<'_>,
+) -> PyResult<Option<Draft>> {
+    Ok(match piece(value, encode, 0)? {
+        Piece::Ready(draft) => Some(draft),
+        Piece::Unclaimed(_) => None,
+    })
+}
+
 /// A value on the way to its draft.
 enum Piece {
     Ready(Draft),
@@ -74,7 +89,7 @@ fn with_digest(parts: Parts, digest: Digest, classes: Vec<String>) -> Draft {
     Draft::Object { codec: codec.to_owned(), digest, classes, header, buffers }
 }
 
-fn digest_of(encoding: &[u8]) -> PyResult<Digest> {
+pub(super) fn digest_of(encoding: &[u8]) -> PyResult<Digest> {
     canonical::digest(encoding)
         .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))
 }
@@ -89,6 +104,11 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
         && let Some(parts) = Split::of(value)?
     {
         return composite(value, &parts, encode, level);
+    }
+    if content == Content::Other
+        && let Some((parts, encoded)) = registered::draft(value, encode)?
+    {
+        return Ok(Piece::Ready(object(parts, encoded)?));
     }
     if content == Content::Other
         && let Some(parts) = claimed(value)?

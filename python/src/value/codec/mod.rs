@@ -16,6 +16,7 @@ mod ndarray;
 mod pickle;
 mod plain;
 mod probe;
+mod registered;
 mod text;
 mod typed;
 
@@ -97,6 +98,7 @@ fn object<'py>(
         files::FILE => files::load_file(py, header, buffers, shelf),
         files::DIRECTORY => files::load_directory(py, header, buffers, shelf),
         pickle::CODEC => pickle::load(py, header, buffers, open),
+        registered::CODEC => registered::load(py, header, buffers, open, shelf),
         drafting::PLAIN => memory::read(only(buffers)?, open, |bytes| plain::decode(py, bytes)),
         drafting::TEXT => memory::read(only(buffers)?, open, |bytes| {
             Ok(PyString::new(py, std::str::from_utf8(bytes).map_err(unreadable)?).into_any())

@@ -6,11 +6,13 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
+use thrifty_key::plain::Container;
 
 use super::encoder::Encoder;
 use super::library::{self, Arrow, Polars, Science, Torch};
 use super::unhashable::{Outcome, Unhashable};
 use crate::program::imported_as;
+use crate::value::registry;
 
 /// The rule for the instances of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Rule {
     Polars(Polars),
     Torch(Torch),
     Science(Science),
+    /// What a registered hook gives.
+    Registered,
     /// A class, of any metaclass.
     Class,
     /// Taken apart by the reduce protocol.
@@ -110,7 +114,7 @@ impl<'py> Encoder<'_, 'py> {
         if let Some(facts) = self.classes.get(&class.as_type_ptr()) {
             return Ok(facts.rule);
         }
-        let rule = classify(&class).map_err(|error| Unhashable::raised(value, error))?;
+        let rule = classify_met(&class).map_err(|error| Unhashable::raised(value, error))?;
         let facts = Facts { rule, name: None, _class: class.clone() };
         self.classes.insert(class.as_type_ptr(), facts);
         Ok(rule)
@@ -161,9 +165,12 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(());
         }
         let digest = self.surroundings.code(object).map_err(raised)?;
-        let name = || place(object).map_or_else(|_| String::new(), |(name, _)| name);
-        let digest = digest.ok_or_else(|| Unhashable::code(object, &name()))?;
+        let name = place(object).map_or_else(|_| String::new(), |(name, _)| name);
+        let digest = digest.ok_or_else(|| Unhashable::code(object, &name))?;
         self.writer.typed("code");
+        // Of functions that call each other all reach the same.
+        self.writer.open(Container::Tuple, 2);
+        self.writer.text(name.as_bytes());
         self.writer.digest(&digest);
         Ok(())
     }
@@ -261,16 +268,55 @@ fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
     Ok(if installed { Origin::Installed } else { Origin::Project })
 }
 
+/// Whether a class, or a base of it in the same package, has a rule that no hook may replace.
+pub(super) fn has_rule(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let module = class.module()?;
+    let root = root(text(&module));
+    if ["builtins", "thrifty"].contains(&root) || class.is_subclass_of::<PyType>()? {
+        return Ok(true);
+    }
+    for base in class.mro().iter() {
+        let exact = base.is(class);
+        let base = base.cast_into::<PyType>()?;
+        let (module, name) = (base.module()?, base.qualname()?);
+        let (module, name) = (text(&module), text(&name));
+        if self::root(module) != root {
+            break;
+        }
+        let rule = rule_of(module, name, exact).or_else(|| library::rule(root, module, name));
+        if rule.is_some_and(|rule| !matches!(rule, Rule::Reduce | Rule::Refused(_))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The package that a module is in.
+fn root(module: &str) -> &str {
+    module.split('.').next().unwrap_or_default()
+}
+
+/// The rule for a class, after what its package ships for it.
+fn classify_met(class: &Bound<'_, PyType>) -> PyResult<Rule> {
+    if registry::digest_of(class).is_none() && !has_rule(class)? {
+        registry::meet_class(class)?;
+    }
+    classify(class)
+}
+
 fn classify(class: &Bound<'_, PyType>) -> PyResult<Rule> {
     if class.is_subclass_of::<PyType>()? {
         return Ok(Rule::Class);
     }
     let module = class.module()?;
-    let root = text(&module).split('.').next().unwrap_or_default();
+    let root = root(text(&module));
     let mut refusal = None;
     for base in class.mro().iter() {
         let exact = base.is(class);
         let base = base.cast_into::<PyType>()?;
+        if registry::digest_of(&base).is_some() {
+            return Ok(Rule::Registered);
+        }
         let (module, name) = (base.module()?, base.qualname()?);
         let (module, name) = (text(&module), text(&name));
         let rule = rule_of(module, name, exact).or_else(|| library::rule(root, module, name));

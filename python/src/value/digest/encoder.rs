@@ -1,6 +1,7 @@
 //! The walk: which rule a part falls under, cycles, sharing and bounds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use thrifty_key::{Context, Digest, Hasher, plain};
 use super::class::Facts;
 use super::unhashable::{Outcome, Reason, Unhashable};
 use super::{DEPTH, NODES, StandIn, Surroundings};
+use crate::value::registry::Hooks;
 
 /// Encodings shorter than this are written again rather than looked up.
 const SHARED: usize = 64;
@@ -39,8 +41,12 @@ pub struct Encoder<'a, 'py> {
     pub(super) writer: &'a mut plain::Writer,
     pub(super) surroundings: &'a mut dyn Surroundings,
     pub(super) classes: HashMap<*mut ffi::PyTypeObject, Facts<'py>>,
+    /// Digest hooks and the digest of their code, by a class among `classes`.
+    pub(super) hooks: HashMap<*mut ffi::PyTypeObject, (Arc<Hooks>, Digest)>,
     /// The objects being taken apart, outermost first.
     open: Vec<*mut ffi::PyObject>,
+    /// Where in `open` there are values that a digest hook stands for.
+    hooked: Vec<usize>,
     before: HashMap<*mut ffi::PyObject, Before<'py>>,
     /// The outermost of `open` that the innermost one has referred back to, so far.
     reached: usize,
@@ -61,7 +67,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
             writer,
             surroundings,
             classes: HashMap::new(),
+            hooks: HashMap::new(),
             open: Vec::new(),
+            hooked: Vec::new(),
             before: HashMap::new(),
             reached: usize::MAX,
             edges: 0,
@@ -76,8 +84,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
     ///
     /// [`Unhashable`]; its path begins below the value.
     pub fn encode(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
-        self.nodes =
-            self.nodes.checked_sub(1).ok_or_else(|| Unhashable::new(value, Reason::Size))?;
+        self.spend(value, 1)?;
         if self.builtin(value)? {
             return Ok(());
         }
@@ -112,6 +119,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
     ) -> Outcome {
         let id = object.as_ptr();
         if let Some(level) = self.open.iter().rposition(|open| *open == id) {
+            if self.hooked.last().is_some_and(|hooked| *hooked >= level) {
+                return Err(Unhashable::new(object, Reason::Circular));
+            }
             self.reached = self.reached.min(level);
             self.writer.typed("cycle");
             self.writer.int((self.open.len() - 1 - level) as i64);
@@ -145,6 +155,16 @@ impl<'a, 'py> Encoder<'a, 'py> {
         Ok(())
     }
 
+    /// Runs `write` for what a digest hook gave in the place of the innermost open object. A way
+    /// from there back to the object is refused: nothing would be left of what tells it from
+    /// others.
+    pub(super) fn below_hook(&mut self, write: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        self.hooked.push(self.open.len().saturating_sub(1));
+        let outcome = write(self);
+        self.hooked.pop();
+        outcome
+    }
+
     /// Writes the digest of an object that was written before; whether it did.
     fn again(&mut self, object: &Bound<'py, PyAny>) -> Outcome<bool> {
         let digest = match self.before.get(&object.as_ptr()) {
@@ -166,6 +186,13 @@ impl<'a, 'py> Encoder<'a, 'py> {
         };
         self.writer.digest(&digest);
         Ok(true)
+    }
+
+    /// Takes parts from the number that is left.
+    pub(super) fn spend(&mut self, value: &Bound<'py, PyAny>, parts: u64) -> Outcome {
+        let left = self.nodes.checked_sub(parts);
+        self.nodes = left.ok_or_else(|| Unhashable::new(value, Reason::Size))?;
+        Ok(())
     }
 
     /// Whether so many more parts are too many.

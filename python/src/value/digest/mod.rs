@@ -20,6 +20,7 @@ mod library;
 mod polars;
 mod preview;
 mod reduce;
+mod registered;
 mod science;
 mod standard;
 mod texts;
@@ -39,7 +40,7 @@ pub use unhashable::{Reason, Unhashable};
 pub const DEPTH: usize = 200;
 
 /// The largest number of parts of a value; an array or a column is one part unless it holds
-/// Python objects that are not text.
+/// Python objects that are not text, and an object that is taken apart is ten.
 pub const NODES: u64 = 50_000_000;
 
 /// What the encoding of a value needs to know of the world around it.
@@ -63,8 +64,9 @@ pub trait Surroundings {
     fn code(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<Digest>>;
 
     /// Told of every class whose instance was taken apart, once: its methods can change what an
-    /// operation does with the value, but are no part of the value.
-    fn met(&mut self, class: &Bound<'_, pyo3::types::PyType>);
+    /// operation does with the value, but are no part of the value. Also of the functions that
+    /// stand for values: they may change after a value was stored.
+    fn met(&mut self, code: &Bound<'_, PyAny>);
 }
 
 /// What is written instead of the content of a value.
@@ -89,7 +91,7 @@ impl Surroundings for Alone {
         Ok(None)
     }
 
-    fn met(&mut self, _: &Bound<'_, pyo3::types::PyType>) {}
+    fn met(&mut self, _: &Bound<'_, PyAny>) {}
 }
 
 /// Appends the encoding of `value` to `writer`; `root` is what messages call the value.
@@ -145,5 +147,6 @@ fn preview_of(value: &Bound<'_, PyAny>) -> String {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(digest_of, module)?)?;
     module.add_function(wrap_pyfunction!(encoding_of, module)?)?;
+    module.add_function(wrap_pyfunction!(registered::register_type, module)?)?;
     module.add_function(wrap_pyfunction!(preview_of, module)?)
 }

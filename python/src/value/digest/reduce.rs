@@ -4,6 +4,7 @@
 //! state is sorted, an array in it follows the rule for arrays, and nothing depends on which
 //! strings happen to be interned.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,6 +15,10 @@ use super::class::Rule;
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Reason, Unhashable};
 
+/// What an object costs of the parts that a value may have: taking one apart runs Python code.
+const OBJECT: u64 = 10;
+/// How many items a reduce method may give one by one that nobody knows the number of.
+pub(super) const UNCOUNTED: usize = 4_000_000;
 /// The protocol asked for: the last without out-of-band buffers, which are for pickling.
 const PROTOCOL: u8 = 4;
 
@@ -21,6 +26,7 @@ impl<'py> Encoder<'_, 'py> {
     /// Writes a value that is no plain builtin.
     pub(super) fn object(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
         match self.rule(value)? {
+            Rule::Registered => self.registered(value),
             Rule::Class => self.code(value),
             Rule::Standard(rule) => self.standard(value, rule),
             Rule::Array(rule) => self.array(value, rule),
@@ -40,6 +46,7 @@ impl<'py> Encoder<'_, 'py> {
         if unsafe { ffi::PyIter_Check(value.as_ptr()) } == 1 {
             return Err(Unhashable::new(value, Reason::Iterator));
         }
+        self.spend(value, OBJECT)?;
         let reduced = reduce(value).map_err(|error| Unhashable::raised(value, error))?;
         if let Ok(name) = reduced.cast::<PyString>() {
             return self.global(value, name);
@@ -184,11 +191,15 @@ impl<'py> Encoder<'_, 'py> {
         items: &Bound<'py, PyAny>,
     ) -> Outcome<Vec<Bound<'py, PyAny>>> {
         let raised = |error| Unhashable::raised(value, error);
+        let most = UNCOUNTED.max(length_hint(items));
         let mut all = Vec::new();
         for item in items.try_iter().map_err(raised)? {
             all.push(item.map_err(raised)?);
             if self.is_spent(all.len()) {
                 return Err(Unhashable::new(value, Reason::Size));
+            }
+            if all.len() > most {
+                return Err(Unhashable::new(value, Reason::Endless));
             }
         }
         Ok(all)
@@ -207,13 +218,22 @@ struct Parts<'py> {
 
 impl<'py> Parts<'py> {
     fn new(reduced: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let reduced = reduced.cast::<PyTuple>()?;
+        let malformed = || {
+            PyTypeError::new_err(
+                "__reduce__ must return a text, or a tuple of two to six elements of which the \
+                 second is a tuple",
+            )
+        };
+        let reduced = reduced.cast::<PyTuple>().map_err(|_| malformed())?;
+        if !(2..=6).contains(&reduced.len()) {
+            return Err(malformed());
+        }
         let optional = |index: usize| {
             reduced.get_item(index).unwrap_or_else(|_| reduced.py().None().into_bound(reduced.py()))
         };
         Ok(Self {
             callable: reduced.get_item(0)?,
-            arguments: reduced.get_item(1)?.cast_into()?,
+            arguments: reduced.get_item(1)?.cast_into().map_err(|_| malformed())?,
             state: optional(2),
             items: optional(3),
             pairs: optional(4),
@@ -233,6 +253,13 @@ fn reduce<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     } else {
         registered.call1((value,))
     }
+}
+
+/// How many items an iterator says that it has left.
+fn length_hint(items: &Bound<'_, PyAny>) -> usize {
+    let hint = items.py().import(intern!(items.py(), "operator"));
+    let hint = hint.and_then(|it| it.call_method1(intern!(items.py(), "length_hint"), (items, 0)));
+    hint.and_then(|hint| hint.extract()).unwrap_or(0)
 }
 
 /// Whether a dict remembers its order as part of its value.

@@ -36,10 +36,21 @@ pub enum Reason {
     Depth,
     /// More than [`super::NODES`] parts.
     Size,
+    /// Its reduce method gives items without a known end.
+    Endless,
     /// Its parts refer to each other in so many cycles that they cannot be put in order.
     Entangled,
     /// It changed while it was read.
     Changed,
+    /// A way leads from what its digest hook gives back to the value.
+    Circular,
+    /// What happened to the digest hook of its type, and the exception for it.
+    Hook {
+        /// The name of the hook and what it did.
+        what: String,
+        /// Why.
+        error: Box<PyErr>,
+    },
     /// It cannot be taken apart: its own code raised this.
     Raised(Box<PyErr>),
 }
@@ -72,7 +83,10 @@ impl Unhashable {
     /// Whether the user's program is being ended (Ctrl-C, `sys.exit`), which must not be
     /// reported as a fault of the value.
     pub fn is_interrupt(&self, py: Python<'_>) -> bool {
-        matches!(&self.reason, Reason::Raised(error) if !error.is_instance_of::<PyException>(py))
+        let (Reason::Raised(error) | Reason::Hook { error, .. }) = &self.reason else {
+            return false;
+        };
+        !error.is_instance_of::<PyException>(py)
     }
 
     /// A `TypeError` with [`Unhashable::message`], caused by what the value raised; or what ends
@@ -81,14 +95,18 @@ impl Unhashable {
         let interrupt = self.is_interrupt(py);
         let error = PyTypeError::new_err(self.message());
         match self.reason {
-            Reason::Raised(cause) if interrupt => return *cause,
-            Reason::Raised(cause) => error.set_cause(py, Some(*cause)),
+            Reason::Raised(cause) | Reason::Hook { error: cause, .. } => {
+                if interrupt {
+                    return *cause;
+                }
+                error.set_cause(py, Some(*cause));
+            }
             _ => {}
         }
         error
     }
 
-    /// One sentence: the thing, the place, and the three ways out.
+    /// One sentence: the thing, the place, and the ways out.
     pub fn message(&self) -> String {
         let parameter: String = self
             .path
@@ -97,7 +115,8 @@ impl Unhashable {
             .collect();
         format!(
             "cannot hash {}: {}: {}; pass a plain value instead, say how to hash it with \
-             Annotated[T, HashMethod(f)], or leave it out of the key with ignore=(\"{parameter}\",)",
+             Annotated[T, HashMethod(f)] or thrifty.register(T, digest=f), or leave it out of the \
+             key with ignore=(\"{parameter}\",)",
             elided(&self.path),
             self.type_name,
             self.reason.text(),
@@ -131,8 +150,14 @@ impl Reason {
             }
             Self::Depth => format!("it is nested deeper than {} levels", super::DEPTH),
             Self::Size => format!("it has more than {} parts", super::NODES),
+            Self::Endless => format!(
+                "it gives more than {} items, one by one, and no number of them is known",
+                super::reduce::UNCOUNTED
+            ),
             Self::Entangled => "its parts refer to each other in too many cycles".to_owned(),
             Self::Changed => "it changed while it was read".to_owned(),
+            Self::Circular => "what its digest hook gives leads back to it".to_owned(),
+            Self::Hook { what, error } => format!("its digest hook {what}: {error}"),
             Self::Raised(error) => error.to_string(),
         }
     }
