@@ -374,6 +374,45 @@ def scipy_sparse(t: Table) -> None:
     t.differ("shape", sparse.csr_array((2, 2)), sparse.csr_array((2, 3)), sparse.csr_array((3, 2)))
 
 
+@family_with("pyarrow")
+def arrow_tables(t: Table) -> None:
+    import pyarrow as pa
+
+    table = pa.table({"a": [1, 2, 3], "b": ["x", None, LONG]})
+    halves = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    longer = pa.concat_tables([table.slice(2), table]).slice(1)
+    t.agree("chunks", table, halves, halves.combine_chunks(), longer)
+    t.agree("offsets", pa.array([1, None, 3]), pa.array([0, 1, None, 3])[1:])
+    t.agree("text", pa.array(["x", None]), pa.array(["-", "x", None])[1:])
+    t.differ(
+        "columns",
+        table,
+        table.select(["b", "a"]),
+        table.rename_columns(["A", "b"]),
+        table.select(["a"]),
+    )
+    t.differ(
+        "types",
+        *(pa.array([1, 2], type=k) for k in (pa.int8(), pa.int64(), pa.float64())),
+        pa.array(["1", "2"]),
+    )
+    t.differ(
+        "missing",
+        pa.array([1, None]),
+        pa.array([1, 0]),
+        pa.array([1.0, float("nan")]),
+        pa.array([1.0, None]),
+    )
+    t.differ("metadata", table, table.replace_schema_metadata({"k": "v"}))
+    t.differ(
+        "kind",
+        pa.array([1]),
+        pa.chunked_array([[1]]),
+        pa.table({"a": [1]}),
+        pa.schema([("a", pa.int64())]),
+    )
+
+
 @family_with("polars")
 def polars_frames(t: Table) -> None:
     import polars as pl
