@@ -169,6 +169,8 @@ class Encoder:
             return named(name, self.parts(*(getattr(value, part) for part in ATTRIBUTES[name])))
         if isinstance(value, type):
             return named("code", text(name_of(value)))
+        if name == "builtins.mappingproxy":
+            return named("types.MappingProxyType", self.value(dict(value)))
         if root == "builtins":
             return named(
                 name, binary(bytes(value)) if isinstance(value, bytearray) else self.value(None)

@@ -634,12 +634,13 @@ def pairs(families: Iterator[str] | list[str] | tuple[str, ...]) -> list[Pair]:
 def digests(families: list[str] | tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """By the name of the pair, the digests of both."""
     import thrifty
-    from thrifty import _native
+    from thrifty import _native, testing
 
     # Not the digest alone: code of this program has none outside of an operation's key.
     take = thrifty.task(cache=thrifty.Cache(version="1"))(taken)
     digest = take.key if "code" in families else _native.digest
-    return {pair.name: (digest(pair.left), digest(pair.right)) for pair in pairs(families)}
+    with testing.memory_cache():
+        return {pair.name: (digest(pair.left), digest(pair.right)) for pair in pairs(families)}
 
 
 def taken(value: Any) -> Any:
