@@ -15,6 +15,7 @@ import shutil
 import textwrap
 
 import numpy as np
+import pandas as pd
 import pytest
 
 HEAD = """
@@ -92,6 +93,10 @@ def npy(number: int) -> bytes:
     return out.getvalue()
 
 
+def parquet(number: int) -> bytes:
+    return pd.DataFrame({"a": [number]}).to_parquet()
+
+
 # By name: the expression that reads `data/<name>`, and the file for a number.
 WAYS = {
     "plain": ("open('data/plain').read()", str),
@@ -120,6 +125,8 @@ WAYS = {
         lambda n: f"a\n{n}\n",
     ),
     "buffer": ("_pd().read_csv(open('data/buffer')).a.tolist()", lambda n: f"a\n{n}\n"),
+    "parquet": ("_pd().read_parquet('data/parquet').a.tolist()", parquet),
+    "native": ("_native('data/native')", parquet),
     "pooled": ("_pooled('data/pooled')", str),
     "threaded": ("_threaded('data/threaded')", str),
     "inner": ("_inner('data/inner')", str),
@@ -141,6 +148,10 @@ READERS = """
     def _pd():
         import pandas
         return pandas
+
+    def _native(path):
+        from pyarrow import parquet
+        return parquet.read_table(path).to_pydict()
 
     def _ini(path):
         import configparser

@@ -21,6 +21,7 @@ def install() -> None:
     """Puts the functions in their places."""
     _watch_variables(type(os.environ))
     _watch_threads(threading.Thread)
+    _watch_paths()
     _watch_system()
 
 
@@ -62,6 +63,19 @@ def _watch_threads(thread: Any) -> None:
 
     _disguise(start, original)
     thread.start = start
+
+
+def _watch_paths() -> None:
+    import posixpath
+
+    original = posixpath.expanduser
+
+    def expanduser(path: Any) -> Any:
+        _native.expands(path)
+        return original(path)
+
+    _disguise(expanduser, original)
+    posixpath.expanduser = expanduser
 
 
 def _watch_system() -> None:

@@ -43,6 +43,16 @@ pub(super) struct Nearest {
 }
 
 impl Nearest {
+    /// Whether it is of an installed distribution.
+    pub(super) fn is_installed(&self) -> bool {
+        self.whose == Some(Whose::Installed)
+    }
+
+    /// Whether it is of the project.
+    pub(super) fn is_project(&self) -> bool {
+        matches!(self.whose, None | Some(Whose::Project))
+    }
+
     /// Whether it is of the standard library.
     pub(super) fn is_library(&self) -> bool {
         !matches!(self.whose, None | Some(Whose::Project | Whose::Installed))
@@ -63,7 +73,9 @@ pub(super) fn purpose(py: Python<'_>) -> PyResult<Option<Way>> {
         match whose(&frame)? {
             Whose::System | Whose::Paths | Whose::Standard => {}
             Whose::Import | Whose::Private | Whose::Own => return Ok(None),
-            Whose::Project | Whose::Installed => break,
+            Whose::Project => break,
+            // What a library asks about before native code reads it, of which nobody is told.
+            Whose::Installed => return Ok(Some(Way::Facts)),
         }
         let function = frame.function()?;
         if MAKING.contains(&function.as_str()) {

@@ -64,14 +64,15 @@ impl<'a> Search<'a> {
                 || value.is_exact_instance_of::<PyInt>()
                 || value.is_exact_instance_of::<PyFloat>()
                 || value.is_exact_instance_of::<PyBool>();
+            let is_path = matches!(self.subject, Subject::Path(_));
             let Some(left) = self.left.checked_sub(if is_number { 1 } else { OBJECT }) else {
-                return Some(Given::default());
+                return is_path.then(Given::default);
             };
             self.left = left;
             if is_number {
                 continue;
             }
-            if is_lazy(&value) {
+            if is_path && depth + 1 >= DEEP && is_lazy(&value) {
                 // What comes out of it cannot be told before.
                 return Some(Given { is_relative: true, through: None });
             }

@@ -1,13 +1,15 @@
 //! What the interpreter tells of: audit events, and calls of functions of `os` that have none.
 
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use rustix::fs::OFlags;
 
 use super::asked::{Asked, Subject, asked, nearest, purpose};
@@ -26,25 +28,79 @@ static INSTALLED: PyOnceLock<()> = PyOnceLock::new();
 /// What Python raised.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     INSTALLED.get_or_try_init(py, || {
-        let native = py.import(intern!(py, "thrifty._native"))?;
         py.import(intern!(py, "thrifty._observe"))?.call_method0(intern!(py, "install"))?;
-        let hook = native.getattr(intern!(py, "audit"))?;
-        py.import(intern!(py, "sys"))?.call_method1(intern!(py, "addaudithook"), (hook,))?;
-        PyResult::Ok(())
+        // SAFETY: the function lives as long as the process, and needs no data.
+        match unsafe { PySys_AddAuditHook(audit, std::ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(PyErr::fetch(py)),
+        }
     })?;
     Ok(())
 }
 
-/// Told of every audit event.
-#[pyfunction]
-fn audit(event: &Bound<'_, PyString>, arguments: &Bound<'_, PyTuple>) {
-    if !thread::is_anybody_watching() {
+unsafe extern "C" {
+    /// No part of the stable interface, but of every Python since 3.8. A hook of Python's own
+    /// costs every call of `id` in the program five times as much.
+    fn PySys_AddAuditHook(
+        hook: extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int,
+        data: *mut c_void,
+    ) -> c_int;
+}
+
+/// Told of every audit event, also of those in which no Python may run any more. It never objects.
+extern "C" fn audit(
+    event: *const c_char,
+    arguments: *mut ffi::PyObject,
+    _data: *mut c_void,
+) -> c_int {
+    if thread::is_anybody_watching() {
+        // SAFETY: the interpreter hands over a text that lives as long as this call.
+        let event = unsafe { CStr::from_ptr(event) };
+        _ = std::panic::catch_unwind(|| happened(event.to_bytes(), arguments));
+    }
+    0
+}
+
+fn happened(event: &[u8], arguments: *mut ffi::PyObject) {
+    let is_told = |names: &[&str]| names.iter().any(|name| name.as_bytes() == event);
+    if !is_told(&["open"]) && !is_told(&TOLD) {
         return;
     }
-    let py = event.py();
-    let Ok(event) = event.to_str() else {
-        return;
-    };
+    Python::attach(|py| {
+        // SAFETY: it is borrowed for this call, and null for an event without arguments.
+        let arguments = unsafe { Bound::from_borrowed_ptr_or_opt(py, arguments) };
+        let arguments = arguments.and_then(|it| it.cast_into::<PyTuple>().ok());
+        if let (Ok(event), Some(arguments)) = (std::str::from_utf8(event), arguments) {
+            sort(event, &arguments);
+        }
+    });
+}
+
+/// The events that matter, apart from `open`.
+const TOLD: [&str; 19] = [
+    "os.listdir",
+    "os.scandir",
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.chdir",
+    "shutil.rmtree",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.forkpty",
+    "pty.spawn",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "sqlite3.connect",
+];
+
+fn sort(event: &str, arguments: &Bound<'_, PyTuple>) {
+    let py = arguments.py();
     let note = match event {
         "open" => return observing(py, |readers| opened(readers, arguments)),
         "os.listdir" | "os.scandir" => {
@@ -59,7 +115,7 @@ fn audit(event: &Bound<'_, PyString>, arguments: &Bound<'_, PyTuple>) {
         "os.chdir" => return thread::all().iter().for_each(|body| body.moved()),
         "subprocess.Popen" | "os.system" | "os.exec" | "os.posix_spawn" | "os.spawn"
         | "os.fork" | "os.forkpty" | "pty.spawn" => Note::Process,
-        "socket.connect" | "socket.getaddrinfo" | "urllib.Request" => Note::Network,
+        "socket.connect" | "socket.getaddrinfo" => Note::Network,
         "sqlite3.connect" => Note::Database,
         _ => return,
     };
@@ -220,8 +276,9 @@ thread_local! {
 #[pyfunction]
 fn reads_all_variables(py: Python<'_>) {
     observing(py, |readers| {
-        ALL.set(nearest(py)?.position);
-        if asked(py, Subject::Variable(""))? != Asked::No {
+        let nearest = nearest(py)?;
+        ALL.set(nearest.position);
+        if nearest.is_project() {
             readers.iter().for_each(|reader| reader.note(Note::Environment));
         }
         Ok(())
@@ -241,6 +298,16 @@ fn starts_thread(thread: &Bound<'_, PyAny>) {
     if thread::is_anybody_watching() {
         _ = thread::starting(thread);
     }
+}
+
+/// A library makes a path of what it was handed, often to give it to native code.
+#[pyfunction]
+fn expands(path: &Bound<'_, PyAny>) {
+    let py = path.py();
+    observing(py, |readers| match path::given(path) {
+        Some(given) if nearest(py)?.is_installed() => read(py, readers, Way::Facts, &given),
+        _ => Ok(()),
+    });
 }
 
 static GETCWD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -319,11 +386,11 @@ fn original<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>) -> PyResult<Boun
 
 /// Adds the functions of this module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(audit, module)?)?;
     module.add_function(wrap_pyfunction!(reads_variable, module)?)?;
     module.add_function(wrap_pyfunction!(sets_variable, module)?)?;
     module.add_function(wrap_pyfunction!(reads_all_variables, module)?)?;
     module.add_function(wrap_pyfunction!(starts_thread, module)?)?;
+    module.add_function(wrap_pyfunction!(expands, module)?)?;
     module.add_function(wrap_pyfunction!(stand_for, module)?)?;
     module.add_function(wrap_pyfunction!(stat, module)?)?;
     module.add_function(wrap_pyfunction!(readlink, module)?)?;

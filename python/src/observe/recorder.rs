@@ -333,6 +333,8 @@ impl Recorder {
                 continue;
             }
             match self.still(&look) {
+                // What was asked for and is new was made by the body where nobody could see it.
+                None if look.way.only_asks() && self.is_new(&look.path) => {}
                 Some(state) => match seen.known.insert(what.clone(), state) {
                     Some(before) if before != state => seen.changed(&what),
                     _ => {}
@@ -344,6 +346,12 @@ impl Recorder {
         let Seen { known, notes, problem, .. } = seen;
         let observed = known.into_iter().map(|(what, state)| Observation { what, state });
         Gathered { observed: observed.collect(), problem: None, notes }.unsteady(problem)
+    }
+
+    /// Whether the file came into being, or was written, while the body ran.
+    fn is_new(&self, path: &Path) -> bool {
+        let metadata = fs::metadata(path);
+        metadata.and_then(|it| it.modified()).is_ok_and(|modified| modified >= self.began)
     }
 
     /// The state of what was looked at, if it is as it was.
