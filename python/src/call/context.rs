@@ -37,6 +37,20 @@ pub enum Chosen {
 }
 
 impl RunOptions {
+    /// What these say, and where they say nothing, those that are around them.
+    pub fn inside(&self, outer: &Self) -> Self {
+        Self {
+            mode: self.mode.or(outer.mode),
+            refresh: self.refresh.iter().chain(&outer.refresh).cloned().collect(),
+            executor: self.executor.or(outer.executor),
+            workers: self.workers.or(outer.workers),
+            // What is called inside a checked run is checked as a part of what calls it.
+            check: self.check.clone(),
+            look: outer.look.clone(),
+            seeding: self.seeding.or(outer.seeding),
+        }
+    }
+
     /// What was chosen at run time for the operation of this name.
     pub fn of_operation(&self, name: &str) -> Option<Mode> {
         let chosen = self.refresh.iter().any(|pattern| matches(pattern, name));

@@ -8,7 +8,7 @@ use thrifty_engine::graph::Input;
 use thrifty_engine::{Seed, Seeding, Stream};
 use thrifty_key::{Digest, Preview};
 
-use super::context::{self, Frame};
+use super::context::{self, Frame, RunOptions};
 use super::error::{HandleError, UnhashableArgument};
 use super::ingredients::describe;
 use super::parameters::Arguments;
@@ -21,6 +21,17 @@ const GLOBAL: [&str; 5] = ["random", "numpy", "torch", "tensorflow", "hash"];
 /// Whether a seed is in force.
 pub fn is_seeded(seeding: Option<Seeding>) -> bool {
     seeding.and_then(Seeding::seed).is_some()
+}
+
+impl Task {
+    /// The seed of a run of this task.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that makes no sense.
+    pub fn seeding(&self, py: Python<'_>) -> PyResult<Option<Seeding>> {
+        self.run_options(py, &RunOptions::default()).map(|options| options.seeding)
+    }
 }
 
 /// What stands behind `seed=`: `None` is no seed.

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
-use thrifty_engine::{Choices, Mode, Policy, Seeding};
+use thrifty_engine::{Choices, Mode, Policy};
 use thrifty_key::{Context, Hasher, Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
@@ -511,15 +511,6 @@ impl Task {
         }
     }
 
-    /// The seed of a run of this task.
-    ///
-    /// # Errors
-    ///
-    /// A configuration that makes no sense.
-    pub fn seeding(&self, py: Python<'_>) -> PyResult<Option<Seeding>> {
-        self.run_options(py, &RunOptions::default()).map(|options| options.seeding)
-    }
-
     /// What was chosen for the run by `with_options`, and by what is around it. The seed is
     /// decided: what is inside sees no other choice, so that a result depends on no seed but
     /// the one in its key.
@@ -528,25 +519,14 @@ impl Task {
         py: Python<'_>,
         outer: &RunOptions,
     ) -> PyResult<Arc<RunOptions>> {
-        let inner = &self.run;
-        let seeding = match inner.seeding.or(outer.seeding) {
-            None => Session::current(py)?.seeding,
-            decided => decided,
-        };
-        if seed::is_seeded(seeding) {
+        let mut options = self.run.inside(outer);
+        if options.seeding.is_none() {
+            options.seeding = Session::current(py)?.seeding;
+        }
+        if is_seeded(options.seeding) {
             turn::begin_use();
         }
-        let refresh = inner.refresh.iter().chain(&outer.refresh).cloned().collect();
-        Ok(Arc::new(RunOptions {
-            mode: inner.mode.or(outer.mode),
-            refresh,
-            executor: inner.executor.or(outer.executor),
-            workers: inner.workers.or(outer.workers),
-            // What is called inside a checked run is checked as a part of what calls it.
-            check: inner.check.clone(),
-            look: outer.look.clone(),
-            seeding,
-        }))
+        Ok(Arc::new(options))
     }
 
     /// The mode that the definition chooses for what is inside a workflow.
