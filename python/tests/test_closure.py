@@ -692,6 +692,24 @@ def test_names_behind_a_star_belong_to_a_module_that_is_a_value(project: Project
     assert {"one:f", "two:g"} <= set(project.units())
 
 
+@pytest.mark.parametrize("table", ["{}", "dict()", "[]", "set()"])
+def test_a_registry_that_a_later_import_fills_is_seen_as_it_will_be(
+    project: Project, table: str
+) -> None:
+    fill = {"[": "append(1)", "s": "add(1)"}.get(table[0], "update(a=1)")
+    project.write(
+        step="def run():\n    import plugin\n    import lib\n    return lib.table\n",
+        lib=f"table = {table}\n",
+        plugin=f"import lib\nlib.table.{fill}\n",
+    )
+    lazy = project.units()
+    assert project.units(before="import plugin") == lazy
+    project.edit("plugin", "1", "2")
+    edited = project.units()
+    assert edited != lazy
+    assert project.units(before="import plugin") == edited
+
+
 def test_a_branch_that_did_not_run_is_no_fault(project: Project) -> None:
     project.write(
         step="import sys\nif sys.platform == 'nowhere':\n    import winreg\n"

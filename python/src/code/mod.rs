@@ -152,6 +152,10 @@ impl Closure {
         if depth != Depth::None {
             walk.start(function, beside)?;
         }
+        if walk.fill_registries()? {
+            walk = Walk::new(function.py(), encoder, depth)?;
+            walk.start(function, beside)?;
+        }
         if let Some(mut showing) = walk.showing()? {
             showing.start(function, beside)?;
             walk = showing;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyList, PySet, PyString, PyType};
 use thrifty_source::outline::{Binding, FromModule};
 
 use super::guard::Guard;
@@ -57,7 +57,8 @@ impl<'py> Walk<'_, 'py> {
         scope: &Rc<Scope>,
         name: &str,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if scope.globals.borrow().is_none() {
+        let was_loaded = scope.globals.borrow().is_some();
+        if !was_loaded {
             match self.py.import(scope.import_name.as_str()) {
                 Ok(module) => *scope.globals.borrow_mut() = Some(module.dict().unbind()),
                 Err(error) => self.note(format!(
@@ -66,7 +67,10 @@ impl<'py> Walk<'_, 'py> {
                 )),
             }
         }
-        self.live(scope, name)
+        let live = self.live(scope, name)?;
+        let is_empty = |it: &Bound<'_, PyAny>| is_container(it) && it.len().is_ok_and(|it| it == 0);
+        self.has_registry |= !was_loaded && live.as_ref().is_some_and(is_empty);
+        Ok(live)
     }
 
     /// Follows a name of a module, and what is read from it.
@@ -89,6 +93,7 @@ impl<'py> Walk<'_, 'py> {
                     self.value(scope, &live, &hint, &[])
                 }
                 live => {
+                    self.has_registry |= live.is_none() && ["{}", "[]"].contains(&text.as_str());
                     if let Some(live) = live.filter(|_| *mutable) {
                         self.guards.push(Guard::of_value(live, *digest));
                     }
@@ -340,4 +345,11 @@ impl<'py> Walk<'_, 'py> {
         self.define(scope, &format!("{name} (expression)"), Kind::Constant, piece, HashMap::new());
         Ok(())
     }
+}
+
+/// Whether a value is a container in which things register themselves.
+fn is_container(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PySet>()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -47,6 +48,10 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) shown: bool,
     /// Something that was found reads docstrings or annotations.
     reads_definitions: bool,
+    /// Modules that are imported inside functions.
+    imported: BTreeSet<String>,
+    /// An empty container of a module that was not loaded: others may fill it when they are imported.
+    pub(super) has_registry: bool,
 }
 
 impl<'a, 'py> Walk<'a, 'py> {
@@ -69,7 +74,28 @@ impl<'a, 'py> Walk<'a, 'py> {
             builtins: py.import(intern!(py, "builtins"))?.dict(),
             shown: false,
             reads_definitions: false,
+            imported: BTreeSet::new(),
+            has_registry: false,
         })
+    }
+
+    /// Where modules that the code will import may fill a registry, they are imported now: whether
+    /// some were, so that another walk must be made.
+    pub(super) fn fill_registries(&mut self) -> PyResult<bool> {
+        let mut is_filled = false;
+        for module in std::mem::take(&mut self.imported) {
+            if !self.has_registry || self.modules.contains(&module)? {
+                continue;
+            }
+            if let Ok(Place::Project(_)) = self.place(&module) {
+                match self.py.import(module.as_str()) {
+                    Ok(_) => is_filled = true,
+                    Err(error) if error.is_instance_of::<PyException>(self.py) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(is_filled)
     }
 
     /// Where docstrings and annotations of what was found are read, they count: a walk that must be
@@ -182,6 +208,13 @@ impl<'a, 'py> Walk<'a, 'py> {
 
     fn references(&mut self, pending: &Pending<'py>) -> PyResult<()> {
         let Pending { name, scope, piece, cells } = pending;
+        for import in &piece.imports {
+            let from = FromModule { module: import.module.clone(), level: import.level };
+            if let Some(module) = scope.absolute(&from) {
+                self.imported.extend(import.name.as_ref().map(|name| format!("{module}.{name}")));
+                self.imported.insert(module);
+            }
+        }
         for path in &piece.references {
             let mut imported = false;
             for import in &piece.imports {
