@@ -335,19 +335,19 @@ from thrifty import task, workflow
 
 @task
 def table(rows):
-    print("table")
+    print("table ", end="")
     return pa.table({"n": range(rows), "t": [f"word {n}" for n in range(rows)]})
 
 
 @task
 def matrix(rows):
-    print("matrix")
+    print("matrix ", end="")
     return sp.csr_array(np.eye(rows))
 
 
 @task
 def total(table, matrix):
-    print("total")
+    print("total ", end="")
     return table.num_rows + float(matrix.sum())
 
 
@@ -368,7 +368,7 @@ def test_values_of_libraries_go_through_a_pipeline(programs):
     assert programs.run("main.py") == "600.0\n300 600.0\n"
     # The same values by another way: what follows does not run.
     programs.write("main.py", PIPELINE.replace("np.eye(rows)", "np.diag(np.ones(rows))"))
-    assert programs.run("main.py") == "matrix\n600.0\n300 600.0\n"
+    assert programs.run("main.py") == "matrix 600.0\n300 600.0\n"
 
 
 @pytest.mark.parametrize(
