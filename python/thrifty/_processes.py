@@ -17,8 +17,9 @@ _lock = threading.Lock()
 _pool: ProcessPoolExecutor | None = None
 _size = 0
 
-# The record of a result; what was observed, why the result must not be stored, and notes.
-Performed = tuple[bytes, bytes, str | None, list[str]]
+# The record of a result; what was observed, when what it was made of expires, why the result must
+# not be stored, and notes.
+Performed = tuple[bytes, bytes, int | None, str | None, list[str]]
 
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2

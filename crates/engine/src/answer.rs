@@ -63,7 +63,7 @@ impl Answer {
     pub(crate) fn unstored(
         record: Record,
         cost: Duration,
-        observed: Arc<[Observation]>,
+        terms: Terms,
     ) -> Result<Self, RecordError> {
         let contribution = record.contribution()?;
         let size = size_of::<Self>();
@@ -74,9 +74,9 @@ impl Answer {
             contribution,
             cost,
             created_at: 0,
-            expires_at: None,
+            expires_at: terms.expires_at,
             run: None,
-            observed,
+            observed: terms.observed,
             size,
         })
     }
@@ -110,6 +110,15 @@ impl Answer {
         });
         young && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
+}
+
+/// What the output of an operation depends on besides its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What was observed while it was computed.
+    pub observed: Arc<[Observation]>,
+    /// When it ceases to be valid, by the catalog's clock.
+    pub expires_at: Option<Time>,
 }
 
 /// Observations to be handed on. Most answers have none, and then nothing is allocated.

@@ -314,6 +314,11 @@ impl Cache {
         Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
     }
 
+    /// The catalog's clock, by which entries expire; the wall clock while it does not answer.
+    pub fn catalog_clock(&self) -> Time {
+        self.catalog.now().unwrap_or_else(|_| self.wall_clock())
+    }
+
     /// Removes the entry behind an answer whose bytes are gone or damaged, so that the next
     /// lookup misses. If the store merely cannot tell now, the entry stays.
     pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId};
+use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
 
-use crate::answer::{Answer, shared};
+use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
 use crate::flight::{Claim, Landing, Lead};
@@ -70,6 +70,8 @@ pub struct Unfinished {
     pub(crate) goal: Result<(Goal, Miss), Outcome>,
     /// What its body observed before it expanded.
     pub(crate) observed: Vec<Observation>,
+    /// When what its body took before it expanded expires.
+    pub(crate) expires_at: Option<Time>,
 }
 
 /// Under which key a result is committed, and what the commit stands on.
@@ -84,7 +86,7 @@ struct Output<'a> {
     object: Arc<dyn std::any::Any + Send + Sync>,
     contribution: Option<Vec<u8>>,
     writing: Result<Writing<'a>, &'a str>,
-    observed: Arc<[Observation]>,
+    terms: Terms,
 }
 
 impl Cache {
@@ -101,8 +103,8 @@ impl Cache {
     ) -> Computed {
         let key = match &task.key {
             Ok(key) if task.policy.mode != crate::policy::Mode::Off => *key,
-            Ok(_) => return self.run_uncached(task.policy.rule.word(), body),
-            Err(reason) => return self.run_uncached(reason, body),
+            Ok(_) => return self.run_uncached(&task.policy, task.policy.rule.word(), body),
+            Err(reason) => return self.run_uncached(&task.policy, reason, body),
         };
         let began = Instant::now();
         loop {
@@ -116,7 +118,8 @@ impl Cache {
                 }
                 Claim::Landed(Landing::Answer(_) | Landing::Nothing) => {}
                 Claim::Cycle => {
-                    return self.run_uncached("it is part of its own computation", body);
+                    let reason = "it is part of its own computation";
+                    return self.run_uncached(&task.policy, reason, body);
                 }
                 Claim::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
             }
@@ -153,11 +156,8 @@ impl Cache {
             Prepared::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
         };
         let began = Instant::now();
-        let made = match body() {
-            Ok(Product::Made(mut made)) => {
-                let observed = shared(std::mem::take(&mut made.observed));
-                (made, observed)
-            }
+        let mut made = match body() {
+            Ok(Product::Made(made)) => made,
             Ok(Product::Expanded(mut expansion)) => {
                 // Whoever held a reservation while other operations run could wait for one that
                 // waits for this one in another process. Dropping it gives it back.
@@ -170,7 +170,8 @@ impl Cache {
                 };
                 drop(reservation);
                 let observed = std::mem::take(&mut expansion.observed);
-                let unfinished = Unfinished { began, goal, observed };
+                let expires_at = expansion.expires_at;
+                let unfinished = Unfinished { began, goal, observed, expires_at };
                 return Computed::Expanded(expansion, Box::new(unfinished));
             }
             Err(failure) => {
@@ -182,7 +183,7 @@ impl Cache {
                 return Computed::Failed(failure, began.elapsed());
             }
         };
-        let output = Output::of(&made.0, made.1);
+        let output = self.output(&task.policy, &mut made);
         let settled = self.settle(task, miss, goal, output, began.elapsed());
         if let Value::Known(answer) = &settled.value {
             lead.land(Landing::Answer(Arc::clone(answer)));
@@ -250,7 +251,7 @@ impl Cache {
         let (Some(goal), true) = (goal, task.policy.mode.writes()) else {
             return output.unstored(not_written(&task.policy, miss), spent);
         };
-        match self.publish(task, goal, writing, &output.observed, spent) {
+        match self.publish(task, goal, writing, &output.terms, spent) {
             Published::Stored(answer, outcome) => Settled {
                 entry: answer.entry,
                 value: Value::Known(answer),
@@ -269,7 +270,6 @@ impl Cache {
         task: &Task<'_>,
         unfinished: Unfinished,
         gathered: Gathered,
-        observed: Vec<Observation>,
     ) -> Settled {
         let spent = unfinished.began.elapsed();
         let gathered = Arc::new(gathered);
@@ -279,7 +279,7 @@ impl Cache {
             object: Arc::<Gathered>::clone(&gathered),
             contribution: outline.and_then(|outline| outline.contribution().ok()),
             writing: Ok(writing),
-            observed: shared(observed),
+            terms: self.terms(&task.policy, unfinished.observed, unfinished.expires_at),
         };
         let mut settled = match unfinished.goal {
             Ok((goal, miss)) => self.settle(task, miss, Some(goal), output, spent),
@@ -292,6 +292,7 @@ impl Cache {
 
     fn run_uncached(
         &self,
+        policy: &Policy,
         reason: &str,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
@@ -299,17 +300,46 @@ impl Cache {
         let outcome = Outcome::Uncached(reason.to_owned());
         match body() {
             Ok(Product::Made(mut made)) => {
-                let observed = shared(std::mem::take(&mut made.observed));
-                let output = Output::of(&made, observed);
+                let output = self.output(policy, &mut made);
                 Computed::Settled(output.unstored(outcome, began.elapsed()))
             }
             Ok(Product::Expanded(mut expansion)) => {
                 let observed = std::mem::take(&mut expansion.observed);
-                let unfinished = Unfinished { began, goal: Err(outcome), observed };
+                let expires_at = expansion.expires_at;
+                let unfinished = Unfinished { began, goal: Err(outcome), observed, expires_at };
                 Computed::Expanded(expansion, Box::new(unfinished))
             }
             Err(failure) => Computed::Failed(failure, began.elapsed()),
         }
+    }
+
+    fn output<'a>(&self, policy: &Policy, made: &'a mut Made) -> Output<'a> {
+        let observed = std::mem::take(&mut made.observed);
+        Output {
+            terms: self.terms(policy, observed, made.expires_at),
+            object: Arc::clone(&made.object),
+            contribution: made.contribution.clone(),
+            writing: match &made.draft {
+                Ok(draft) => Ok(Writing { draft, taken: &[] }),
+                Err(reason) => Err(reason),
+            },
+        }
+    }
+
+    /// What a value depends on that is made now: it lives as long as the policy says, and no
+    /// longer than what it was made of.
+    fn terms(
+        &self,
+        policy: &Policy,
+        observed: Vec<Observation>,
+        expires_at: Option<Time>,
+    ) -> Terms {
+        let own = policy.expires.map(|life| {
+            let life = Time::try_from(life.as_nanos().div_ceil(1_000_000)).unwrap_or(Time::MAX);
+            self.catalog_clock().saturating_add(life)
+        });
+        let expires_at = own.into_iter().chain(expires_at).min();
+        Terms { observed: shared(observed), expires_at }
     }
 
     /// Who computed it: part of every entry.
@@ -344,26 +374,14 @@ impl Goal {
     }
 }
 
-impl<'a> Output<'a> {
-    fn of(made: &'a Made, observed: Arc<[Observation]>) -> Self {
-        Self {
-            observed,
-            object: Arc::clone(&made.object),
-            contribution: made.contribution.clone(),
-            writing: match &made.draft {
-                Ok(draft) => Ok(Writing { draft, taken: &[] }),
-                Err(reason) => Err(reason),
-            },
-        }
-    }
-
+impl Output<'_> {
     /// The value, kept in memory for this run alone.
     fn unstored(self, outcome: Outcome, spent: Duration) -> Settled {
         let writing = self.writing.ok();
         let value = match writing.map(|writing| writing.draft) {
             // Its bytes are in the store although no entry refers to them.
             Some(Draft::Stored(record)) => {
-                Answer::unstored(record.clone(), spent, Arc::clone(&self.observed)).ok()
+                Answer::unstored(record.clone(), spent, self.terms.clone()).ok()
             }
             _ => None,
         };
@@ -372,7 +390,7 @@ impl<'a> Output<'a> {
             object: Arc::clone(made),
             contribution: self.contribution,
             outline: outline.map(Arc::new),
-            observed: self.observed,
+            terms: self.terms,
         };
         Settled {
             value: match value {

@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use thrifty_catalog::Time;
 use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Terms};
 use crate::classes::{ClassCode, contribution_with_code};
 use crate::observed::Observation;
 use crate::operation::Operation;
@@ -97,8 +98,8 @@ pub enum Value {
         contribution: Option<Vec<u8>>,
         /// What its parts contribute, and which classes they hold: its record without bytes.
         outline: Option<Arc<Record>>,
-        /// What its body observed, and those of the operations it was made of.
-        observed: Arc<[Observation]>,
+        /// What it depends on besides its key.
+        terms: Terms,
     },
 }
 
@@ -142,7 +143,15 @@ impl Value {
     pub fn observed(&self) -> &[Observation] {
         match self {
             Self::Known(answer) => &answer.observed,
-            Self::Live { observed, .. } => observed,
+            Self::Live { terms, .. } => &terms.observed,
+        }
+    }
+
+    /// When the value ceases to be valid, also if it is a hit.
+    pub fn expires_at(&self) -> Option<Time> {
+        match self {
+            Self::Known(answer) => answer.expires_at,
+            Self::Live { terms, .. } => terms.expires_at,
         }
     }
 
@@ -170,13 +179,16 @@ pub struct Made {
     pub draft: Result<Draft, String>,
     /// What the body observed, in any order. What it wrote itself before reading it is no part.
     pub observed: Vec<Observation>,
+    /// When the first of the results expires that the body took by calling other operations.
+    pub expires_at: Option<Time>,
 }
 
 impl Made {
     /// A value with a draft, which says what it contributes. Nothing was observed.
     pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
         let contribution = draft.contribution().ok();
-        Self { object, contribution, draft: Ok(draft), observed: Vec::new() }
+        let (draft, observed) = (Ok(draft), Vec::new());
+        Self { object, contribution, draft, observed, expires_at: None }
     }
 }
 
@@ -191,6 +203,8 @@ pub struct Expansion {
     pub output: Draft,
     /// What the body itself observed, in any order.
     pub observed: Vec<Observation>,
+    /// As in [`Made`].
+    pub expires_at: Option<Time>,
 }
 
 /// Why a body gave nothing.

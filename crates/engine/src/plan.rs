@@ -13,6 +13,7 @@ use thrifty_catalog::{Node as Record, Request, Time};
 use thrifty_key::plain::{self, PlainError};
 use thrifty_key::{Digest, Ingredients, Key, Kind, Part};
 
+use crate::answer::Terms;
 use crate::cache::Cache;
 use crate::graph::{Edge, Expansion, Failure, Node, Taken, Value};
 use crate::lookup::Looked;
@@ -309,7 +310,7 @@ impl Planner<'_> {
         let Some(expansion) = node.body.outline() else {
             return Ok(false);
         };
-        let Expansion { mut nodes, mut edges, output, observed: _ } = expansion?;
+        let Expansion { mut nodes, mut edges, output, observed: _, expires_at: _ } = expansion?;
         let (base, count) = (self.slots.len(), nodes.len());
         let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);
         if !every.all(|edge| place(edge, base, count, &node.edges)) {
@@ -339,7 +340,7 @@ impl Planner<'_> {
             contribution: outline.contribution().ok(),
             outline: Some(Arc::new(outline)),
             // Nothing is stored of a plan.
-            observed: Arc::default(),
+            terms: Terms::default(),
         });
     }
 

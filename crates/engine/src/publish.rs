@@ -6,16 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Committed, NewEntry};
+use thrifty_catalog::{BlobRef, CatalogError, Committed, NewEntry, Time};
 use thrifty_key::{Digest, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
 use crate::graph::Taken;
 use crate::notes;
-use crate::observed::{self, Change, Glance, Observation};
+use crate::observed::{self, Change, Glance};
 use crate::operation::Operation;
 use crate::outcome::Outcome;
 use crate::record::{Buffer, Draft, Record, Source, reference};
@@ -68,13 +68,13 @@ impl Cache {
         task: &Task<'_>,
         goal: Goal,
         writing: Writing<'_>,
-        observed: &Arc<[Observation]>,
+        terms: &Terms,
         cost: Duration,
     ) -> Published {
         if !self.health.may_ask() {
             return Published::Failed("the cache is not answering".to_owned());
         }
-        let publish = || self.publish_once(task, goal, writing, observed, cost);
+        let publish = || self.publish_once(task, goal, writing, terms, cost);
         publish().or_else(|_| publish()).unwrap_or_else(|gone| {
             Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
         })
@@ -85,7 +85,7 @@ impl Cache {
         task: &Task<'_>,
         goal: Goal,
         writing: Writing<'_>,
-        observed: &Arc<[Observation]>,
+        terms: &Terms,
         cost: Duration,
     ) -> Result<Published, BlobRef> {
         let record = match self.write(writing) {
@@ -98,7 +98,7 @@ impl Cache {
                 return Ok(Published::Failed(text));
             }
         };
-        let answer = match Answer::unstored(record, cost, Arc::clone(observed)) {
+        let answer = match Answer::unstored(record, cost, terms.clone()) {
             Ok(answer) => answer,
             Err(error) => return Ok(Published::Failed(error.to_string())),
         };
@@ -194,7 +194,7 @@ impl Cache {
             output_digest: answer.digest(),
             blobs,
             cost,
-            expires_in: task.policy.expires,
+            expires_in: answer.expires_at.map(|at| left(self.catalog_clock(), at)),
             origin: self.origin(&task.run),
             observed,
         })
@@ -240,6 +240,11 @@ impl Cache {
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.
         self.blobs.open(&name).ok().map(|_| name)
     }
+}
+
+/// The time that is left until a time.
+fn left(now: Time, at: Time) -> Duration {
+    Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs())
 }
 
 /// BLAKE3 of the bytes, on all cores where that is faster, and safe after a fork.

@@ -92,8 +92,6 @@ struct Slate {
     parent: Option<usize>,
     /// Time its own body took, if it failed or became other operations: theirs is not counted.
     ran: Option<Duration>,
-    /// How long a result that is computed now is valid.
-    life: Option<Duration>,
 }
 
 enum State {
@@ -235,6 +233,12 @@ impl<'a> Schedule<'a> {
     pub fn observed(&self) -> Vec<Observation> {
         let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
         settled.flat_map(|settled| settled.value.observed().iter().cloned()).collect()
+    }
+
+    /// When the first result expires of all operations that are settled, computed or hit.
+    pub fn expires_at(&self) -> Option<thrifty_catalog::Time> {
+        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
+        settled.filter_map(|settled| settled.value.expires_at()).min()
     }
 
     /// Whether the run was interrupted.
@@ -537,7 +541,6 @@ impl Settled {
 impl Slate {
     fn new(node: Node) -> Self {
         Self {
-            life: node.policy.expires,
             node: Arc::new(node),
             state: State::Idle,
             dependents: Vec::new(),

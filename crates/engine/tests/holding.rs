@@ -155,7 +155,13 @@ fn call(how: How, stage: &Stage, places: &[Observed]) -> (String, Vec<String>) {
                 let observed = places.iter().map(|what| observe(&around, what)).collect();
                 let nodes = vec![inside(&cache).call("inner", &[], |_| 7)];
                 let (edges, output) = (vec![whole(0)], Draft::Edge(0));
-                Ok(Product::Expanded(Expansion { nodes, edges, output, observed }))
+                Ok(Product::Expanded(Expansion {
+                    nodes,
+                    edges,
+                    output,
+                    observed,
+                    expires_at: None,
+                }))
             })],
         ),
     };
@@ -473,7 +479,15 @@ fn a_whole_observes_what_all_its_parts_do() {
                         "nested" => {
                             let (edges, output) = (vec![whole(0)], Draft::Edge(0));
                             let nodes = vec![within_call(3)];
-                            Product::Expanded(Expansion { nodes, edges, output, observed: look() })
+                            let observed = look();
+                            let expires_at = None;
+                            Product::Expanded(Expansion {
+                                nodes,
+                                edges,
+                                output,
+                                observed,
+                                expires_at,
+                            })
                         }
                         "ahead" => number(3),
                         _ => seen(3, look()),
@@ -812,6 +826,61 @@ fn ages_count_for_each_state() {
     assert_eq!(run("b"), "computed (expired)");
     assert!(run("b").starts_with("hit"));
     assert!(run("a").starts_with("computed (observed"));
+}
+
+/// A body that took a result which expires, by calling another operation, made a value that does.
+#[test]
+fn a_value_lives_no_longer_than_what_its_body_took() {
+    for (how, own, taken, lives) in [
+        (How::Lone, None, Some(10), Some(10)),
+        (How::Lone, Some(5), Some(10), Some(5)),
+        (How::Lone, Some(10), Some(5), Some(5)),
+        (How::Lone, Some(10), None, Some(10)),
+        (How::Lone, None, None, None),
+        (How::Expanding, None, Some(10), Some(10)),
+        (How::Expanding, Some(5), Some(10), Some(5)),
+        (How::Expanding, None, None, None),
+        // Of a nested workflow, for a part whose own value cannot be stored.
+        (How::Unit, None, Some(10), Some(10)),
+    ] {
+        let clock = Arc::new(Moved::default());
+        let catalog = Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap();
+        let stage = Stage::over(Arc::new(catalog));
+        let expires = own.map(Duration::from_secs);
+        let run = || {
+            let expires_at = taken.map(|it: i64| stage.cache.catalog_clock() + it * 1_000);
+            let mut call = stage.scripted("f", vec![], move |_| {
+                let (edges, output, observed) = (vec![whole(0)], Draft::Edge(0), vec![]);
+                Ok(match how {
+                    How::Lone | How::Graph => expiring(number(1), expires_at),
+                    How::Expanding => {
+                        let nodes = vec![within_call(1)];
+                        Product::Expanded(Expansion { nodes, edges, output, observed, expires_at })
+                    }
+                    How::Unit => {
+                        let within = Stage::new();
+                        let part = within.scripted("part", vec![], move |_| {
+                            Ok(expiring(unstorable(1), expires_at))
+                        });
+                        expanded(vec![part, within.call("last", &[0], |it| it[0])], 1)
+                    }
+                })
+            });
+            call.policy.expires = expires;
+            stage.settle(vec![call], &[0], 1).words()[0]
+        };
+        let about = format!("{how:?} {own:?} {taken:?}");
+        assert_eq!(run(), "computed", "{about}");
+        clock.pass(Duration::from_secs(lives.unwrap_or(1_000_000) - 1));
+        assert!(run().starts_with("hit"), "{about}");
+        clock.pass(Duration::from_secs(1));
+        assert_eq!(run() == "computed", lives.is_some(), "{about}");
+    }
+}
+
+fn expiring(product: Product, expires_at: Option<Time>) -> Product {
+    let Product::Made(made) = product else { return product };
+    Product::Made(Made { expires_at, ..made })
 }
 
 /// One process computes the result for what is there, and the other takes it.

@@ -178,6 +178,7 @@ impl Unit {
             edges: vec![whole(0)],
             output: Draft::Edge(0),
             observed: Vec::new(),
+            expires_at: None,
         })
     }
 }

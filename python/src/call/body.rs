@@ -297,7 +297,8 @@ fn end(watch: Watch, slf: &Bound<'_, Task>) -> Gathered {
 }
 
 fn expanded(expansion: Expansion, gathered: Gathered) -> Product {
-    Product::Expanded(Expansion { observed: gathered.observed, ..expansion })
+    let Gathered { observed, expires_at, .. } = gathered;
+    Product::Expanded(Expansion { observed, expires_at, ..expansion })
 }
 
 /// A copy of an argument.
@@ -353,7 +354,8 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
                 None => live_contribution(value),
             };
             let draft = Err(error.value(py).to_string());
-            return Ok(Made { object, contribution, draft, observed: Vec::new() });
+            let (observed, expires_at) = (Vec::new(), None);
+            return Ok(Made { object, contribution, draft, observed, expires_at });
         }
         Err(error) => return Err(error),
     };

@@ -134,8 +134,9 @@ pub fn expand(
     let graph = Graph::of(py, handles.iter().map(Py::get), session, running, expansion)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
-    let output = output(value, &mut next, digest::DEPTH)?;
-    Ok(Expansion { nodes: graph.nodes, edges: edges?, output, observed: Vec::new() })
+    let (output, edges) = (output(value, &mut next, digest::DEPTH)?, edges?);
+    let (observed, expires_at) = (Vec::new(), None);
+    Ok(Expansion { nodes: graph.nodes, edges, output, observed, expires_at })
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which

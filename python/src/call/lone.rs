@@ -113,7 +113,7 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
-                observe::absorb(py, &answer.observed);
+                observe::absorb(py, &answer.observed, answer.expires_at);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -204,7 +204,7 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.slf.py();
-        observe::absorb(py, settled.value.observed());
+        observe::absorb_value(py, &settled.value);
         self.record(
             numbered,
             Node {

@@ -10,6 +10,7 @@ use glob::Pattern;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::{Failure, Made, Taken, Value};
 use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
@@ -48,9 +49,10 @@ pub fn run(
     Ok(gathered.onto(Made::new(object, Draft::Stored(record))))
 }
 
-/// What a worker gives: a record; what was observed, why the result must not be stored, and
+/// What a worker gives: a record; what was observed, when what it was made of expires, why the result must not be stored, and
 /// words for what was noted.
-type Sent<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<String>, Vec<&'static str>);
+type Sent<'py> =
+    (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Time>, Option<String>, Vec<&'static str>);
 
 fn send(
     py: Python<'_>,
@@ -67,12 +69,13 @@ fn send(
     let chosen = chosen(py, &call.run, stream)?;
     let mode = policy(call.choices, &call.options).mode;
     let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
-    let (record, observed, problem, notes): (Vec<u8>, Vec<u8>, _, Vec<String>) = sent.extract()?;
+    let (record, observed, expires_at, problem, notes): (Vec<u8>, Vec<u8>, _, _, Vec<String>) =
+        sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
-    Ok((record, Gathered { observed, problem, notes }))
+    Ok((record, Gathered { observed, problem, expires_at, notes }))
 }
 
 /// What another process needs of a call.
@@ -168,10 +171,11 @@ fn perform<'py>(
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    let Gathered { observed, problem, notes } = gathered;
+    let Gathered { observed, problem, expires_at, notes } = gathered;
     let observed = observed::encode(&observed).unwrap_or_default();
     let notes = notes.into_iter().map(Note::word).collect();
-    Ok((PyBytes::new(py, &record.to_bytes()), PyBytes::new(py, &observed), problem, notes))
+    let record = PyBytes::new(py, &record.to_bytes());
+    Ok((record, PyBytes::new(py, &observed), expires_at, problem, notes))
 }
 
 /// Adds the functions of this module.

@@ -141,7 +141,7 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
         stop(py, &running);
     }
     if !observe::readers(py).is_empty() {
-        observe::absorb(py, &schedule.observed());
+        observe::absorb(py, &schedule.observed(), schedule.expires_at());
     }
     let report = match value.is_ok() {
         true => check::beside(py, &schedule, &session, demand.options, &*listener),

@@ -10,19 +10,34 @@ use thrifty_engine::config::project_root;
 
 /// Lets a cache look again at what bodies of this process observed.
 pub fn place(py: Python<'_>, cache: &Cache) {
-    let directory = std::env::current_dir().unwrap_or_default();
-    let root = project_root(&directory).map(Path::to_owned).or_else(|| program(py).ok().flatten());
+    let root = root(program(py).ok().flatten(), &std::env::current_dir().unwrap_or_default());
     cache.set_surroundings(root, Box::new(|name| Python::attach(|py| variable(py, name))));
 }
 
-/// The directory of the program.
+/// The root of the project whose code runs. Code makes paths from where it lies itself: its
+/// program says where that is, whatever directory it was started in. Only a program that was
+/// installed, such as a test runner, works on what is around it.
+fn root(program: Option<PathBuf>, directory: &Path) -> Option<PathBuf> {
+    let is_installed = |program: &PathBuf| {
+        let is_module = program.extension().is_some_and(|extension| extension == "py");
+        !is_module || program.iter().any(|part| part == "site-packages" || part == "dist-packages")
+    };
+    match program.filter(|program| !is_installed(program)) {
+        Some(program) => {
+            let place = program.parent()?;
+            Some(project_root(place).unwrap_or(place).to_owned())
+        }
+        None => project_root(directory).map(Path::to_owned),
+    }
+}
+
+/// The file of the program.
 fn program(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     let main = py.import(intern!(py, "__main__"))?;
     let Some(file) = main.getattr_opt(intern!(py, "__file__"))? else {
         return Ok(None);
     };
-    let file = std::path::absolute(file.extract::<PathBuf>()?)?;
-    Ok(file.parent().map(Path::to_owned))
+    Ok(Some(std::path::absolute(file.extract::<PathBuf>()?)?))
 }
 
 /// A variable as `os.environ` has it. That of the system could be written by another thread while

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::Made;
 use thrifty_engine::observed::{Observation, Observed, State};
 use thrifty_key::{Context, Hasher};
@@ -16,6 +17,8 @@ pub struct Gathered {
     pub observed: Vec<Observation>,
     /// Why its result must not be stored.
     pub problem: Option<String>,
+    /// When the first of the results expires that it took from operations it called.
+    pub expires_at: Option<Time>,
     /// What it did that cannot be followed.
     pub notes: BTreeSet<Note>,
 }
@@ -34,6 +37,7 @@ impl Gathered {
     /// Puts it with the value that the body made.
     pub fn onto(self, mut made: Made) -> Made {
         made.observed = self.observed;
+        made.expires_at = self.expires_at;
         if let Some(problem) = self.problem {
             made.draft = Err(problem);
         }

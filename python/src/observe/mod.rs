@@ -19,10 +19,13 @@ mod recorder;
 mod thread;
 mod whose;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use thrifty_engine::catalog::Time;
+use thrifty_engine::graph::Value;
 use thrifty_engine::observed::{Observation, Surroundings};
 
 pub use gathered::Gathered;
@@ -64,6 +67,11 @@ impl Scenery {
     }
 }
 
+thread_local! {
+    /// When the first of the results expires that the body of this thread took so far.
+    static EXPIRES_AT: Cell<Option<Time>> = const { Cell::new(None) };
+}
+
 /// A body that runs in this thread, until this is dropped.
 pub struct Watch {
     wish: Wish,
@@ -71,6 +79,8 @@ pub struct Watch {
     random: Option<random::Before>,
     /// Bodies in other threads for which this one runs.
     outer: Vec<Arc<Recorder>>,
+    /// As of [`EXPIRES_AT`], of the body around this one.
+    expires_before: Option<Time>,
     is_over: bool,
 }
 
@@ -86,8 +96,14 @@ impl Watch {
         scenery: &Scenery,
         outer: &[Arc<Recorder>],
     ) -> PyResult<Self> {
-        let mut watch =
-            Self { wish, recorder: None, random: None, outer: outer.to_vec(), is_over: false };
+        let mut watch = Self {
+            wish,
+            recorder: None,
+            random: None,
+            outer: outer.to_vec(),
+            expires_before: EXPIRES_AT.take(),
+            is_over: false,
+        };
         match wish {
             Wish::Pass => {}
             Wish::Ignore => thread::push(None),
@@ -106,20 +122,25 @@ impl Watch {
     /// The body is over: what it read.
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
+        let expires_at = EXPIRES_AT.get();
         self.close();
         let Some(recorder) = self.recorder.take() else {
-            return Gathered::default();
+            return Gathered { expires_at, ..Gathered::default() };
         };
         // Another body may have drawn from the generators, which all share.
         let is_alone = !recorder.was_accompanied();
         if is_alone && random.is_some_and(|before| before.was_drawn_from(py)) {
             recorder.note(Note::Random);
         }
-        py.detach(|| recorder.gather())
+        Gathered { expires_at, ..py.detach(|| recorder.gather()) }
     }
 
     fn close(&mut self) {
-        if std::mem::replace(&mut self.is_over, true) || self.wish == Wish::Pass {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        expires(self.expires_before);
+        if self.wish == Wish::Pass {
             return;
         }
         let around = thread::pop();
@@ -140,10 +161,24 @@ pub fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
     if thread::is_anybody_watching() { thread::readers(py) } else { Vec::new() }
 }
 
-/// What an operation observed that a body of this thread asked for.
-pub fn absorb(py: Python<'_>, observed: &[Observation]) {
+/// What operations depend on that a body of this thread asked for: what they observed, and when
+/// the first of them expires.
+pub fn absorb(py: Python<'_>, observed: &[Observation], expires_at: Option<Time>) {
+    expires(expires_at);
     if !observed.is_empty() {
         readers(py).iter().for_each(|reader| reader.absorb(observed));
+    }
+}
+
+/// As [`absorb`], of one value.
+pub fn absorb_value(py: Python<'_>, value: &Value) {
+    absorb(py, value.observed(), value.expires_at());
+}
+
+/// The body of this thread took a result that expires then.
+fn expires(at: Option<Time>) {
+    if let Some(at) = at {
+        EXPIRES_AT.set(Some(EXPIRES_AT.get().map_or(at, |before| before.min(at))));
     }
 }
 

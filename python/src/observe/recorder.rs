@@ -345,7 +345,8 @@ impl Recorder {
         }
         let Seen { known, notes, problem, .. } = seen;
         let observed = known.into_iter().map(|(what, state)| Observation { what, state });
-        Gathered { observed: observed.collect(), problem: None, notes }.unsteady(problem)
+        let observed = observed.collect();
+        Gathered { observed, notes, ..Gathered::default() }.unsteady(problem)
     }
 
     /// Whether the file came into being, or was written, while the body ran.

@@ -1,22 +1,17 @@
 //! Operations that become other operations.
 
 use std::collections::HashSet;
-use std::time::Duration;
-
-use thrifty_catalog::Time;
 
 use super::{Closing, Expanded, Problem, Schedule, Slate, State};
 use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
 use crate::graph::{Edge, Expansion, Failure, From, Value};
-use crate::observed::Observation;
-use crate::policy::Policy;
 
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
     pub(super) fn expand(&mut self, number: usize, expansion: Expansion, unfinished: Unfinished) {
-        let Expansion { mut nodes, mut edges, output, observed: _ } = expansion;
+        let Expansion { mut nodes, mut edges, output, observed: _, expires_at: _ } = expansion;
         let (base, count) = (self.nodes.len(), nodes.len());
         let parent = std::sync::Arc::clone(&self.nodes[number].node);
         let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);
@@ -77,20 +72,17 @@ impl Schedule<'_> {
         }
         let Expanded { output, edges, mut unfinished } = *expanded;
         let taken = self.take_all(&edges)?;
-        let parts = self.parts_of(number, &edges);
-        let life = self.life_of(number, &parts);
-        self.nodes[number].life = life;
-        let mut observed = std::mem::take(&mut unfinished.observed);
-        observed.extend(parts.into_iter().flat_map(|part| self.observed_by(part)).cloned());
-        observed.sort_unstable();
-        observed.dedup();
-        let job = self.job(number);
-        let settled = job.with_task(&|| false, |task| {
-            let policy = Policy { expires: life, ..task.policy };
-            let (key, run) = (task.key.clone(), task.run.clone());
-            let task = Task { policy, key, run, ..*task };
-            self.cache.finish(&task, unfinished, Gathered { output, taken }, observed)
-        });
+        let values = self.parts_of(number, &edges).into_iter();
+        let values: Vec<_> = values.filter_map(|part| self.value_of(part)).collect();
+        let observed = values.iter().flat_map(|value| value.observed());
+        unfinished.observed.extend(observed.cloned());
+        unfinished.observed.sort_unstable();
+        unfinished.observed.dedup();
+        let expiries = values.iter().filter_map(|value| value.expires_at());
+        unfinished.expires_at = expiries.chain(unfinished.expires_at).min();
+        let finish =
+            |task: &Task<'_>| self.cache.finish(task, unfinished, Gathered { output, taken });
+        let settled = self.job(number).with_task(&|| false, finish);
         Some((number, Ok(settled)))
     }
 
@@ -108,31 +100,11 @@ impl Schedule<'_> {
         parts
     }
 
-    /// How long an expanded operation is valid.
-    fn life_of(&self, number: usize, parts: &HashSet<usize>) -> Option<Duration> {
-        let now = self.cache.catalog().now().unwrap_or_else(|_| self.now());
-        let life_of = |part: &usize| self.left_of(*part, now).or(self.nodes[*part].life);
-        parts.iter().map(life_of).fold(self.nodes[number].life, soonest)
-    }
-
-    /// What a settled operation observed, or those it was made of.
-    fn observed_by(&self, number: usize) -> &[Observation] {
+    fn value_of(&self, number: usize) -> Option<&Value> {
         match &self.nodes[number].state {
-            State::Closed(Ok(settled)) => settled.value.observed(),
-            _ => &[],
+            State::Closed(Ok(settled)) => Some(&settled.value),
+            _ => None,
         }
-    }
-
-    /// How long the stored result of a settled operation is valid from now on.
-    fn left_of(&self, number: usize, now: Time) -> Option<Duration> {
-        let State::Closed(Ok(settled)) = &self.nodes[number].state else {
-            return None;
-        };
-        let Value::Known(answer) = &settled.value else {
-            return None;
-        };
-        let left = answer.expires_at?.saturating_sub(now).max(0);
-        Some(Duration::from_millis(left.unsigned_abs()))
     }
 
     /// Opens those again whose values are in the store no longer.
@@ -168,13 +140,5 @@ pub(crate) fn place(edge: &mut Edge, base: usize, count: usize, arguments: &[Edg
             }
             None => false,
         },
-    }
-}
-
-/// The shorter of two lives, each for ever if there is none.
-fn soonest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }

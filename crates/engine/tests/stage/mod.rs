@@ -406,13 +406,15 @@ pub fn unstorable(value: i64) -> Product {
         contribution: plain::contribution(&plain::int(value)).ok(),
         draft: Err("it is a number of the wrong kind".to_owned()),
         observed: Vec::new(),
+        expires_at: None,
     })
 }
 
 /// More operations, and the output of one of them.
 pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
     let (edges, output) = (vec![whole(output)], Draft::Edge(0));
-    Product::Expanded(Expansion { nodes, edges, output, observed: Vec::new() })
+    let (observed, expires_at) = (Vec::new(), None);
+    Product::Expanded(Expansion { nodes, edges, output, observed, expires_at })
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {
