@@ -108,6 +108,10 @@ def model(n: int) -> Model:
     return Model([n, outside()])
 
 @task
+def calls(n: int) -> list:
+    return [steady(n), clock.with_options(cache="on")(n)]
+
+@task
 def takes(function: Annotated[object, HashMethod(lambda f: "f")]) -> int:
     return 1
 
@@ -312,6 +316,18 @@ def test_nothing_of_a_check_is_stored(library):
     assert [row for row in _native.totals() if row[0] != "checked.steady"] == before
 
 
+def test_tasks_that_the_body_calls_are_executed_as_well(library):
+    library.calls(1)
+    entries = _native.totals()
+    check = only(library.calls.check(1))
+    # What `clock` gave is stored, and not taken; nor is another stored in its place.
+    assert check.verdict == "nondeterministic"
+    assert [line.partition(":")[0] for line in check.differences] == ['result[1]["at"]']
+    assert library.calls.run(1).status == "succeeded"
+    assert library.clock(1) == library.calls(1)[1]
+    assert len(entries) == len(_native.totals()) - 2, "the hits of this test"
+
+
 def test_what_is_not_stored_hides_what_is_behind_it(library):
     library.pipeline(2)
     assert sorted(check.operation for check in library.pipeline.check(2)) == [
@@ -434,7 +450,10 @@ def test_a_clean_process(library, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     library.where(1)
     # Another process, nothing in its directory for temporary files, nothing to be read.
-    assert "result[0]: True → False" in only(library.where.check(1)).differences
+    one, other = only(library.where.check(1)).differences
+    assert one == "result[0]: True → False"
+    assert other.startswith("result[1]: ")
+    assert other.endswith(" elements → 0")
     library.writes(100)
     assert library.writes.check(100).ok
 
