@@ -236,7 +236,14 @@ class Nobody(enum.Enum):
     "kind",
     [int, str, dict, object, type, type(None), type(len), type(lambda: 0)]
     + [np.ndarray, np.float64, np.dtype, pd.DataFrame, pd.Series, pathlib.Path, re.Pattern]
-    + [enum.Enum, functools.partial, type("Meta", (type,), {}), thrifty.Task, thrifty.Handle],
+    + [
+        enum.Enum,
+        functools.partial,
+        type("Meta", (type,), {}),
+        thrifty.Task,
+        thrifty.Handle,
+        thrifty.File,
+    ],
 )
 def test_types_with_an_exact_rule_are_refused(kind):
     with pytest.raises(ValueError, match="has an exact rule|have an exact rule|exact rule already"):

@@ -63,24 +63,23 @@ def register(
     the module that defines it, or where it is first used; worker processes import that, too.
     Without any hook this is a decorator for the one that gives the digest:
 
+    >>> import queue
     >>> import thrifty
     >>> from thrifty import testing
-    >>> class Tokenizer:
-    ...     def __init__(self, words: list[str]) -> None:
-    ...         self.words, self.seen = words, 0
-    >>> @thrifty.register(Tokenizer)
-    ... def tokenizer_digest(tokenizer: Tokenizer) -> list[str]:
-    ...     return tokenizer.words
+    >>> @thrifty.register(queue.Queue)
+    ... def queue_digest(jobs: queue.Queue) -> list:
+    ...     return list(jobs.queue)
     >>> @thrifty.task
-    ... def count(tokenizer: Tokenizer) -> int:
+    ... def count(jobs: queue.Queue) -> int:
     ...     print("counting")
-    ...     return len(tokenizer.words)
-    >>> one, other = Tokenizer(["a", "b"]), Tokenizer(["a", "b"])
-    >>> other.seen = 7
+    ...     return jobs.qsize()
+    >>> one, other = queue.Queue(), queue.Queue(maxsize=9)
+    >>> one.put("a"), other.put("a")
+    (None, None)
     >>> with testing.memory_cache():
     ...     count(one), count(other)
     counting
-    (2, 2)
+    (1, 1)
     """
     yields = threading.get_ident() == _loader
     if digest is dump is load is None:

@@ -268,11 +268,14 @@ fn origin(py: Python<'_>, module: &str) -> PyResult<Origin> {
     Ok(if installed { Origin::Installed } else { Origin::Project })
 }
 
+/// Modules of tasks, handles, files and directories, which stand for more than they hold.
+const OURS: [&str; 4] = ["thrifty", "thrifty._native", "thrifty._task", "thrifty.files"];
+
 /// Whether a class, or a base of it in the same package, has a rule that no hook may replace.
 pub(super) fn has_rule(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let module = class.module()?;
     let root = root(text(&module));
-    if ["builtins", "thrifty"].contains(&root) || class.is_subclass_of::<PyType>()? {
+    if OURS.contains(&text(&module)) || root == "builtins" || class.is_subclass_of::<PyType>()? {
         return Ok(true);
     }
     for base in class.mro().iter() {
