@@ -153,7 +153,7 @@ impl CallBody {
         let mode = policy(self.call.choices, &self.call.options).mode;
         let wish = match self.call.unkeyed {
             Some(_) => Wish::Pass,
-            None => self.call.task.get().wish(&self.session, mode),
+            None => self.call.task.get().definition().wish(&self.session, mode),
         };
         Watch::begin(py, wish, self.session.scenery(py)?, &self.running.outer)
     }
@@ -327,7 +327,8 @@ pub fn perform<'py>(
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<(Made, Gathered)> {
     let py = slf.py();
-    let watch = Watch::begin(py, slf.get().wish(session, mode), session.scenery(py)?, &[])?;
+    let watch =
+        Watch::begin(py, slf.get().definition().wish(session, mode), session.scenery(py)?, &[])?;
     let value = forced(&call()?)?;
     let gathered = watch.end(py);
     Ok((made(slf, &value)?, gathered))

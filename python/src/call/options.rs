@@ -6,7 +6,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use thrifty_engine::{Mode, OnFailure};
 
+use super::session::Session;
 use crate::code::Depth;
+use crate::observe::Wish;
 
 /// What one level says about the cache. A field that is `None` says nothing.
 #[derive(Default)]
@@ -136,6 +138,22 @@ impl Options {
             spots.push(format!("its key does not see the arguments {}", names.join(", ")));
         }
         spots
+    }
+
+    /// Whether what the body reads is observed.
+    pub fn observes(&self, session: &Session) -> bool {
+        self.observe.unwrap_or(session.settings.observe.value)
+    }
+
+    /// What is to become of what the body reads, in a call of this mode.
+    pub fn wish(&self, session: &Session, mode: Mode) -> Wish {
+        if mode == Mode::Off {
+            Wish::Pass
+        } else if self.key.is_none() && self.observes(session) {
+            Wish::Observe
+        } else {
+            Wish::Ignore
+        }
     }
 
     /// Whether the parameter enters the key.

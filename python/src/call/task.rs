@@ -22,7 +22,6 @@ use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::{clean, lone, plan, run, turn};
 use crate::code::SourceChanged;
-use crate::observe::Wish;
 use crate::value::digest;
 
 /// A cached function. `thrifty.task` and `thrifty.workflow` make these.
@@ -369,7 +368,8 @@ impl Task {
 
     /// The operation, with the ingredients that hold now.
     pub(super) fn prepared(&self, py: Python<'_>) -> PyResult<Arc<Prepared>> {
-        let observes = self.definition.key.is_some() || self.observes(&*Session::current(py)?);
+        let observes =
+            self.definition.key.is_some() || self.definition.observes(&*Session::current(py)?);
         let held = self.prepared.lock().clone();
         if let Some(prepared) = held
             && prepared.observes == observes
@@ -481,22 +481,6 @@ impl Task {
         let hooks = self.hooks(py)?;
         let is_described = hooks.keyed.contains(&index) && hooks.parameters[index].method.is_none();
         Ok(is_described && !self.parameters(py)?.all[index].is_default(value))
-    }
-
-    /// Whether what the body reads is observed.
-    pub(super) fn observes(&self, session: &Session) -> bool {
-        self.definition.observe.unwrap_or(session.settings.observe.value)
-    }
-
-    /// What is to become of what the body reads, in a call of this mode.
-    pub(super) fn wish(&self, session: &Session, mode: Mode) -> Wish {
-        if mode == Mode::Off {
-            Wish::Pass
-        } else if self.definition.key.is_none() && self.observes(session) {
-            Wish::Observe
-        } else {
-            Wish::Ignore
-        }
     }
 
     pub(super) fn choices(&self, session: &Session, run: &RunOptions) -> Choices {
