@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import copy
+import dataclasses
 import datetime
 import decimal
+import enum
 import fractions
 import functools
 import itertools
@@ -21,6 +23,7 @@ import threading
 import types
 import uuid
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +32,7 @@ import pytest
 import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from thrifty import _native
+from thrifty import Secret, _native
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = pathlib.Path(_native.__file__).resolve().parents[1]
@@ -333,6 +336,31 @@ def test_nothing_of_an_argument_is_changed():
     assert pickle.dumps(frame) == before
 
 
+@dataclasses.dataclass
+class Shown:
+    """A part of it is not to be seen."""
+
+    kind: str
+    setting: float
+    more: int = dataclasses.field(default=1, repr=False)
+
+
+class Point(NamedTuple):
+    x: int
+    other: object
+
+
+@dataclasses.dataclass
+class Login:
+    user: str
+    password: str
+    other: Secret[str]
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
 @given(values)
 @settings(max_examples=50)
 def test_previews_are_short_lines(value):
@@ -360,6 +388,14 @@ def test_previews_are_short_lines(value):
         (np.zeros((2, 3)), "ndarray(float64, 2×3)"),
         (pd.DataFrame({"a": [1, 2]}), "DataFrame(2×1)"),
         (nested(300), "[[[list(…)]]]"),
+        (Shown("forest", 10.0), 'Shown("forest", 10.0, …)'),
+        (Point(1, Shown("x", 2.0)), 'Point(1, Shown("x", 2.0, …))'),
+        (Login("ada", "hunter2", "hunter3"), 'Login("ada", …, …)'),
+        (Colour.RED, "Colour.RED"),
+        (pathlib.PurePosixPath("a/b"), "a/b"),
+        (datetime.date(2013, 1, 2), "2013-01-02"),
+        ("pg://ada:hunter2@db/x", '"pg://ada:…@db/x"'),
+        (["pg://ada:" + "hunter2" * 90], '["pg://ada:…"]'),
     ],
     ids=lambda value: value if type(value) is str else type(value).__name__,
 )

@@ -57,16 +57,20 @@ fn told(root: &Root, nodes: &Nodes<'_>) -> Vec<(String, Vec<u32>)> {
     let is_forecast =
         root.nodes().any(|number| matches!(outcome(&number), "would-run" | "may-run"));
     if !is_forecast {
-        let spent = unless_zero(root.spent);
-        let spent = if spent.is_empty() { spent } else { format!(", {spent}") };
+        let time = |numbers: &[u32]| {
+            let nodes = numbers.iter().filter_map(|number| nodes.get(number));
+            let time = unless_zero(nodes.map(|node| node.spent).sum());
+            if time.is_empty() { time } else { format!(", {time}") }
+        };
+        let (spent, after) = (time(&root.direct), time(&root.behind));
         let direct = count(root.direct.len() as u64, "operation");
         let pronoun = if root.direct.len() == 1 { "it" } else { "them" };
         let behind = root.behind.len();
         return match behind {
             0 => vec![(format!("{direct}{spent}"), root.direct.clone())],
             _ => vec![
-                (format!("{direct} directly"), root.direct.clone()),
-                (format!("{behind} behind {pronoun}{spent}"), root.behind.clone()),
+                (format!("{direct} directly{spent}"), root.direct.clone()),
+                (format!("{behind} behind {pronoun}{after}"), root.behind.clone()),
             ],
         };
     }

@@ -25,15 +25,18 @@ pub(crate) struct Argument<'a> {
 /// such as `lr=0.1`; outputs of other operations only where nothing else differs.
 pub(crate) fn tell_apart(calls: &[Vec<Argument<'_>>]) -> Vec<String> {
     let mut values: BTreeMap<&str, HashSet<_>> = BTreeMap::new();
+    let mut shown: BTreeMap<&str, HashSet<_>> = BTreeMap::new();
     let mut taken = BTreeSet::new();
     for argument in calls.iter().flatten() {
         let identity = (argument.identity, argument.from.as_slice());
         values.entry(argument.name).or_default().insert(identity);
+        shown.entry(argument.name).or_default().insert(self::shown(argument));
         if !argument.from.is_empty() {
             taken.insert(argument.name);
         }
     }
-    values.retain(|_, values| values.len() > 1);
+    // What is shown alike tells nothing apart.
+    values.retain(|name, values| values.len() > 1 && shown[name].len() > 1);
     let plain: Vec<&str> = values.keys().filter(|name| !taken.contains(*name)).copied().collect();
     let names = if plain.is_empty() { values.into_keys().collect() } else { plain };
     calls.iter().map(|call| label(call, &names)).collect()

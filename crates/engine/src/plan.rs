@@ -292,9 +292,11 @@ impl Planner<'_> {
                 slot.made.saved = answer.cost;
                 slot.value = Some(Value::Known(answer));
             }
+            Looked::Miss(..) if slot.key.is_some_and(|key| !self.leaders.insert(key)) => {
+                slot.made = Made::new(Forecast::WouldWait, "waited", "");
+            }
             Looked::Miss(miss, _) => {
                 slot.made = Made::new(certain, "computed", &Outcome::Computed(miss).detail());
-                self.leaders.extend(slot.key);
             }
         }
     }

@@ -577,3 +577,20 @@ fn comments_are_shown_where_they_count_or_nothing_else_differs() {
         assert!(diff.contains("\n+"), "{name}: {diff}");
     }
 }
+
+#[test]
+fn each_call_of_a_large_run_is_compared_with_its_own_counterpart() {
+    let catalog = catalog();
+    let run = |code: &str| {
+        let run = Past::begin(&catalog, "map");
+        for number in 0..600 {
+            let x = number.to_string();
+            run.computed(number, "f", &[(CODE, "m:f", code), (INPUTS, "x", &x)], &x, &[]);
+        }
+        run
+    };
+    run("old");
+    let all = roots(&run("new"));
+    let [root] = all.as_slice() else { panic!("{} roots", all.len()) };
+    assert_eq!(told(root), (vec!["changed m:f".to_owned()], (0..600).collect(), vec![]));
+}

@@ -1,5 +1,7 @@
 //! What may be shown of a part of a key.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -23,7 +25,10 @@ impl Preview {
     /// A text preview without passwords, cut at a character boundary if it is longer than
     /// [`Preview::LIMIT`].
     pub fn text(text: impl Into<String>) -> Self {
-        let mut text = without_passwords(&text.into());
+        let mut text = text.into();
+        if let Cow::Owned(hidden) = without_passwords(&text) {
+            text = hidden;
+        }
         if text.len() > Self::LIMIT {
             let end = (0..=Self::LIMIT - '…'.len_utf8())
                 .rev()
@@ -46,7 +51,10 @@ impl Preview {
 /// assert_eq!(without_passwords("'pg://ada:s3c"), "'pg://ada:…");
 /// assert_eq!(without_passwords("http://localhost:8080"), "http://localhost:8080");
 /// ```
-pub fn without_passwords(text: &str) -> String {
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -59,7 +67,7 @@ pub fn without_passwords(text: &str) -> String {
         push_authority(authority, end.is_none(), &mut kept);
     }
     kept.push_str(rest);
-    kept
+    Cow::Owned(kept)
 }
 
 /// Appends `user:password@host` without the password.

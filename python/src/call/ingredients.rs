@@ -226,7 +226,7 @@ impl Builder {
 
     /// A source text is kept by its digest, so that differences can be shown.
     fn source(&mut self, text: &str) -> Preview {
-        let text = without_passwords(text);
+        let text = without_passwords(text).into_owned();
         let digest = Digest::of_blob(text.as_bytes());
         self.texts.push((digest, text));
         Preview::Source(digest)

@@ -12,6 +12,9 @@ use thrifty_key::{Digest, Ingredients, Key, Kind};
 
 use super::Against;
 
+/// How many calls are compared, most recent first.
+const COMPARED: usize = 500;
+
 /// An earlier call of an operation.
 pub(super) struct Earlier {
     pub(super) run: Option<RunId>,
@@ -38,6 +41,8 @@ impl Earlier {
 pub(super) struct Calls {
     all: Vec<Earlier>,
     forms: Vec<Form>,
+    /// The calls of equal inputs.
+    by_inputs: HashMap<Vec<(u32, u32)>, Vec<usize>>,
     numbers: Numbers,
 }
 
@@ -56,7 +61,9 @@ pub(super) struct Nearest {
 
 impl Calls {
     pub(super) fn add(&mut self, call: Earlier) {
-        self.forms.push(self.numbers.form(&call.ingredients));
+        let form = self.numbers.form(&call.ingredients);
+        self.by_inputs.entry(form.inputs.clone()).or_default().push(self.all.len());
+        self.forms.push(form);
         self.all.push(call);
     }
 
@@ -66,7 +73,7 @@ impl Calls {
 
     /// The call that shares most with this one: the fewest kinds differ, then the fewest parts;
     /// of several, one of the best `rank`, then the most recent. Calls without a rank are left
-    /// out.
+    /// out. All calls of the same inputs are compared, and the most recent of the others.
     pub(super) fn nearest(
         &mut self,
         query: &Query<'_>,
@@ -74,14 +81,15 @@ impl Calls {
     ) -> Option<Nearest> {
         let own = self.numbers.form(query.ingredients);
         let pending: Vec<u32> = query.pending.iter().map(|name| self.numbers.name(name)).collect();
-        let mut best: Option<((usize, usize, u8), usize)> = None;
-        for (at, form) in self.forms.iter().enumerate() {
-            let Some(rank) = rank(&self.all[at]) else {
-                continue;
-            };
+        let mut best: Option<(usize, usize, u8, usize)> = None;
+        let same = self.by_inputs.get(&own.inputs).into_iter().flatten().copied();
+        let ranked = |at: usize| Some((at, rank(&self.all[at])?));
+        let recent = (0..self.all.len()).filter_map(ranked).take(COMPARED);
+        for (at, rank) in same.filter_map(ranked).take(COMPARED).chain(recent) {
+            let form = &self.forms[at];
             let inputs = own.inputs_apart(form, &pending);
             let kinds = own.kinds_apart(form) + usize::from(inputs > 0);
-            if best.is_some_and(|((fewest, ..), _)| kinds > fewest) {
+            if best.is_some_and(|(fewest, ..)| kinds > fewest) {
                 continue;
             }
             let mut parts = inputs;
@@ -90,12 +98,12 @@ impl Calls {
                 let (one, other) = (query.ingredients, &self.all[at].ingredients);
                 parts += *self.numbers.apart.entry(pair).or_insert_with(|| apart(kind, one, other));
             }
-            let distance = (kinds, parts, rank);
-            if best.is_none_or(|(least, _)| distance < least) {
-                best = Some((distance, at));
+            let distance = (kinds, parts, rank, at);
+            if best.is_none_or(|least| distance < least) {
+                best = Some(distance);
             }
         }
-        let call = best?.1;
+        let (.., call) = best?;
         let mut differences = differences(&self.all[call].ingredients, query.ingredients);
         let is_pending = |difference: &Difference| {
             difference.kind == Kind::Inputs && query.pending.contains(&difference.name.as_str())

@@ -10,7 +10,7 @@ use thrifty_key::{Ingredients, Key};
 use super::calls::{Calls, Earlier, Nearest, Query};
 use super::{Against, Subject, has_run, is_hit};
 
-/// How many earlier entries of one operation are compared, most recent first.
+/// How many earlier entries of one operation are read at least, most recent first.
 const ENTRIES: usize = 1_000;
 /// How many earlier runs are searched for calls that left no entry.
 const RUNS: usize = 10;
@@ -101,11 +101,14 @@ impl History {
     ) -> Result<(), CatalogError> {
         let own = subject.nodes.values();
         let own = own.filter(|node| node.operation == operation && !is_hit(&node.outcome));
-        let before = own.filter_map(|node| node.entry).min();
+        let own: Vec<&Node> = own.collect();
+        let before = own.iter().filter_map(|node| node.entry).min();
+        // Each call of a large run may have its own counterpart.
+        let limit = ENTRIES + 2 * own.len();
         let pattern = Some(exactly(operation));
         let earlier = Selector { operation: pattern.clone(), before, ..Selector::default() };
-        let mut entries = catalog.entries(Some(subject.scope), &earlier, ENTRIES)?;
-        if entries.len() == ENTRIES {
+        let mut entries = catalog.entries(Some(subject.scope), &earlier, limit)?;
+        if entries.len() == limit {
             self.cut.insert(operation.to_owned());
         }
         if let Some(run) = &self.run {
@@ -204,7 +207,8 @@ impl History {
         let (run, keys) = (self.run.as_ref(), &self.keys);
         let before = |earlier: &Earlier| match (earlier.entry, node.entry) {
             (Some(earlier), Some(own)) => earlier < own,
-            _ => earlier.at <= node.at,
+            // Whatever is there was there before a plan.
+            _ => run.is_none() || earlier.at <= node.at,
         };
         let is_same_run = |earlier: &Earlier| run.is_some() && earlier.run.as_ref() == run;
         let is_called = |earlier: &Earlier| earlier.key.is_some_and(|key| keys.contains(&key));

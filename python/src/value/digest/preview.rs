@@ -32,10 +32,13 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 fn show(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) {
-    let shown = scalar(value).or_else(|| shape(value));
+    let shown = scalar(value).or_else(|| named(value)).or_else(|| shape(value));
     if let Some(shown) = shown {
         text.push_str(&shown);
-    } else if depth > 2 || text.len() > LIMIT || !container(value, depth, text) {
+    } else if depth > 2
+        || text.len() > LIMIT
+        || !(container(value, depth, text) || record(value, depth, text))
+    {
         text.push_str(&unknown(value));
     }
 }
@@ -148,4 +151,81 @@ fn unknown(value: &Bound<'_, PyAny>) -> String {
     let name = value.get_type().name();
     let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
     format!("{}(…)", cut(&name.replace(['\n', '\r'], " "), 60))
+}
+
+/// Modules of the standard library whose values are shown as they show themselves.
+const TELLING: [&str; 6] = ["datetime", "decimal", "fractions", "pathlib", "uuid", "zoneinfo"];
+
+/// A path, moment or number of the standard library, or a member of an enumeration.
+fn named(value: &Bound<'_, PyAny>) -> Option<String> {
+    let class = value.get_type();
+    let module = class.module().ok()?;
+    let module = module.to_str().ok()?;
+    // Since Python 3.13, pathlib is a package.
+    if TELLING.contains(&module.split('.').next()?) {
+        return value.str().ok().map(|text| cut(&text.to_string(), LIMIT));
+    }
+    let members = class.getattr("__dict__").ok()?;
+    members.contains("_member_map_").ok()?.then_some(())?;
+    let name: String = own(value)?.get_item("_name_").ok()??.extract().ok()?;
+    Some(format!("{}.{name}", class.name().ok()?))
+}
+
+/// A dataclass or named tuple, by its fields; whether it was one. Fields that are not to be seen
+/// are left out.
+fn record(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) -> bool {
+    let Some(fields) = fields(value) else {
+        return false;
+    };
+    let name = value.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    _ = write!(text, "{name}(");
+    for (index, field) in fields.iter().take(ELEMENTS).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        match field {
+            Some(field) => show(field, depth + 1, text),
+            None => text.push('…'),
+        }
+    }
+    if fields.len() > ELEMENTS {
+        text.push_str(", …");
+    }
+    text.push(')');
+    true
+}
+
+/// The fields of a dataclass or named tuple, in order; `None` for those not to be seen.
+fn fields<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Option<Bound<'py, PyAny>>>> {
+    let members = value.get_type().getattr("__dict__").ok()?;
+    if let Ok(declared) = members.get_item("__dataclass_fields__") {
+        let held = own(value)?;
+        let field = |pair: Bound<'py, PyAny>| {
+            let (name, field): (String, Bound<'py, PyAny>) = pair.extract().ok()?;
+            let is_shown = field.getattr("repr").ok()?.is_truthy().ok()?;
+            let declared = field.getattr("type").ok()?.str().ok()?.to_string();
+            let is_secret = is_secret(&name) || declared.contains("Secret");
+            Some(held.get_item(&name).ok()?.filter(|_| is_shown && !is_secret))
+        };
+        let declared = declared.cast_into::<PyDict>().ok()?;
+        return declared.items().iter().map(field).collect();
+    }
+    let names: Vec<String> = members.get_item("_fields").ok()?.extract().ok()?;
+    let tuple = value.cast::<PyTuple>().ok()?;
+    let fields = names.iter().zip(tuple.iter_borrowed());
+    Some(fields.map(|(name, it)| (!is_secret(name)).then(|| it.to_owned())).collect())
+}
+
+/// The attributes in an object's own dict, read without calling code of its class.
+fn own<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    let read = value.py().get_type::<PyAny>().getattr("__getattribute__").ok()?;
+    read.call1((value, "__dict__")).ok()?.cast_into::<PyDict>().ok()
+}
+
+/// Whether the name of a field says that it is nobody's business.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["password", "passwd", "secret", "token", "credential", "key"]
+        .iter()
+        .any(|it| name.contains(it))
 }
