@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import signal
 import sqlite3
+import struct
+import termios
 from pathlib import Path
 
 import pytest
@@ -322,3 +329,44 @@ def test_what_a_failed_task_and_a_unit_took_is_counted_once(programs):
     assert seconds["slow"] >= 0.3
     assert seconds["fail"] >= 0.2
     assert seconds["unit"] < seconds["slow"], "what its operations took is theirs"
+
+
+SLOW = """
+    import time
+    from thrifty import task, workflow
+
+    @task
+    def a_task_with_a_long_name_that_fills_the_live_line(n: int) -> int:
+        for _ in range(1200):
+            time.sleep(0.05)
+        return n
+
+    @workflow
+    def slow() -> list[int]:
+        return [a_task_with_a_long_name_that_fills_the_live_line(n) for n in range(9)]
+"""
+
+
+def test_the_live_line_leaves_room_for_what_an_interrupt_writes(programs):
+    programs.write("slow.py", SLOW)
+    columns, terminal = 60, pty.openpty()
+    fcntl.ioctl(terminal[1], termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    ends = {"stdin": terminal[1], "stdout": terminal[1], "stderr": terminal[1]}
+    process = programs.start("-m", "thrifty", "run", "slow:slow", text=False, **ends)
+    os.close(terminal[1])
+    written = b""
+    while "live_line".encode() not in written and b"a_task_with" not in written:
+        written += os.read(terminal[0], 65536)
+    process.send_signal(signal.SIGINT)
+    try:
+        while more := os.read(terminal[0], 65536):
+            written += more
+    except OSError:  # nobody holds the other end any more
+        pass
+    os.close(terminal[0])
+    assert process.wait(timeout=60) == 130
+    lines = re.split(r"\r|\n|\x1b\[[0-9;]*[A-Za-z]", written.decode())
+    live = [line for line in lines if "0/9" in line]
+    assert live, lines
+    assert all(len(line) + len("^C") < columns for line in live), live
+    assert "interrupted" in lines[-2]

@@ -1,9 +1,10 @@
 //! What a run shows while it goes on.
 
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use thrifty_engine::Outcome;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::show_duration;
@@ -13,9 +14,6 @@ use crate::show::{Counts, count, short_name};
 /// How often the live line moves; what happens meanwhile is shown with the next move.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Columns of the live line that are not for names.
-const BESIDE: u16 = 36;
-
 /// How many names of running operations are shown.
 const NAMES: usize = 4;
 
@@ -24,8 +22,6 @@ const NAMES: usize = 4;
 pub(crate) struct Progress {
     bar: ProgressBar,
     is_live: bool,
-    /// How many letters of names there is room for.
-    room: usize,
     began: Instant,
     state: Mutex<State>,
 }
@@ -40,20 +36,22 @@ struct State {
 
 impl Progress {
     /// Progress of a run that begins now.
-    pub(crate) fn new(is_live: bool, columns: u16) -> Self {
-        let target =
-            if is_live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    pub(crate) fn new(is_live: bool) -> Self {
+        let target = if is_live {
+            ProgressDrawTarget::term_like(Box::new(Stderr))
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {wide_msg}")
+        {
             bar.set_style(style);
         }
         if is_live {
             bar.enable_steady_tick(TICK);
         }
-        // The live line leaves room for the `^C` that the terminal writes behind it: a line that ran
-        // over could not be cleared.
-        let room = usize::from(columns.saturating_sub(BESIDE));
-        Self { bar, is_live, room, began: Instant::now(), state: Mutex::default() }
+        Self { bar, is_live, began: Instant::now(), state: Mutex::default() }
     }
 
     /// Takes one event.
@@ -81,7 +79,7 @@ impl Progress {
             Event::Checked(_) => self.bar.inc(1),
             Event::Ended => self.bar.finish_and_clear(),
         }
-        self.bar.set_message(cut(&state.shown(), self.room));
+        self.bar.set_message(state.shown());
     }
 
     /// One line over the whole run.
@@ -141,14 +139,6 @@ impl State {
     }
 }
 
-/// The beginning of a text.
-fn cut(text: &str, room: usize) -> String {
-    match text.char_indices().nth(room) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 /// What is said of an operation; nothing of a hit.
 fn settled_line(
     operation: &str,
@@ -165,4 +155,60 @@ fn settled_line(
         other => format!("  {:<11}  {name}  {}", other.word(), other.detail()),
     };
     Some(line.trim_end().to_owned())
+}
+
+/// Standard error as a terminal that is a little narrower than it is: the terminal itself writes
+/// `^C` behind the live line, and a line that ran over could not be cleared.
+#[derive(Debug)]
+struct Stderr;
+
+/// Columns that are left free.
+const FREE: u16 = 4;
+/// The columns of a terminal that does not say.
+const COLUMNS: u16 = 80;
+
+impl Stderr {
+    /// Moves the cursor; by nothing, terminals would move it by one.
+    fn go(&self, cells: usize, direction: char) -> io::Result<()> {
+        if cells == 0 { Ok(()) } else { write!(io::stderr(), "\x1b[{cells}{direction}") }
+    }
+}
+
+impl TermLike for Stderr {
+    fn width(&self) -> u16 {
+        let columns = comfy_table::Table::new().width().filter(|columns| *columns > 0);
+        columns.unwrap_or(COLUMNS).saturating_sub(FREE).max(1)
+    }
+
+    fn move_cursor_up(&self, cells: usize) -> io::Result<()> {
+        self.go(cells, 'A')
+    }
+
+    fn move_cursor_down(&self, cells: usize) -> io::Result<()> {
+        self.go(cells, 'B')
+    }
+
+    fn move_cursor_right(&self, cells: usize) -> io::Result<()> {
+        self.go(cells, 'C')
+    }
+
+    fn move_cursor_left(&self, cells: usize) -> io::Result<()> {
+        self.go(cells, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        writeln!(io::stderr(), "{text}")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        write!(io::stderr(), "{text}")
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        write!(io::stderr(), "\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) fn run(
         CheckRequest { target, parameters, which, workers: workers.map(usize::from), json };
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
-    let progress = Arc::new(Progress::new(console.is_live, console.width.unwrap_or(80)));
+    let progress = Arc::new(Progress::new(console.is_live));
     let listener = {
         let progress = Arc::clone(&progress);
         Arc::new(move |event: &Event| progress.take(event))

@@ -70,7 +70,7 @@ pub(crate) fn run(
     if let Some(telling) = request.dry_run {
         return tell(&host.plan_workflow(&request)?, telling, console);
     }
-    let progress = Arc::new(Progress::new(console.is_live, console.width.unwrap_or(80)));
+    let progress = Arc::new(Progress::new(console.is_live));
     let listener = {
         let progress = Arc::clone(&progress);
         Arc::new(move |event: &Event| progress.take(event))

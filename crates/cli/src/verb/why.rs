@@ -76,10 +76,14 @@ pub(crate) fn write(
         return show_roots(&explanation, console);
     }
     console.line(&format!("{id}  {}  {ago}", run.name))?;
+    let mut operations: Vec<&str> = Vec::new();
     for explained in &explanation.nodes {
         show(explained, &explanation.roots, &run, console)?;
-        let node = nodes.iter().find(|node| node.number == explained.node);
-        show_notes(catalog, &run, node, console)?;
+        if !operations.contains(&explained.operation.as_str()) {
+            operations.push(&explained.operation);
+            let node = nodes.iter().find(|node| node.number == explained.node);
+            show_notes(catalog, &run, node, console)?;
+        }
     }
     Ok(())
 }
