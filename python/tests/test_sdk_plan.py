@@ -113,7 +113,7 @@ def test_a_nested_workflow_is_told_operation_by_operation(programs):
     text = programs.run("-m", "thrifty", "run", "pipeline:experiment", "--dry-run")
     assert "3 operations would run, 1 more if what goes in changes" in text
     assert "code pipeline:RATE: 0.5 → 0.7" in text
-    assert "tournament #2, train #4 (depth=1) #5 (depth=2)" in text
+    assert "tournament #2, train #4–#5" in text
 
 
 def test_two_edits_are_two_roots(programs):

@@ -112,7 +112,9 @@ fn names(numbers: &[u32], nodes: &Nodes<'_>) -> String {
 
 fn calls_of(calls: &[u32], nodes: &Nodes<'_>) -> String {
     let label = |number: &u32| nodes.get(number).map_or("", |node| node.label.as_str());
-    if calls.len() > CALLS {
+    // Where all calls of an operation are meant, nothing has to tell them apart.
+    let are_all = calls.first().and_then(|number| nodes.get(number));
+    if calls.len() > CALLS || are_all.is_some_and(|node| node.calls == calls.len()) {
         return ranges(calls);
     }
     let told = calls.iter().map(|number| match label(number) {
@@ -122,7 +124,7 @@ fn calls_of(calls: &[u32], nodes: &Nodes<'_>) -> String {
     told.collect::<Vec<_>>().join(" ")
 }
 
-/// `#3–#9 #12`, and how many there are.
+/// `#3–#9 #12`, and of many how many there are.
 fn ranges(numbers: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
@@ -141,7 +143,8 @@ fn ranges(numbers: &[u32]) -> String {
         })
         .collect();
     parts.extend((left_out > 0).then(|| "…".to_owned()));
-    format!("{} ({} calls)", parts.join(" "), numbers.len())
+    parts.extend((numbers.len() > CALLS).then(|| format!("({} calls)", numbers.len())));
+    parts.join(" ")
 }
 
 /// A cause that is no difference, in words.

@@ -445,8 +445,22 @@ fn why_says_once_what_is_alike() {
         steady(&out, &[&first, &second]),
         "RUN1 m:tune just now: 2 ran, 0 hits\n\
          code m.LIMIT: 10 → 20 since run RUN0\n\
-         2 operations, 3 m 0 s: train #0 (rate=0.1) #1 (rate=0.2)"
+         2 operations, 3 m 0 s: train #0–#1"
     );
+}
+
+#[test]
+fn why_tells_calls_apart_where_not_all_of_them_ran() {
+    let world = World::new();
+    let first = world.begin("m:tune");
+    let parts = |rate| [(Kind::Inputs, "rate", text(rate))];
+    world.computed(&first, 0, "m:train", &parts("0.1"));
+    let second = world.begin("m:tune");
+    world.hit(&second, 0, &first);
+    world.computed(&second, 1, "m:train", &parts("0.2"));
+    world.computed(&second, 2, "m:train", &parts("0.3"));
+    let out = world.run(&["why"]).out;
+    assert!(out.contains("train #1 (rate=0.2) #2 (rate=0.3)"), "{out}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! because one of these gave another output.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -60,6 +60,8 @@ pub struct Explained {
     pub operation: String,
     /// What tells it from other calls of the operation in this run; may be empty.
     pub label: String,
+    /// How many calls of the operation this run makes.
+    pub calls: usize,
     /// The word of the outcome, or of the forecast.
     pub outcome: String,
     /// The reason, in one word.
@@ -203,11 +205,13 @@ impl Subject<'_> {
         let wanted: Vec<&Node> = wanted.iter().map(|number| &self.nodes[number]).collect();
         let mut history = History::load(catalog, self, &wanted)?;
         let compared = Compared::new(self, &wanted, &mut history);
+        let mut calls: HashMap<&str, usize> = HashMap::new();
+        self.nodes.values().for_each(|node| *calls.entry(&node.operation).or_default() += 1);
         let labels = label::labels_of(&wanted, history.all_ingredients());
         let texts = Texts::new(catalog, self.plan.map(|plan| &plan.texts));
         let certain = RefCell::default();
         let explainer =
-            Explainer { subject: self, history: &history, compared, labels, texts, certain };
+            Explainer { subject: self, history: &history, compared, labels, calls, texts, certain };
         let mut nodes = Vec::with_capacity(wanted.len());
         for node in wanted {
             nodes.push(explainer.node(node)?);
@@ -248,6 +252,7 @@ struct Explainer<'a> {
     history: &'a History,
     compared: Compared,
     labels: BTreeMap<u32, String>,
+    calls: HashMap<&'a str, usize>,
     texts: Texts<'a>,
     /// Planned nodes that would run whatever others give; those around come first.
     certain: RefCell<BTreeSet<u32>>,
@@ -259,6 +264,7 @@ impl Explainer<'_> {
             node: node.number,
             operation: node.operation.clone(),
             label: self.labels.get(&node.number).cloned().unwrap_or_default(),
+            calls: self.calls.get(node.operation.as_str()).copied().unwrap_or(1),
             outcome: node.outcome.clone(),
             reason: Reason::Unknown,
             detail: String::new(),
