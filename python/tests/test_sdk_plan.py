@@ -369,4 +369,4 @@ def test_the_live_line_leaves_room_for_what_an_interrupt_writes(programs):
     live = [line for line in lines if "0/9" in line]
     assert live, lines
     assert all(len(line) + len("^C") < columns for line in live), live
-    assert "interrupted" in lines[-2]
+    assert any("interrupted" in line for line in lines), lines

@@ -331,9 +331,16 @@ impl Explainer<'_> {
         explained.differences = self.shown(node, ingredients, earlier, compared)?;
         let of_inputs = |difference: &Difference| difference.kind == Kind::Inputs;
         let is_new = !compared.differences.is_empty() && compared.differences.iter().all(of_inputs);
-        explained.reason = if is_new && self.history.calls_again(earlier) {
+        let is_new = is_new && self.history.calls_again(earlier);
+        let has_run = |from: &Upstream| self.subject.nodes.get(&from.node).is_some_and(has_run);
+        let ran_before = |shown: &Shown| shown.upstream.iter().any(has_run);
+        let is_taken = |shown: &Shown| !shown.upstream.is_empty();
+        let is_sibling = earlier.run.is_some() && earlier.run == self.history.run;
+        explained.reason = if !is_sibling && explained.differences.iter().all(ran_before) {
+            Reason::Upstream
+        } else if is_new {
             Reason::FirstTime
-        } else if explained.differences.iter().all(|shown| !shown.upstream.is_empty()) {
+        } else if explained.differences.iter().all(is_taken) {
             Reason::Upstream
         } else {
             Reason::Changed
@@ -388,7 +395,8 @@ impl Explainer<'_> {
         };
         let compared = self.compared.0.get(&node.number);
         let earlier = compared.and_then(|it| self.history.call(&node.operation, it.call));
-        explained.spent = earlier.map(|earlier| earlier.cost).unwrap_or_default();
+        let own = earlier.filter(|_| !plan.apart.contains(&node.number));
+        explained.spent = own.map(|earlier| earlier.cost).unwrap_or_default();
         let mut forecast = plan.forecast(node.number);
         if forecast == Forecast::MayRun && self.would_run(node) {
             forecast = Forecast::WouldRun;

@@ -30,6 +30,8 @@ pub struct Plan {
     pub nodes: Vec<Planned>,
     /// Source texts that their ingredients refer to, and that the catalog may not have.
     pub(crate) texts: HashMap<Digest, String>,
+    /// Those that were taken apart: their operations stand for them.
+    pub(crate) apart: HashSet<u32>,
 }
 
 /// What would become of one operation.
@@ -102,7 +104,8 @@ pub fn plan(cache: &Cache, nodes: Vec<Node>) -> Result<Plan, Failure> {
     planner.settle()?;
     let now = cache.wall_clock();
     let nodes = (0..planner.slots.len()).map(|number| planner.planned(number, now)).collect();
-    Ok(Plan { nodes, texts: planner.texts() })
+    let apart = planner.slots.iter().filter_map(|slot| slot.parent).map(numbered).collect();
+    Ok(Plan { nodes, texts: planner.texts(), apart })
 }
 
 struct Planner<'a> {

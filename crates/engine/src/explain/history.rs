@@ -53,7 +53,7 @@ pub(super) struct History {
     operations_seen: BTreeSet<String>,
     /// The keys of the run itself.
     keys: HashSet<Key>,
-    run: Option<RunId>,
+    pub(super) run: Option<RunId>,
 }
 
 impl History {
