@@ -22,11 +22,12 @@ use super::graph;
 use super::handle::{self, Call, Handle};
 use super::ingredients::{Around, encode_result};
 use super::load;
+use super::options::policy;
 use super::parameters::Arguments;
 use super::processes;
 use super::seed;
 use super::session::Session;
-use super::task::{Task, policy};
+use super::task::Task;
 use crate::observe::{self, Gathered, Recorder, Watch, Wish};
 use crate::value::codec::{self, Encoded, NotStorable};
 

@@ -30,11 +30,12 @@ use super::clean;
 use super::context::{Chosen, RunOptions, matches};
 use super::graph::Graph;
 use super::handle::{self, Call, Handle};
+use super::options::policy;
 use super::processes::{self, Packed};
 use super::run::{self, UnderWay};
 use super::seed;
 use super::session::{self, Session};
-use super::task::{Task, policy};
+use super::task::Task;
 use super::turn;
 
 /// What was found, and of how much.

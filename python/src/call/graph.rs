@@ -17,8 +17,8 @@ use super::check;
 use super::error::HandleError;
 use super::handle::{self, Call, Handle, Origin};
 use super::ingredients::{Around, encode_result};
+use super::options::policy;
 use super::session::Session;
-use super::task::policy;
 use crate::value::{codec, digest};
 
 /// The calls that some handles need, as nodes in the order in which they were made.

@@ -18,10 +18,11 @@ use super::body;
 use super::context::{Frame, RunOptions};
 use super::error::Lost;
 use super::load;
+use super::options::policy;
 use super::parameters::Arguments;
 use super::seed::{self, is_seeded};
 use super::session::Session;
-use super::task::{Task, policy};
+use super::task::Task;
 use super::turn;
 use crate::observe;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use thrifty_engine::{Mode, OnFailure};
+use thrifty_engine::{Choices, Mode, OnFailure, Policy};
 
 use super::session::Session;
 use crate::code::Depth;
@@ -185,5 +185,18 @@ fn on_failure(word: &str) -> Option<OnFailure> {
         "next" => Some(OnFailure::Next),
         "share" => Some(OnFailure::Share),
         _ => None,
+    }
+}
+
+/// How a call uses the cache, given who chose what.
+pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
+    let (mode, rule) = choices.decide();
+    Policy {
+        mode,
+        rule,
+        serialize: options.serialize.unwrap_or(false),
+        on_failure: options.on_failure.unwrap_or_default(),
+        max_age: options.max_age,
+        expires: options.expires,
     }
 }

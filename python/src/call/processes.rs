@@ -20,9 +20,10 @@ use super::body;
 use super::context::{Frame, RunOptions};
 use super::handle::{self, Call, Handle};
 use super::load;
+use super::options::policy;
 use super::seed;
 use super::session::Session;
-use super::task::{Task, policy};
+use super::task::Task;
 use crate::observe::{self, Gathered, Note};
 
 /// Under which name the stream of a call is sent.

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
-use thrifty_engine::{Choices, Mode, Policy};
+use thrifty_engine::{Choices, Mode};
 use thrifty_key::{Context, Hasher, Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
@@ -526,19 +526,6 @@ impl Task {
     pub(super) fn arity(&self, py: Python<'_>) -> PyResult<Option<usize>> {
         let parse = py.import(intern!(py, "thrifty._annotations"))?;
         parse.call_method1(intern!(py, "arity"), (&self.function,))?.extract()
-    }
-}
-
-/// How a call uses the cache, given who chose what.
-pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
-    let (mode, rule) = choices.decide();
-    Policy {
-        mode,
-        rule,
-        serialize: options.serialize.unwrap_or(false),
-        on_failure: options.on_failure.unwrap_or_default(),
-        max_age: options.max_age,
-        expires: options.expires,
     }
 }
 
