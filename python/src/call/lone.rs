@@ -38,13 +38,13 @@ pub fn call<'py>(
     outer: &RunOptions,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, task) = (slf.py(), slf.get());
-    let run = task.run_options(py, outer)?;
+    let session = Session::current(py)?;
+    let run = task.run_options_in(&session, outer);
     let parameters = task.parameters(py)?;
     let Some(arguments) = parameters.bind(args, kwargs, is_seeded(run.seeding))? else {
         // The function itself says what is wrong, before its first line.
         return task.function.bind(py).call(args, kwargs);
     };
-    let session = Session::current(py)?;
     let policy = policy(task.choices(&session, &run), task.definition());
     if policy.mode == Mode::Off {
         return uncached(slf, &arguments, run);

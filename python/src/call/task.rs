@@ -503,14 +503,17 @@ impl Task {
         py: Python<'_>,
         outer: &RunOptions,
     ) -> PyResult<Arc<RunOptions>> {
+        Ok(self.run_options_in(&*Session::current(py)?, outer))
+    }
+
+    /// As [`Task::run_options`], in this session.
+    pub(super) fn run_options_in(&self, session: &Session, outer: &RunOptions) -> Arc<RunOptions> {
         let mut options = self.run.inside(outer);
-        if options.seeding.is_none() {
-            options.seeding = Session::current(py)?.seeding;
-        }
+        options.seeding = options.seeding.or(session.seeding);
         if is_seeded(options.seeding) {
             turn::begin_use();
         }
-        Ok(Arc::new(options))
+        Arc::new(options)
     }
 
     /// The mode that the definition chooses for what is inside a workflow.
