@@ -76,6 +76,7 @@ BESIDE = (
 
 MAPPED = ("thrifty", "joblib", "joblib_mmap", "diskcache", "flytekit")
 LIMITED = ("limit", *ALL)
+OWN = ("thrifty",)
 HASHED = ("hash_pandas", *ALL)
 ROWS = [
     Row("trivial_hit", "trivial hit, same process", 5 * MICRO),
@@ -100,6 +101,13 @@ ROWS = [
         TOUCHED_BYTES + 64 * MEBIBYTE,
         systems=MAPPED,
     ),
+    Row(
+        "code_cold",
+        "fingerprint of a function that reaches 200 helpers, first in a process",
+        30 * MILLI,
+        systems=OWN,
+    ),
+    Row("code_warm", "whether that fingerprint still holds", 20 * MICRO, systems=OWN),
     Row("graph", "graph of 10,000 nodes, all hits", 100 * MILLI, empty_cache=True),
 ]
 
