@@ -155,7 +155,10 @@ fn judge(py: Python<'_>, subject: Subject<'_>, between: &[(Frame<'_>, Whose)]) -
         Ok(given.map_or(otherwise, Asked::By))
     };
     match subject {
-        Subject::Act => Ok(Asked::Directly),
+        Subject::Act => Ok(match outermost(&|whose| whose != Whose::Installed) {
+            None => Asked::Directly,
+            Some(_) => Asked::By(Given::default()),
+        }),
         Subject::WorkingDirectory => {
             let other = outermost(&|whose| matches!(whose, Whose::System | Whose::Paths));
             Ok(if other.is_none() { Asked::Directly } else { Asked::No })

@@ -229,7 +229,13 @@ fn noted(readers: &[Arc<Recorder>], note: Note, arguments: &Bound<'_, PyTuple>) 
         }
         _ => false,
     };
-    if !is_nothing && asked(py, Subject::Act)? != Asked::No {
+    let counts = match asked(py, Subject::Act)? {
+        Asked::Directly => true,
+        // Libraries ask the system with programs, for the number of cores say.
+        Asked::By(_) => note != Note::Process,
+        Asked::No => false,
+    };
+    if counts && !is_nothing {
         readers.iter().for_each(|reader| reader.note(note));
     }
     Ok(())
