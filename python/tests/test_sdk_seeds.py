@@ -147,7 +147,7 @@ def test_another_seed_is_another_computation_and_why_says_so():
     changed = SEEDED.with_options(seed=8).run(1)
     assert changed.nodes[0]["outcome"] == "computed"
     assert changed.value != run.value
-    assert "seed seed: 7 → 8" in changed.why()
+    assert "seed: 7 → 8" in changed.why()
 
 
 def test_the_seed_that_a_called_task_states_is_part_of_the_code_of_its_caller():
@@ -888,7 +888,7 @@ def test_the_command_line_gives_the_run_a_seed(programs):
     drawn = [eval(text) for text in (seven, eight)]
     assert drawn[0][0] != drawn[1][0]
     assert drawn[0][1] == drawn[1][1]
-    assert "seed seed: 7 → 8" in programs.run("-m", "thrifty", "why")
+    assert "seed: 7 → 8" in programs.run("-m", "thrifty", "why")
     assert "invalid value" in programs.run(
         "-m", "thrifty", "run", "pipeline:both", "--seed=-1", code=2
     )

@@ -175,7 +175,10 @@ pub(crate) fn in_words(detail: &str) -> &str {
 /// One difference in a line; longer texts follow as a diff.
 pub(crate) fn difference_line(shown: &Shown) -> String {
     let Shown { kind, name, change, old, new, upstream, .. } = shown;
-    let part = format!("{} {name}", kind.word());
+    let part = match kind.word() {
+        word if word == name => word.to_owned(),
+        word => format!("{word} {name}"),
+    };
     if !upstream.is_empty() {
         let names = upstream.iter();
         let names: Vec<_> =
