@@ -156,7 +156,8 @@ impl CallBody {
             Some(_) => Wish::Pass,
             None => self.call.task.get().definition().wish(&self.session, mode),
         };
-        Watch::begin(py, wish, self.session.scenery(py)?, &self.running.outer)
+        let task = self.call.task.get();
+        Watch::begin(py, task.name(), wish, self.session.scenery(py)?, &self.running.outer)
     }
 
     /// Whether results of this call may be stored.
@@ -328,8 +329,9 @@ pub fn perform<'py>(
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<(Made, Gathered)> {
     let py = slf.py();
-    let watch =
-        Watch::begin(py, slf.get().definition().wish(session, mode), session.scenery(py)?, &[])?;
+    let task = slf.get();
+    let wish = task.definition().wish(session, mode);
+    let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, &[])?;
     let value = forced(&call()?)?;
     let gathered = watch.end(py);
     Ok((made(slf, &value)?, gathered))

@@ -74,7 +74,7 @@ fn repeat<'py>(
 ) -> PyResult<Repeated<'py>> {
     let py = slf.py();
     let session = Session::current(py)?;
-    let watch = Watch::begin(py, Wish::Observe, session.scenery(py)?, &[])?;
+    let watch = Watch::begin(py, slf.get().name(), Wish::Observe, session.scenery(py)?, &[])?;
     STATE.store(REPEATING, Ordering::Relaxed);
     let value = execute(slf, args, kwargs, stream.map(Stream::from_bytes))?;
     let Gathered { observed, problem, notes, expires_at: _ } = watch.end(py);

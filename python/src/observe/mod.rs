@@ -85,13 +85,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A body begins, on behalf of these bodies of other threads.
+    /// A body of the operation begins, on behalf of these bodies of other threads.
     ///
     /// # Errors
     ///
     /// What Python raised.
     pub fn begin(
         py: Python<'_>,
+        operation: &str,
         wish: Wish,
         scenery: &Scenery,
         outer: &[Arc<Recorder>],
@@ -109,7 +110,7 @@ impl Watch {
             Wish::Ignore => thread::push(None),
             Wish::Observe => {
                 hook::install(py)?;
-                watch.random = Some(random::Before::now(py));
+                watch.random = random::Before::first_runs(py, operation);
                 let surroundings = Arc::clone(&scenery.surroundings);
                 let recorder = Arc::new(Recorder::new(surroundings, Arc::clone(&scenery.ignored)));
                 thread::push(Some(Arc::clone(&recorder)));

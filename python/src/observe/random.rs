@@ -1,8 +1,19 @@
 //! Were random numbers drawn from the generators that all share?
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+/// In how many runs of an operation in a process this is looked at: states are kilobytes, and
+/// would cost a short body more than all the rest.
+const RUNS: u8 = 3;
+
+/// In how many it was, by operation.
+static LOOKED: LazyLock<Mutex<HashMap<String, u8>>> = LazyLock::new(Mutex::default);
 
 /// The states of the shared generators when a body begins.
 pub(super) struct Before {
@@ -11,8 +22,24 @@ pub(super) struct Before {
 }
 
 impl Before {
+    /// The states now, if this run of the operation is one of those that are looked at.
+    pub(super) fn first_runs(py: Python<'_>, operation: &str) -> Option<Self> {
+        let is_first = {
+            let mut looked = LOOKED.lock();
+            match looked.get_mut(operation) {
+                Some(runs) if *runs >= RUNS => false,
+                Some(runs) => {
+                    *runs += 1;
+                    true
+                }
+                None => looked.insert(operation.to_owned(), 1).is_none(),
+            }
+        };
+        is_first.then(|| Self::now(py))
+    }
+
     /// The states now.
-    pub(super) fn now(py: Python<'_>) -> Self {
+    fn now(py: Python<'_>) -> Self {
         Self { python: python(py), numpy: numpy(py) }
     }
 
