@@ -38,6 +38,18 @@ pub trait Catalog: Send + Sync {
     /// change without anything having happened.
     fn commits(&self) -> u64;
 
+    /// A number that every commit, release and invalidation changes, in whatever process. Costs
+    /// nanoseconds.
+    ///
+    /// Whoever waits for a slot takes it *before* looking at the slot, and looks again when it
+    /// differs. A process that dies right after what it did may leave it as it was, so nobody
+    /// waits for it without an end; it may change without anything having happened.
+    fn turns(&self) -> u64;
+
+    /// Returns when [`Catalog::turns`] may differ from `seen`, or after `timeout`. It may return
+    /// early for no reason.
+    fn await_turn(&self, seen: u64, timeout: Duration);
+
     /// Looks up keys, in one request. Expiry and age are judged by the database's clock.
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError>;
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
@@ -29,6 +29,7 @@ use crate::policy::Policy;
 use crate::publish::Writing;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
+use crate::timer::{Machine, Timer};
 use crate::trust::CatalogMemos;
 
 /// A cache: never compute the same operation twice.
@@ -41,6 +42,7 @@ pub struct Cache {
     pub(crate) memory: Memory,
     pub(crate) flights: Flights,
     pub(crate) health: Health,
+    pub(crate) timer: Arc<dyn Timer>,
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
     pub(crate) texts_kept: Mutex<HashSet<Digest>>,
@@ -126,6 +128,16 @@ impl Cache {
 
     /// A cache over these backends.
     pub fn new(catalog: Arc<dyn Catalog>, blobs: Arc<dyn Blobs>, scope: Scope) -> Self {
+        Self::over(catalog, blobs, scope, Arc::new(Machine))
+    }
+
+    /// As [`Cache::new`], with the time from `timer`.
+    pub fn over(
+        catalog: Arc<dyn Catalog>,
+        blobs: Arc<dyn Blobs>,
+        scope: Scope,
+        timer: Arc<dyn Timer>,
+    ) -> Self {
         let memo = CatalogMemos::new(Arc::clone(&catalog));
         Self {
             recorder: Recorder::new(Arc::clone(&catalog), scope.clone()),
@@ -135,7 +147,8 @@ impl Cache {
             scope,
             memory: Memory::default(),
             flights: Flights::default(),
-            health: Health::default(),
+            health: Health::new(Arc::clone(&timer)),
+            timer,
             texts_kept: Mutex::default(),
             class_code: OnceLock::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -312,6 +325,11 @@ impl Cache {
     pub fn wall_clock(&self) -> Time {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
+    }
+
+    /// The time since a moment of the timer.
+    pub(crate) fn since(&self, began: Duration) -> Duration {
+        self.timer.now().saturating_sub(began)
     }
 
     /// The catalog's clock, by which entries expire; the wall clock while it does not answer.

@@ -1,7 +1,7 @@
 //! Computing one operation: claim, look again, run, publish.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
@@ -64,8 +64,8 @@ pub struct Settled {
 
 /// An expanded call, until its operations are settled.
 pub struct Unfinished {
-    /// When its body began.
-    pub began: Instant,
+    /// When its body began, by the cache's timer.
+    pub(crate) began: Duration,
     /// Where its value is to be published, or what becomes of it otherwise.
     pub(crate) goal: Result<(Goal, Miss), Outcome>,
     /// What its body observed before it expanded.
@@ -106,22 +106,24 @@ impl Cache {
             Ok(_) => return self.run_uncached(&task.policy, task.policy.rule.word(), body),
             Err(reason) => return self.run_uncached(&task.policy, reason, body),
         };
-        let began = Instant::now();
+        let began = self.timer.now();
         loop {
             match self.flights.claim(&key, task.interrupted) {
                 Claim::Lead(lead) => return self.lead(task, key, miss, target, lead, body),
                 Claim::Landed(Landing::Answer(answer)) if self.suits(task, &answer) => {
-                    return waited(answer, began);
+                    return waited(answer, self.since(began));
                 }
                 Claim::Landed(Landing::Failure(failure)) => {
-                    return Computed::Failed(failure, began.elapsed());
+                    return Computed::Failed(failure, self.since(began));
                 }
                 Claim::Landed(Landing::Answer(_) | Landing::Nothing) => {}
                 Claim::Cycle => {
                     let reason = "it is part of its own computation";
                     return self.run_uncached(&task.policy, reason, body);
                 }
-                Claim::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
+                Claim::Interrupted => {
+                    return Computed::Failed(Failure::Cancelled, self.since(began));
+                }
             }
         }
     }
@@ -146,16 +148,18 @@ impl Cache {
         lead: Lead<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
-        let began = Instant::now();
+        let began = self.timer.now();
         let (goal, reservation) = match self.prepare(task, &key, &miss, target) {
             Prepared::Compute(goal, reservation) => (goal, reservation),
             Prepared::Answered(answer) => {
                 lead.land(Landing::Answer(Arc::clone(&answer)));
-                return waited(answer, began);
+                return waited(answer, self.since(began));
             }
-            Prepared::Interrupted => return Computed::Failed(Failure::Cancelled, began.elapsed()),
+            Prepared::Interrupted => {
+                return Computed::Failed(Failure::Cancelled, self.since(began));
+            }
         };
-        let began = Instant::now();
+        let began = self.timer.now();
         let mut made = match body() {
             Ok(Product::Made(made)) => made,
             Ok(Product::Expanded(mut expansion)) => {
@@ -180,11 +184,11 @@ impl Cache {
                 {
                     lead.land(Landing::Failure(failure.clone()));
                 }
-                return Computed::Failed(failure, began.elapsed());
+                return Computed::Failed(failure, self.since(began));
             }
         };
         let output = self.output(&task.policy, &mut made);
-        let settled = self.settle(task, miss, goal, output, began.elapsed());
+        let settled = self.settle(task, miss, goal, output, self.since(began));
         if let Value::Known(answer) = &settled.value {
             lead.land(Landing::Answer(Arc::clone(answer)));
         }
@@ -271,7 +275,7 @@ impl Cache {
         unfinished: Unfinished,
         gathered: Gathered,
     ) -> Settled {
-        let spent = unfinished.began.elapsed();
+        let spent = self.since(unfinished.began);
         let gathered = Arc::new(gathered);
         let writing = Writing { draft: &gathered.output, taken: &gathered.taken };
         let outline = writing.draft.outline(writing.taken);
@@ -296,12 +300,12 @@ impl Cache {
         reason: &str,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
-        let began = Instant::now();
+        let began = self.timer.now();
         let outcome = Outcome::Uncached(reason.to_owned());
         match body() {
             Ok(Product::Made(mut made)) => {
                 let output = self.output(policy, &mut made);
-                Computed::Settled(output.unstored(outcome, began.elapsed()))
+                Computed::Settled(output.unstored(outcome, self.since(began)))
             }
             Ok(Product::Expanded(mut expansion)) => {
                 let observed = std::mem::take(&mut expansion.observed);
@@ -309,7 +313,7 @@ impl Cache {
                 let unfinished = Unfinished { began, goal: Err(outcome), observed, expires_at };
                 Computed::Expanded(expansion, Box::new(unfinished))
             }
-            Err(failure) => Computed::Failed(failure, began.elapsed()),
+            Err(failure) => Computed::Failed(failure, self.since(began)),
         }
     }
 
@@ -414,12 +418,12 @@ fn not_written(policy: &Policy, miss: Miss) -> Outcome {
     }
 }
 
-fn waited(answer: Arc<Answer>, began: Instant) -> Computed {
+fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {
     Computed::Settled(Settled {
         entry: answer.entry,
         value: Value::Known(answer),
         outcome: Outcome::Waited,
-        spent: began.elapsed(),
+        spent,
         made: None,
     })
 }

@@ -3,10 +3,13 @@
 //! After a few failures in a row the cache is left alone for a while: every call is a miss at
 //! once. Then one call tries again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use crate::timer::Timer;
 
 /// Failures in a row after which the cache is left alone.
 const PATIENCE: u32 = 5;
@@ -14,25 +17,35 @@ const PATIENCE: u32 = 5;
 const REST: Duration = Duration::from_secs(30);
 
 /// Counts failures of the cache and decides whether to ask it.
-#[derive(Default)]
 pub(crate) struct Health {
+    timer: Arc<dyn Timer>,
     failures: AtomicU32,
-    resting_since: Mutex<Option<Instant>>,
+    resting_since: Mutex<Option<Duration>>,
     first: Mutex<Option<String>>,
 }
 
 impl Health {
+    pub fn new(timer: Arc<dyn Timer>) -> Self {
+        Self {
+            timer,
+            failures: AtomicU32::new(0),
+            resting_since: Mutex::new(None),
+            first: Mutex::new(None),
+        }
+    }
+
     /// Whether the cache may be asked now.
     pub fn may_ask(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) < PATIENCE {
             return true;
         }
+        let now = self.timer.now();
         let mut since = self.resting_since.lock();
         match *since {
-            Some(begun) if begun.elapsed() < REST => false,
+            Some(begun) if now.saturating_sub(begun) < REST => false,
             // This call tries; the others go on resting meanwhile.
             _ => {
-                *since = Some(Instant::now());
+                *since = Some(now);
                 true
             }
         }

@@ -4,8 +4,6 @@
 //! commit checks. Heartbeats come from a thread of their own that needs nothing of the body.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thrifty_catalog::{Catalog, Claim, Reserved, Scope};
@@ -15,13 +13,14 @@ use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::lookup::Looked;
 use crate::policy::Policy;
+use crate::timer::Beating;
 
 /// How long a reservation outlives the last heartbeat of its holder.
 const LEASE: Duration = Duration::from_secs(10);
 /// How often a holder says that it is alive; at most a third of the lease.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// How often waiters look.
-const POLL: Duration = Duration::from_millis(20);
+/// How often waiters ask whether to give up.
+const INTERRUPT: Duration = Duration::from_millis(100);
 
 /// What became of waiting for one's turn.
 pub(crate) enum Turn {
@@ -47,6 +46,7 @@ impl Cache {
     ) -> Turn {
         let nonce = rand_nonce();
         loop {
+            let seen = self.catalog.turns();
             let reserved = self.catalog.reserve(&self.scope, goal, nonce, LEASE);
             let taken = match self.health.note(reserved) {
                 Some(Reserved::Taken(claim)) => Some(claim),
@@ -67,7 +67,7 @@ impl Cache {
             if interrupted() {
                 return Turn::Interrupted;
             }
-            std::thread::sleep(POLL);
+            self.catalog.await_turn(seen, INTERRUPT);
         }
     }
 }
@@ -79,32 +79,21 @@ pub(crate) struct Reservation {
     key: Key,
     claim: Claim,
     owner: u32,
-    stop: Option<Sender<()>>,
-    heart: Option<JoinHandle<()>>,
+    heart: Option<Box<dyn Beating>>,
 }
 
 impl Reservation {
     fn hold(cache: &Cache, key: Key, claim: Claim) -> Self {
-        let (stop, stopped) = mpsc::channel();
         let (catalog, scope) = (Arc::clone(&cache.catalog), cache.scope.clone());
-        let beat = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(HEARTBEAT) {
-                // A lost reservation is noticed by the commit; the computation goes on.
-                if matches!(catalog.heartbeat(&scope, &key, &claim, LEASE), Ok(false)) {
-                    return;
-                }
-            }
-        };
-        let heart =
-            std::thread::Builder::new().name("thrifty-heartbeat".to_owned()).spawn(beat).ok();
+        // A lost reservation is noticed by the commit; the computation goes on.
+        let beat = move || !matches!(catalog.heartbeat(&scope, &key, &claim, LEASE), Ok(false));
         Self {
             catalog: Arc::clone(&cache.catalog),
             scope: cache.scope.clone(),
             key,
             claim,
             owner: std::process::id(),
-            stop: Some(stop),
-            heart,
+            heart: Some(cache.timer.every(HEARTBEAT, Box::new(beat))),
         }
     }
 
@@ -115,14 +104,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        drop(self.heart.take());
         // A forked child holds a copy of what belongs to its parent.
         if self.owner != std::process::id() {
-            std::mem::forget(self.heart.take());
             return;
-        }
-        self.stop.take();
-        if let Some(heart) = self.heart.take() {
-            _ = heart.join();
         }
         // Best effort: the lease ends by itself.
         _ = self.catalog.release(&self.scope, &self.key, &self.claim);

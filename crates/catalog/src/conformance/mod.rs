@@ -29,7 +29,7 @@ pub use self::history::{keeps_runs, keeps_texts_and_memos};
 pub use self::select::{counts_uses, selects_by_time, selects_entries};
 pub use self::slots::{
     brings_nothing_invalidated_back, gives_a_slot_to_one_at_a_time, gives_each_fence_once,
-    refuses_who_was_taken_over, tells_of_changes, tells_of_commits,
+    refuses_who_was_taken_over, tells_of_changes, tells_of_commits, tells_of_turns,
 };
 use crate::contract::Catalog;
 use crate::entry::{
@@ -64,6 +64,7 @@ pub fn all(make: Make<'_>) {
     buries_collected_blobs(make);
     tells_of_changes(make);
     tells_of_commits(make);
+    tells_of_turns(make);
     keeps_runs(make);
     keeps_texts_and_memos(make);
     takes_any_text_and_size(make);

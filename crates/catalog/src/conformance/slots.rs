@@ -137,6 +137,44 @@ pub fn tells_of_commits(make: Make<'_>) {
     }
 }
 
+/// The number of turns moves with whatever may end somebody's waiting, and waiting ends with it.
+pub fn tells_of_turns(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let mut last = catalog.turns();
+    let first = take(&*catalog, &scope, "a", 1, HOUR);
+    catalog.reserve(&scope, &key("a"), 2, HOUR).expect(WORKS);
+    catalog.heartbeat(&scope, &key("a"), &first, HOUR).expect(WORKS);
+    miss(&*catalog, &scope, "a");
+    assert_eq!(catalog.turns(), last, "nobody's turn has come");
+    let mut moved = |what: &str| {
+        catalog.await_turn(last, HOUR);
+        let now = catalog.turns();
+        assert_ne!(now, last, "{what}");
+        last = now;
+    };
+    catalog.release(&scope, &key("a"), &first).expect(WORKS);
+    moved("released");
+    let second = take(&*catalog, &scope, "a", 2, HOUR);
+    catalog.commit(&scope, &entry("a", "one"), &second).expect(WORKS);
+    moved("committed");
+    catalog.invalidate(Some(&scope), &by_operation("train")).expect(WORKS);
+    moved("invalidated");
+    catalog.await_turn(last, Duration::from_nanos(1));
+    assert_eq!(catalog.turns(), last, "waiting ends by itself, too");
+
+    let third = take(&*catalog, &scope, "a", 3, HOUR);
+    thread::scope(|threads| {
+        let waiting = threads.spawn(|| {
+            while catalog.turns() == last {
+                catalog.await_turn(last, HOUR);
+            }
+        });
+        catalog.release(&scope, &key("a"), &third).expect(WORKS);
+        waiting.join().expect("no thread panics");
+    });
+}
+
 /// Sixteen threads contend for one slot: no fence is given twice, none is skipped.
 pub fn gives_each_fence_once(make: Make<'_>) {
     let catalog = make();

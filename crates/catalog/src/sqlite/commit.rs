@@ -42,6 +42,7 @@ impl Sqlite {
             Ok(committed)
         });
         self.signal.committed();
+        self.signal.turn();
         committed
     }
 }

@@ -37,6 +37,7 @@ impl Sqlite {
             })?;
             total.entries += count as u64;
             total.bytes = total.bytes.saturating_add(bytes);
+            self.signal.turn();
             if count < BATCH {
                 return Ok(total);
             }

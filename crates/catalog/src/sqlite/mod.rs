@@ -181,6 +181,14 @@ impl Catalog for Sqlite {
         self.signal.commits()
     }
 
+    fn turns(&self) -> u64 {
+        self.signal.turns()
+    }
+
+    fn await_turn(&self, seen: u64, timeout: Duration) {
+        self.signal.await_turn(seen, timeout);
+    }
+
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError> {
         self.look_up(scope, requests)
     }

@@ -145,6 +145,8 @@ impl Sqlite {
         let Some(held) = claim.reservation else {
             return Ok(());
         };
-        self.write(|write| write.free(scope, key, held)).map(drop)
+        let freed = self.write(|write| write.free(scope, key, held)).map(drop);
+        self.signal.turn();
+        freed
     }
 }

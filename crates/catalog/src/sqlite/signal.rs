@@ -1,17 +1,19 @@
-//! What processes tell each other without SQL: `catalog.changes`, three words in shared memory.
+//! What processes tell each other without SQL: `catalog.changes`, words in shared memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-const LENGTH: usize = 24;
+const LENGTH: usize = 32;
 /// A count of commits that says nothing.
 const BLIND: u64 = u64::MAX;
 
-/// The count of changes, the clock's offset and the count of commits, shared by all processes that use the catalog.
+/// The count of changes, the clock's offset, the count of commits and the count of turns, shared
+/// by all processes that use the catalog.
 ///
 /// The count is odd while a transaction that removes or replaces entries is being committed.
 /// Only the holder of the database's write lock changes it, so there is one such transaction at
@@ -25,20 +27,37 @@ pub(super) struct Signal {
 }
 
 enum Words {
-    Private([AtomicU64; 2]),
+    Private(Box<Private>),
     Shared(MmapMut),
     Watched(Mmap),
+}
+
+/// Words in this process's own memory.
+struct Private {
+    changes: AtomicU64,
+    commits: AtomicU64,
+    turns: AtomicU32,
+}
+
+impl Words {
+    fn private(changes: u64, commits: u64) -> Self {
+        Self::Private(Box::new(Private {
+            changes: AtomicU64::new(changes),
+            commits: AtomicU64::new(commits),
+            turns: AtomicU32::new(0),
+        }))
+    }
 }
 
 impl Signal {
     /// Words nobody else sees.
     pub(super) fn private() -> Self {
-        Self::over(Words::Private([AtomicU64::new(0), AtomicU64::new(0)]))
+        Self::over(Words::private(0, 0))
     }
 
     /// No words: nothing is known of changes.
     pub(super) fn blind() -> Self {
-        Self::over(Words::Private([AtomicU64::new(1), AtomicU64::new(BLIND)]))
+        Self::over(Words::private(1, BLIND))
     }
 
     /// The words in the file at `path`, made if missing.
@@ -96,6 +115,30 @@ impl Signal {
         }
     }
 
+    /// The count of turns: whoever waits for a slot looks again when it differs.
+    pub(super) fn turns(&self) -> u64 {
+        u64::from(self.turn_count().load(Ordering::Acquire))
+    }
+
+    /// Tells of a slot that may be free now, or an entry that may be there, and wakes whoever
+    /// waits for one. A process that dies before it tells costs the others a lease.
+    pub(super) fn turn(&self) {
+        if self.is_writable() {
+            self.turn_count().fetch_add(1, Ordering::AcqRel);
+            wake_all(self.turn_count());
+        }
+    }
+
+    /// Waits until the count of turns may differ from `seen`, for `timeout` at most.
+    pub(super) fn await_turn(&self, seen: u64, timeout: Duration) {
+        // A count that nobody here could have seen has no low half to wait on.
+        if let Ok(seen) = u32::try_from(seen)
+            && !timeout.is_zero()
+        {
+            wait(self.turn_count(), seen, timeout);
+        }
+    }
+
     /// Makes the count odd, and says which it is. The caller holds the write lock, has called
     /// [`Signal::recover`], and has not committed yet.
     pub(super) fn unsettle(&self) -> u64 {
@@ -132,9 +175,17 @@ impl Signal {
 
     fn commit_count(&self) -> &AtomicU64 {
         match &self.words {
-            Words::Private([_, commits]) => commits,
+            Words::Private(words) => &words.commits,
             Words::Shared(map) => shared_commits(map),
             Words::Watched(map) => shared_commits(map),
+        }
+    }
+
+    fn turn_count(&self) -> &AtomicU32 {
+        match &self.words {
+            Words::Private(words) => &words.turns,
+            Words::Shared(map) => shared_turns(map),
+            Words::Watched(map) => shared_turns(map),
         }
     }
 
@@ -144,7 +195,7 @@ impl Signal {
 
     fn count(&self) -> &AtomicU64 {
         match &self.words {
-            Words::Private([count, _]) => count,
+            Words::Private(words) => &words.changes,
             // SAFETY: a mapping is page-aligned and `LENGTH` long, lives as long as `self`, and
             // every access by every process is atomic.
             Words::Shared(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
@@ -157,6 +208,44 @@ impl Signal {
 fn shared_commits(map: &[u8]) -> &AtomicU64 {
     // SAFETY: as in `shared_offset`, for the third word.
     unsafe { &*map.as_ptr().add(16).cast::<AtomicU64>() }
+}
+
+fn shared_turns(map: &[u8]) -> &AtomicU32 {
+    // SAFETY: as in `shared_offset`, for the first half of the fourth word.
+    unsafe { &*map.as_ptr().add(24).cast::<AtomicU32>() }
+}
+
+/// Wakes everybody who waits on the word, in whatever process.
+#[cfg(target_os = "linux")]
+fn wake_all(word: &AtomicU32) {
+    use rustix::thread::futex;
+    // Not private: the word may lie in memory shared with other processes.
+    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
+}
+
+/// Whoever waits looks by himself.
+#[cfg(not(target_os = "linux"))]
+fn wake_all(_word: &AtomicU32) {}
+
+/// Waits while the word is `seen`. Comes back early for a signal to this process, too.
+#[cfg(target_os = "linux")]
+fn wait(word: &AtomicU32, seen: u32, timeout: Duration) {
+    use rustix::thread::futex::{self, Timespec};
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    let _ = futex::wait(word, futex::Flags::empty(), seen, Some(&timeout));
+}
+
+/// As above, by looking now and then.
+#[cfg(not(target_os = "linux"))]
+fn wait(word: &AtomicU32, seen: u32, timeout: Duration) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let began = std::time::Instant::now();
+    while word.load(Ordering::Acquire) == seen && began.elapsed() < timeout {
+        std::thread::sleep(PAUSE.min(timeout));
+    }
 }
 
 fn shared_offset(map: &[u8]) -> &AtomicI64 {

@@ -24,7 +24,7 @@ impl Schedule<'_> {
             let failure = Failure::Raised { message, cause };
             return self.close(number, Err(Problem::Failed(failure)));
         }
-        self.nodes[number].ran = Some(unfinished.began.elapsed());
+        self.nodes[number].ran = Some(self.cache.since(unfinished.began));
         self.labels.blocks.push(base);
         let child = |node| Slate { parent: Some(number), ..Slate::new(node) };
         self.nodes.extend(nodes.into_iter().map(child));

@@ -55,7 +55,7 @@ impl Job {
         interrupted: &dyn Fn() -> bool,
     ) -> Computed {
         let body = &self.node.body;
-        let began = std::time::Instant::now();
+        let began = self.cache.timer.now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
                 self.cache.compute(task, miss, target, &mut || body.run(taken))
@@ -71,7 +71,7 @@ impl Job {
                 None => format!("{} panicked", self.node.operation.name()),
             };
             let cause: Arc<dyn Any + Send + Sync> = Arc::new(text.unwrap_or_default());
-            Computed::Failed(Failure::Raised { message, cause }, began.elapsed())
+            Computed::Failed(Failure::Raised { message, cause }, self.cache.since(began))
         })
     }
 

@@ -158,6 +158,14 @@ macro_rules! by_plan {
                 self.inner.commits()
             }
 
+            fn turns(&self) -> u64 {
+                self.inner.turns()
+            }
+
+            fn await_turn(&self, seen: u64, timeout: Duration) {
+                self.inner.await_turn(seen, timeout);
+            }
+
             $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
                 self.pass(stringify!($method))?;
                 let answer = self.inner.$method($($name),*);

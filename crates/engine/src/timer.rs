@@ -1,0 +1,170 @@
+//! Time as the protocol needs it: a clock that never stops, and beats that no body can hold up.
+//!
+//! Nothing of the protocol asks the machine for the time, sleeps or starts a thread by itself, so
+//! that a simulation can stand in the machine's place.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use once_cell::race::OnceBox;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Where the engine gets the time from.
+pub trait Timer: Send + Sync {
+    /// The time since some moment, never set back; suspended time included.
+    fn now(&self) -> Duration;
+
+    /// Calls `beat` every `period`, first after one period, until it answers `false` or the guard
+    /// is dropped. Nothing that runs in this process may hold it up. Dropping the guard does not
+    /// wait for a beat under way.
+    fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating>;
+}
+
+/// A beat that goes on until this is dropped.
+pub trait Beating: Send + Sync {}
+
+/// The clock and a thread of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Machine;
+
+impl Timer for Machine {
+    fn now(&self) -> Duration {
+        // What the machine slept counts: a lease passes meanwhile.
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let now = clock_gettime(clock);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
+        let heart = Heart::of_this_process();
+        Box::new(Guard { heart, number: heart.add(period, beat) })
+    }
+}
+
+/// The one thread that beats for all of this process.
+///
+/// A forked child has a copy of its parent's heart without the thread, and perhaps with a lock
+/// that nobody there will ever open. It leaves that copy alone and makes its own.
+struct Heart {
+    process: u32,
+    beats: Mutex<Beats>,
+    changed: Condvar,
+    /// That of a forked child, in its copy of this one.
+    of_child: OnceBox<Heart>,
+}
+
+static HEART: OnceBox<Heart> = OnceBox::new();
+
+#[derive(Default)]
+struct Beats {
+    has_thread: bool,
+    last: u64,
+    /// By number; what beats at this moment is not among them, but its number is in `beating`.
+    resting: BTreeMap<u64, Beat>,
+    beating: Option<u64>,
+}
+
+struct Beat {
+    due: Duration,
+    period: Duration,
+    beat: Box<dyn FnMut() -> bool + Send>,
+}
+
+struct Guard {
+    heart: &'static Heart,
+    number: u64,
+}
+
+impl Beating for Guard {}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // What belongs to the parent of a forked child goes on beating there.
+        if self.heart.process == std::process::id() {
+            self.heart.stop(self.number);
+        }
+    }
+}
+
+impl Heart {
+    fn of_this_process() -> &'static Self {
+        let process = std::process::id();
+        // Made without a lock: another thread may be making one at the moment of a fork.
+        let make = || {
+            Box::new(Self {
+                process,
+                beats: Mutex::default(),
+                changed: Condvar::new(),
+                of_child: OnceBox::new(),
+            })
+        };
+        let mut heart = HEART.get_or_init(make);
+        while heart.process != process {
+            heart = heart.of_child.get_or_init(make);
+        }
+        heart
+    }
+
+    fn add(&'static self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> u64 {
+        let mut beats = self.lock();
+        beats.last += 1;
+        let (number, due) = (beats.last, Machine.now() + period);
+        beats.resting.insert(number, Beat { due, period, beat });
+        if beats.has_thread {
+            self.changed.notify_one();
+        } else {
+            // Without a thread the leases of this process just end; the next one tries again.
+            let thread = std::thread::Builder::new().name("thrifty-heartbeat".to_owned());
+            beats.has_thread = thread.spawn(|| self.beat_on()).is_ok();
+        }
+        number
+    }
+
+    fn stop(&self, number: u64) {
+        let mut beats = self.lock();
+        if beats.beating == Some(number) {
+            beats.beating = None;
+        }
+        let stopped = beats.resting.remove(&number);
+        drop(beats);
+        // What it holds is dropped without the lock.
+        drop(stopped);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Beats> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn beat_on(&self) {
+        let mut beats = self.lock();
+        loop {
+            let next = beats.resting.iter().min_by_key(|(_, beat)| beat.due);
+            let Some((&number, due)) = next.map(|(number, beat)| (number, beat.due)) else {
+                beats = self.changed.wait(beats).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = due.saturating_sub(Machine.now());
+            if !left.is_zero() {
+                let waited = self.changed.wait_timeout(beats, left);
+                beats = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let Some(mut beat) = beats.resting.remove(&number) else { continue };
+            beats.beating = Some(number);
+            drop(beats);
+            // A beat that panics ends; the others depend on this thread.
+            let goes_on = catch_unwind(AssertUnwindSafe(|| (beat.beat)())).unwrap_or(false);
+            // From now, not from when it was due: after a pause there is one beat, not many.
+            beat.due = Machine.now() + beat.period;
+            beats = self.lock();
+            if beats.beating.take() == Some(number) && goes_on {
+                beats.resting.insert(number, beat);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Beats that nothing holds up, and that end when they are told to.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use thrifty_engine::{Beating, Machine, Timer};
+
+const SOON: Duration = Duration::from_millis(1);
+
+/// A beat that tells, and goes on while it is listened to.
+fn told() -> (Box<dyn Beating>, Receiver<()>) {
+    let (tell, heard) = mpsc::channel();
+    (Machine.every(SOON, Box::new(move || tell.send(()).is_ok())), heard)
+}
+
+#[test]
+fn beats_go_on_beside_each_other() {
+    let (_one, first) = told();
+    let (_two, second) = told();
+    for _ in 0..5 {
+        first.recv().unwrap();
+        second.recv().unwrap();
+    }
+}
+
+#[test]
+fn a_beat_ends_with_its_guard() {
+    let (guard, heard) = told();
+    heard.recv().unwrap();
+    drop(guard);
+    // Whatever held the sender is dropped, so the channel closes.
+    while heard.recv().is_ok() {}
+}
+
+#[test]
+fn a_beat_ends_with_its_own_word_or_panic() {
+    let (tell, heard) = mpsc::channel();
+    let _guard = Machine.every(
+        SOON,
+        Box::new(move || {
+            tell.send(()).unwrap();
+            false
+        }),
+    );
+    heard.recv().unwrap();
+    assert!(heard.recv().is_err());
+    let _panics = Machine.every(SOON, Box::new(|| panic!("on purpose")));
+    let (_other, beats) = told();
+    for _ in 0..5 {
+        beats.recv().unwrap();
+    }
+}
+
+#[test]
+fn ending_does_not_wait_for_a_beat_under_way() {
+    let (tell, began) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let guard = Machine.every(
+        SOON,
+        Box::new(move || {
+            tell.send(()).unwrap();
+            gate.recv().is_ok()
+        }),
+    );
+    began.recv().unwrap();
+    drop(guard);
+    open.send(()).unwrap();
+    assert!(began.recv().is_err(), "it did not beat again");
+}
+
+#[test]
+fn time_passes() {
+    let began = Machine.now();
+    while Machine.now() == began {}
+    assert!(Machine.now() > began);
+}
