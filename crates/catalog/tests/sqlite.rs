@@ -569,3 +569,25 @@ fn a_directory_that_cannot_be_written_is_read() {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
     assert!(done.success());
 }
+
+#[test]
+fn while_another_process_holds_the_catalog_reads_are_answered_and_writes_give_up() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+    catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default()).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let busy =
+        |error: CatalogError| matches!(error, CatalogError::Busy { .. }) && error.is_certain();
+    let reserved = catalog.reserve(&scope("lab"), &key("b"), 1, Duration::from_secs(1));
+    assert!(busy(reserved.unwrap_err()));
+    let committed = catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default());
+    assert!(busy(committed.unwrap_err()));
+    let request = Request { key: key("a"), max_age: None };
+    let found = catalog.lookup(&scope("lab"), &[request]).unwrap();
+    assert!(matches!(found[0], Found::Hit(_)));
+    other.execute_batch("ROLLBACK").unwrap();
+    let committed = catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default());
+    assert!(matches!(committed, Ok(Committed::Stored(_))));
+}

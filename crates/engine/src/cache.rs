@@ -348,7 +348,7 @@ impl Cache {
             return;
         }
         let removed = thrifty_catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
-        self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
+        self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
     }
 
     /// Whether all bytes of an answer are in the store.

@@ -17,6 +17,7 @@ use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::{OnFailure, Policy};
 use crate::publish::{Published, Writing};
+use crate::reason::Reason;
 use crate::record::Draft;
 use crate::reserve::{Reservation, Turn};
 
@@ -170,7 +171,7 @@ impl Cache {
                         let claim = CatalogClaim { reservation: None, ..claim };
                         Ok((Goal { key, claim }, miss))
                     }
-                    _ => Err(not_written(&task.policy, miss)),
+                    _ => Err(self.not_written(&task.policy, miss)),
                 };
                 drop(reservation);
                 let observed = std::mem::take(&mut expansion.observed);
@@ -248,12 +249,12 @@ impl Cache {
         let writing = match output.writing {
             Ok(writing) => writing,
             Err(reason) => {
-                let outcome = Outcome::NotStored(miss, reason.to_owned());
+                let outcome = Outcome::NotStored(miss, Reason::Unstorable, reason.to_owned());
                 return output.unstored(outcome, spent);
             }
         };
         let (Some(goal), true) = (goal, task.policy.mode.writes()) else {
-            return output.unstored(not_written(&task.policy, miss), spent);
+            return output.unstored(self.not_written(&task.policy, miss), spent);
         };
         match self.publish(task, goal, writing, &output.terms, spent) {
             Published::Stored(answer, outcome) => Settled {
@@ -264,7 +265,9 @@ impl Cache {
                 made: Some(output.object),
             },
             Published::Fenced => output.unstored(Outcome::Fenced, spent),
-            Published::Failed(reason) => output.unstored(Outcome::NotStored(miss, reason), spent),
+            Published::Failed(reason, text) => {
+                output.unstored(Outcome::NotStored(miss, reason, text), spent)
+            }
         }
     }
 
@@ -314,6 +317,16 @@ impl Cache {
                 Computed::Expanded(expansion, Box::new(unfinished))
             }
             Err(failure) => Computed::Failed(failure, self.since(began)),
+        }
+    }
+
+    /// The outcome of a call whose value is not to be stored, or has nowhere to go.
+    fn not_written(&self, policy: &Policy, miss: Miss) -> Outcome {
+        if policy.mode.writes() {
+            let text = Miss::Unavailable.word().to_owned();
+            Outcome::NotStored(miss, self.health.reading_trouble(), text)
+        } else {
+            Outcome::Uncached(format!("{} ({})", policy.mode.word(), policy.rule.word()))
         }
     }
 
@@ -406,15 +419,6 @@ impl Output<'_> {
             spent,
             made: Some(self.object),
         }
-    }
-}
-
-/// The outcome of a call whose value is not to be stored, or has nowhere to go.
-fn not_written(policy: &Policy, miss: Miss) -> Outcome {
-    if policy.mode.writes() {
-        Outcome::NotStored(miss, Miss::Unavailable.word().to_owned())
-    } else {
-        Outcome::Uncached(format!("{} ({})", policy.mode.word(), policy.rule.word()))
     }
 }
 

@@ -224,7 +224,7 @@ impl Cache {
             }
             Err(_) => {
                 let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
-                self.health.note(self.catalog.invalidate(Some(&self.scope), &removed));
+                self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
                 Looked::Miss(Miss::Unreadable, self.slot(key))
             }
         }

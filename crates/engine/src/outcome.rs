@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::observed::Change;
+use crate::reason::Reason;
 
 /// What the detail of an outcome begins with, where something observed has changed.
 const OBSERVED: &str = "observed";
@@ -23,7 +24,7 @@ pub enum Outcome {
     /// It ran, and meanwhile the key was invalidated or taken over: not stored.
     Fenced,
     /// It ran, and its result could not be stored.
-    NotStored(Miss, String),
+    NotStored(Miss, Reason, String),
     /// It ran, with the cache off or without a key.
     Uncached(String),
     /// It failed.
@@ -93,7 +94,7 @@ impl Outcome {
             Self::Computed(miss) => miss.to_string(),
             Self::Nondeterministic => "another result was stored before".to_owned(),
             Self::Fenced => "invalidated while it ran".to_owned(),
-            Self::NotStored(_, why) | Self::Uncached(why) => why.clone(),
+            Self::NotStored(_, _, why) | Self::Uncached(why) => why.clone(),
             Self::Failed(error) => error.clone(),
             Self::UpstreamFailed(name) => format!("{name} failed"),
         }

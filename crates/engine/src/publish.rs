@@ -18,6 +18,7 @@ use crate::notes;
 use crate::observed::{self, Change, Glance};
 use crate::operation::Operation;
 use crate::outcome::Outcome;
+use crate::reason::Reason;
 use crate::record::{Buffer, Draft, Record, Source, reference};
 
 /// The longest buffer that stands in the record itself, in bytes.
@@ -33,8 +34,8 @@ pub(crate) enum Published {
     Stored(Arc<Answer>, Option<Outcome>),
     /// The key was invalidated or taken over meanwhile.
     Fenced,
-    /// It was not stored, for this reason.
-    Failed(String),
+    /// It was not stored, for this reason; and what there is to say about it.
+    Failed(Reason, String),
 }
 
 /// Why a draft was not written.
@@ -49,6 +50,9 @@ pub(crate) enum WriteError {
     /// The draft refers to other operations, one of which is not stored.
     #[error("it takes a value that is not stored")]
     Edge,
+    /// The catalog does not say whether the bytes are there already.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
 }
 
 /// What is to be published, and what its edges lead to.
@@ -71,12 +75,14 @@ impl Cache {
         terms: &Terms,
         cost: Duration,
     ) -> Published {
-        if !self.health.may_ask() {
-            return Published::Failed("the cache is not answering".to_owned());
+        if let Err(reason) = self.health.may_write() {
+            let text = format!("the cache is left alone for a while: {}", reason.text());
+            return Published::Failed(reason, text);
         }
         let publish = || self.publish_once(task, goal, writing, terms, cost);
         publish().or_else(|_| publish()).unwrap_or_else(|gone| {
-            Published::Failed(format!("blob {} was collected meanwhile", gone.digest))
+            let text = format!("blob {} was collected meanwhile", gone.digest);
+            Published::Failed(Reason::Collected, text)
         })
     }
 
@@ -91,20 +97,16 @@ impl Cache {
         let record = match self.write(writing) {
             Ok(record) => record,
             Err(error) => {
-                let text = error.to_string();
-                if matches!(error, WriteError::Put(_)) {
-                    self.health.mention(&text);
-                }
-                return Ok(Published::Failed(text));
+                return Ok(self.not_written_because(&error));
             }
         };
         let answer = match Answer::unstored(record, cost, terms.clone()) {
             Ok(answer) => answer,
-            Err(error) => return Ok(Published::Failed(error.to_string())),
+            Err(error) => return Ok(Published::Failed(Reason::Unstorable, error.to_string())),
         };
         let entry = match self.entry(task, goal, &answer, cost) {
             Ok(entry) => entry,
-            Err(change) => return Ok(Published::Failed(change.to_string())),
+            Err(change) => return Ok(Published::Failed(Reason::Changed, change.to_string())),
         };
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
@@ -112,20 +114,19 @@ impl Cache {
             .keep_texts(task.operation)
             .and_then(|()| self.catalog.commit(&self.scope, &entry, &goal.claim));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
-        let (id, outcome) = match committed {
+        let committed = match self.health.wrote(committed) {
+            Ok(committed) => committed,
             Err(error) => {
-                let text = error.to_string();
-                self.health.note::<(), _>(Err(error));
-                return Ok(Published::Failed(text));
+                return Ok(Published::Failed(Reason::from(&error), error.to_string()));
             }
-            Ok(committed) => match committed {
-                Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
-                // The entry holds another value than this one: the consumer gets what was
-                // computed, and the stored value goes on answering the key.
-                Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
-                Committed::Fenced => return Ok(Published::Fenced),
-                Committed::BlobGone(blob) => return Err(blob),
-            },
+        };
+        let (id, outcome) = match committed {
+            Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
+            // The entry holds another value than this one: the consumer gets what was
+            // computed, and the stored value goes on answering the key.
+            Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
+            Committed::Fenced => return Ok(Published::Fenced),
+            Committed::BlobGone(blob) => return Err(blob),
         };
         let size = entry.output.len() + entry.observed.len() + size_of::<Answer>();
         let answer = Answer { entry: id, size, ..answer };
@@ -135,6 +136,25 @@ impl Cache {
             self.memory.put(goal.key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
+    }
+
+    /// What became of an output whose bytes could not be written. A full store says nothing about
+    /// the next, smaller output; a catalog that failed does.
+    fn not_written_because(&self, error: &WriteError) -> Published {
+        let text = error.to_string();
+        let reason = match error {
+            WriteError::Put(error) => {
+                self.health.mention(&text);
+                Reason::from(error)
+            }
+            WriteError::Changed(_) => Reason::Changed,
+            WriteError::Edge => Reason::Unstorable,
+            WriteError::Catalog(error) => {
+                self.health.failed_to_write(error);
+                Reason::from(error)
+            }
+        };
+        Published::Failed(reason, text)
     }
 
     /// Keeps the source texts of an operation, the first time this process publishes with them.
@@ -213,14 +233,14 @@ impl Cache {
                 if bytes.len() <= INLINE {
                     return Ok(Buffer::Inline(bytes.to_vec()));
                 }
-                let name = match self.known_blob(&digest_of(bytes)) {
+                let name = match self.known_blob(&digest_of(bytes))? {
                     Some(name) => name,
                     None => self.blobs.put(&[bytes])?,
                 };
                 Ok(Buffer::Blob(name))
             }
             Source::File { path, digest } => {
-                let name = match self.known_blob(digest) {
+                let name = match self.known_blob(digest)? {
                     Some(name) => name,
                     None => self.blobs.put_file(path)?,
                 };
@@ -233,12 +253,12 @@ impl Cache {
     }
 
     /// A blob of this content that entries may go on referring to.
-    fn known_blob(&self, digest: &Digest) -> Option<BlobName> {
-        let blob = self.catalog.find_blob(digest, PIN).ok()??;
+    fn known_blob(&self, digest: &Digest) -> Result<Option<BlobName>, CatalogError> {
+        let Some(blob) = self.catalog.find_blob(digest, PIN)? else { return Ok(None) };
         let name =
             BlobName { digest: blob.digest, generation: blob.generation, length: blob.length };
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.
-        self.blobs.open(&name).ok().map(|_| name)
+        Ok(self.blobs.open(&name).ok().map(|_| name))
     }
 }
 

@@ -47,8 +47,11 @@ impl Cache {
         let nonce = rand_nonce();
         loop {
             let seen = self.catalog.turns();
+            if self.health.may_write().is_err() {
+                return Turn::Unserialised;
+            }
             let reserved = self.catalog.reserve(&self.scope, goal, nonce, LEASE);
-            let taken = match self.health.note(reserved) {
+            let taken = match self.health.note_write(reserved) {
                 Some(Reserved::Taken(claim)) => Some(claim),
                 Some(Reserved::Held(_)) => None,
                 None => return Turn::Unserialised,
@@ -57,7 +60,7 @@ impl Cache {
             let looked = policy.mode.reads().then(|| self.look_again(key, policy.max_age));
             if let Some(Looked::Hit(answer, _)) = looked {
                 if let Some(claim) = taken {
-                    self.health.note(self.catalog.release(&self.scope, goal, &claim));
+                    self.health.note_write(self.catalog.release(&self.scope, goal, &claim));
                 }
                 return Turn::Answered(answer);
             }

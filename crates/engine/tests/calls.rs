@@ -16,7 +16,7 @@ use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Made, Product, Value};
 use thrifty_engine::key::{Ingredients, Key, plain};
 use thrifty_engine::record::{Draft, Source};
-use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Target};
+use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason, Target};
 
 fn key(name: &str) -> Key {
     operation(name).key([].into_iter())
@@ -563,6 +563,32 @@ fn a_catalog_that_never_answers_costs_nothing_but_hits() {
     assert!(stage.cache.take_trouble().unwrap().contains("busy"));
 }
 
+#[test]
+fn a_catalog_that_cannot_be_written_goes_on_serving_hits() {
+    const WRITES: [&str; 6] =
+        ["reserve", "commit", "put_texts", "remember", "release", "invalidate"];
+    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    simple(&Stage::over(Arc::clone(&inner)), Policy::default(), 7);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&writes);
+    let stage = Stage::over(Flaky::new(inner, move |_, method| {
+        let writes = WRITES.contains(&method);
+        counted.fetch_add(usize::from(writes), Ordering::SeqCst);
+        writes
+    }));
+    for round in 0..20 {
+        let policy = Policy { serialize: round % 2 == 0, ..Policy::default() };
+        let computed = call(&stage.cache, &format!("g{round}"), policy, &mut || Ok(number(round)));
+        let Computed::Settled(settled) = computed else { panic!("it failed") };
+        let Outcome::NotStored(Miss::Absent, reason, _) = settled.outcome else {
+            panic!("{:?}", settled.outcome)
+        };
+        assert_eq!(reason, Reason::Busy);
+    }
+    assert_eq!(writes.load(Ordering::SeqCst), 5);
+    assert_eq!(simple(&stage, Policy::default(), 0), is("hit-local", 7));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -644,7 +670,7 @@ fn outcomes_that_ran_are_no_hits() {
         Outcome::Computed(Miss::Absent),
         Outcome::Nondeterministic,
         Outcome::Fenced,
-        Outcome::NotStored(Miss::Absent, String::new()),
+        Outcome::NotStored(Miss::Absent, Reason::Full, String::new()),
         Outcome::Uncached(String::new()),
         Outcome::Failed(String::new()),
         Outcome::UpstreamFailed(String::new()),

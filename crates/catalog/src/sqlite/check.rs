@@ -16,6 +16,9 @@ use crate::error::CatalogError;
 /// How long a deleted blob is remembered, which is longer than any computation takes.
 const BURIED: Duration = Duration::from_hours(90 * 24);
 
+/// Pages moved while the file is shrunk before others may write: some milliseconds.
+const PAGES: u32 = 500;
+
 /// Queries for what must not be, and how to say it of a row's one column.
 const FORBIDDEN: [(&str, &str); 4] = [
     (
@@ -68,21 +71,43 @@ impl Sqlite {
                 .prepare_cached("DELETE FROM blob WHERE state = ?1 AND used_at < ?2")?
                 .execute([FORGOTTEN, last])
         })?;
-        self.pool.write(|conn| {
-            let shrunk = step_through(conn, "PRAGMA incremental_vacuum");
-            // Beside readers the log cannot be cut now; it is cut when they are gone.
-            let cut = step_through(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-            shrunk.and(cut).map_err(|error| super::fault(&self.pool.path, &error))
-        })
+        let shrunk = self.shrink_file();
+        // Beside readers the log cannot be cut now; it is cut when they are gone.
+        let cut = self.step_through("PRAGMA wal_checkpoint(TRUNCATE)");
+        shrunk.and(cut)
     }
-}
 
-/// Runs a pragma that works as long as it is asked for rows.
-fn step_through(conn: &Connection, pragma: &str) -> Result<()> {
-    let mut statement = conn.prepare(pragma)?;
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
+    /// Moves the last pages of the file to free places, some at a time: commits go between.
+    fn shrink_file(&self) -> std::result::Result<(), CatalogError> {
+        let free = || {
+            self.read(|conn| {
+                conn.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))
+            })
+        };
+        let mut left = free()?;
+        while left > 0 {
+            self.step_through(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+            // Others free pages meanwhile; without progress, they are left to the next time.
+            let now = free()?;
+            if now >= left {
+                return Ok(());
+            }
+            left = now;
+        }
+        Ok(())
+    }
+
+    /// Runs a pragma that works as long as it is asked for rows.
+    fn step_through(&self, pragma: &str) -> std::result::Result<(), CatalogError> {
+        let step_through = |conn: &Connection| -> Result<()> {
+            let mut statement = conn.prepare(pragma)?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        };
+        self.pool
+            .write(|conn| step_through(conn).map_err(|error| super::fault(&self.pool.path, &error)))
+    }
 }
 
 fn broken_seals(conn: &Connection) -> Result<Vec<String>> {

@@ -1,15 +1,12 @@
 //! From what SQLite says to what the caller can do about it.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
+use super::budget;
 use crate::error::CatalogError;
-
-/// How long a call waits for others before it gives up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The error of the catalog at `path` that `error` stands for.
 pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
@@ -22,10 +19,10 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
         return CatalogError::Full { path };
     }
     match cause.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => CatalogError::Busy {
-            path,
-            waited_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
-        },
+        // Interrupted: its budget was spent.
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted => {
+            busy(path)
+        }
         ErrorCode::DiskFull => CatalogError::Full { path },
         ErrorCode::ReadOnly => CatalogError::ReadOnly { path, reason },
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
@@ -36,6 +33,12 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
         }
         _ => CatalogError::Failed { path, reason },
     }
+}
+
+/// Others hold the catalog at `path`, and the call waited for as long as it may.
+pub(super) fn busy(path: PathBuf) -> CatalogError {
+    let waited_ms = u64::try_from(budget::spent().as_millis()).unwrap_or(u64::MAX);
+    CatalogError::Busy { path, waited_ms }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! `docs/formats/catalog.md`.
 
 mod blobs;
+mod budget;
 mod check;
 mod clock;
 mod commit;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use thrifty_key::{Digest, Key};
 
+use self::budget::{ASK, COMMIT};
 use self::clock::Ratchet;
 pub use self::clock::{Clock, System};
 use self::fault::fault;
@@ -166,7 +168,7 @@ impl fmt::Debug for Sqlite {
 impl Catalog for Sqlite {
     fn slot(&self, _: &Scope, _: &Key) -> Result<Slot, CatalogError> {
         // The epoch is one for the whole catalog.
-        self.read(lookup::epoch).map(|epoch| Slot { epoch })
+        ASK.spend(|| self.read(lookup::epoch)).map(|epoch| Slot { epoch })
     }
 
     fn now(&self) -> Result<Time, CatalogError> {
@@ -190,7 +192,7 @@ impl Catalog for Sqlite {
     }
 
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError> {
-        self.look_up(scope, requests)
+        ASK.spend(|| self.look_up(scope, requests))
     }
 
     fn commit(
@@ -199,7 +201,7 @@ impl Catalog for Sqlite {
         entry: &NewEntry,
         claim: &Claim,
     ) -> Result<Committed, CatalogError> {
-        self.publish(scope, entry, claim)
+        COMMIT.spend(|| self.publish(scope, entry, claim))
     }
 
     fn reserve(
@@ -209,7 +211,7 @@ impl Catalog for Sqlite {
         nonce: u128,
         lease: Duration,
     ) -> Result<Reserved, CatalogError> {
-        self.take_slot(scope, key, nonce, lease)
+        ASK.spend(|| self.take_slot(scope, key, nonce, lease))
     }
 
     fn heartbeat(
@@ -219,11 +221,11 @@ impl Catalog for Sqlite {
         claim: &Claim,
         lease: Duration,
     ) -> Result<bool, CatalogError> {
-        self.prolong(scope, key, claim, lease)
+        ASK.spend(|| self.prolong(scope, key, claim, lease))
     }
 
     fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError> {
-        self.give_back(scope, key, claim)
+        ASK.spend(|| self.give_back(scope, key, claim))
     }
 
     fn invalidate(
@@ -244,11 +246,11 @@ impl Catalog for Sqlite {
     }
 
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {
-        self.count_uses(uses)
+        ASK.spend(|| self.count_uses(uses))
     }
 
     fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError> {
-        self.pin_blob(digest, pin)
+        ASK.spend(|| self.pin_blob(digest, pin))
     }
 
     fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError> {
@@ -264,15 +266,15 @@ impl Catalog for Sqlite {
     }
 
     fn begin_run(&self, scope: &Scope, run: &NewRun) -> Result<RunId, CatalogError> {
-        self.start_run(scope, run)
+        ASK.spend(|| self.start_run(scope, run))
     }
 
     fn record(&self, run: &RunId, nodes: &[Node]) -> Result<(), CatalogError> {
-        self.record_nodes(run, nodes)
+        ASK.spend(|| self.record_nodes(run, nodes))
     }
 
     fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError> {
-        self.end_run(run, status)
+        ASK.spend(|| self.end_run(run, status))
     }
 
     fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
@@ -288,19 +290,19 @@ impl Catalog for Sqlite {
     }
 
     fn put_texts(&self, texts: &[(Digest, &str)]) -> Result<(), CatalogError> {
-        self.keep_texts(texts)
+        COMMIT.spend(|| self.keep_texts(texts))
     }
 
     fn text(&self, digest: &Digest) -> Result<Option<String>, CatalogError> {
-        self.kept_text(digest)
+        ASK.spend(|| self.kept_text(digest))
     }
 
     fn recall(&self, table: &str, name: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.memo(table, name)
+        ASK.spend(|| self.memo(table, name))
     }
 
     fn remember(&self, table: &str, memos: &[(&[u8], &[u8])]) -> Result<(), CatalogError> {
-        self.keep_memos(table, memos)
+        ASK.spend(|| self.keep_memos(table, memos))
     }
 
     fn check(&self) -> Result<Vec<String>, CatalogError> {

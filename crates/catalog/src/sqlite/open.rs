@@ -1,6 +1,5 @@
 //! Opening: what can be wrong with the file and the place it is in.
 
-use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use super::fault::{PATIENCE, fault};
+use super::budget;
+use super::fault::fault;
 use super::schema::{FORMAT, Made, create, inspect, is_busy};
 use super::signal::Signal;
 use crate::error::CatalogError;
@@ -69,24 +69,9 @@ fn checked(mut conn: Connection) -> Result<(Connection, Made), Error> {
 }
 
 fn configure(conn: &mut Connection) -> Result<(), Error> {
-    conn.busy_handler(Some(wait))?;
+    budget::limit(conn)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.pragma_update(None, "cache_size", -8192)
-}
-
-/// Waits for others to let go of the database; `false` when patience ends. SQLite's own handler
-/// soon sleeps for 100 ms at a time, and among many writers some then wait for seconds: looking
-/// again every millisecond, nobody is overtaken that often.
-fn wait(attempt: i32) -> bool {
-    thread_local! {
-        static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
-    }
-    let now = Instant::now();
-    let began = BEGAN.get().filter(|_| attempt > 0).unwrap_or(now);
-    BEGAN.set(Some(began));
-    let pause = if attempt < 10 { 100 } else { 1000 };
-    thread::sleep(Duration::from_micros(pause));
-    now.duration_since(began) < PATIENCE
 }
 
 fn prepare(conn: &mut Connection) -> Result<Made, Error> {
@@ -110,7 +95,7 @@ fn keep_log(conn: &Connection) -> Result<(), Error> {
     loop {
         let set = conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()));
         match set {
-            Err(error) if is_busy(&error) && began.elapsed() < PATIENCE => {
+            Err(error) if is_busy(&error) && began.elapsed() < budget::patience() => {
                 thread::sleep(Duration::from_millis(1));
             }
             set => return set,

@@ -6,6 +6,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::budget;
+use super::fault::busy;
 use super::fork::{Closes, enter};
 use super::{Mode, open};
 use crate::error::CatalogError;
@@ -49,7 +51,7 @@ impl Pool {
     ) -> Result<T, CatalogError> {
         let _gate = enter();
         let Some(readers) = &self.readers else {
-            let writer = self.writer.lock();
+            let writer = self.lock()?;
             return work(writer.as_ref().expect("a catalog in memory is never closed"));
         };
         let idle = readers.lock().pop();
@@ -94,11 +96,16 @@ impl Pool {
             let (path, reason) = (self.path.clone(), "it was opened for reading".to_owned());
             return Err(CatalogError::ReadOnly { path, reason });
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.lock()?;
         if writer.is_none() {
             *writer = Some(open::writer(&self.path)?);
         }
         Ok(writer)
+    }
+
+    /// Waits for other threads of this process as long as for other processes.
+    fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
+        self.writer.try_lock_for(budget::patience()).ok_or_else(|| busy(self.path.clone()))
     }
 }
 

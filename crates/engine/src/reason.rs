@@ -1,0 +1,128 @@
+//! Why a result was not stored, or a call went without the protection it asked for.
+
+use thrifty_catalog::CatalogError;
+use thrifty_store::PutError;
+
+/// The reason in one word: counted, recorded and shown at the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Others held the catalog for too long.
+    Busy,
+    /// There is no space left.
+    Full,
+    /// The cache cannot be written here.
+    ReadOnly,
+    /// The cache cannot be opened or read now.
+    Unreadable,
+    /// The catalog is damaged, or of another format.
+    Damaged,
+    /// The catalog failed in another way.
+    Failed,
+    /// The value is of a kind that cannot be stored.
+    Unstorable,
+    /// What the operation read changed while it ran.
+    Changed,
+    /// The key was invalidated, or taken over by another process.
+    Fenced,
+    /// Another result was stored before.
+    Nondeterministic,
+    /// What it refers to was collected meanwhile.
+    Collected,
+    /// There is no key: an input or the code has no digest.
+    Unkeyed,
+    /// It was computed without waiting for who else computes it.
+    Unserialised,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 13] = [
+        Self::Busy,
+        Self::Full,
+        Self::ReadOnly,
+        Self::Unreadable,
+        Self::Damaged,
+        Self::Failed,
+        Self::Unstorable,
+        Self::Changed,
+        Self::Fenced,
+        Self::Nondeterministic,
+        Self::Collected,
+        Self::Unkeyed,
+        Self::Unserialised,
+    ];
+
+    /// The word that is kept with the run, and that programs read.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Full => "full",
+            Self::ReadOnly => "read-only",
+            Self::Unreadable => "unreadable",
+            Self::Damaged => "damaged",
+            Self::Failed => "failed",
+            Self::Unstorable => "unstorable",
+            Self::Changed => "changed",
+            Self::Fenced => "fenced",
+            Self::Nondeterministic => "nondeterministic",
+            Self::Collected => "collected",
+            Self::Unkeyed => "unkeyed",
+            Self::Unserialised => "unserialised",
+        }
+    }
+
+    /// The reason of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
+    /// What it says to people, after a number of operations.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Busy => "the cache was busy",
+            Self::Full => "no space left",
+            Self::ReadOnly => "the cache is read-only",
+            Self::Unreadable => "the cache could not be read",
+            Self::Damaged => "the catalog is damaged",
+            Self::Failed => "the cache failed",
+            Self::Unstorable => "a value that cannot be stored",
+            Self::Changed => "an input changed meanwhile",
+            Self::Fenced => "invalidated or taken over meanwhile",
+            Self::Nondeterministic => "another result was stored before",
+            Self::Collected => "a part was collected meanwhile",
+            Self::Unkeyed => "no key could be made",
+            Self::Unserialised => "computed without waiting for others",
+        }
+    }
+
+    /// Whether the result is in the cache all the same.
+    pub const fn is_stored(self) -> bool {
+        matches!(self, Self::Unserialised)
+    }
+}
+
+impl From<&CatalogError> for Reason {
+    fn from(error: &CatalogError) -> Self {
+        match error {
+            CatalogError::Busy { .. } => Self::Busy,
+            CatalogError::Full { .. } => Self::Full,
+            CatalogError::ReadOnly { .. } => Self::ReadOnly,
+            CatalogError::Unreadable { .. } => Self::Unreadable,
+            CatalogError::Newer { .. }
+            | CatalogError::Older { .. }
+            | CatalogError::Damaged { .. } => Self::Damaged,
+            CatalogError::Failed { .. } => Self::Failed,
+        }
+    }
+}
+
+impl From<&PutError> for Reason {
+    fn from(error: &PutError) -> Self {
+        match error {
+            PutError::Full { .. } => Self::Full,
+            PutError::ReadOnly { .. } | PutError::Denied { .. } => Self::ReadOnly,
+            PutError::Unreadable { .. } => Self::Changed,
+            PutError::Io { .. } => Self::Failed,
+        }
+    }
+}
