@@ -9,6 +9,7 @@ use crate::entry::{
     RunId, Scope, Selector, Slot, Time, Usage,
 };
 use crate::error::CatalogError;
+use crate::problem::Problem;
 use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What is known about operations, and the only clock.
@@ -149,8 +150,12 @@ pub trait Catalog: Send + Sync {
     /// Keeps memos of one table.
     fn remember(&self, table: &str, memos: &[(&[u8], &[u8])]) -> Result<(), CatalogError>;
 
-    /// Checks the catalog's own integrity; each finding is one line of text.
-    fn check(&self) -> Result<Vec<String>, CatalogError>;
+    /// Checks the catalog's own integrity.
+    fn check(&self) -> Result<Vec<Problem>, CatalogError>;
+
+    /// Puts right what [`Catalog::check`] found and still is so, except for what only a new
+    /// catalog can; returns how many entries it removed.
+    fn mend(&self, problems: &[Problem]) -> Result<u64, CatalogError>;
 
     /// Gives free space back to the medium.
     fn compact(&self) -> Result<(), CatalogError>;

@@ -62,7 +62,9 @@ pub enum CatalogError {
         known: i64,
     },
     /// It is damaged. Nothing was deleted.
-    #[error("the catalog {path} is damaged: {reason}; run `thrifty fsck`")]
+    #[error(
+        "the catalog {path} is damaged: {reason}; `thrifty fsck --repair` saves what is sound in it"
+    )]
     Damaged {
         /// The catalog.
         path: PathBuf,

@@ -11,6 +11,7 @@ pub mod conformance;
 mod contract;
 mod entry;
 mod error;
+mod problem;
 mod run;
 mod sqlite;
 
@@ -20,5 +21,6 @@ pub use entry::{
     Reserved, RunId, Scope, Selector, Slot, Time, Usage, Why,
 };
 pub use error::CatalogError;
+pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 pub use sqlite::{Clock, Mode, Sqlite, System};

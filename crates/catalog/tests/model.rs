@@ -316,7 +316,7 @@ impl World {
     }
 
     fn finish(&mut self) {
-        assert_eq!(self.catalog.check().unwrap(), Vec::<String>::new());
+        assert_eq!(self.catalog.check().unwrap(), []);
         let entries = self.catalog.entries(None, &Selector::default(), 10).unwrap();
         let kept = self.model.slots.values().filter(|slot| slot.entry.is_some());
         assert_eq!(entries.len(), kept.count());

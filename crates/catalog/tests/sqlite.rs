@@ -15,8 +15,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, key, scope};
 use thrifty_catalog::{
-    Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Request, Reserved, Selector,
-    Sqlite, Why,
+    Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Problem, Remedy, Request,
+    Reserved, Selector, Sqlite, Why,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -96,7 +96,7 @@ fn entries_outlive_the_process() {
     put(&open(&place.path), "a");
     let catalog = open(&place.path);
     assert_eq!(why(&catalog, "a"), None);
-    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+    assert_eq!(catalog.check().unwrap(), []);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn every_flipped_field_is_a_miss() {
         assert_ne!(catalog.changes(), changes, "{column}: its removal is told");
         assert_eq!(why(&catalog, "a"), Some(Why::Absent), "{column}: removed");
         put(&catalog, "a");
-        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.check().unwrap(), []);
     }
 }
 
@@ -172,24 +172,92 @@ fn a_broken_entry_does_not_keep_its_place() {
 }
 
 #[test]
-fn damage_outside_the_entry_is_found_by_the_check() {
-    for damage in [
-        "UPDATE ingredients SET body = x'80'",
-        "DELETE FROM ingredients",
-        "DELETE FROM usage",
-        "UPDATE blob SET length = 5",
-        "UPDATE blob SET state = 1",
-        "DELETE FROM reference",
-        "UPDATE meta SET last_entry = 0",
-        "INSERT INTO slot VALUES (x'', '', '', 99, 0, NULL, NULL)",
-    ] {
+fn damage_outside_the_entry_is_found_and_mended() {
+    // What is done to the file, and whether the entry has to go for it.
+    let damages = [
+        ("UPDATE ingredients SET body = x'80'", true),
+        ("DELETE FROM ingredients", true),
+        ("DELETE FROM usage", true),
+        ("UPDATE blob SET length = 6", true),
+        ("UPDATE blob SET state = 1", true),
+        ("UPDATE blob SET state = 7", true),
+        ("UPDATE blob SET digest = x'00'", true),
+        ("UPDATE blob SET generation = generation + 1", true),
+        ("DELETE FROM reference", true),
+        ("UPDATE reference SET digest = zeroblob(32)", true),
+        ("INSERT INTO usage VALUES (99, 0, 0, 0)", false),
+        ("INSERT INTO ingredients VALUES (99, x'80')", false),
+        ("INSERT INTO reference VALUES (99, zeroblob(32), 1)", false),
+        ("INSERT INTO blob VALUES (x'00', 1, 1, 0, 0, 0)", false),
+        ("UPDATE meta SET last_entry = 0", false),
+        ("UPDATE meta SET log_floor = 9", false),
+        ("INSERT INTO invalidation (epoch) VALUES (99)", false),
+        ("UPDATE slot SET epoch = 99", false),
+        ("UPDATE slot SET epoch = -1", false),
+        ("UPDATE slot SET fence = -1", false),
+        ("UPDATE slot SET lease_until = lease_until + (1 << 50)", false),
+        ("UPDATE slot SET lease_until = NULL", false),
+        ("UPDATE slot SET nonce = x'00'", false),
+    ];
+    for (damage, goes) in damages {
         let place = place();
         let catalog = open(&place.path);
-        put(&catalog, "a");
-        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        let mut with_blob = entry("a", "a");
+        with_blob.blobs = vec![blob("bytes", 1)];
+        catalog.commit(&scope("lab"), &with_blob, &Claim::default()).unwrap();
+        catalog.reserve(&scope("lab"), &key("b"), 7, Duration::from_secs(10)).unwrap();
+        assert_eq!(catalog.check().unwrap(), []);
         let raw = Connection::open(&place.path).unwrap();
+        raw.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
+            .unwrap();
         raw.execute(damage, []).unwrap();
-        assert_ne!(catalog.check().unwrap(), Vec::<String>::new(), "{damage}");
+        let problems = catalog.check().unwrap();
+        assert_ne!(problems, [], "{damage}");
+        let structural = |it: &&Problem| it.remedy == Remedy::Rebuild;
+        // A value that a column must not hold is told by the database's own check as well.
+        let told = problems.iter().filter(structural).all(|it| it.what.contains("CHECK"));
+        assert!(told, "{damage}: {problems:?}");
+        assert_eq!(catalog.mend(&problems).unwrap(), u64::from(goes), "{damage}");
+        assert_eq!(catalog.check().unwrap(), [], "{damage}");
+        assert_eq!(why(&catalog, "a"), goes.then_some(Why::Absent), "{damage}");
+    }
+}
+
+#[test]
+fn what_was_put_right_meanwhile_is_not_removed() {
+    let place = place();
+    let catalog = open(&place.path);
+    put(&catalog, "a");
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE entry SET cost = cost + 1", []).unwrap();
+    let problems = catalog.check().unwrap();
+    raw.execute("UPDATE entry SET cost = cost - 1", []).unwrap();
+    assert_eq!((problems.len(), catalog.mend(&problems).unwrap()), (1, 0));
+    assert_eq!(why(&catalog, "a"), None);
+}
+
+#[test]
+fn a_changed_layout_is_damage_with_a_way_out() {
+    for damage in [
+        "ALTER TABLE entry RENAME COLUMN cost TO cosu",
+        "ALTER TABLE entry RENAME TO entrz",
+        "DELETE FROM meta",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '' WHERE name = 'entry'",
+    ] {
+        let place = place();
+        put(&open(&place.path), "a");
+        let raw = Connection::open(&place.path).unwrap();
+        raw.execute_batch(damage).unwrap();
+        drop(raw);
+        let request = [Request { key: key("a"), max_age: None }];
+        let looked = Sqlite::open(&place.path, Mode::ReadWrite).and_then(|catalog| {
+            catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default())?;
+            catalog.lookup(&scope("lab"), &request)
+        });
+        let error = looked.unwrap_err();
+        assert!(matches!(error, CatalogError::Damaged { .. }), "{damage}: {error}");
+        assert!(error.to_string().contains("thrifty fsck --repair"), "{error}");
+        assert!(!error.to_string().contains("SELECT"), "{error}");
     }
 }
 
@@ -222,7 +290,7 @@ fn what_is_no_catalog_is_refused_and_left_alone() {
             let damaged = match opened {
                 Err(CatalogError::Damaged { .. }) => true,
                 // Half a file may only show where it is read.
-                Ok(catalog) => catalog.check().is_err() || catalog.check().unwrap() != [""; 0],
+                Ok(catalog) => catalog.check().is_err() || !catalog.check().unwrap().is_empty(),
                 Err(other) => panic!("{what}: {other}"),
             };
             assert!(damaged, "{what}");
@@ -419,7 +487,7 @@ fn processes_create_and_hammer_one_catalog() {
         assert!(child.wait().unwrap().success());
     }
     let catalog = open(&place.path);
-    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+    assert_eq!(catalog.check().unwrap(), []);
     let counts = catalog.recall("hammer", b"15").unwrap().unwrap();
     assert_eq!(counts, b"done");
 }
@@ -523,7 +591,7 @@ fn a_fork_carries_no_connection_across() {
             assert_eq!(why(&catalog, &name), None, "the parent sees what the child did");
         }
     });
-    assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+    assert_eq!(catalog.check().unwrap(), []);
 }
 
 struct Stop<'a>(&'a std::sync::atomic::AtomicBool);

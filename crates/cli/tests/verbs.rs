@@ -151,7 +151,7 @@ impl World {
         let entry = NewEntry {
             key: ingredients.key(),
             operation: operation.to_owned(),
-            output: Record::Plain(plain::text("value")).to_bytes(),
+            output: Record::Plain(plain::text(&ingredients.key().to_string())).to_bytes(),
             output_digest: plain::digest_text(&ingredients.key().to_string()),
             ingredients,
             blobs: vec![],

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use past::{commit, new_entry};
+use past::{commit, digest, new_entry};
 use thrifty_engine::catalog::{BlobRef, Catalog, EntryId, NewEntry, Selector, Sqlite};
 use thrifty_engine::fsck::{Finding, Level, Report, check};
 use thrifty_engine::key::Digest;
@@ -73,6 +73,82 @@ fn a_sound_cache_has_no_findings_and_a_repair_leaves_it_alone() {
     let mut left = world.entries();
     left.sort();
     assert_eq!(left, sound);
+}
+
+#[test]
+fn what_nothing_refers_to_is_counted_and_is_no_finding() {
+    let world = World::new();
+    world.entry("sound");
+    world.blobs.put(&[b"put and never committed"]).unwrap();
+    fs::write(world.home.path().join("tmp/put-1"), "half").unwrap();
+    for repair in [false, true] {
+        let found = world.check(Level::Quick, repair);
+        assert_eq!((found.orphans, found.orphan_bytes, found.leftovers), (1, 23, 1));
+        assert_eq!((found.findings, found.removed), (vec![], 0));
+    }
+    let found = world.check(Level::Catalog, true);
+    assert_eq!(found, Report { entries: 1, ..Report::default() }, "the store is not looked at");
+}
+
+#[test]
+fn each_level_finds_what_it_says() {
+    let world = World::new();
+    let (dangling, lost) = world.entry("dangling");
+    let (torn, blob) = world.entry("torn");
+    fs::remove_file(world.path(&lost)).unwrap();
+    world.overwrite(&blob, b"tOrn");
+    let other_key = NewEntry { key: digest("no such key"), ..new_entry("f", "1", vec![]) };
+    let other_key = commit(&world.catalog, &other_key);
+    let other_digest = NewEntry { output_digest: digest("3"), ..new_entry("f", "2", vec![]) };
+    let other_digest = commit(&world.catalog, &other_digest);
+    let named = |level| {
+        let found = world.check(level, false).findings;
+        let mut named: Vec<_> = found.iter().flat_map(Finding::entries).copied().collect();
+        named.sort();
+        named
+    };
+    assert_eq!(named(Level::Catalog), []);
+    assert_eq!(named(Level::Quick), [dangling]);
+    assert_eq!(named(Level::Full), [dangling, torn, other_key, other_digest]);
+    assert_eq!(world.check(Level::Full, true).removed, 4);
+    assert_eq!(world.check(Level::Full, false).findings, []);
+}
+
+#[test]
+fn the_key_of_a_variant_begins_as_that_of_its_ingredients() {
+    let world = World::new();
+    let plain = new_entry("f", "1", vec![]);
+    let mut key = *plain.key.as_bytes();
+    key[31] ^= 1;
+    commit(&world.catalog, &NewEntry { key: Digest::from_bytes(key), ..plain.clone() });
+    assert_eq!(world.check(Level::Full, false).findings, []);
+    key[0] ^= 1;
+    commit(&world.catalog, &NewEntry { key: Digest::from_bytes(key), ..plain });
+    assert_eq!(world.check(Level::Full, false).findings.len(), 1);
+}
+
+#[test]
+fn a_blob_that_is_offered_and_not_there_is_found_and_offered_no_more() {
+    let world = World::new();
+    let (id, blob) = world.entry("removed");
+    let selector = Selector { ids: Some(vec![id]), ..Selector::default() };
+    world.catalog.invalidate(None, &selector).unwrap();
+    fs::remove_file(world.path(&blob)).unwrap();
+    let missing = Finding::Missing { blob: name(&blob), entries: vec![] };
+    assert_eq!(world.check(Level::Quick, true).findings, [missing]);
+    assert_eq!(world.catalog.find_blob(&blob.digest, Duration::ZERO).unwrap(), None);
+    assert_eq!(world.check(Level::Full, false).findings, []);
+}
+
+#[test]
+fn a_blob_that_is_being_collected_is_no_finding() {
+    let world = World::new();
+    let (id, blob) = world.entry("removed");
+    let selector = Selector { ids: Some(vec![id]), ..Selector::default() };
+    world.catalog.invalidate(None, &selector).unwrap();
+    world.catalog.condemn(Duration::ZERO, false).unwrap();
+    fs::remove_file(world.path(&blob)).unwrap();
+    assert_eq!(world.check(Level::Full, false).findings, []);
 }
 
 #[test]

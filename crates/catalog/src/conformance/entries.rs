@@ -167,8 +167,9 @@ pub fn takes_any_text_and_size(make: Make<'_>) {
         let selected = catalog.entries(Some(&odd), &Selector::default(), 9);
         assert_eq!(selected.expect(WORKS)[0].operation, *name);
     }
-    assert_eq!(catalog.check().expect(WORKS), Vec::<String>::new());
+    assert_eq!(catalog.check().expect(WORKS), []);
+    assert_eq!(catalog.mend(&[]).expect(WORKS), 0);
     catalog.invalidate(None, &Selector::default()).expect(WORKS);
     catalog.compact().expect(WORKS);
-    assert_eq!(catalog.check().expect(WORKS), Vec::<String>::new());
+    assert_eq!(catalog.check().expect(WORKS), []);
 }

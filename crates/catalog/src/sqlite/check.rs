@@ -1,17 +1,20 @@
-//! Checking and compacting.
+//! Checking, mending and compacting.
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Result, Row};
+use rusqlite::{Connection, ParamsFromIter, Result, Row, Statement, params_from_iter};
 use thrifty_key::Digest;
 
 use super::Sqlite;
 use super::commit::FORGOTTEN;
+use super::fault::is_damage;
 use super::lookup::millis;
 use super::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use super::select::references;
-use crate::entry::Scope;
+use super::write::Write;
+use crate::entry::{EntryId, Scope, Time};
 use crate::error::CatalogError;
+use crate::problem::{Problem, Remedy};
 
 /// How long a deleted blob is remembered, which is longer than any computation takes.
 const BURIED: Duration = Duration::from_hours(90 * 24);
@@ -19,47 +22,116 @@ const BURIED: Duration = Duration::from_hours(90 * 24);
 /// Pages moved while the file is shrunk before others may write: some milliseconds.
 const PAGES: u32 = 500;
 
-/// Queries for what must not be, and how to say it of a row's one column.
-const FORBIDDEN: [(&str, &str); 4] = [
+/// No lease is this long. One that reads so was damaged, and would hold its key for ever.
+const NO_LEASE: Duration = Duration::from_hours(1);
+
+/// What must not be of an entry, and the query for the numbers of those for which it is so.
+const ENTRIES: [(&str, &str); 2] = [
     (
-        "an entry without usage or ingredients",
+        "lacks its usage or its ingredients",
         "SELECT id FROM entry WHERE id NOT IN (SELECT entry FROM usage) \
          OR id NOT IN (SELECT entry FROM ingredients)",
     ),
     (
-        "a reference to a blob that is not live, by the entry",
-        "SELECT entry FROM reference LEFT JOIN blob USING (digest, generation) \
-         WHERE blob.state IS NOT 0",
+        "refers to a blob that is not live",
+        "SELECT DISTINCT entry FROM reference LEFT JOIN blob USING (digest, generation) \
+         WHERE blob.state IS NOT 0 AND entry IN (SELECT id FROM entry)",
+    ),
+];
+
+/// What must not be of other rows: the query for how many are so, and what makes them fit.
+/// `?1` is the latest moment until which a lease can last.
+const ROWS: [(&str, &str, &str); 7] = [
+    (
+        "usage of no entry",
+        "SELECT count(*) FROM usage WHERE entry NOT IN (SELECT id FROM entry)",
+        "DELETE FROM usage WHERE entry NOT IN (SELECT id FROM entry)",
     ),
     (
-        "a number not yet given, of the entry",
-        "SELECT id FROM entry WHERE id > (SELECT last_entry FROM meta)",
+        "ingredients of no entry",
+        "SELECT count(*) FROM ingredients WHERE entry NOT IN (SELECT id FROM entry)",
+        "DELETE FROM ingredients WHERE entry NOT IN (SELECT id FROM entry)",
     ),
     (
-        "an epoch not yet reached, in slots:",
-        "SELECT count(*) FROM slot WHERE epoch > (SELECT epoch FROM meta) HAVING count(*) > 0",
+        "references of no entry",
+        "SELECT count(*) FROM reference WHERE entry NOT IN (SELECT id FROM entry)",
+        "DELETE FROM reference WHERE entry NOT IN (SELECT id FROM entry)",
+    ),
+    (
+        "blobs without a name, a length or a state that there is",
+        "SELECT count(*) FROM blob WHERE state NOT IN (0, 1, 2) OR length < 0 \
+         OR length(digest) <> 32 OR generation < 0",
+        "DELETE FROM blob WHERE state NOT IN (0, 1, 2) OR length < 0 \
+         OR length(digest) <> 32 OR generation < 0",
+    ),
+    (
+        "slots that nobody can hold as they are held",
+        "SELECT count(*) FROM slot WHERE lease_until > ?1 OR fence < 0 OR epoch < 0 \
+         OR length(nonce) <> 16 OR (nonce IS NULL) <> (lease_until IS NULL)",
+        "UPDATE slot SET nonce = NULL, lease_until = NULL, fence = max(fence, 0), \
+         epoch = max(epoch, (SELECT epoch FROM meta)) \
+         WHERE lease_until > ?1 OR fence < 0 OR epoch < 0 \
+         OR length(nonce) <> 16 OR (nonce IS NULL) <> (lease_until IS NULL)",
+    ),
+    // The two below are mended by handing out greater numbers, see `Write::catch_up`.
+    (
+        "entries with a number not yet given",
+        "SELECT count(*) FROM entry WHERE id > (SELECT last_entry FROM meta)",
+        "",
+    ),
+    (
+        "slots or invalidations of an epoch not yet reached",
+        "SELECT (SELECT count(*) FROM slot WHERE epoch > (SELECT epoch FROM meta)) \
+         + (SELECT count(*) FROM invalidation WHERE epoch > (SELECT epoch FROM meta)) \
+         + (SELECT count(*) FROM meta WHERE log_floor > epoch)",
+        "",
     ),
 ];
 
 impl Sqlite {
     /// See [`crate::Catalog::check`].
-    pub(super) fn findings(&self) -> std::result::Result<Vec<String>, CatalogError> {
+    pub(super) fn problems(&self) -> std::result::Result<Vec<Problem>, CatalogError> {
+        let longest = self.longest_lease(self.ratchet.now());
         self.read(|conn| {
-            let mut findings: Vec<String> = conn
-                .prepare("PRAGMA quick_check")?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_>>()?;
-            findings.retain(|finding| finding != "ok");
-            for (what, sql) in FORBIDDEN {
-                let numbers = conn
-                    .prepare(sql)?
-                    .query_map([], |row| row.get::<_, i64>(0))?
-                    .collect::<Result<Vec<_>>>()?;
-                findings.extend(numbers.iter().map(|number| format!("{what} {number}")));
+            let mut found: Vec<_> = tolerate(structure(conn))?;
+            let mut entries = tolerate(broken_entries(conn))?;
+            entries.sort_by_key(|problem| problem.what.clone());
+            found.append(&mut entries);
+            for (what, query, _) in ROWS {
+                found.append(&mut tolerate(broken_rows(conn, what, query, longest))?);
             }
-            findings.extend(broken_seals(conn)?);
-            Ok(findings)
+            Ok(found)
         })
+    }
+
+    /// See [`crate::Catalog::mend`].
+    pub(super) fn mend_rows(&self, problems: &[Problem]) -> std::result::Result<u64, CatalogError> {
+        let doomed = problems.iter().filter_map(|problem| match problem.remedy {
+            Remedy::Remove(entry) => Some(entry),
+            Remedy::Mend | Remedy::Rebuild => None,
+        });
+        let mut doomed: Vec<_> = doomed.collect();
+        doomed.sort_unstable();
+        doomed.dedup();
+        if problems.iter().all(|problem| problem.remedy == Remedy::Rebuild) {
+            return Ok(0);
+        }
+        self.write(|write| {
+            let mut removed = 0;
+            // What was broken when it was looked at may have been replaced since.
+            let broken = broken_entries(write.conn)?;
+            let still = |id: &EntryId| broken.iter().any(|it| it.remedy == Remedy::Remove(*id));
+            for id in doomed.iter().filter(|id| still(id)) {
+                write.remove(*id)?;
+                removed += 1;
+            }
+            write.mend(self.longest_lease(write.now))?;
+            Ok(removed)
+        })
+    }
+
+    fn longest_lease(&self, now: Time) -> Time {
+        now.saturating_add(millis(NO_LEASE))
     }
 
     /// See [`crate::Catalog::compact`].
@@ -110,25 +182,87 @@ impl Sqlite {
     }
 }
 
-fn broken_seals(conn: &Connection) -> Result<Vec<String>> {
+impl Write<'_> {
+    /// Makes rows beside the entries fit.
+    fn mend(&self, longest_lease: Time) -> Result<()> {
+        for (_, _, mended) in ROWS.iter().filter(|(_, _, mended)| !mended.is_empty()) {
+            let mut statement = self.conn.prepare(mended)?;
+            statement.execute(bound(&statement, longest_lease))?;
+        }
+        let sql = "SELECT (SELECT coalesce(max(id), 0) FROM entry), \
+             max((SELECT coalesce(max(epoch), 0) FROM slot), \
+                 (SELECT coalesce(max(epoch), 0) FROM invalidation))";
+        let (entry, epoch) = self.conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.catch_up(entry, epoch);
+        Ok(())
+    }
+}
+
+/// What was found until the damage was met, and that it was met.
+fn tolerate(found: Result<Vec<Problem>>) -> Result<Vec<Problem>> {
+    match found {
+        Err(error) if is_damage(&error) => Ok(vec![rebuild(error.to_string())]),
+        found => found,
+    }
+}
+
+fn rebuild(what: String) -> Problem {
+    Problem { remedy: Remedy::Rebuild, what }
+}
+
+fn structure(conn: &Connection) -> Result<Vec<Problem>> {
+    let mut statement = conn.prepare("PRAGMA integrity_check")?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let lines = lines.collect::<Result<Vec<_>>>()?;
+    Ok(lines.into_iter().filter(|line| line != "ok").map(rebuild).collect())
+}
+
+/// What a statement of [`ROWS`] binds, if it binds anything.
+fn bound(statement: &Statement<'_>, longest_lease: Time) -> ParamsFromIter<Option<Time>> {
+    params_from_iter((statement.parameter_count() > 0).then_some(longest_lease))
+}
+
+fn broken_rows(conn: &Connection, what: &str, query: &str, longest: Time) -> Result<Vec<Problem>> {
+    let mut statement = conn.prepare(query)?;
+    let count: i64 = statement.query_row(bound(&statement, longest), |row| row.get(0))?;
+    let problem = || Problem { remedy: Remedy::Mend, what: format!("{what}: {count}") };
+    Ok((count > 0).then(problem).into_iter().collect())
+}
+
+/// The entries that are not what was committed.
+fn broken_entries(conn: &Connection) -> Result<Vec<Problem>> {
+    let mut found = broken_seals(conn)?;
+    for (what, query) in ENTRIES {
+        let mut statement = conn.prepare(query)?;
+        let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
+        found.extend(ids.into_iter().map(|id| broken(id, what)));
+    }
+    Ok(found)
+}
+
+fn broken(id: i64, what: &str) -> Problem {
+    Problem { remedy: Remedy::Remove(EntryId(id)), what: format!("entry {id} {what}") }
+}
+
+fn broken_seals(conn: &Connection) -> Result<Vec<Problem>> {
     let sql = format!(
         "SELECT {COLUMNS}, entry.id, entry.project, entry.domain, entry.key, ingredients.body \
          FROM entry LEFT JOIN ingredients ON ingredients.entry = entry.id"
     );
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
-    let mut findings = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(WIDTH)?;
         match sealed_parts(row) {
-            None => findings.push(format!("entry {id} does not match its seal")),
+            None => found.push(broken(id, "does not match its seal")),
             Some(sealed) if found_parts(conn, row, id)? != Some(sealed) => {
-                findings.push(format!("ingredients or blobs of entry {id} do not match its seal"));
+                found.push(broken(id, "does not match its seal in its ingredients or blobs"));
             }
             Some(_) => {}
         }
     }
-    Ok(findings)
+    Ok(found)
 }
 
 fn sealed_parts(row: &Row<'_>) -> Option<Digest> {
@@ -137,8 +271,12 @@ fn sealed_parts(row: &Row<'_>) -> Option<Digest> {
     Some(Sealed::read(row, 0, &scope, &key)?.parts_digest)
 }
 
+/// The digest of the parts that are there; `None` if they are not even parts.
 fn found_parts(conn: &Connection, row: &Row<'_>, id: i64) -> Result<Option<Digest>> {
-    let body: Option<Vec<u8>> = row.get(WIDTH + 4)?;
-    let blobs = references(conn, id)?;
+    let blobs = match references(conn, id) {
+        Err(error) if error.sqlite_error().is_none() => return Ok(None),
+        blobs => blobs?,
+    };
+    let body: Option<Vec<u8>> = row.get(WIDTH + 4).unwrap_or_default();
     Ok(body.map(|body| parts_digest(&body, &blobs)))
 }

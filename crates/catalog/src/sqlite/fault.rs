@@ -2,15 +2,49 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE};
+use rusqlite::{Error, ErrorCode};
 
 use super::budget;
 use crate::error::CatalogError;
 
+/// Whether the bytes in the file are not what was written.
+///
+/// Every statement of this crate fits the tables of the format, and no row was written that does
+/// not fit them: a column that is missing or holds another type, a row of `meta` that is not
+/// there, or a constraint that does not hold, is damage as well.
+pub(super) fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::QueryReturnedNoRows
+        | Error::SqlInputError { .. } => true,
+        // What a table that is not there says.
+        Error::SqliteFailure(cause, _) if cause.extended_code == SQLITE_ERROR => true,
+        error => matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::ConstraintViolation
+                    | ErrorCode::TypeMismatch
+            )
+        ),
+    }
+}
+
 /// The error of the catalog at `path` that `error` stands for.
-pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
-    let (path, reason) = (path.to_owned(), error.to_string());
+pub(super) fn fault(path: &Path, error: &Error) -> CatalogError {
+    let reason = match error {
+        // Without the statement, which says nothing to anybody else.
+        Error::SqlInputError { msg, .. } => msg.clone(),
+        error => error.to_string(),
+    };
+    let path = path.to_owned();
+    if is_damage(error) {
+        return CatalogError::Damaged { path, reason };
+    }
     let Some(cause) = error.sqlite_error() else {
         return CatalogError::Failed { path, reason };
     };
@@ -27,9 +61,6 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> CatalogError {
         ErrorCode::ReadOnly => CatalogError::ReadOnly { path, reason },
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
             CatalogError::Unreadable { path, reason }
-        }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            CatalogError::Damaged { path, reason }
         }
         _ => CatalogError::Failed { path, reason },
     }
@@ -67,7 +98,7 @@ mod tests {
         let refused = commit().unwrap_err();
         assert!(matches!(refused, CatalogError::Full { .. }), "{refused}");
         assert!(refused.is_certain());
-        assert_eq!(catalog.check().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.check().unwrap(), []);
         assert_eq!(catalog.entries(None, &Default::default(), 9).unwrap(), []);
         limit(i64::from(u32::MAX) - 1);
         commit().unwrap();

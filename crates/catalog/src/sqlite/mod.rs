@@ -44,6 +44,7 @@ use crate::entry::{
     RunId, Scope, Selector, Slot, Time, Usage,
 };
 use crate::error::CatalogError;
+use crate::problem::Problem;
 use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
 /// What a catalog is opened for.
@@ -305,8 +306,12 @@ impl Catalog for Sqlite {
         ASK.spend(|| self.keep_memos(table, memos))
     }
 
-    fn check(&self) -> Result<Vec<String>, CatalogError> {
-        self.findings()
+    fn check(&self) -> Result<Vec<Problem>, CatalogError> {
+        self.problems()
+    }
+
+    fn mend(&self, problems: &[Problem]) -> Result<u64, CatalogError> {
+        self.mend_rows(problems)
     }
 
     fn compact(&self) -> Result<(), CatalogError> {

@@ -60,7 +60,9 @@ impl Pool {
             None => open::reader(&self.path)?,
         };
         let done = work(&conn);
-        if !once && conn.is_autocommit() {
+        if is_damaged(&done) {
+            readers.lock().clear();
+        } else if !once && conn.is_autocommit() {
             keep(readers, conn);
         }
         done
@@ -75,10 +77,15 @@ impl Pool {
         let mut writer = self.writer()?;
         let conn = writer.as_ref().expect("just opened");
         let done = work(conn);
-        if !conn.is_autocommit() && self.readers.is_some() {
+        if let Some(readers) = &self.readers {
+            if is_damaged(&done) {
+                readers.lock().clear();
+            }
             // A transaction that can be neither committed nor rolled back ends with its
             // connection.
-            *writer = None;
+            if is_damaged(&done) || !conn.is_autocommit() {
+                *writer = None;
+            }
         }
         done
     }
@@ -107,6 +114,12 @@ impl Pool {
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
         self.writer.try_lock_for(budget::patience()).ok_or_else(|| busy(self.path.clone()))
     }
+}
+
+/// Whether the call met damage. Then nothing is kept open: a repair needs the file for itself, and
+/// what is opened afterwards is what it made.
+const fn is_damaged<T>(done: &Result<T, CatalogError>) -> bool {
+    matches!(done, Err(CatalogError::Damaged { .. }))
 }
 
 fn keep(readers: &Mutex<Vec<Connection>>, conn: Connection) {

@@ -154,18 +154,27 @@ fn read_entries(
     Ok(entries)
 }
 
-/// The entry in a row; `None` if it does not match its seal.
+/// The entry in a row; `None` if it does not match its seal, or what is not sealed cannot be.
 fn read_entry(conn: &Connection, row: &Row<'_>) -> Result<Option<Entry>> {
     let id: i64 = row.get(WIDTH)?;
-    let scope = Scope { project: row.get(WIDTH + 1)?, domain: row.get(WIDTH + 2)? };
+    let (Ok(project), Ok(domain)) = (row.get(WIDTH + 1), row.get(WIDTH + 2)) else {
+        return Ok(None);
+    };
+    let scope = Scope { project, domain };
     let Some(key) = super::seal::digest(row.get_ref(WIDTH + 3)?) else {
         return Ok(None);
     };
     let Some(sealed) = Sealed::read(row, 0, &scope, &key) else {
         return Ok(None);
     };
-    let body: Vec<u8> = row.get(WIDTH + 7)?;
-    let blobs = references(conn, id)?;
+    let Ok(body) = row.get::<_, Vec<u8>>(WIDTH + 7) else {
+        return Ok(None);
+    };
+    let blobs = match references(conn, id) {
+        // What is there is no reference.
+        Err(error) if error.sqlite_error().is_none() => return Ok(None),
+        blobs => blobs?,
+    };
     if parts_digest(&body, &blobs) != sealed.parts_digest {
         return Ok(None);
     }

@@ -41,6 +41,12 @@ impl Write<'_> {
         self.epoch.get()
     }
 
+    /// Raises the numbers that were handed out to at least these.
+    pub(super) fn catch_up(&self, last_entry: i64, epoch: i64) {
+        self.last_entry.set(self.last_entry.get().max(last_entry));
+        self.epoch.set(self.epoch.get().max(epoch).max(self.log_floor.get()));
+    }
+
     /// A number no entry has had.
     pub(super) fn next_entry(&self) -> i64 {
         self.last_entry.set(self.last_entry.get() + 1);

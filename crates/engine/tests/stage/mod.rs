@@ -203,7 +203,8 @@ by_plan! {
     text(digest: &Digest) -> Option<String>;
     recall(table: &str, name: &[u8]) -> Option<Vec<u8>>;
     remember(table: &str, memos: &[(&[u8], &[u8])]) -> ();
-    check() -> Vec<String>;
+    check() -> Vec<thrifty_engine::catalog::Problem>;
+    mend(problems: &[thrifty_engine::catalog::Problem]) -> u64;
     compact() -> ();
 }
 
