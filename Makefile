@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test simulation test-simulation soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ demo: wheel $(DEMO)/.made ## a real pipeline cold, warm and after edits
 	$(DEMO)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
 	$(DEMO)/bin/python tools/demo.py
 
-test: lint test-rust docs test-python ## every check and every test
+test: lint test-rust docs test-python test-simulation ## every check and every test
 
 lint: venv ## formatting, clippy, house rules, types
 	cargo fmt --check
@@ -52,6 +52,13 @@ test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environm
 	$(TORCH)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/*.whl
 	$(TORCH)/bin/python tools/torch_stand_ins.py $(TORCH) $(TORCH)/stand-ins
 	LD_LIBRARY_PATH=$(TORCH)/stand-ins $(TORCH)/bin/pytest python/tests/test_torch.py
+
+# After the wheel: what both are made of is built once.
+test-simulation: ## 20,000 seeds of the simulated protocol
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000
+
+simulation: ## a million seeds of the simulated protocol
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000
 
 soak: build ## sixteen processes on one cache for a minute
 	$(VENV)/bin/python python/tests/soak.py

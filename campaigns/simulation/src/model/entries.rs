@@ -1,0 +1,263 @@
+//! Entries: found when they are there and only then, stored once, gone when they were removed.
+
+use thrifty_engine::catalog::{
+    BlobRef, Claim, Committed, Found, Invalidated, NewEntry, Request, Time, Why,
+};
+use thrifty_engine::record::Record;
+use thrifty_engine::store::BlobName;
+
+use super::{Kept, Model};
+use crate::identity::{At, CellId};
+use crate::mark::Mark;
+use crate::value::Value;
+
+/// Which entries an invalidation means.
+pub struct Meant {
+    /// Whose keys it means, stored or not: what began before must not come back.
+    pub cells: Vec<CellId>,
+    /// The entries of these alone, by number.
+    pub ids: Option<Vec<i64>>,
+}
+
+impl Model {
+    /// A key was looked up.
+    pub fn looked(&mut self, at: At, cell: CellId, request: &Request, found: &Found) {
+        if let Found::Miss(slot, _) = found {
+            self.saw_epoch(at, slot.epoch);
+        }
+        let kept = self.cells[cell].entry.and_then(|id| Some((id, self.entries.get(&id)?.clone())));
+        let max_age =
+            request.max_age.map(|age| Time::try_from(age.as_millis()).unwrap_or(Time::MAX));
+        let expected = match &kept {
+            None => Err(Why::Absent),
+            Some((_, kept)) if kept.expires.is_some_and(|at_most| at_most <= at.now) => {
+                Err(Why::Expired)
+            }
+            Some((_, kept)) if max_age.is_some_and(|age| at.now - kept.created > age) => {
+                Err(Why::TooOld)
+            }
+            Some((id, kept)) => Ok((*id, kept.digest)),
+        };
+        let found = match found {
+            Found::Hit(hit) => Ok((hit.entry.0, hit.output_digest)),
+            Found::Miss(_, why) => Err(*why),
+        };
+        let invariant = if found.is_ok() { "S1" } else { "S6" };
+        self.require(found == expected, invariant, || {
+            format!("key {cell} looked up: {found:?}, and it is {expected:?}")
+        });
+    }
+
+    /// Somebody learned the epoch.
+    pub fn saw_epoch(&mut self, at: At, epoch: i64) {
+        self.epochs.entry(epoch).or_insert(at.step);
+    }
+
+    /// A process is about to commit.
+    pub fn commits(&mut self, at: At, cell: CellId) {
+        self.committing.insert(at.process, cell);
+    }
+
+    /// A process has its answer to a commit, or none.
+    pub fn commit_ended(&mut self, at: At) {
+        self.committing.remove(&at.process);
+    }
+
+    /// A commit took effect, or was refused.
+    pub fn committed(
+        &mut self,
+        at: At,
+        cell: CellId,
+        new: &NewEntry,
+        claim: &Claim,
+        how: &Committed,
+    ) {
+        match how {
+            Committed::Stored(id) => self.stored(at, cell, new, claim, id.0),
+            Committed::Same(id) => {
+                let is_so = self
+                    .valid(at, cell)
+                    .is_some_and(|(there, kept)| there == id.0 && kept.digest == new.output_digest);
+                self.require(is_so, "S6", || format!("key {cell}: entry {} is not the same", id.0));
+            }
+            Committed::Different(id) => {
+                let is_so = self
+                    .valid(at, cell)
+                    .is_some_and(|(there, kept)| there == id.0 && kept.digest != new.output_digest);
+                self.require(is_so, "S6", || format!("key {cell}: entry {} is no other", id.0));
+                self.marks.hit(Mark::Nondeterministic);
+            }
+            Committed::Fenced => self.refused(cell, claim),
+            Committed::BlobGone(blob) => {
+                let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
+                self.require(is_gone, "S6", || format!("{blob:?} is said to be gone"));
+                self.marks.hit(Mark::BlobGone);
+            }
+        }
+        let is_held = self.has_slot(cell, claim);
+        if is_held && !matches!(how, Committed::BlobGone(_) | Committed::Fenced) {
+            if self.cells[cell].holder.is_some_and(|holder| holder.until <= at.now) {
+                self.marks.hit(Mark::LapsedCommit);
+            }
+            self.cells[cell].holder = None;
+        }
+    }
+
+    fn valid(&self, at: At, cell: CellId) -> Option<(i64, &Kept)> {
+        let id = self.cells[cell].entry?;
+        let kept = self.entries.get(&id)?;
+        kept.expires.is_none_or(|expires| expires > at.now).then_some((id, kept))
+    }
+
+    fn stored(&mut self, at: At, cell: CellId, new: &NewEntry, claim: &Claim, id: i64) {
+        let process = at.process;
+        let is_told = self.told.turns && self.told.commits;
+        self.require(is_told, "L1", || format!("nobody learns that key {cell} was stored"));
+        if claim.reservation.is_some() {
+            let has_slot = self.has_slot(cell, claim);
+            self.require(has_slot, "S4", || {
+                format!("process {process} stored key {cell} without having its slot")
+            });
+        }
+        let there = self.valid(at, cell).map(|(id, _)| id);
+        self.require(there.is_none() || claim.replace, "S3", || {
+            format!("process {process} stored key {cell} over {there:?} without replacing it")
+        });
+        self.require(id > self.last_entry, "S3", || format!("entry {id} was there before"));
+        self.last_entry = self.last_entry.max(id);
+        let value = Record::from_bytes(&new.output).ok().as_ref().and_then(Value::described);
+        let execution = self.finished.get(&(process, cell)).map(|id| *id as usize - 1);
+        let execution = execution.map(|index| self.executions[index].clone());
+        let (Some(value), Some(execution)) = (value, execution) else {
+            return self.violate("S1", || format!("process {process} stored what nobody made"));
+        };
+        self.require(execution.made == Some(value), "S1", || {
+            format!("process {process} stored {value:?}, and made {:?}", execution.made)
+        });
+        self.require(execution.began > self.cells[cell].invalidated, "S5", || {
+            format!("process {process} stored key {cell}, invalidated since its body began")
+        });
+        for blob in &new.blobs {
+            let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
+            self.require(!is_gone, "S8", || {
+                format!("entry {id} refers to {blob:?}, which is gone")
+            });
+            let bytes = self.blobs.entry(*blob).or_default();
+            bytes.used = bytes.used.max(at.now);
+        }
+        if let Some(old) = self.cells[cell].entry {
+            self.remove(at, old);
+        }
+        if claim.replace {
+            // Whoever computes it meanwhile began with what was replaced.
+            self.disturb(at, cell);
+            self.cells[cell].holder = None;
+        }
+        let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
+        let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
+        let kept = Kept {
+            cell,
+            value,
+            digest: new.output_digest,
+            blobs: new.blobs.clone(),
+            created: at.now,
+            expires: expires_in.map(|life| at.now.saturating_add(life)),
+            used: at.now,
+            step: at.step,
+        };
+        self.entries.insert(id, kept);
+        self.cells[cell].entry = Some(id);
+    }
+
+    /// A refusal must have a reason: the slot is another's, or something happened since.
+    fn refused(&mut self, cell: CellId, claim: &Claim) {
+        let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
+        let slot = &self.cells[cell];
+        let is_disturbed = slot.disturbed.max(slot.invalidated) >= since;
+        if slot.invalidated >= since {
+            self.marks.hit(Mark::InvalidatedRefused);
+        }
+        if claim.reservation.is_none() {
+            self.require(is_disturbed, "S6", || format!("key {cell} was refused without a reason"));
+        } else if self.has_slot(cell, claim) {
+            self.require(is_disturbed, "S6", || format!("the holder of key {cell} was refused"));
+        } else {
+            self.marks.hit(Mark::ZombieRefused);
+        }
+    }
+
+    /// Entries were removed.
+    pub fn invalidated(&mut self, at: At, meant: &Meant, is_semantic: bool, how: Invalidated) {
+        let doomed: Vec<i64> = match &meant.ids {
+            Some(ids) => {
+                let known = |id: &&i64| {
+                    self.entries.get(id).is_some_and(|kept| meant.cells.contains(&kept.cell))
+                };
+                ids.iter().filter(known).copied().collect()
+            }
+            None => meant.cells.iter().filter_map(|cell| self.cells[*cell].entry).collect(),
+        };
+        self.require(how.entries == doomed.len() as u64, "S5", || {
+            format!("{} entries were removed, and {} were meant", how.entries, doomed.len())
+        });
+        self.require(doomed.is_empty() || self.told.turns, "L1", || {
+            format!("nobody learns that {:?} may be free", meant.cells)
+        });
+        for id in doomed {
+            let cell = self.entries[&id].cell;
+            self.remove(at, id);
+            self.disturb(at, cell);
+            self.cells[cell].holder = None;
+        }
+        if is_semantic {
+            for cell in &meant.cells {
+                self.invalidate(at, *cell);
+            }
+        }
+    }
+
+    fn invalidate(&mut self, at: At, cell: CellId) {
+        self.cells[cell].invalidated = at.step;
+        let runs = |id: &u64| self.executions[*id as usize - 1].cell == cell;
+        if self.running.values().flatten().any(runs) {
+            self.marks.hit(Mark::InvalidatedDuringCompute);
+        }
+    }
+
+    fn disturb(&mut self, at: At, cell: CellId) {
+        self.cells[cell].disturbed = at.step;
+    }
+
+    fn remove(&mut self, at: At, id: i64) {
+        let Some(kept) = self.entries.remove(&id) else { return };
+        self.require(self.told.changes, "S5", || format!("nobody learns that entry {id} is gone"));
+        self.cells[kept.cell].entry = None;
+        self.removed.insert(id, at.step);
+        for blob in &kept.blobs {
+            if let Some(bytes) = self.blobs.get_mut(blob) {
+                bytes.used = bytes.used.max(kept.used);
+            }
+        }
+    }
+
+    /// Somebody asks to have an entry removed since its bytes are gone; they must be.
+    pub fn discards(&mut self, id: i64) {
+        let Some(kept) = self.entries.get(&id) else { return };
+        let is_damaged = kept.blobs.iter().any(|blob| self.is_damaged(blob));
+        self.require(is_damaged, "S6", || format!("entry {id} is discarded, and is whole"));
+    }
+
+    /// All blobs that entries need.
+    pub fn needed(&self) -> Vec<BlobName> {
+        let name = |blob: &BlobRef| {
+            let BlobRef { digest, generation, length } = *blob;
+            BlobName { digest, generation, length }
+        };
+        self.entries.values().flat_map(|kept| kept.blobs.iter().map(name)).collect()
+    }
+
+    /// The entries there are, by number.
+    pub fn entries(&self) -> impl Iterator<Item = (i64, CellId, Value)> {
+        self.entries.iter().map(|(id, kept)| (*id, kept.cell, kept.value))
+    }
+}

@@ -1,0 +1,270 @@
+//! A process that calls operations: what a program with a cache does.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thrifty_engine::answer::Answer;
+use thrifty_engine::catalog::{Sqlite, Time};
+use thrifty_engine::compute::{Computed, Task};
+use thrifty_engine::graph::{Failure, Product, Value as Output};
+use thrifty_engine::store::verified::{MemoryTrust, Verified};
+use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy};
+
+use crate::bytes::Bytes;
+use crate::handle::Handle;
+use crate::identity::{At, CellId, ProcessId};
+use crate::mark::Mark;
+use crate::model::Call;
+use crate::options::{Micros, Operation};
+use crate::scheduler;
+use crate::timer::Simulated;
+use crate::value::Value;
+use crate::world;
+
+/// A process with its caches, one for each scope.
+#[derive(Clone)]
+pub struct Worker {
+    process: ProcessId,
+    catalog: Arc<Sqlite>,
+    caches: Arc<[Arc<Cache>]>,
+}
+
+/// How a call ended, for its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With a value, and without trouble from the cache.
+    Cached,
+    /// With a value that somebody else's replaced meanwhile.
+    Overtaken,
+    /// With a value that is not in the cache.
+    Uncached,
+    /// Its body failed, or the body of whom it waited for.
+    Failed,
+    /// Its bytes were gone; the next call computes it.
+    Lost,
+}
+
+impl Worker {
+    /// A new process over the catalog.
+    pub fn new(catalog: &Arc<Sqlite>) -> Self {
+        let (process, scopes) = world::with(|world| (world.process(), world.options.scopes));
+        let per_scope = world::with(|world| world.options.operations.len());
+        let caches = (0..scopes).map(|number| {
+            let scope = world::with(|world| world.keys.place(number * per_scope).scope.clone());
+            let handle = Arc::new(Handle::new(catalog, process, false));
+            let blobs = Verified::new(Bytes::new(process), Arc::new(MemoryTrust::default()));
+            let timer = Arc::new(Simulated::new(process));
+            Arc::new(Cache::over(handle, Arc::new(blobs), scope, timer))
+        });
+        Self { process, catalog: Arc::clone(catalog), caches: caches.collect() }
+    }
+
+    /// Its number.
+    pub const fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// Calls operations of the seed's choice, `calls` times. Answers how many it came to.
+    pub fn work(&self, calls: usize, done: &RefCell<usize>) {
+        for _ in 0..calls {
+            let (think, cell) = world::with(|world| {
+                let most = if world.is_chaos { world.options.think } else { 1 };
+                (world.rng.u64(..=most), world.rng.usize(..world.keys.len()))
+            });
+            scheduler::sleep(think);
+            *done.borrow_mut() += 1;
+            self.call(cell, 0);
+        }
+    }
+
+    /// Calls one operation. `depth` is how many bodies are around the call.
+    pub fn call(&self, cell: CellId, depth: usize) -> Ended {
+        let (place, operation, refreshes) = world::with(|world| {
+            let place = world.keys.place(cell).clone();
+            let operation = world.options.operations[place.number].clone();
+            let refreshes = world.is_chaos && world.rng.u32(..100) < operation.refreshing;
+            (place, operation, refreshes)
+        });
+        let policy = policy(&operation, refreshes);
+        let at = self.at();
+        let call = world::with(|world| {
+            world.tell(|| format!("process {} calls {cell}", self.process));
+            let max_age = operation.max_age.map(|age| age.as_millis() as Time);
+            world.model.calls(at, cell, refreshes, max_age)
+        });
+        let cache = self.cache(cell);
+        let looked = policy.mode.reads().then(|| cache.look(&place.key, policy.max_age));
+        let (miss, target) = match looked {
+            None => (Miss::Refresh, cache.slot(&place.key)),
+            Some(Looked::Miss(miss, target)) => (miss, target),
+            Some(Looked::Hit(answer, outcome)) => {
+                if self.take(call, &answer, outcome == Outcome::HitMemory) {
+                    return Ended::Cached;
+                }
+                (Miss::Unreadable, cache.slot(&place.key))
+            }
+        };
+        world::tell(|| format!("process {} computes {cell}: {miss}", self.process));
+        let asks = policy.mode.reads() && miss != Miss::Unreadable;
+        let task = Task {
+            operation: &place.operation,
+            key: Ok(place.key),
+            ingredients: &|| place.operation.ingredients([]),
+            policy,
+            run: (None, 0),
+            interrupted: &|| world::with(|world| world.strikes(|faults| faults.interrupt)),
+        };
+        let mut body = || self.run(call, &operation, depth, asks);
+        let computed = cache.compute(&task, miss, target, &mut body);
+        self.end(call, computed)
+    }
+
+    fn end(&self, call: Call, computed: Computed) -> Ended {
+        let cell = call.cell;
+        match computed {
+            Computed::Settled(settled) => {
+                world::tell(|| format!("process {}: {cell} is {}", self.process, settled.outcome));
+                self.heard(cell, &settled.outcome);
+                let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
+                if let Some(own) = own {
+                    world::with(|world| world.model.returned(call, *own));
+                    return match settled.outcome {
+                        Outcome::Computed(_) | Outcome::Nondeterministic => Ended::Cached,
+                        Outcome::Fenced => Ended::Overtaken,
+                        _ => Ended::Uncached,
+                    };
+                }
+                let Output::Known(answer) = &settled.value else {
+                    world::with(|world| {
+                        world.violate("S11", || format!("a call of key {cell} has no value"));
+                    });
+                    return Ended::Lost;
+                };
+                if self.take(call, answer, false) {
+                    return Ended::Cached;
+                }
+                Ended::Lost
+            }
+            Computed::Failed(failure, _) => {
+                world::tell(|| {
+                    format!("process {}: {cell} failed: {}", self.process, failure.message())
+                });
+                Ended::Failed
+            }
+            Computed::Expanded(..) => unreachable!("no body expands"),
+        }
+    }
+
+    /// Takes a value out of the cache; `false` if its bytes cannot be had.
+    fn take(&self, call: Call, answer: &Answer, in_memory: bool) -> bool {
+        let entry = answer.entry.map(|entry| entry.0);
+        let at = self.at();
+        if in_memory {
+            // Before anything else happens: memory must be right at this very moment.
+            let described = Value::described(&answer.record);
+            world::with(|world| match described {
+                Some(value) => world.model.took(call, at, value, entry, true),
+                None => world.violate("S2", || "a hit has no value".to_owned()),
+            });
+        }
+        match Value::read(&answer.record, self.cache(call.cell).blobs().as_ref()) {
+            Ok(Some(value)) => {
+                world::with(|world| {
+                    world.tell(|| format!("process {} takes {value:?}", self.process));
+                    world.model.took(call, at, value, entry, false);
+                });
+                true
+            }
+            Ok(None) => {
+                world::with(|world| {
+                    world.violate("S2", || format!("the bytes of entry {entry:?} are wrong"));
+                });
+                true
+            }
+            Err(error) => {
+                let mark = if error.to_string().contains("corrupt") {
+                    Mark::DamageNoticed
+                } else {
+                    Mark::HitLost
+                };
+                world::with(|world| {
+                    world.tell(|| format!("process {}: {error}", self.process));
+                    world.model.marks.hit(mark);
+                });
+                // What merely cannot be read now is kept.
+                if error.is_certain_absence() {
+                    let key = world::with(|world| world.keys.place(call.cell).key);
+                    self.cache(call.cell).discard(&key, answer);
+                }
+                false
+            }
+        }
+    }
+
+    fn heard(&self, cell: CellId, outcome: &Outcome) {
+        if *outcome == Outcome::Waited {
+            world::with(|world| world.model.marks.hit(Mark::Waited));
+        }
+        let at = self.at();
+        world::with(|world| world.model.gave_up(at, cell));
+    }
+
+    /// The body of an operation.
+    fn run(
+        &self,
+        call: Call,
+        operation: &Operation,
+        depth: usize,
+        asks: bool,
+    ) -> Result<Product, Failure> {
+        let (at, cell) = (self.at(), call.cell);
+        let (execution, version, fails, parts) = world::with(|world| {
+            let (execution, version) = world.model.begins(at, call, asks);
+            world.tell(|| format!("process {} runs {cell} as {execution}", self.process));
+            let fails = world.is_chaos && world.rng.u32(..100) < operation.failing;
+            (execution, version, fails, world.rng.u64(1..=3))
+        });
+        let takes: Micros = world::with(|world| world.rng.u64(1..=operation.takes));
+        for part in 0..parts {
+            scheduler::sleep(takes / parts);
+            if let (0, Some(needed), true) = (part, operation.needs, depth == 0) {
+                let count = world::with(|world| world.options.operations.len());
+                self.call(cell / count * count + needed, depth + 1);
+            }
+        }
+        let which = if operation.is_random { execution } else { 0 };
+        let value = Value { cell, version, execution: which };
+        world::with(|world| {
+            world.model.ends(self.process, execution, (!fails).then_some(value));
+            world.tell(|| format!("process {} ends {execution} of {cell}", self.process));
+        });
+        if fails {
+            let message = "it fails".to_owned();
+            return Err(Failure::Raised { message, cause: Arc::new(()) });
+        }
+        Ok(Product::Made(value.made(operation.is_large)))
+    }
+
+    fn cache(&self, cell: CellId) -> &Arc<Cache> {
+        let count = world::with(|world| world.options.operations.len());
+        &self.caches[cell / count]
+    }
+
+    fn at(&self) -> At {
+        use thrifty_engine::catalog::Catalog;
+        let now = self.catalog.now().unwrap_or(0);
+        At { process: self.process, step: world::with(|world| world.step()), now }
+    }
+}
+
+fn policy(operation: &Operation, refreshes: bool) -> Policy {
+    Policy {
+        mode: if refreshes { Mode::Refresh } else { Mode::On },
+        serialize: operation.serialize,
+        on_failure: if operation.shares_failure { OnFailure::Share } else { OnFailure::Next },
+        max_age: operation.max_age,
+        expires: operation.expires.map(|life| life.max(Duration::from_millis(1))),
+        ..Policy::default()
+    }
+}
