@@ -33,7 +33,8 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// As [`Digest::of_blob`], on all cores. Worth it from about 128 KiB.
+    /// As [`Digest::of_blob`], on the threads of the pool that this is called in. Outside of one, a
+    /// child of a fork would wait for threads of its parent.
     pub fn of_blob_parallel(bytes: &[u8]) -> Self {
         Self(*blake3::Hasher::new().update_rayon(bytes).finalize().as_bytes())
     }
@@ -153,7 +154,8 @@ impl Hasher {
         self
     }
 
-    /// Adds bytes as they are, on all cores. Worth it from about 128 KiB.
+    /// Adds bytes as they are, on the threads of the pool that this is called in. Outside of one, a
+    /// child of a fork would wait for threads of its parent.
     pub fn raw_parallel(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update_rayon(bytes);
         self

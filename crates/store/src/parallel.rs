@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use thrifty_key::Digest;
+use thrifty_key::{Digest, Hasher};
 
 /// Below this many bytes one core is faster than several.
 const WORTH_IT: usize = 128 << 10;
@@ -25,18 +25,8 @@ struct Owned {
 /// and makes its own. No lock: a lock held by another thread at the fork would stay locked.
 static POOL: AtomicPtr<Owned> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The pool of this process; `None` if the system allows no more threads.
-///
-/// Whoever hashes on all cores by other means does it inside, or hangs in a child of a fork:
-///
-/// ```
-/// use thrifty_key::{Context, Hasher};
-///
-/// let mut hasher = Hasher::new(Context::Value);
-/// if let Some(pool) = thrifty_store::parallel::pool() {
-///     pool.install(|| hasher.raw_parallel(&[0; 200_000]).finish());
-/// }
-/// ```
+/// The pool of this process; `None` if the system allows no more threads. What works on all cores
+/// by other means, and not inside, hangs in a child of a fork.
 pub fn pool() -> Option<&'static ThreadPool> {
     pool_of(std::process::id())
 }
@@ -58,6 +48,23 @@ fn pool_of(process: u32) -> Option<&'static ThreadPool> {
     // SAFETY: both came from `Box::leak` above and are never freed; the loser of the race is
     // leaked with its idle threads, once a process at most.
     Some(&unsafe { &*winner }.pool)
+}
+
+/// Adds bytes to a hasher as they are, on all cores where that is faster.
+///
+/// ```
+/// use thrifty_key::{Context, Hasher};
+///
+/// let bytes = [0; 200_000];
+/// let mut hasher = Hasher::new(Context::Value);
+/// thrifty_store::parallel::raw(&mut hasher, &bytes);
+/// assert_eq!(hasher.finish(), Hasher::new(Context::Value).raw(&bytes).finish());
+/// ```
+pub fn raw(hasher: &mut Hasher, bytes: &[u8]) {
+    match pool().filter(|_| bytes.len() >= WORTH_IT) {
+        Some(pool) => pool.install(|| _ = hasher.raw_parallel(bytes)),
+        None => _ = hasher.raw(bytes),
+    }
 }
 
 /// BLAKE3 of pieces as one text, on all cores where that is faster.

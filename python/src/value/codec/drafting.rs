@@ -6,6 +6,7 @@ use serde_bytes::ByteBuf;
 use thrifty_engine::record::{Draft, Shape, Source};
 use thrifty_key::plain::{self as canonical, Container, Reader, Token, Writer};
 use thrifty_key::{Context, Digest, Hasher};
+use thrifty_store::parallel;
 
 use super::content::Content;
 use super::error::unreadable;
@@ -161,8 +162,10 @@ fn long(value: &Bound<'_, PyAny>) -> PyResult<Option<Draft>> {
     };
     let bytes = (**bytes).as_ref();
     // The digest of the encoded leaf, without writing the leaf out.
-    let digest =
-        Hasher::new(Context::Value).tag(tag).count(bytes.len()).raw_parallel(bytes).finish();
+    let mut hasher = Hasher::new(Context::Value);
+    hasher.tag(tag).count(bytes.len());
+    parallel::raw(&mut hasher, bytes);
+    let digest = hasher.finish();
     let parts = Parts { codec, header: Vec::new(), buffers: vec![source] };
     Ok(Some(with_digest(parts, digest, Vec::new())))
 }

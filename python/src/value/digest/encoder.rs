@@ -243,10 +243,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             hasher.raw(bytes);
             return;
         }
-        self.py.detach(|| match thrifty_store::parallel::pool() {
-            Some(pool) => pool.install(|| _ = hasher.raw_parallel(bytes)),
-            None => _ = hasher.raw(bytes),
-        });
+        self.py.detach(|| thrifty_store::parallel::raw(hasher, bytes));
     }
 }
 
