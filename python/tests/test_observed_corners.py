@@ -297,3 +297,85 @@ def test_what_is_looked_at_is_shown_and_explained(program, programs):
     assert "a.txt" in shown
     assert "variable TOKEN" in shown
     assert "hunter2" not in shown + why
+
+
+UNSEEN = """
+from thrifty import Cache, task, workflow
+
+@task
+def fetch(n: int) -> int:
+    import subprocess
+    return n + subprocess.run(["true"]).returncode
+
+@task
+def plain(n: int) -> int:
+    return n + 1
+
+@workflow
+def steps(n: int = 1) -> tuple[int, int]:
+    return fetch(n), plain(n)
+"""
+TOLD = "starts another program, and what that reads is not observed"
+
+
+def ask(programs, *arguments: str) -> str:
+    return programs.run("-m", "thrifty", *arguments)
+
+
+def test_what_was_done_unseen_is_repeated_by_every_later_process(programs):
+    programs.write("steps.py", UNSEEN)
+    run = ("run", "steps:steps", "-p", "n=1")
+    ask(programs, *run)
+    for again in range(2):
+        whole = ask(programs, "why")
+        assert whole.count(f"note: fetch {TOLD}") == 1, (again, whole)
+        assert whole.count("note:") == 1
+        assert f"note: it {TOLD}" in ask(programs, "why", "last", "fetch")
+        assert "note:" not in ask(programs, "why", "last", "plain")
+        # The second time all are hits, of a computation in another process.
+        ask(programs, *run)
+    nodes = json.loads(ask(programs, "show", "last", "--json"))["nodes"]
+    keys = {node["operation"]: node["key"] for node in nodes}
+    assert f"note       it {TOLD}" in ask(programs, "show", keys["steps.fetch"][:16])
+    [entry] = json.loads(ask(programs, "show", keys["steps.plain"][:16], "--json"))
+    assert entry["notes"] == []
+    hit = json.loads(ask(programs, *run, "--dry-run", "--json"))
+    assert (hit["hits"], [note["operation"] for note in hit["notes"]]) == (2, ["steps.fetch"])
+    # The same operation with another argument, which is still to run.
+    planned = ask(programs, "run", "steps:steps", "-p", "n=2", "--dry-run")
+    assert f"note: fetch {TOLD}" in planned
+    # Other code has not been seen to do anything.
+    programs.write("steps.py", UNSEEN.replace("n + subprocess", "n - subprocess"))
+    assert "note:" not in ask(programs, *run, "--dry-run")
+
+
+@pytest.mark.parametrize("how", ["--no-cache", "--read-only", "--dry-run"])
+def test_what_stores_nothing_keeps_no_notes_either(programs, how):
+    programs.write(
+        "steps.py",
+        UNSEEN
+        + """
+@workflow
+def built(n: int) -> int:
+    import os
+    os.system("true")
+    return plain(n)
+
+@workflow
+def whole(n: int = 1) -> tuple[int, int]:
+    return fetch(n), built(n)
+""",
+    )
+    noted = [f"note: built {TOLD}", f"note: fetch {TOLD}"]
+    ask(programs, "run", "steps:whole", how)
+    planned = ask(programs, "run", "steps:whole", "--dry-run")
+    assert [note in planned for note in noted] == [False, False]
+    ask(programs, "run", "steps:whole")
+    planned = ask(programs, "run", "steps:whole", "--dry-run")
+    assert [note in planned for note in noted] == [True, True]
+
+
+def test_notes_of_worker_processes_are_kept(programs):
+    programs.write("steps.py", UNSEEN)
+    ask(programs, "run", "steps:steps", "--executor", "processes")
+    assert f"note: fetch {TOLD}" in ask(programs, "why")

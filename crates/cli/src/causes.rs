@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use thrifty_engine::Unseen;
 use thrifty_engine::catalog::RunId;
 use thrifty_engine::explain::{Cause, Explained, Explanation, Reason, Root, Shown};
 use thrifty_engine::units::show_duration;
@@ -25,6 +26,40 @@ pub(crate) fn show_roots(
 ) -> Result<(), Failure> {
     let nodes = explanation.nodes.iter().map(|node| (node.node, node)).collect();
     explanation.roots.iter().try_for_each(|root| show_root(root, &nodes, console))
+}
+
+/// Shows what bodies of operations did that no key can hold.
+pub(crate) fn show_unseen(
+    explanation: &Explanation,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    for Unseen { operation, note } in &explanation.unseen {
+        let text = format!("note: {} {}", short_name(operation), note.text());
+        let text = console.paint(Paint::Dim, &text);
+        console.line(&text)?;
+    }
+    Ok(())
+}
+
+/// What a body did that no key can hold, for programs.
+#[derive(Serialize)]
+pub(crate) struct NoteJson<'a> {
+    operation: &'a str,
+    what: &'static str,
+    text: &'static str,
+}
+
+impl<'a> NoteJson<'a> {
+    pub(crate) fn all(explanation: &'a Explanation) -> Vec<Self> {
+        let notes = explanation.unseen.iter();
+        notes
+            .map(|Unseen { operation, note }| Self {
+                operation,
+                what: note.word(),
+                text: note.text(),
+            })
+            .collect()
+    }
 }
 
 type Nodes<'a> = BTreeMap<u32, &'a Explained>;
@@ -350,7 +385,8 @@ pub(crate) fn write_plan(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     console.line(&forecast_line(explanation))?;
-    show_roots(explanation, console)
+    show_roots(explanation, console)?;
+    show_unseen(explanation, console)
 }
 
 /// A plan for programs.
@@ -362,6 +398,7 @@ pub(crate) struct PlanJson<'a> {
     saved_seconds: f64,
     causes: Vec<CauseJson<'a>>,
     roots: Vec<RootJson<'a>>,
+    notes: Vec<NoteJson<'a>>,
 }
 
 impl<'a> PlanJson<'a> {
@@ -374,6 +411,7 @@ impl<'a> PlanJson<'a> {
             saved_seconds: explanation.saved.as_secs_f64(),
             causes: CauseJson::all(explanation),
             roots: explanation.roots.iter().map(RootJson::of).collect(),
+            notes: NoteJson::all(explanation),
         }
     }
 }

@@ -14,6 +14,7 @@ use thrifty_catalog::{Catalog, CatalogError, Node, Run, RunId, Scope, Time};
 use thrifty_key::explain::Difference;
 use thrifty_key::{Digest, Ingredients, Kind};
 
+use crate::notes::{self, Unseen};
 use crate::outcome::observed_change;
 use crate::plan::{Forecast, Plan};
 
@@ -27,6 +28,8 @@ mod root;
 use calls::Nearest;
 use difference::Texts;
 use history::History;
+
+pub(crate) use history::ingredients_of;
 
 pub use difference::unified_diff;
 pub use label::labels;
@@ -49,6 +52,9 @@ pub struct Explanation {
     pub hits: usize,
     /// What those hits save.
     pub saved: Duration,
+    /// What bodies of its operations did that no key can hold; of a hit, when it was
+    /// computed.
+    pub unseen: Vec<Unseen>,
 }
 
 /// Why one node has its outcome.
@@ -226,7 +232,10 @@ impl Subject<'_> {
         let (hits, saved) = hits.fold((0, Duration::ZERO), |(count, saved), node| {
             (count + 1, saved.saturating_add(node.saved))
         });
-        Ok(Explanation { run: self.run.map(|run| run.id.clone()), roots, nodes, hits, saved })
+        let is_meant = |node: &&Node| numbers.is_none_or(|numbers| numbers.contains(&node.number));
+        let unseen = notes::unseen(catalog, self.scope, self.nodes.values().filter(is_meant))?;
+        let run = self.run.map(|run| run.id.clone());
+        Ok(Explanation { run, roots, nodes, hits, saved, unseen })
     }
 
     /// The inputs of a planned node that hold outputs which are not known yet.

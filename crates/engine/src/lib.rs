@@ -70,7 +70,7 @@ pub use classes::{ClassCode, digest_of_codes, encoding_with_code};
 pub use closest::{closest, did_you_mean};
 pub use expansion::Gathered;
 pub use lookup::{Looked, Target, with_variants};
-pub use notes::notes;
+pub use notes::{Note, Unseen, notes};
 pub use operation::Operation;
 pub use outcome::{Miss, Outcome, observed_change};
 pub use policy::{Choices, Mode, OnFailure, Policy, Rule};

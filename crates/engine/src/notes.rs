@@ -1,16 +1,113 @@
-//! Notes on code: what was not followed, and by which rule something was resolved.
+//! Notes on operations: of their code, what was not followed, and by which rule something was
+//! resolved; of their bodies, what they did unseen.
 //!
-//! They are no part of any key, so they are kept beside the entries, by the digest of the code.
+//! They are no part of any key, so they are kept as memos beside the entries: those on code by its
+//! digest, a [`Note`] by all that the operation is but its inputs. So every later process can
+//! repeat them, also of a hit.
 
-use thrifty_catalog::{Catalog, CatalogError};
-use thrifty_key::{Ingredients, Kind};
+use std::collections::BTreeMap;
 
+use thrifty_catalog::{Catalog, CatalogError, Node, Scope};
+use thrifty_key::{Context, Digest, Hasher, Ingredients, Key, Kind, key_of};
+
+use crate::cache::Cache;
+use crate::explain::ingredients_of;
 use crate::operation::Operation;
 
-/// The memos they are kept as.
-const TABLE: &str = "notes";
+/// The memos of notes on code.
+const OF_CODE: &str = "notes";
+/// The memos of notes on bodies.
+const OF_BODIES: &str = "unseen";
+/// How many bytes of its digest choose a body's memo: a newer note may take the place of an older
+/// one, so that there are never more memos than this allows.
+const SLOT: usize = 2;
 
-/// The notes on the code among these ingredients.
+/// What a body did that decides about its result in ways that no key can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Note {
+    /// It started another program or process.
+    Process,
+    /// It spoke to another machine.
+    Network,
+    /// It opened a database.
+    Database,
+    /// It drew random numbers that nobody seeded.
+    Random,
+    /// It took all environment variables at once.
+    Environment,
+    /// It opened a file from the handle of a directory.
+    Handle,
+}
+
+impl Note {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Process,
+        Self::Network,
+        Self::Database,
+        Self::Random,
+        Self::Environment,
+        Self::Handle,
+    ];
+
+    /// What was done, and what to do about it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Process => {
+                "starts another program, and what that reads is not observed: declare it with \
+                 Cache(files=…, env=…), or hand it over as File or Dir"
+            }
+            Self::Network => {
+                "uses the network, and what comes from there is not observed: pass a version or \
+                 date as an argument, or say how long it holds with Cache(max_age=…)"
+            }
+            Self::Database => {
+                "opens a database, and what it holds is not observed: declare it with \
+                 Cache(files=…), or hand it over as File"
+            }
+            Self::Random => {
+                "draws random numbers without a seed, so that each run gives another result: \
+                 give it a seed"
+            }
+            Self::Environment => {
+                "takes all environment variables at once, which is not observed: name those that \
+                 matter with Cache(env=…)"
+            }
+            Self::Handle => {
+                "opens files from the handle of a directory, which is not observed: declare them \
+                 with Cache(files=…), or hand the directory over as Dir"
+            }
+        }
+    }
+
+    /// The word that stands for it between processes, and in memos.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Network => "network",
+            Self::Database => "database",
+            Self::Random => "random",
+            Self::Environment => "environment",
+            Self::Handle => "handle",
+        }
+    }
+
+    /// The note of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|note| note.word() == word)
+    }
+}
+
+/// What bodies of an operation did unseen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    /// The operation.
+    pub operation: String,
+    /// What they did.
+    pub note: Note,
+}
+
+/// The notes on the call with these ingredients, as sentences: on its code, and on its body.
 ///
 /// # Errors
 ///
@@ -19,20 +116,83 @@ pub fn notes(
     catalog: &dyn Catalog,
     ingredients: &Ingredients,
 ) -> Result<Vec<String>, CatalogError> {
-    let Some(code) = ingredients.digest(Kind::Code) else {
-        return Ok(Vec::new());
-    };
-    let kept = catalog.recall(TABLE, code.as_bytes())?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&kept).lines().map(str::to_owned).collect())
+    let code = ingredients.digest(Kind::Code);
+    let kept = code.map(|code| catalog.recall(OF_CODE, code.as_bytes())).transpose()?;
+    let kept = kept.flatten().unwrap_or_default();
+    let mut all: Vec<_> = String::from_utf8_lossy(&kept).lines().map(str::to_owned).collect();
+    all.extend(noted(catalog, ingredients)?.into_iter().map(|note| format!("it {}", note.text())));
+    Ok(all)
 }
 
-/// Keeps the notes of an operation.
+/// What bodies of the operations of these nodes did unseen, hits included: of each operation what
+/// is known of its first node.
+pub(crate) fn unseen<'a>(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    nodes: impl Iterator<Item = &'a Node>,
+) -> Result<Vec<Unseen>, CatalogError> {
+    let mut firsts: BTreeMap<&str, &Node> = BTreeMap::new();
+    for node in nodes.filter(|node| node.entry.is_some() || node.ingredients.is_some()) {
+        firsts.entry(&node.operation).or_insert(node);
+    }
+    let known = ingredients_of(catalog, scope, firsts.values().copied())?;
+    let mut all = Vec::new();
+    for (operation, node) in firsts {
+        let Some(ingredients) = known.get(&node.number) else { continue };
+        let noted = noted(catalog, ingredients)?.into_iter();
+        all.extend(noted.map(|note| Unseen { operation: operation.to_owned(), note }));
+    }
+    Ok(all)
+}
+
+fn noted(catalog: &dyn Catalog, ingredients: &Ingredients) -> Result<Vec<Note>, CatalogError> {
+    let fixed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Inputs);
+    let fixed = key_of(fixed.filter_map(|kind| Some((kind, ingredients.digest(kind)?))));
+    let mut all = Vec::new();
+    for note in Note::ALL {
+        let name = name_of(&fixed, note);
+        let kept = catalog.recall(OF_BODIES, slot(&name))?;
+        all.extend(kept.is_some_and(|kept| kept == name.as_bytes()).then_some(note));
+    }
+    Ok(all)
+}
+
+/// Keeps the notes on the code of an operation.
 pub(crate) fn remember(catalog: &dyn Catalog, operation: &Operation) -> Result<(), CatalogError> {
     match operation.digest(Kind::Code) {
         Some(code) if !operation.notes().is_empty() => {
             let text = operation.notes().join("\n");
-            catalog.remember(TABLE, &[(code.as_bytes().as_slice(), text.as_bytes())])
+            catalog.remember(OF_CODE, &[(code.as_bytes().as_slice(), text.as_bytes())])
         }
         _ => Ok(()),
     }
+}
+
+impl Cache {
+    /// Keeps what a body of an operation did unseen, the first time this process sees it.
+    pub fn keep_unseen(&self, operation: &Operation, notes: impl IntoIterator<Item = Note>) {
+        let fixed = operation.key(std::iter::empty());
+        let names = notes.into_iter().map(|note| name_of(&fixed, note));
+        let new: Vec<Digest> = {
+            let kept = self.texts_kept.lock();
+            names.filter(|name| !kept.contains(name)).collect()
+        };
+        if new.is_empty() || !self.health.may_ask() {
+            return;
+        }
+        let memos: Vec<_> =
+            new.iter().map(|name| (slot(name), name.as_bytes().as_slice())).collect();
+        if self.health.note(self.catalog.remember(OF_BODIES, &memos)).is_some() {
+            self.texts_kept.lock().extend(new);
+        }
+    }
+}
+
+fn name_of(fixed: &Key, note: Note) -> Digest {
+    let mut hasher = Hasher::new(Context::Value);
+    hasher.framed(b"thrifty unseen").digest(fixed).framed(note.word().as_bytes()).finish()
+}
+
+fn slot(name: &Digest) -> &[u8] {
+    &name.as_bytes()[..SLOT]
 }

@@ -16,7 +16,7 @@ use thrifty_engine::{Mode, Stream};
 use thrifty_key::{Context, Digest, Hasher, plain};
 
 use super::check;
-use super::context::Frame;
+use super::context::{self, Frame};
 use super::error::ArgumentChanged;
 use super::graph;
 use super::handle::{self, Call, Handle};
@@ -140,7 +140,7 @@ impl CallBody {
         let watch = self.watch(py).map_err(raised)?;
         let frame = Frame::Running(Arc::clone(&self.call.run));
         let value = seed::call(slf, &arguments, frame, self.stream(inputs)).map_err(raised)?;
-        let gathered = end(watch, slf);
+        let gathered = self.end(watch, py);
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
             let expansion = graph::expand(&value, &self.session, &self.running, 0);
@@ -149,12 +149,25 @@ impl CallBody {
         made(slf, &value).map(|made| Product::Made(gathered.onto(made))).map_err(raised)
     }
 
+    /// What the body read, which is over. It is told what could not be followed; to the catalog
+    /// not where this is a plan.
+    fn end(&self, watch: Watch, py: Python<'_>) -> Gathered {
+        let gathered = watch.end(py);
+        let mode = if context::is_planning() { Mode::Off } else { self.mode() };
+        let (cache, operation) = (&self.session.cache, &self.call.operation);
+        observe::tell(py, cache, operation, mode, &gathered.notes);
+        gathered
+    }
+
+    fn mode(&self) -> Mode {
+        policy(self.call.choices, &self.call.options).mode
+    }
+
     /// What becomes of what the body reads that begins now.
     fn watch(&self, py: Python<'_>) -> PyResult<Watch> {
-        let mode = policy(self.call.choices, &self.call.options).mode;
         let wish = match self.call.unkeyed {
             Some(_) => Wish::Pass,
-            None => self.call.task.get().definition().wish(&self.session, mode),
+            None => self.call.task.get().definition().wish(&self.session, self.mode()),
         };
         let task = self.call.task.get();
         Watch::begin(py, task.name(), wish, self.session.scenery(py)?, &self.running.outer)
@@ -285,17 +298,10 @@ impl CallBody {
         let frame = Frame::Building { options, mode };
         let watch = self.watch(py)?;
         let value = seed::call(slf, &arguments?, frame, self.stream(inputs))?;
-        let gathered = end(watch, slf);
+        let gathered = self.end(watch, py);
         let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
         Ok(Expansion { observed: gathered.observed, ..expansion })
     }
-}
-
-/// What a body read that is over. It warns of what could not be followed.
-fn end(watch: Watch, slf: &Bound<'_, Task>) -> Gathered {
-    let gathered = watch.end(slf.py());
-    observe::warn(slf.py(), slf.get().name(), gathered.notes.iter().copied());
-    gathered
 }
 
 fn expanded(expansion: Expansion, gathered: Gathered) -> Product {

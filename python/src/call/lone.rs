@@ -158,7 +158,7 @@ impl<'py> Lone<'_, 'py> {
         let stream = seed::stream(run.seeding, self.operation.name(), inputs);
         let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
-        let (session, mode) = (self.session, self.policy.mode);
+        let (session, mode, operation) = (self.session, self.policy.mode, self.operation);
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);
@@ -168,13 +168,13 @@ impl<'py> Lone<'_, 'py> {
                 let call = || seed::call(task, &arguments, frame, stream);
                 body::perform(task, session, mode, call)
                     .map(|(made, gathered)| {
-                        observe::warn(py, task.get().name(), gathered.notes.iter().copied());
+                        observe::tell(py, cache, operation, mode, &gathered.notes);
                         Product::Made(gathered.onto(made))
                     })
                     .map_err(|error| load::failure(py, error, None))
             })
         };
-        let (operation, key, policy) = (self.operation, self.key, self.policy);
+        let (key, policy) = (self.key, self.policy);
         let parts: Vec<_> = self.parts().collect();
         let computed = py.detach(|| {
             let engine = EngineTask {

@@ -41,7 +41,8 @@ pub fn run(
     let sent = send(py, session, call, inputs, stream, &mut edge);
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
-    observe::warn(py, call.task.get().name(), gathered.notes.iter().copied());
+    let mode = policy(call.choices, &call.options).mode;
+    observe::tell(py, &session.cache, &call.operation, mode, &gathered.notes);
     // What is not going to be stored has to be here.
     let object: Arc<dyn std::any::Any + Send + Sync> = match &gathered.problem {
         None => Arc::new(load::Elsewhere),

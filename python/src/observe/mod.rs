@@ -29,7 +29,7 @@ use thrifty_engine::graph::Value;
 use thrifty_engine::observed::{Observation, Surroundings};
 
 pub use gathered::Gathered;
-pub use note::{Note, warn};
+pub use note::{Note, tell};
 pub use recorder::Recorder;
 
 /// What is to become of what a body reads.

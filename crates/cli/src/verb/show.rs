@@ -58,7 +58,9 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return Err(Failure::Usage(format!("no run and no entry begins with `{what}`; {hint}")));
     }
     if json {
-        return console.json(&entries.iter().map(EntryJson::of).collect::<Vec<_>>());
+        let entries: Result<Vec<_>, Failure> =
+            entries.iter().map(|entry| EntryJson::of(catalog, entry)).collect();
+        return console.json(&entries?);
     }
     let now = catalog.now()?;
     entries.iter().try_for_each(|entry| show_entry(catalog, entry, now, console))
@@ -179,6 +181,7 @@ struct EntryJson {
     user: String,
     ingredients: Vec<PartJson>,
     observed: Vec<ObservedJson>,
+    notes: Vec<String>,
 }
 
 /// A part of an ingredient, for programs.
@@ -191,9 +194,9 @@ struct PartJson {
 }
 
 impl EntryJson {
-    fn of(entry: &Entry) -> Self {
+    fn of(catalog: &dyn Catalog, entry: &Entry) -> Result<Self, Failure> {
         let blobs = entry.blobs.iter();
-        Self {
+        Ok(Self {
             key: entry.key.to_string(),
             operation: entry.operation.clone(),
             project: entry.scope.project.clone(),
@@ -213,7 +216,8 @@ impl EntryJson {
             user: entry.origin.user.clone(),
             ingredients: parts(entry).collect(),
             observed: observations(entry),
-        }
+            notes: notes(catalog, &entry.ingredients)?,
+        })
     }
 }
 

@@ -6,7 +6,8 @@ use thrifty_engine::catalog::{Catalog, Node, Run, Scope};
 use thrifty_engine::explain::{Explained, Explanation, Reason, Root, explain, is_hit};
 
 use crate::causes::{
-    CauseJson, RootJson, difference_line, in_words, root_line, show_diff, show_roots,
+    CauseJson, NoteJson, RootJson, difference_line, in_words, root_line, show_diff, show_roots,
+    show_unseen,
 };
 use crate::choose;
 use crate::console::{Console, Paint};
@@ -42,7 +43,8 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if json {
         let chosen = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
         let Chosen::Nodes { run, wanted, .. } = chosen else {
-            let nothing = Answer { run: "", causes: Vec::new(), roots: Vec::new() };
+            let nothing =
+                Answer { run: "", causes: Vec::new(), roots: Vec::new(), notes: Vec::new() };
             return console.json(&nothing);
         };
         return console.json(&Answer::of(&explain(catalog, &run, wanted.as_deref())?));
@@ -68,12 +70,14 @@ pub(crate) fn write(
     if explanation.nodes.is_empty() {
         console.line(&format!("{id}  {}  {ago}", run.name))?;
         let calls = count(nodes.len() as u64, "operation");
-        return console.line(&format!("nothing ran: {calls}, all taken from the cache"));
+        console.line(&format!("nothing ran: {calls}, all taken from the cache"))?;
+        return show_unseen(&explanation, console);
     }
     if wanted.is_none() {
         let (ran, hits) = (explanation.nodes.len(), count(explanation.hits as u64, "hit"));
         console.line(&format!("{id}  {}  {ago}: {ran} ran, {hits}", run.name))?;
-        return show_roots(&explanation, console);
+        show_roots(&explanation, console)?;
+        return show_unseen(&explanation, console);
     }
     console.line(&format!("{id}  {}  {ago}", run.name))?;
     let mut operations: Vec<&str> = Vec::new();
@@ -274,6 +278,7 @@ struct Answer<'a> {
     run: &'a str,
     causes: Vec<CauseJson<'a>>,
     roots: Vec<RootJson<'a>>,
+    notes: Vec<NoteJson<'a>>,
 }
 
 impl<'a> Answer<'a> {
@@ -282,6 +287,7 @@ impl<'a> Answer<'a> {
             run: explanation.run.as_ref().map_or("", |run| run.0.as_str()),
             causes: CauseJson::all(explanation),
             roots: explanation.roots.iter().map(RootJson::of).collect(),
+            notes: NoteJson::all(explanation),
         }
     }
 }
