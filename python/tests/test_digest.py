@@ -23,6 +23,7 @@ import threading
 import types
 import uuid
 import weakref
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -401,3 +402,48 @@ def test_previews_are_short_lines(value):
 )
 def test_previews(value, shown):
     assert _native.preview(value) == shown
+
+
+class Linked:
+    """A part of a web in which everything leads to everything."""
+
+    def __init__(self, name, others=()):
+        self.name = name
+        self.others = list(others)
+        self.below = set()
+
+
+def web(seed):
+    """Parts that lead to each other in some ways, not all of them back."""
+    random = Random(seed)
+    parts = [Linked(f"part {number} " + "x" * random.randrange(90)) for number in range(6)]
+    for part in parts:
+        part.others = random.sample(parts, random.randrange(3))
+        part.below = set(random.sample(parts, random.randrange(2)))
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_shares_a_web_is_what_has_copies_of_it(seed):
+    random = Random(seed)
+    taken = random.choices(web(seed), k=8)
+    shared = [taken[:4], {"a": taken[4], "b": (taken[5], taken[:2])}, taken[6:]]
+    copies = [
+        [copy.deepcopy(part) for part in taken[:4]],
+        {
+            "a": copy.deepcopy(taken[4]),
+            "b": (copy.deepcopy(taken[5]), [copy.deepcopy(part) for part in taken[:2]]),
+        },
+        [copy.deepcopy(part) for part in taken[6:]],
+    ]
+    assert digest(shared) == digest(copies)
+
+
+def test_a_web_in_many_places_is_taken_apart_once_for_each_way_into_it():
+    root = Linked("root")
+    leaves = [Linked(f"leaf {number}", [root]) for number in range(50)]
+    root.others = leaves
+    once = len(_native.encoding(leaves[:2]))
+    # In turn: neither way into the web makes the other forgotten.
+    often = len(_native.encoding(leaves[:2] * 100))
+    assert often < once + 200 * 40

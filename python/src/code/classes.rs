@@ -69,12 +69,12 @@ pub fn project_class(class: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
 }
 
 fn is_of_project(py: Python<'_>, module: &str) -> PyResult<bool> {
-    // Where Cython keeps the types that its modules share: a module without a file, which only a
-    // process has that imported one of them.
-    if module.starts_with("_cython_") {
-        return Ok(false);
-    }
     Ok(match locate(py, module)? {
+        // A module without a file in which no Python ever ran holds what native code put there,
+        // such as the types that the modules of Cython share.
+        Place::Project(scope) if scope.file.is_none() => {
+            scope.globals(py).is_none_or(|globals| globals.contains("__builtins__").unwrap_or(true))
+        }
         Place::Project(_) | Place::Missing | Place::Namespace(_) => true,
         Place::Opaque(_) | Place::Installed(_) | Place::Standard => false,
     })

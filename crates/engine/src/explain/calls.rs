@@ -1,8 +1,9 @@
 //! The calls of one operation, and which earlier one is nearest to another.
 //!
 //! A run may have ten thousand nodes and an operation a thousand entries to compare each of them
-//! with. So ingredients are compared by numbers: every digest of a kind, and every input, gets
-//! one, and only the nearest call is compared part by part.
+//! with. So ingredients are compared by numbers: every input gets one, and all that is not an input
+//! gets one together, of which a run has few. Only the nearest call is compared part by part, and
+//! the search ends where nothing nearer can come.
 
 use std::collections::HashMap;
 
@@ -28,6 +29,10 @@ pub(super) struct Earlier {
     pub(super) cost: std::time::Duration,
     /// The word of its outcome, where no entry is left of it.
     pub(super) outcome: Option<String>,
+    /// Whether the run that is explained made it.
+    pub(super) is_sibling: bool,
+    /// Whether the run that is explained calls its key.
+    pub(super) is_called: bool,
 }
 
 impl Earlier {
@@ -43,6 +48,8 @@ pub(super) struct Calls {
     forms: Vec<Form>,
     /// The calls of equal inputs.
     by_inputs: HashMap<Vec<(u32, u32)>, Vec<usize>>,
+    /// How many kinds and parts of two surroundings differ.
+    apart: HashMap<(u32, u32), (usize, usize)>,
     numbers: Numbers,
 }
 
@@ -72,8 +79,9 @@ impl Calls {
     }
 
     /// The call that shares most with this one: the fewest kinds differ, then the fewest parts;
-    /// of several, one of the best `rank`, then the most recent. Calls without a rank are left
-    /// out. All calls of the same inputs are compared, and the most recent of the others.
+    /// of several, one of the best `rank`, then one of the same inputs, then the most recent.
+    /// Calls without a rank are left out. All calls of the same inputs are compared, and the most
+    /// recent of the others.
     pub(super) fn nearest(
         &mut self,
         query: &Query<'_>,
@@ -81,24 +89,26 @@ impl Calls {
     ) -> Option<Nearest> {
         let own = self.numbers.form(query.ingredients);
         let pending: Vec<u32> = query.pending.iter().map(|name| self.numbers.name(name)).collect();
-        let mut best: Option<(usize, usize, u8, usize)> = None;
+        // Of the others, one input differs at least, unless it is pending.
+        let differs = usize::from(pending.is_empty());
+        let mut best: Option<(usize, usize, u8, bool, usize)> = None;
         let same = self.by_inputs.get(&own.inputs).into_iter().flatten().copied();
         let ranked = |at: usize| Some((at, rank(&self.all[at])?));
-        let recent = (0..self.all.len()).filter_map(ranked).take(COMPARED);
-        for (at, rank) in same.filter_map(ranked).take(COMPARED).chain(recent) {
+        let same = same.filter_map(ranked).take(COMPARED).map(|call| (call, false));
+        let recent = (0..self.all.len()).filter_map(ranked).take(COMPARED).map(|call| (call, true));
+        for ((at, rank), is_other) in same.chain(recent) {
+            let least = (differs, differs, 0, true, at);
+            if is_other && best.is_some_and(|best| best < least) {
+                break;
+            }
             let form = &self.forms[at];
             let inputs = own.inputs_apart(form, &pending);
-            let kinds = own.kinds_apart(form) + usize::from(inputs > 0);
-            if best.is_some_and(|(fewest, ..)| kinds > fewest) {
-                continue;
-            }
-            let mut parts = inputs;
-            for kind in own.others_apart(form) {
-                let pair = (kind, own.kinds[kind as usize], form.kinds[kind as usize]);
-                let (one, other) = (query.ingredients, &self.all[at].ingredients);
-                parts += *self.numbers.apart.entry(pair).or_insert_with(|| apart(kind, one, other));
-            }
-            let distance = (kinds, parts, rank, at);
+            let pair = (own.surroundings, form.surroundings);
+            let (kinds, parts) = *self
+                .apart
+                .entry(pair)
+                .or_insert_with(|| apart(query.ingredients, &self.all[at].ingredients));
+            let distance = (kinds + usize::from(inputs > 0), parts + inputs, rank, is_other, at);
             if best.is_none_or(|least| distance < least) {
                 best = Some(distance);
             }
@@ -113,32 +123,30 @@ impl Calls {
     }
 }
 
-/// How many parts of a kind are not the same on both sides.
-fn apart(kind: Kind, one: &Ingredients, other: &Ingredients) -> usize {
+/// How many kinds, and how many parts of them, are not the same on both sides, the inputs left
+/// out.
+fn apart(one: &Ingredients, other: &Ingredients) -> (usize, usize) {
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Inputs);
+    let differing = kinds.filter(|kind| one.digest(*kind) != other.digest(*kind));
+    differing
+        .fold((0, 0), |(kinds, parts), kind| (kinds + 1, parts + parts_apart(kind, one, other)))
+}
+
+fn parts_apart(kind: Kind, one: &Ingredients, other: &Ingredients) -> usize {
     let is_other = |name: &str, digest| other.part(kind, name).is_none_or(|it| it.digest != digest);
     let own = one.parts(kind).filter(|(name, part)| is_other(name, part.digest)).count();
     own + other.parts(kind).filter(|(name, _)| one.part(kind, name).is_none()).count()
 }
 
-/// Ingredients as numbers: equal numbers are equal digests. 0 stands for nothing.
+/// Ingredients as numbers: equal numbers are equal digests.
 struct Form {
-    kinds: [u32; Kind::ALL.len()],
+    /// All kinds but the inputs.
+    surroundings: u32,
     /// Name and value of each input, sorted.
     inputs: Vec<(u32, u32)>,
 }
 
 impl Form {
-    /// How many kinds differ, the inputs left out.
-    fn kinds_apart(&self, other: &Self) -> usize {
-        self.others_apart(other).count()
-    }
-
-    fn others_apart<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Kind> + 'a {
-        Kind::ALL.into_iter().filter(|kind| {
-            *kind != Kind::Inputs && self.kinds[*kind as usize] != other.kinds[*kind as usize]
-        })
-    }
-
     /// How many inputs differ, those left out that are pending.
     fn inputs_apart(&self, other: &Self, pending: &[u32]) -> usize {
         let (mut one, mut two) = (self.inputs.as_slice(), other.inputs.as_slice());
@@ -170,25 +178,21 @@ fn take(inputs: &mut &[(u32, u32)], name: u32) -> Option<u32> {
 /// The numbers of digests and names.
 #[derive(Default)]
 struct Numbers {
+    surroundings: HashMap<[Option<Digest>; Kind::ALL.len()], u32>,
     digests: HashMap<Digest, u32>,
     names: HashMap<String, u32>,
-    /// How many parts of two digests of a kind differ.
-    apart: HashMap<(Kind, u32, u32), usize>,
 }
 
 impl Numbers {
     fn form(&mut self, ingredients: &Ingredients) -> Form {
-        let mut kinds = [0; Kind::ALL.len()];
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Inputs) {
-            if let Some(digest) = ingredients.digest(kind) {
-                kinds[kind as usize] = self.digest(digest);
-            }
-        }
+        let of_kind = |kind| ingredients.digest(kind).filter(|_| kind != Kind::Inputs);
+        let next = u32::try_from(self.surroundings.len()).unwrap_or(u32::MAX);
+        let surroundings = *self.surroundings.entry(Kind::ALL.map(of_kind)).or_insert(next);
         let inputs = ingredients.parts(Kind::Inputs);
         let mut inputs: Vec<_> =
             inputs.map(|(name, part)| (self.name(name), self.digest(part.digest))).collect();
         inputs.sort_unstable();
-        Form { kinds, inputs }
+        Form { surroundings, inputs }
     }
 
     fn digest(&mut self, digest: Digest) -> u32 {
@@ -232,6 +236,8 @@ mod tests {
             ingredients: ingredients.clone(),
             cost: std::time::Duration::ZERO,
             outcome: None,
+            is_sibling: false,
+            is_called: false,
         }
     }
 
@@ -270,5 +276,25 @@ mod tests {
         let query = Query { ingredients: &wanted, pending: &[] };
         let nearest = calls.nearest(&query, |_| Some(0)).expect("there are two");
         assert_eq!((nearest.call, nearest.differences.len()), (1, 1));
+    }
+    #[test]
+    fn the_search_ends_where_nothing_nearer_can_come() {
+        let of = |code, x| made(&[(Kind::Code, "f", code), (Kind::Inputs, "x", x)]);
+        let mut calls = Calls::default();
+        let many = 1_000;
+        (0..many).for_each(|x| calls.add(earlier(x as u32, &of(1, x))));
+        let mut compared = |wanted: Ingredients| {
+            let count = std::cell::Cell::new(0);
+            let query = Query { ingredients: &wanted, pending: &[] };
+            let nearest = calls.nearest(&query, |_| {
+                count.set(count.get() + 1);
+                Some(0)
+            });
+            (nearest.expect("there are many").call, count.get())
+        };
+        // Its own inputs with other code; other inputs, the code as before; all other.
+        assert_eq!(compared(of(2, 700)), (700, 2));
+        assert_eq!(compared(of(1, many)), (0, 2));
+        assert_eq!(compared(of(2, many)), (0, COMPARED));
     }
 }

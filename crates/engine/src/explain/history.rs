@@ -119,7 +119,9 @@ impl History {
         }
         let calls = self.earlier.entry(operation.to_owned()).or_default();
         let entries = entries.into_iter().filter(|entry| entry.operation == operation);
-        entries.map(of_entry).for_each(|call| calls.add(call));
+        for entry in entries {
+            calls.add(of_entry(entry, self.run.as_ref(), &self.keys));
+        }
         Ok(())
     }
 
@@ -155,8 +157,7 @@ impl History {
 
     /// Whether the run called this key, too.
     pub(super) fn calls_again(&self, call: &Earlier) -> bool {
-        call.run.is_some() && call.run == self.run
-            || call.key.is_some_and(|key| self.keys.contains(&key))
+        call.is_sibling || call.is_called
     }
 
     /// Keeps a node of an earlier run that no entry is left of.
@@ -182,6 +183,8 @@ impl History {
             ingredients,
             cost: node.spent,
             outcome: Some(node.outcome),
+            is_sibling: false,
+            is_called: node.key.is_some_and(|key| self.keys.contains(&key)),
         });
     }
 
@@ -204,20 +207,18 @@ impl History {
         let ingredients = self.own.get(&node.number)?;
         let query = Query { ingredients, pending };
         let calls = self.earlier.get_mut(&node.operation)?;
-        let (run, keys) = (self.run.as_ref(), &self.keys);
+        let is_plan = self.run.is_none();
         let before = |earlier: &Earlier| match (earlier.entry, node.entry) {
             (Some(earlier), Some(own)) => earlier < own,
             // Whatever is there was there before a plan.
-            _ => run.is_none() || earlier.at <= node.at,
+            _ => is_plan || earlier.at <= node.at,
         };
-        let is_same_run = |earlier: &Earlier| run.is_some() && earlier.run.as_ref() == run;
-        let is_called = |earlier: &Earlier| earlier.key.is_some_and(|key| keys.contains(&key));
         let others = |earlier: &Earlier| {
-            (before(earlier) && !is_same_run(earlier))
-                .then(|| u8::from(is_called(earlier) && earlier.key != node.key))
+            (before(earlier) && !earlier.is_sibling)
+                .then(|| u8::from(earlier.is_called && earlier.key != node.key))
         };
         let siblings = |earlier: &Earlier| {
-            (before(earlier) && is_same_run(earlier) && earlier.node != node.number).then_some(0)
+            (before(earlier) && earlier.is_sibling && earlier.node != node.number).then_some(0)
         };
         calls.nearest(&query, others).or_else(|| calls.nearest(&query, siblings))
     }
@@ -245,8 +246,10 @@ pub(crate) fn ingredients_of<'a>(
     Ok(with_ingredients.collect())
 }
 
-fn of_entry(entry: Entry) -> Earlier {
+fn of_entry(entry: Entry, run: Option<&RunId>, keys: &HashSet<Key>) -> Earlier {
     Earlier {
+        is_sibling: run.is_some() && entry.origin.run.as_ref() == run,
+        is_called: keys.contains(&entry.key),
         run: entry.origin.run,
         node: entry.origin.node,
         at: entry.created_at,

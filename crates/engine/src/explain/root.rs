@@ -83,11 +83,13 @@ pub(super) fn find(nodes: &[Explained]) -> Vec<Root> {
 
 /// Inputs that were changed to so many different values that no edit stands behind them.
 fn inputs_of_many_values(nodes: &[Explained]) -> BTreeSet<String> {
+    of_many_values(nodes.iter().filter(|it| it.reason == Reason::Changed).flat_map(own))
+}
+
+fn of_many_values<'a>(differences: impl Iterator<Item = &'a Shown>) -> BTreeSet<String> {
     let mut values: BTreeMap<&str, BTreeSet<_>> = BTreeMap::new();
-    for shown in nodes.iter().filter(|it| it.reason == Reason::Changed).flat_map(own) {
-        if shown.kind == Kind::Inputs {
-            values.entry(&shown.name).or_default().insert(shown.digests);
-        }
+    for shown in differences.filter(|shown| shown.kind == Kind::Inputs) {
+        values.entry(&shown.name).or_default().insert(shown.digests);
     }
     let many = values.into_iter().filter(|(_, values)| values.len() >= VALUES);
     many.map(|(name, _)| name.to_owned()).collect()
@@ -160,7 +162,8 @@ impl Causes {
 
     fn add_part(&mut self, node: &Explained, shown: &Shown, many: &BTreeSet<String>) {
         if shown.kind == Kind::Inputs && many.contains(&shown.name) {
-            let whole = || Shown { old: None, new: None, diff: None, ..shown.clone() };
+            let upstream = Vec::new();
+            let whole = || Shown { old: None, new: None, diff: None, upstream, ..shown.clone() };
             let cause = || Cause::Changed(vec![whole()]);
             return self.add(node, Identity::Input(shown.name.clone()), cause);
         }
@@ -215,12 +218,15 @@ impl Causes {
 
     /// Nodes that took other outputs of operations which did not run: of other calls of theirs.
     fn add_the_rest(&mut self, nodes: &[Explained], behind: &mut Vec<Vec<u32>>) {
-        for node in nodes.iter().filter(|node| node.reason == Reason::Upstream) {
-            if self.of_node.get(&node.node).is_some_and(|causes| !causes.is_empty()) {
-                continue;
-            }
-            for shown in node.differences.clone() {
-                self.add_part(node, &shown, &BTreeSet::new());
+        let has_none = |node: &&Explained| {
+            node.reason == Reason::Upstream
+                && self.of_node.get(&node.node).is_none_or(BTreeSet::is_empty)
+        };
+        let rest: Vec<&Explained> = nodes.iter().filter(has_none).collect();
+        let many = of_many_values(rest.iter().flat_map(|node| &node.differences));
+        for node in rest {
+            for shown in &node.differences {
+                self.add_part(node, shown, &many);
             }
         }
         behind.resize(self.found.len(), Vec::new());

@@ -1,6 +1,8 @@
 //! The walk: which rule a part falls under, cycles, sharing and bounds.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pyo3::ffi;
@@ -26,11 +28,16 @@ const STAGE: usize = 4 << 20;
 enum Before<'py> {
     /// Its encoding stands in the writer, and its digest was not needed yet.
     Written(
-        std::ops::Range<usize>,
+        Range<usize>,
         #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>,
     ),
     /// Its digest.
     Known(Digest, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    /// The digest of a head.
+    KnownHead(Digest, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
+    /// As [`Before::Written`], of an object that begins a cycle which leads to nothing around it:
+    /// seen from outside of the cycle, it always is the same.
+    Head(Range<usize>, #[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
     /// It is part of a cycle or holds an edge: its encoding depends on where it stands.
     Placed(#[expect(dead_code, reason = "keeps the address taken")] Bound<'py, PyAny>),
 }
@@ -45,6 +52,9 @@ pub struct Encoder<'a, 'py> {
     pub(super) hooks: HashMap<*mut ffi::PyTypeObject, (Arc<Hooks>, Digest)>,
     /// The objects being taken apart, outermost first.
     open: Vec<*mut ffi::PyObject>,
+    /// How many of `open` had been found to be parts of cycles before they were opened. All that a
+    /// head leads to was found with it, so it stands in its own cycle only below one of these.
+    within: usize,
     /// Where in `open` there are values that a digest hook stands for.
     hooked: Vec<usize>,
     before: HashMap<*mut ffi::PyObject, Before<'py>>,
@@ -69,6 +79,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             classes: HashMap::new(),
             hooks: HashMap::new(),
             open: Vec::new(),
+            within: 0,
             hooked: Vec::new(),
             before: HashMap::new(),
             reached: usize::MAX,
@@ -136,8 +147,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
         let level = self.open.len();
         let (start, edges) = (self.writer.as_bytes().len(), self.edges);
         let outside = std::mem::replace(&mut self.reached, usize::MAX);
+        let is_placed = usize::from(self.before.contains_key(&id));
         self.open.push(id);
+        self.within += is_placed;
         let outcome = write(self);
+        self.within -= is_placed;
         self.open.pop();
         let reached = std::mem::replace(&mut self.reached, outside);
         if reached < level {
@@ -145,13 +159,15 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
         outcome?;
         let written = start..self.writer.as_bytes().len();
-        // The head of a cycle is not remembered either: seen from inside the cycle, it would be
-        // a reference back.
-        if reached <= level || edges != self.edges {
-            self.before.insert(id, Before::Placed(object.clone()));
-        } else if written.len() >= SHARED {
-            self.before.insert(id, Before::Written(written, object.clone()));
-        }
+        let before = match reached.cmp(&level) {
+            Ordering::Greater if edges == self.edges && written.len() < SHARED => return Ok(()),
+            Ordering::Greater if edges == self.edges => Before::Written(written, object.clone()),
+            Ordering::Equal if edges == self.edges => Before::Head(written, object.clone()),
+            // What once was a head is one wherever it is seen from outside.
+            _ if is_placed > 0 => return Ok(()),
+            _ => Before::Placed(object.clone()),
+        };
+        self.before.insert(id, before);
         Ok(())
     }
 
@@ -167,25 +183,37 @@ impl<'a, 'py> Encoder<'a, 'py> {
 
     /// Writes the digest of an object that was written before; whether it did.
     fn again(&mut self, object: &Bound<'py, PyAny>) -> Outcome<bool> {
+        let is_outside = self.within == 0;
         let digest = match self.before.get(&object.as_ptr()) {
             None => return Ok(false),
-            Some(Before::Placed(_)) => {
+            Some(Before::Known(digest, _)) => *digest,
+            Some(Before::KnownHead(digest, _)) if is_outside => *digest,
+            Some(Before::Written(range, _)) => {
+                let digest = self.digest_of(object, range.clone())?;
+                self.before.insert(object.as_ptr(), Before::Known(digest, object.clone()));
+                digest
+            }
+            Some(Before::Head(range, _)) if is_outside => {
+                let digest = self.digest_of(object, range.clone())?;
+                self.before.insert(object.as_ptr(), Before::KnownHead(digest, object.clone()));
+                digest
+            }
+            Some(Before::Placed(_) | Before::Head(..) | Before::KnownHead(..)) => {
                 self.again = self
                     .again
                     .checked_sub(1)
                     .ok_or_else(|| Unhashable::new(object, Reason::Entangled))?;
                 return Ok(false);
             }
-            Some(Before::Known(digest, _)) => *digest,
-            Some(Before::Written(range, _)) => {
-                let digest = plain::digest(&self.writer.as_bytes()[range.clone()])
-                    .map_err(|_| Unhashable::new(object, Reason::Depth))?;
-                self.before.insert(object.as_ptr(), Before::Known(digest, object.clone()));
-                digest
-            }
         };
         self.writer.digest(&digest);
         Ok(true)
+    }
+
+    /// The digest of an object that stands in the writer.
+    fn digest_of(&self, object: &Bound<'py, PyAny>, written: Range<usize>) -> Outcome<Digest> {
+        plain::digest(&self.writer.as_bytes()[written])
+            .map_err(|_| Unhashable::new(object, Reason::Depth))
     }
 
     /// Takes parts from the number that is left.
