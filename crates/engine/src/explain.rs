@@ -14,7 +14,7 @@ use thrifty_catalog::{Catalog, CatalogError, Node, Run, RunId, Scope, Time};
 use thrifty_key::explain::Difference;
 use thrifty_key::{Digest, Ingredients, Kind};
 
-use crate::notes::{self, Unseen};
+use crate::notes::{Unseen, noted};
 use crate::outcome::observed_change;
 use crate::plan::{Forecast, Plan};
 
@@ -27,9 +27,7 @@ mod root;
 
 use calls::Nearest;
 use difference::Texts;
-use history::History;
-
-pub(crate) use history::ingredients_of;
+use history::{History, ingredients_of};
 
 pub use difference::unified_diff;
 pub use label::labels;
@@ -233,7 +231,7 @@ impl Subject<'_> {
             (count + 1, saved.saturating_add(node.saved))
         });
         let is_meant = |node: &&Node| numbers.is_none_or(|numbers| numbers.contains(&node.number));
-        let unseen = notes::unseen(catalog, self.scope, self.nodes.values().filter(is_meant))?;
+        let unseen = unseen(catalog, self.scope, self.nodes.values().filter(is_meant))?;
         let run = self.run.map(|run| run.id.clone());
         Ok(Explanation { run, roots, nodes, hits, saved, unseen })
     }
@@ -415,6 +413,27 @@ impl Explainer<'_> {
         }
         forecast.word().clone_into(&mut explained.outcome);
     }
+}
+
+/// What bodies of the operations of these nodes did unseen, hits included: of each operation what
+/// is known of its first node.
+fn unseen<'a>(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    nodes: impl Iterator<Item = &'a Node>,
+) -> Result<Vec<Unseen>, CatalogError> {
+    let mut firsts: BTreeMap<&str, &Node> = BTreeMap::new();
+    for node in nodes.filter(|node| node.entry.is_some() || node.ingredients.is_some()) {
+        firsts.entry(&node.operation).or_insert(node);
+    }
+    let known = ingredients_of(catalog, scope, firsts.values().copied())?;
+    let mut all = Vec::new();
+    for (operation, node) in firsts {
+        let Some(ingredients) = known.get(&node.number) else { continue };
+        let noted = noted(catalog, ingredients)?.into_iter();
+        all.extend(noted.map(|note| Unseen { operation: operation.to_owned(), note }));
+    }
+    Ok(all)
 }
 
 /// Why the cache was not used although the key may have been known, if the node says so.

@@ -5,13 +5,9 @@
 //! digest, a [`Note`] by all that the operation is but its inputs. So every later process can
 //! repeat them, also of a hit.
 
-use std::collections::BTreeMap;
-
-use thrifty_catalog::{Catalog, CatalogError, Node, Scope};
+use thrifty_catalog::{Catalog, CatalogError};
 use thrifty_key::{Context, Digest, Hasher, Ingredients, Key, Kind, key_of};
 
-use crate::cache::Cache;
-use crate::explain::ingredients_of;
 use crate::operation::Operation;
 
 /// The memos of notes on code.
@@ -124,28 +120,11 @@ pub fn notes(
     Ok(all)
 }
 
-/// What bodies of the operations of these nodes did unseen, hits included: of each operation what
-/// is known of its first node.
-pub(crate) fn unseen<'a>(
+/// What bodies of the operation with these ingredients did unseen.
+pub(crate) fn noted(
     catalog: &dyn Catalog,
-    scope: &Scope,
-    nodes: impl Iterator<Item = &'a Node>,
-) -> Result<Vec<Unseen>, CatalogError> {
-    let mut firsts: BTreeMap<&str, &Node> = BTreeMap::new();
-    for node in nodes.filter(|node| node.entry.is_some() || node.ingredients.is_some()) {
-        firsts.entry(&node.operation).or_insert(node);
-    }
-    let known = ingredients_of(catalog, scope, firsts.values().copied())?;
-    let mut all = Vec::new();
-    for (operation, node) in firsts {
-        let Some(ingredients) = known.get(&node.number) else { continue };
-        let noted = noted(catalog, ingredients)?.into_iter();
-        all.extend(noted.map(|note| Unseen { operation: operation.to_owned(), note }));
-    }
-    Ok(all)
-}
-
-fn noted(catalog: &dyn Catalog, ingredients: &Ingredients) -> Result<Vec<Note>, CatalogError> {
+    ingredients: &Ingredients,
+) -> Result<Vec<Note>, CatalogError> {
     let fixed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Inputs);
     let fixed = key_of(fixed.filter_map(|kind| Some((kind, ingredients.digest(kind)?))));
     let mut all = Vec::new();
@@ -168,24 +147,18 @@ pub(crate) fn remember(catalog: &dyn Catalog, operation: &Operation) -> Result<(
     }
 }
 
-impl Cache {
-    /// Keeps what a body of an operation did unseen, the first time this process sees it.
-    pub fn keep_unseen(&self, operation: &Operation, notes: impl IntoIterator<Item = Note>) {
-        let fixed = operation.key(std::iter::empty());
-        let names = notes.into_iter().map(|note| name_of(&fixed, note));
-        let new: Vec<Digest> = {
-            let kept = self.texts_kept.lock();
-            names.filter(|name| !kept.contains(name)).collect()
-        };
-        if new.is_empty() || !self.health.may_ask() {
-            return;
-        }
-        let memos: Vec<_> =
-            new.iter().map(|name| (slot(name), name.as_bytes().as_slice())).collect();
-        if self.health.note(self.catalog.remember(OF_BODIES, &memos)).is_some() {
-            self.texts_kept.lock().extend(new);
-        }
-    }
+/// Keeps what a body did unseen, by these digests.
+pub(crate) fn remember_unseen(
+    catalog: &dyn Catalog,
+    digests: &[Digest],
+) -> Result<(), CatalogError> {
+    let memos: Vec<_> = digests.iter().map(|it| (slot(it), it.as_bytes().as_slice())).collect();
+    catalog.remember(OF_BODIES, &memos)
+}
+
+/// What stands for a note on bodies of an operation.
+pub(crate) fn digest_of(operation: &Operation, note: Note) -> Digest {
+    name_of(&operation.key(std::iter::empty()), note)
 }
 
 fn name_of(fixed: &Key, note: Note) -> Digest {

@@ -14,7 +14,7 @@ use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
 use crate::graph::Taken;
-use crate::notes;
+use crate::notes::{self, Note};
 use crate::observed::{self, Change, Glance};
 use crate::operation::Operation;
 use crate::outcome::Outcome;
@@ -186,6 +186,22 @@ impl Cache {
         notes::remember(self.catalog.as_ref(), operation)?;
         self.texts_kept.lock().insert(code);
         Ok(())
+    }
+
+    /// Keeps what a body of an operation did unseen, the first time this process sees it.
+    pub fn keep_unseen(&self, operation: &Operation, notes: impl IntoIterator<Item = Note>) {
+        let digests = notes.into_iter().map(|note| notes::digest_of(operation, note));
+        let new: Vec<Digest> = {
+            let kept = self.texts_kept.lock();
+            digests.filter(|digest| !kept.contains(digest)).collect()
+        };
+        if new.is_empty() || self.health.may_write().is_err() {
+            return;
+        }
+        let kept = notes::remember_unseen(self.catalog.as_ref(), &new);
+        if self.health.note_write(kept).is_some() {
+            self.texts_kept.lock().extend(new);
+        }
     }
 
     /// The entry to be committed. One whose observations do not hold any more is none: something

@@ -225,7 +225,7 @@ impl History {
 }
 
 /// What the keys of the nodes were made of: kept with the node, or with its entry.
-pub(crate) fn ingredients_of<'a>(
+pub(super) fn ingredients_of<'a>(
     catalog: &dyn Catalog,
     scope: &Scope,
     nodes: impl Iterator<Item = &'a Node> + Clone,
