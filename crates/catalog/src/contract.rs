@@ -114,6 +114,11 @@ pub trait Catalog: Send + Sync {
     /// marked.
     fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError>;
 
+    /// Sees to it that no commit can name these blobs that has not done so yet; answers those of
+    /// them whose bytes may be deleted. A blob that an entry references, or that is known and not
+    /// forgotten, is none of them.
+    fn disown(&self, blobs: &[BlobRef]) -> Result<Vec<BlobRef>, CatalogError>;
+
     /// Forgets condemned blobs whose bytes were deleted.
     fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError>;
 

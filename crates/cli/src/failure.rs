@@ -32,6 +32,9 @@ pub(crate) enum Failure {
     /// The cache cannot be used.
     #[error("{0}")]
     Cache(String),
+    /// There is no space left for what was asked.
+    #[error("{0}")]
+    Full(String),
     /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
@@ -47,9 +50,13 @@ impl Failure {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Operation | Self::Raised(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
-            Self::Findings | Self::Cache(_) => 3,
+            Self::Findings | Self::Cache(_) | Self::Full(_) => 3,
             Self::Interrupted => 130,
         }
+    }
+
+    const fn of_cache(message: String, is_full: bool) -> Self {
+        if is_full { Self::Full(message) } else { Self::Cache(message) }
     }
 
     /// What is to be said, if it was not said already.
@@ -82,19 +89,19 @@ impl From<HostError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::Cache(error.to_string())
+        Self::of_cache(error.to_string(), error.is_full())
     }
 }
 
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
-        Self::Cache(error.to_string())
+        Self::of_cache(error.to_string(), matches!(error, CatalogError::Full { .. }))
     }
 }
 
 impl From<CollectError> for Failure {
     fn from(error: CollectError) -> Self {
-        Self::Cache(error.to_string())
+        Self::of_cache(error.to_string(), error.is_full())
     }
 }
 

@@ -15,6 +15,7 @@ use thrifty_store::filesystem::{self, Filesystem};
 use thrifty_store::verified::Verified;
 
 use crate::answer::Answer;
+use crate::ballast::Ballast;
 use crate::classes::ClassCode;
 use crate::compute::{Computed, Task};
 use crate::flight::Flights;
@@ -82,6 +83,13 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it needed space that is not there.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Catalog(CatalogError::Full { .. }))
+    }
+}
+
 impl Cache {
     /// Opens the cache in a directory, which is made if it is not there.
     ///
@@ -109,7 +117,12 @@ impl Cache {
         if let Filesystem::Network(kind) = filesystem::kind(home).map_err(directory)? {
             return Err(OpenError::Network { path: home.to_owned(), kind });
         }
-        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&home.join("catalog.sqlite"))?);
+        let path = home.join("catalog.sqlite");
+        let is_new = !path.exists();
+        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&path)?);
+        if is_new {
+            Ballast::of(home).take();
+        }
         let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
         Ok(Arc::new(Self::new(catalog, blobs, scope)))

@@ -95,6 +95,8 @@ pub struct Settings {
     pub workers: Setting<Option<usize>>,
     /// The size, in bytes, that `thrifty gc` cuts the cache down to; `None` for any.
     pub budget: Setting<Option<u64>>,
+    /// The size, in bytes, that it cuts the entries of this project down to; `None` for any.
+    pub project_budget: Setting<Option<u64>>,
     /// The seed of all operations that state none; `None` for none.
     pub seed: Setting<Option<Seed>>,
 }
@@ -160,11 +162,12 @@ enum Field {
     Executor,
     Workers,
     Budget,
+    ProjectBudget,
     Seed,
 }
 
 impl Field {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Home,
         Self::Project,
         Self::Domain,
@@ -173,6 +176,7 @@ impl Field {
         Self::Executor,
         Self::Workers,
         Self::Budget,
+        Self::ProjectBudget,
         Self::Seed,
     ];
 
@@ -186,7 +190,8 @@ impl Field {
             Self::Observe => ("observe", "THRIFTY_OBSERVE", "`true` or `false`"),
             Self::Executor => ("executor", "THRIFTY_EXECUTOR", "`threads` or `processes`"),
             Self::Workers => ("workers", "THRIFTY_WORKERS", "a whole number from 1 to 4096"),
-            Self::Budget => ("budget", "THRIFTY_BUDGET", "a size such as `500MB` or `20GB`"),
+            Self::Budget => ("budget", "THRIFTY_BUDGET", SIZE),
+            Self::ProjectBudget => ("project_budget", "THRIFTY_PROJECT_BUDGET", SIZE),
             Self::Seed => ("seed", "THRIFTY_SEED", "a whole number from 0 to 9223372036854775807"),
         }
     }
@@ -207,6 +212,7 @@ impl Field {
     }
 }
 
+const SIZE: &str = "a size such as `500MB` or `20GB`";
 const NAME: &str = "a name of 1 to 100 characters without `/` and control characters";
 
 /// A value as text, before it is understood.
@@ -244,7 +250,18 @@ impl Settings {
                 *raw = Some(set);
             }
         }
-        let [home, project, domain, cache, observe, executor, workers, budget, seed] = raws;
+        let [
+            home,
+            project,
+            domain,
+            cache,
+            observe,
+            executor,
+            workers,
+            budget,
+            project_budget,
+            seed,
+        ] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
             project: project
@@ -260,6 +277,9 @@ impl Settings {
                 text.parse().ok().filter(|count| (1..=4096).contains(count))
             })?,
             budget: optional(Field::Budget, budget, |text| parse_size(text).ok())?,
+            project_budget: optional(Field::ProjectBudget, project_budget, |text| {
+                parse_size(text).ok()
+            })?,
             seed: optional(Field::Seed, seed, Seed::from_text)?,
         })
     }

@@ -26,6 +26,7 @@
 //! ```
 
 pub mod answer;
+mod ballast;
 mod cache;
 pub mod check;
 mod classes;
@@ -65,6 +66,7 @@ mod trust;
 pub mod units;
 mod workers;
 
+pub use ballast::Ballast;
 pub use cache::{Cache, OpenError};
 pub use classes::{ClassCode, digest_of_codes, encoding_with_code};
 pub use closest::{closest, did_you_mean};

@@ -237,6 +237,18 @@ impl Record {
         }
     }
 
+    /// Whether the value needs any blob.
+    pub(crate) fn has_blobs(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Hashed { value, .. } => value.has_blobs(),
+            Self::Composite { parts, .. } => parts.iter().any(Self::has_blobs),
+            Self::Object(object) => {
+                object.buffers.iter().any(|buffer| matches!(buffer, Buffer::Blob(_)))
+            }
+        }
+    }
+
     /// The blobs the value needs.
     pub fn blobs(&self) -> Vec<BlobName> {
         match self {

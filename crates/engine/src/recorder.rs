@@ -77,6 +77,14 @@ impl Recorder {
         self.history.write_soon();
     }
 
+    /// Says that entries are in use by a run under way, so that their bytes are not collected
+    /// before it loads them. Their hits are counted with the nodes of the run.
+    pub(crate) fn in_use(&self, entries: Vec<EntryId>) {
+        let uses = entries.into_iter().map(|entry| (entry, Usage::default()));
+        self.history.pending.lock().uses.extend(uses);
+        self.history.write_soon();
+    }
+
     /// Ends a run.
     pub fn finish(&self, run: &RunId, status: RunStatus) {
         self.history.pending.lock().ended.push((run.clone(), status));
@@ -175,7 +183,7 @@ impl Pending {
     }
 
     fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.ended.is_empty()
+        self.nodes.is_empty() && self.uses.is_empty() && self.ended.is_empty()
     }
 
     /// Everything gathered so far.

@@ -318,8 +318,23 @@ impl<'a> Schedule<'a> {
                 self.missed.push_back((number, (Miss::Refresh, target)));
             }
         }
-        for (number, looked) in asking.into_iter().zip(self.cache.look_all(&requests)) {
+        let found = self.cache.look_all(&requests);
+        self.protect(&found);
+        for (number, looked) in asking.into_iter().zip(found) {
             self.looked_up(number, looked);
+        }
+    }
+
+    /// Says of what was found that it is in use: what has bytes in the store may be loaded much
+    /// later.
+    fn protect(&self, found: &[Looked]) {
+        let used = found.iter().filter_map(|looked| match looked {
+            Looked::Hit(answer, _) if answer.record.has_blobs() => answer.entry,
+            Looked::Hit(..) | Looked::Miss(..) => None,
+        });
+        let used: Vec<_> = used.collect();
+        if self.options.run.is_some() && !used.is_empty() {
+            self.cache.recorder().in_use(used);
         }
     }
 

@@ -77,15 +77,27 @@ fn every_variable_is_read() {
         ("THRIFTY_WORKERS", "2"),
         ("THRIFTY_EXECUTOR", "processes"),
         ("THRIFTY_BUDGET", "20GB"),
+        ("THRIFTY_PROJECT_BUDGET", "5GB"),
         ("THRIFTY_SEED", "7"),
     ];
-    let Settings { home, project, domain, cache, observe, executor, workers, budget, seed } =
-        find(root.path(), &variables).unwrap();
+    let Settings {
+        home,
+        project,
+        domain,
+        cache,
+        observe,
+        executor,
+        workers,
+        budget,
+        project_budget,
+        seed,
+    } = find(root.path(), &variables).unwrap();
     assert_eq!(home.value, Path::new("/scratch/cache"));
     assert_eq!((project.value.as_str(), domain.value.as_str()), ("flüge", "production"));
     assert!(!observe.value);
     assert_eq!((cache.value, executor.value), (Some(Mode::Off), Executor::Processes));
     assert_eq!((workers.value, budget.value), (Some(2), Some(20_000_000_000)));
+    assert_eq!(project_budget.value, Some(5_000_000_000));
     assert_eq!(seed.value, Seed::new(7));
 }
 

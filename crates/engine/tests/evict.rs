@@ -3,17 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod past;
+mod stage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use past::{commit, new_entry};
 use proptest::prelude::*;
 use thrifty_engine::catalog::{
-    BlobRef, Catalog, Clock, EntryId, NewEntry, Selector, Sqlite, Time, Usage,
+    BlobRef, Catalog, Claim, Clock, Committed, EntryId, NewEntry, Scope, Selector, Sqlite, Time,
+    Usage,
 };
-use thrifty_engine::evict::{Collected, GRACE, Goal, Victim, collect, plan};
+use thrifty_engine::evict::{Collected, GRACE, Goal, Means, Victim, collect, plan};
+use thrifty_engine::record::{Buffer, Object, Record};
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{BlobName, Blobs};
 
@@ -73,7 +76,12 @@ impl World {
     }
 
     fn collect(&self, victims: &[Victim], dry_run: bool) -> Collected {
-        collect(&self.catalog, &self.blobs, victims, GRACE, dry_run).unwrap()
+        self.collect_after(victims, GRACE, dry_run)
+    }
+
+    fn collect_after(&self, victims: &[Victim], grace: Duration, dry_run: bool) -> Collected {
+        let means = Means { grace, now: SystemTime::now(), files: None, dry_run };
+        collect(&self.catalog, &self.blobs, victims, &means).unwrap()
     }
 
     fn is_there(&self, blob: &BlobRef) -> bool {
@@ -106,7 +114,7 @@ fn age_counts_from_the_commit_and_idleness_from_the_last_use() {
     world.catalog.touch(&[(used, Usage { hits: 1 })]).unwrap();
     let older = Goal { older_than: Some(5 * DAY), ..Goal::default() };
     let unused = Goal { unused_for: Some(5 * DAY), ..Goal::default() };
-    let mut gone = world.victims(older);
+    let mut gone = world.victims(older.clone());
     gone.sort();
     assert_eq!(gone, [old, used]);
     assert_eq!(world.victims(unused), [old]);
@@ -200,9 +208,113 @@ fn what_no_row_knows_goes_after_its_grace_and_not_before() {
     // The store has the machine's clock: no grace stands for the time that cannot pass here.
     let known = world.upload(b"known");
     world.entry("1", HOUR, vec![known]);
-    let told = collect(&world.catalog, &world.blobs, &[], Duration::ZERO, false).unwrap();
+    let told = world.collect_after(&[], Duration::ZERO, false);
     assert_eq!((told.blobs, told.bytes), (1, 6));
     assert_eq!((world.is_there(&orphan), world.is_there(&known)), (false, true));
+}
+
+/// A writer is stopped between writing a blob and committing, or the wall clock is set forward:
+/// the bytes look old, and the entry that comes late must not name what is deleted.
+#[test]
+fn a_commit_that_comes_after_its_bytes_were_collected_is_refused() {
+    let world = World::new();
+    let blob = world.upload(b"bytes");
+    let later = SystemTime::now() + 2 * GRACE;
+    let means = Means { grace: GRACE, now: later, files: None, dry_run: false };
+    let told = collect(&world.catalog, &world.blobs, &[], &means).unwrap();
+    assert_eq!((told.blobs, world.is_there(&blob)), (1, false));
+    let late = new_entry("f", "late", vec![blob]);
+    let committed = world.catalog.commit(&stage::scope(), &late, &Claim::default()).unwrap();
+    assert_eq!(committed, Committed::BlobGone(blob));
+    assert_eq!(world.entries(), 0);
+}
+
+#[test]
+fn a_quota_is_for_its_project_alone() {
+    let world = World::new();
+    let in_project = |project: &str, input: &str, cost| {
+        let scope = Scope { project: project.to_owned(), domain: "development".to_owned() };
+        let bytes = world.upload(input.repeat(1_000).as_bytes());
+        let entry = NewEntry { cost, ..new_entry("f", input, vec![bytes]) };
+        match world.catalog.commit(&scope, &entry, &Claim::default()).unwrap() {
+            Committed::Stored(id) => id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let cheap = in_project("lab", "1", Duration::from_secs(1));
+    let dear = in_project("lab", "2", HOUR);
+    let other = in_project("fab", "3", Duration::from_millis(1));
+    let quota = |bytes| Some(("lab".to_owned(), bytes));
+    assert_eq!(world.victims(Goal { quota: quota(1_500), ..Goal::default() }), [cheap]);
+    // What stays of the project counts for the budget of all.
+    let both = Goal { quota: quota(1_500), budget: Some(1_500), ..Goal::default() };
+    assert_eq!(world.victims(both), [cheap, other]);
+    world.clock.pass(DAY);
+    let only = Some("lab".to_owned());
+    let old = Goal { only, older_than: Some(HOUR), ..Goal::default() };
+    let mut gone = world.victims(old);
+    gone.sort();
+    assert_eq!(gone, [cheap, dear]);
+}
+
+/// Each removal of more than a few entries needs more space than there is.
+#[test]
+fn on_a_full_disk_fewer_entries_go_at_once() {
+    let world = World::new();
+    let ids: Vec<_> = (0..20).map(|n| world.entry(&n.to_string(), HOUR, vec![])).collect();
+    let victims = world.plan(&ids);
+    let catalog = stage::Flaky::new(Arc::new(world.catalog), {
+        let attempts = AtomicI64::new(0);
+        move |_, method| method == "invalidate" && attempts.fetch_add(1, Ordering::SeqCst) < 3
+    });
+    catalog.is_full.store(true, Ordering::SeqCst);
+    let means = Means { grace: GRACE, now: SystemTime::now(), files: None, dry_run: false };
+    let told = collect(catalog.as_ref(), &world.blobs, &victims, &means).unwrap();
+    assert_eq!(told.entries, 20);
+    // Full even for one: it is said.
+    *catalog.plan.lock() = Box::new(|_, method| method == "invalidate");
+    let refused = collect(catalog.as_ref(), &world.blobs, &victims, &means).unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+}
+
+#[test]
+fn placed_files_go_with_the_last_entry_that_is_loaded_as_them() {
+    let world = World::new();
+    let files = tempfile::tempdir().unwrap();
+    let record = |codec: &str, bytes: &[u8]| {
+        let blob = world.upload(bytes);
+        let name =
+            BlobName { digest: blob.digest, generation: blob.generation, length: blob.length };
+        let record = Record::Object(Object {
+            codec: codec.to_owned(),
+            digest: blob.digest,
+            classes: Vec::new(),
+            header: Vec::new(),
+            buffers: vec![Buffer::Blob(name)],
+        });
+        let place = files.path().join("file").join(blob.digest.to_string());
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("report.txt"), bytes).unwrap();
+        (NewEntry { output: record.to_bytes(), ..new_entry("f", codec, vec![blob]) }, place)
+    };
+    let (kept, needed) = record("file/1", b"kept");
+    let (_, unneeded) = record("other/1", b"gone");
+    let id = commit(&world.catalog, &kept);
+    let other = files.path().join("file/notes");
+    std::fs::create_dir(&other).unwrap();
+    let collect_in = |days: u32, victims: &[Victim], dry_run| {
+        let now = SystemTime::now() + days * DAY;
+        let means = Means { grace: GRACE, now, files: Some(files.path()), dry_run };
+        collect(&world.catalog, &world.blobs, victims, &means).unwrap().placed
+    };
+    assert_eq!(collect_in(0, &[], false), 0, "somebody may be about to read it");
+    assert_eq!((collect_in(2, &[], true), unneeded.exists()), (1, true));
+    assert_eq!((collect_in(2, &[], false), unneeded.exists()), (1, false));
+    assert!(needed.exists() && other.exists(), "what is not ours is left alone");
+    assert_eq!((collect_in(2, &world.plan(&[id]), false), needed.exists()), (1, false));
+    // What an interrupted collection left.
+    std::fs::create_dir(files.path().join("file/.going-0123")).unwrap();
+    assert_eq!(collect_in(0, &[], false), 1);
 }
 
 proptest! {

@@ -66,3 +66,25 @@ pub fn buries_collected_blobs(make: Make<'_>) {
     catalog.forget(&[new]).expect(WORKS);
     assert_eq!(catalog.blobs().expect(WORKS), [new], "only what is condemned is forgotten");
 }
+
+/// A blob that no row knows can be disowned; then a writer that comes late is refused.
+pub fn disowns_what_it_never_knew(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let (orphan, live) = (blob("x", 1), blob("y", u64::MAX));
+    let mut known = entry("a", "y");
+    known.blobs = vec![live];
+    put(&*catalog, &scope, &known);
+    let disown = || catalog.disown(&[orphan, live]).expect(WORKS);
+    assert_eq!(disown(), [orphan]);
+    assert_eq!(disown(), [orphan], "a crash before it was deleted changes nothing");
+    assert_eq!(catalog.blobs().expect(WORKS), [live]);
+    let found = catalog.find_blob(&orphan.digest, HOUR);
+    assert_eq!(found.expect(WORKS), None, "it is not offered");
+    let mut late = entry("b", "x");
+    late.blobs = vec![orphan];
+    let (claim, _) = miss(&*catalog, &scope, "b");
+    let committed = catalog.commit(&scope, &late, &claim);
+    assert_eq!(committed.expect(WORKS), Committed::BlobGone(orphan));
+    assert_eq!(catalog.disown(&[]).expect(WORKS), []);
+}

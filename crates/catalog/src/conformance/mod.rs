@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use thrifty_key::{Digest, Ingredients, Key, Kind, Preview, plain};
 
-pub use self::blobs::{buries_collected_blobs, protects_blobs};
+pub use self::blobs::{buries_collected_blobs, disowns_what_it_never_knew, protects_blobs};
 pub use self::entries::{
     finds_what_was_committed, judges_age_by_its_clock, keeps_scopes_apart,
     keeps_the_first_of_two_results, replaces_when_told_to, takes_any_text_and_size,
@@ -62,6 +62,7 @@ pub fn all(make: Make<'_>) {
     counts_uses(make);
     protects_blobs(make);
     buries_collected_blobs(make);
+    disowns_what_it_never_knew(make);
     tells_of_changes(make);
     tells_of_commits(make);
     tells_of_turns(make);

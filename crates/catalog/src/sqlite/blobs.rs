@@ -104,6 +104,34 @@ impl Sqlite {
         })
     }
 
+    /// See [`crate::Catalog::disown`]. The rows made here keep a writer from naming the blob that
+    /// was stopped for longer than the time of grace between writing it and committing.
+    pub(super) fn forget_unknown(
+        &self,
+        blobs: &[BlobRef],
+    ) -> std::result::Result<Vec<BlobRef>, CatalogError> {
+        if blobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(|write| {
+            let mut forget = write.conn.prepare_cached(
+                "INSERT INTO blob (digest, generation, length, state, used_at, pinned_until) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT DO UPDATE SET used_at = ?5 \
+                 WHERE state = ?4",
+            )?;
+            let mut forgotten = Vec::new();
+            for blob in blobs {
+                let (generation, length) =
+                    (blob.generation.cast_signed(), blob.length.cast_signed());
+                let row = (blob.digest.as_bytes(), generation, length, FORGOTTEN, write.now);
+                if forget.execute(row)? == 1 {
+                    forgotten.push(*blob);
+                }
+            }
+            Ok(forgotten)
+        })
+    }
+
     /// See [`crate::Catalog::forget`]. The row stays, so that no late commit can name the blob.
     pub(super) fn bury(&self, blobs: &[BlobRef]) -> std::result::Result<(), CatalogError> {
         self.write(|write| {

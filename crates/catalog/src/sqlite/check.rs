@@ -19,8 +19,9 @@ use crate::problem::{Problem, Remedy};
 /// How long a deleted blob is remembered, which is longer than any computation takes.
 const BURIED: Duration = Duration::from_hours(90 * 24);
 
-/// Pages moved while the file is shrunk before others may write: some milliseconds.
-const PAGES: u32 = 500;
+/// Pages moved while the file is shrunk before others may write: a millisecond, and half a
+/// megabyte of log.
+const PAGES: u32 = 100;
 
 /// No lease is this long. One that reads so was damaged, and would hold its key for ever.
 const NO_LEASE: Duration = Duration::from_hours(1);
@@ -136,20 +137,25 @@ impl Sqlite {
 
     /// See [`crate::Catalog::compact`].
     pub(super) fn shrink(&self) -> std::result::Result<(), CatalogError> {
-        self.write(|write| {
+        let buried = self.write(|write| {
             let last = write.now.saturating_sub(millis(BURIED));
             write
                 .conn
                 .prepare_cached("DELETE FROM blob WHERE state = ?1 AND used_at < ?2")?
                 .execute([FORGOTTEN, last])
-        })?;
+        });
         let shrunk = self.shrink_file();
-        // Beside readers the log cannot be cut now; it is cut when they are gone.
-        let cut = self.step_through("PRAGMA wal_checkpoint(TRUNCATE)");
-        shrunk.and(cut)
+        // Beside readers the log cannot be cut now; it is cut when they are gone. On a full disk
+        // this may be the step that makes room for the others.
+        buried.and(shrunk).and(self.cut_log())
     }
 
-    /// Moves the last pages of the file to free places, some at a time: commits go between.
+    fn cut_log(&self) -> std::result::Result<(), CatalogError> {
+        self.step_through("PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+
+    /// Moves the last pages of the file to free places, some at a time: commits go between. Each
+    /// step goes through the log, which is cut where it finds no more space.
     fn shrink_file(&self) -> std::result::Result<(), CatalogError> {
         let free = || {
             self.read(|conn| {
@@ -158,7 +164,11 @@ impl Sqlite {
         };
         let mut left = free()?;
         while left > 0 {
-            self.step_through(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+            let step = || self.step_through(&format!("PRAGMA incremental_vacuum({PAGES})"));
+            match step() {
+                Err(CatalogError::Full { .. }) => self.cut_log().and_then(|()| step())?,
+                stepped => stepped?,
+            }
             // Others free pages meanwhile; without progress, they are left to the next time.
             let now = free()?;
             if now >= left {

@@ -258,6 +258,10 @@ impl Catalog for Sqlite {
         self.condemn_idle(grace, dry_run)
     }
 
+    fn disown(&self, blobs: &[BlobRef]) -> Result<Vec<BlobRef>, CatalogError> {
+        self.forget_unknown(blobs)
+    }
+
     fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError> {
         self.bury(blobs)
     }

@@ -42,8 +42,18 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
 }
 
 fn lines(settings: &Settings) -> Vec<Line> {
-    let Settings { home, project, domain, cache, observe, executor, workers, budget, seed } =
-        settings;
+    let Settings {
+        home,
+        project,
+        domain,
+        cache,
+        observe,
+        executor,
+        workers,
+        budget,
+        project_budget,
+        seed,
+    } = settings;
     let or = |value: Option<String>, unset: &str| value.unwrap_or_else(|| unset.to_owned());
     vec![
         line("home", home, home.value.display().to_string()),
@@ -54,6 +64,7 @@ fn lines(settings: &Settings) -> Vec<Line> {
         line("executor", executor, executor.value.word().to_owned()),
         line("workers", workers, or(workers.value.map(|n| n.to_string()), "one a core")),
         line("budget", budget, or(budget.value.map(show_size), "any size")),
+        line("project_budget", project_budget, or(project_budget.value.map(show_size), "any size")),
         line("seed", seed, or(seed.value.map(|seed| seed.number().to_string()), "none")),
     ]
 }

@@ -1,10 +1,11 @@
 //! `thrifty gc`: frees space.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::evict::{Collected, GRACE, Goal, Victim, collect, plan};
+use thrifty_engine::Ballast;
+use thrifty_engine::evict::{Collected, GRACE, Goal, Means, Victim, collect, plan};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
 
@@ -15,16 +16,21 @@ use crate::show::{age, count};
 /// Free space: remove entries beyond a budget or an age, and bytes that nothing needs
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Safe beside running work. Beyond the budget go the entries that save the fewest seconds for each
-byte. Bytes used within the last hour are freed by a later call.
+Safe beside running work, and on a disk without a free byte. Beyond the budget go the entries that
+save the fewest seconds for each byte. Bytes used within the last hour are freed by a later call.
 
 Examples:
   thrifty gc --budget 20GB --dry-run
+  thrifty gc --project flights --budget 5GB
   thrifty gc --unused-for 30d")]
 pub(crate) struct Arguments {
-    /// The bytes that may stay, over all projects; `budget` of the configuration if not given
+    /// The bytes that may stay, over all projects or of the one named; if not given, `budget` and
+    /// `project_budget` of the configuration
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     budget: Option<u64>,
+    /// Remove only entries of this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     /// Remove entries computed longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older_than: Option<Duration>,
@@ -48,18 +54,51 @@ struct Freed {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments { budget, older_than, unused_for, dry_run, json } = arguments;
-    let budget = match budget {
-        Some(budget) => Some(budget),
-        None => console.settings()?.budget.value,
+    let ballast = Ballast::of(&console.settings()?.home.value);
+    // What was freed before it stopped stays so: the second attempt goes on from there.
+    let done = match free(&arguments, console) {
+        Err(Failure::Full(_)) if ballast.give() => free(&arguments, console),
+        done => done,
     };
+    if !arguments.dry_run {
+        ballast.take();
+    }
+    done
+}
+
+/// What the arguments and the configuration ask for.
+fn goal(arguments: &Arguments, console: &Console<'_>) -> Result<Goal, Failure> {
+    let Arguments { budget, project, older_than, unused_for, .. } = arguments;
+    let settings = console.settings()?;
+    let named = |name: &String| name.clone();
+    let (total, quota) = match (project, budget) {
+        (Some(project), budget) => (None, budget.map(|bytes| (named(project), bytes))),
+        (None, Some(budget)) => (Some(*budget), None),
+        (None, None) => {
+            let quota = settings.project_budget.value;
+            (settings.budget.value, quota.map(|bytes| (named(&settings.project.value), bytes)))
+        }
+    };
+    Ok(Goal {
+        budget: total,
+        quota,
+        only: project.clone(),
+        older_than: *older_than,
+        unused_for: *unused_for,
+    })
+}
+
+fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
+    let (dry_run, json) = (arguments.dry_run, arguments.json);
+    let files = console.settings()?.home.value.join("files");
     let cache = console.cache()?;
     let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
-    let victims = plan(catalog, &Goal { budget, older_than, unused_for })?;
+    let victims = plan(catalog, &goal(arguments, console)?)?;
     if dry_run && !json && !victims.is_empty() {
         list(&victims, catalog.now()?, console)?;
     }
-    let collected = collect(catalog, blobs, &victims, GRACE, dry_run)?;
+    let means = Means { grace: GRACE, now: SystemTime::now(), files: Some(&files), dry_run };
+    let collected = collect(catalog, blobs, &victims, &means)?;
     if !dry_run {
         // Only so that a later miss can say who did it.
         let gone = victims.iter().map(|victim| (&victim.scope, &victim.key));
@@ -73,7 +112,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         "{removed} {} and {freed} {} in {}; {} stay for up to an hour",
         count(collected.entries, "entry"),
         show_size(collected.bytes),
-        count(collected.blobs + collected.leftovers, "file"),
+        count(collected.blobs + collected.leftovers + collected.placed, "file"),
         show_size(collected.waiting),
     ))?;
     for failure in &collected.failures {

@@ -121,6 +121,8 @@ pub struct Flaky {
     pub inner: Arc<dyn Catalog>,
     pub calls: AtomicUsize,
     pub plan: Mutex<Box<Plan>>,
+    /// Whether what fails says that there is no space left, and not that others are busy.
+    pub is_full: AtomicBool,
     /// What happens once, between the next lookup and the use of its answer.
     pub after_lookup: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -134,6 +136,7 @@ impl Flaky {
             inner,
             calls: AtomicUsize::new(0),
             plan: Mutex::new(Box::new(plan)),
+            is_full: AtomicBool::new(false),
             after_lookup: Mutex::default(),
         })
     }
@@ -141,6 +144,9 @@ impl Flaky {
     fn pass(&self, method: &'static str) -> Result<(), CatalogError> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if (self.plan.lock())(call, method) {
+            if self.is_full.load(Ordering::SeqCst) {
+                return Err(CatalogError::Full { path: PathBuf::from("flaky") });
+            }
             return Err(CatalogError::Busy { path: PathBuf::from("flaky"), waited_ms: 1 });
         }
         Ok(())
@@ -191,6 +197,7 @@ by_plan! {
     touch(uses: &[(EntryId, Usage)]) -> ();
     find_blob(digest: &Digest, pin: Duration) -> Option<BlobRef>;
     condemn(grace: Duration, dry_run: bool) -> Vec<BlobRef>;
+    disown(blobs: &[BlobRef]) -> Vec<BlobRef>;
     forget(blobs: &[BlobRef]) -> ();
     blobs() -> Vec<BlobRef>;
     begin_run(scope: &Scope, run: &NewRun) -> RunId;
