@@ -135,7 +135,10 @@ fn a_home_in_a_file_is_relative_to_the_file() {
 #[test]
 fn a_wrong_field_or_value_is_named_with_its_line_and_the_way_out() {
     let said = [
-        ("\nprojct = 'x'\n", "thrifty.toml:2: unknown field `projct`; did you mean `project`?"),
+        (
+            "\nprojct = 'x'\n",
+            "thrifty.toml:2: unknown field `projct`; did you mean `project` or `project_budget`?",
+        ),
         (
             "workers = 'many'",
             "thrifty.toml:1: `workers` must be a whole number from 1 to 4096, not \"many\"",

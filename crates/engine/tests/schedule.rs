@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stage::*;
-use thrifty_engine::catalog::{RunStatus, Selector, Sqlite};
+use thrifty_engine::catalog::{Catalog, NewRun, RunStatus, Selector, Sqlite};
 use thrifty_engine::event::Event;
 use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
 use thrifty_engine::record::Draft;
@@ -832,4 +832,21 @@ fn a_result_made_elsewhere_can_be_taken_even_if_no_entry_keeps_it() {
         let nodes = vec![elsewhere, stage.call("next", &[0], |i| i[0] + 1)];
         assert_eq!(stage.settle(nodes, &[1], 1).values, [Some(4), Some(5)], "{mode:?}");
     }
+}
+
+/// A run may load what it found long after it has looked it up, and records its hits at its end.
+#[test]
+fn what_a_run_has_found_is_in_use_before_the_run_ends() {
+    let clock = Arc::new(Moved::default());
+    let catalog = Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap();
+    let stage = Stage::over(Arc::new(catalog));
+    let nodes = || vec![stage.scripted("big", vec![], |_| Ok(big(1)))];
+    stage.settle(nodes(), &[0], 1);
+    clock.pass(Duration::from_secs(40 * 86_400));
+    let new = stage.again();
+    let run = new.cache.recorder().begin(&NewRun::default());
+    assert_eq!(new.settle_in(nodes(), &[0], 1, run).words(), ["hit-local"]);
+    new.cache.recorder().flush();
+    new.catalog.invalidate(None, &Selector::default()).unwrap();
+    assert_eq!(new.catalog.condemn(Duration::from_secs(3_600), false).unwrap(), []);
 }
