@@ -428,6 +428,14 @@ impl Catalog for Handle {
         )
     }
 
+    fn disown(&self, blobs: &[BlobRef]) -> Result<Vec<BlobRef>, CatalogError> {
+        self.write(
+            &|| format!("disown {} blobs", blobs.len()),
+            &|catalog| catalog.disown(blobs),
+            &|_, _, _| (),
+        )
+    }
+
     fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError> {
         self.write(
             &|| format!("forget {} blobs", blobs.len()),

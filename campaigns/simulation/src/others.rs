@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use thrifty_engine::catalog::{Catalog, Selector, Sqlite};
-use thrifty_engine::evict::{self, Goal};
+use thrifty_engine::evict::{self, Goal, Means};
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
@@ -31,10 +32,13 @@ pub fn collect(catalog: &Arc<Sqlite>, collector: &Collector, is_over: &Rc<Cell<b
 /// One collection.
 pub fn collect_once(handle: &Handle, blobs: &Bytes, collector: &Collector) {
     let Collector { grace, older_than, budget, period: _ } = *collector;
-    let goal = Goal { budget, older_than, unused_for: None };
+    let goal = Goal { budget, older_than, ..Goal::default() };
+    let wall = world::with(|world| world.wall());
+    let now = UNIX_EPOCH + Duration::from_millis(wall.unsigned_abs());
+    let means = Means { grace, now, files: None, dry_run: false };
     let collected = evict::plan(handle, &goal)
         .map_err(evict::CollectError::from)
-        .and_then(|victims| evict::collect(handle, blobs, &victims, grace, false));
+        .and_then(|victims| evict::collect(handle, blobs, &victims, &means));
     world::tell(|| match collected {
         Ok(done) => format!("collected {} entries and {} blobs", done.entries, done.blobs),
         Err(error) => format!("the collection failed: {error}"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stage::*;
-use thrifty_engine::catalog::{Catalog, NewRun, RunStatus, Selector, Sqlite};
+use thrifty_engine::catalog::{NewRun, RunStatus, Selector, Sqlite};
 use thrifty_engine::event::Event;
 use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
 use thrifty_engine::record::Draft;
