@@ -432,7 +432,7 @@ impl Catalog for Handle {
         self.write(
             &|| format!("disown {} blobs", blobs.len()),
             &|catalog| catalog.disown(blobs),
-            &|_, _, _| (),
+            &|world, at, disowned| world.model.disowned(at, disowned),
         )
     }
 

@@ -66,6 +66,15 @@ impl Model {
         }
     }
 
+    /// Blobs that no entry ever named are gone: none may name them now.
+    pub fn disowned(&mut self, at: At, disowned: &[BlobRef]) {
+        for blob in disowned {
+            let is_live = self.blobs.get(blob).is_some_and(|bytes| !bytes.is_condemned);
+            self.require(!is_live, "S7", || format!("{blob:?} is known, and disowned"));
+            self.blobs.insert(*blob, Bytes { is_condemned: true, used: at.now, pinned: 0 });
+        }
+    }
+
     fn is_referenced(&self, blob: &BlobRef) -> bool {
         self.entries.values().any(|kept| kept.blobs.contains(blob))
     }
