@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulation test-simulation soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test simulation test-simulation corruption soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environm
 # After the wheel: what both are made of is built once.
 test-simulation: ## 20,000 seeds of the simulated protocol
 	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000
+
+corruption: ## every bit of a catalog and of blobs flipped, one after the other
+	cargo run --locked --release --quiet -p thrifty-corruption
 
 simulation: ## a million seeds of the simulated protocol
 	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000

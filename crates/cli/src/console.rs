@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
-use thrifty_engine::Cache;
 use thrifty_engine::catalog::Scope;
 use thrifty_engine::config::{Settings, Variables};
+use thrifty_engine::{Cache, OpenError};
 
 use crate::failure::Failure;
 
@@ -55,9 +55,14 @@ impl Console<'_> {
 
     /// The cache that the configuration names.
     pub(crate) fn cache(&self) -> Result<Arc<Cache>, Failure> {
-        let Settings { home, project, domain, .. } = self.settings()?;
+        Ok(self.open(self.settings()?)?)
+    }
+
+    /// The cache that these settings name, or why it cannot be opened.
+    pub(crate) fn open(&self, settings: Settings) -> Result<Arc<Cache>, OpenError> {
+        let Settings { home, project, domain, .. } = settings;
         let scope = Scope { project: project.value, domain: domain.value };
-        Ok(Cache::open_scope(home.value, scope)?)
+        Cache::open_scope(home.value, scope)
     }
 
     /// The text in this colour, if results are coloured.

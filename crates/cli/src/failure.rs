@@ -6,7 +6,7 @@ use thrifty_engine::OpenError;
 use thrifty_engine::catalog::CatalogError;
 use thrifty_engine::config::ConfigError;
 use thrifty_engine::evict::CollectError;
-use thrifty_engine::fsck::CheckError;
+use thrifty_engine::fsck::{CheckError, SalvageError};
 
 use crate::host::HostError;
 
@@ -107,6 +107,12 @@ impl From<CollectError> for Failure {
 
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Self {
+        Self::Cache(error.to_string())
+    }
+}
+
+impl From<SalvageError> for Failure {
+    fn from(error: SalvageError) -> Self {
         Self::Cache(error.to_string())
     }
 }

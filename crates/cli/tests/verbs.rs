@@ -703,6 +703,32 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
 }
 
 #[test]
+fn fsck_saves_what_is_sound_in_a_damaged_catalog() {
+    let (mut world, ..) = edited();
+    let catalog = world.home.path().join("cache/catalog.sqlite");
+    // Closes the one in the directory.
+    world.cache = Cache::in_memory().unwrap();
+    let mut bytes = std::fs::read(&catalog).unwrap();
+    bytes[..100].fill(0);
+    std::fs::write(&catalog, &bytes).unwrap();
+    let run = |arguments: &[&str]| world.run(arguments);
+    for verb in ["runs", "stats", "gc"] {
+        let refused = run(&[verb]);
+        assert_eq!(refused.code, 3, "{verb}");
+        assert!(refused.err.contains("`thrifty fsck --repair`"), "{}", refused.err);
+    }
+    assert_eq!(run(&["fsck"]).code, 3);
+    assert_eq!(std::fs::read(&catalog).unwrap(), bytes, "only a repair changes it");
+    let repaired = run(&["fsck", "--repair"]);
+    assert_eq!(repaired.code, 0, "{} {}", repaired.out, repaired.err);
+    assert!(repaired.out.contains("saved into a new catalog: 3 entries, 0 lost; "));
+    let checked = run(&["fsck", "--full", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&checked.out).unwrap();
+    assert_eq!((&json["entries"], checked.code), (&3.into(), 0));
+    assert_eq!(run(&["runs"]).code, 0);
+}
+
+#[test]
 fn config_tells_where_each_value_comes_from() {
     let world = World::new();
     std::fs::write(world.home.path().join("thrifty.toml"), "budget = '20GB'\n").unwrap();

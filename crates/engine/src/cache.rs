@@ -33,6 +33,9 @@ use crate::recorder::Recorder;
 use crate::timer::{Machine, Timer};
 use crate::trust::CatalogMemos;
 
+/// The catalog's file in the directory of a cache.
+pub(crate) const CATALOG: &str = "catalog.sqlite";
+
 /// A cache: never compute the same operation twice.
 ///
 /// Clones of the `Arc` share everything; several processes may open one directory at once.
@@ -117,7 +120,7 @@ impl Cache {
         if let Filesystem::Network(kind) = filesystem::kind(home).map_err(directory)? {
             return Err(OpenError::Network { path: home.to_owned(), kind });
         }
-        let path = home.join("catalog.sqlite");
+        let path = home.join(CATALOG);
         let is_new = !path.exists();
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&path)?);
         if is_new {

@@ -4,17 +4,20 @@
 //! finding is reported only if it still stands when looked at again. A repair removes what
 //! cannot be served, so that the next call computes it; bytes that are wrong are set aside and
 //! not deleted, and nothing is touched because it could not be read. All of it is safe beside
-//! others at work.
+//! others at work, except for [`salvage`], which needs the catalog for itself and says who has it.
 
 mod examine;
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
-use thrifty_catalog::{Catalog, CatalogError, EntryId, Remedy};
+use thrifty_catalog::{Catalog, CatalogError, EntryId, Remedy, Sqlite};
+pub use thrifty_catalog::{SalvageError, Salvaged};
 use thrifty_store::{Blobs, GetError, RemoveError};
 
 use self::examine::Examination;
+use crate::cache::CATALOG;
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,13 +54,16 @@ pub struct Report {
     pub removed: u64,
     /// Blobs set aside by the repair.
     pub quarantined: u64,
+    /// What was saved of a damaged catalog by the repair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub salvaged: Option<Salvaged>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
 pub enum Finding {
-    /// The catalog's database is damaged. Only a new one can be sound.
+    /// The catalog's database is damaged. Only a new one can be sound: see [`salvage`].
     Catalog {
         /// What was found.
         problem: String,
@@ -141,6 +147,16 @@ pub enum CheckError {
     Remove(#[from] RemoveError),
 }
 
+/// Saves what is sound in the damaged catalog of a cache into a new one. The damaged file stays
+/// beside it, and no blob is touched. Nobody may have the cache open.
+///
+/// # Errors
+///
+/// [`SalvageError`].
+pub fn salvage(home: &Path) -> Result<Salvaged, SalvageError> {
+    Sqlite::salvage(&home.join(CATALOG))
+}
+
 /// Checks the cache, and with `repair` makes it so that every entry that is left can be served.
 ///
 /// # Errors
@@ -161,7 +177,14 @@ pub fn check(
     let broken = if problems.iter().any(|problem| problem.remedy == Remedy::Rebuild) {
         Vec::new()
     } else {
-        examination.entries_and_blobs()?
+        match examination.entries_and_blobs() {
+            Err(CheckError::Catalog(error @ CatalogError::Damaged { .. })) => {
+                let problem = error.to_string();
+                examination.report.findings.push(Finding::Catalog { problem });
+                Vec::new()
+            }
+            broken => broken?,
+        }
     };
     examination.report.findings.sort();
     if repair {

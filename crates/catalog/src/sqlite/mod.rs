@@ -18,6 +18,7 @@ mod open;
 mod pool;
 mod reserve;
 mod runs;
+mod salvage;
 mod schema;
 mod seal;
 mod select;
@@ -37,6 +38,7 @@ use self::clock::Ratchet;
 pub use self::clock::{Clock, System};
 use self::fault::fault;
 use self::pool::Pool;
+pub use self::salvage::{SalvageError, Salvaged};
 use self::signal::Signal;
 use crate::contract::Catalog;
 use crate::entry::{

@@ -146,7 +146,8 @@ fn frozen(path: &Path) -> Result<Connection, Error> {
     Connection::open_with_flags(name, flags)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path of a file that SQLite keeps beside the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

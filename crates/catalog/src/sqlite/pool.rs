@@ -62,6 +62,9 @@ impl Pool {
         let done = work(&conn);
         if is_damaged(&done) {
             readers.lock().clear();
+            if let Some(mut writer) = self.writer.try_lock() {
+                *writer = None;
+            }
         } else if !once && conn.is_autocommit() {
             keep(readers, conn);
         }

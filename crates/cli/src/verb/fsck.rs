@@ -1,7 +1,9 @@
 //! `thrifty fsck`: checks the cache.
 
 use clap::Args;
-use thrifty_engine::fsck::{Finding, Level, check};
+use thrifty_engine::OpenError;
+use thrifty_engine::catalog::CatalogError;
+use thrifty_engine::fsck::{Finding, Level, Report, Salvaged, check, salvage};
 use thrifty_engine::units::show_size;
 
 use crate::console::{Console, Paint};
@@ -17,7 +19,8 @@ Levels:
   full     also every byte of every blob, and every key and digest made again
 
 A repair removes entries that cannot be served, so that the next call computes them; corrupt
-files are set aside, not deleted. Exit code 3 if anything is left that is wrong.
+files are set aside, not deleted. A damaged catalog is replaced by what is sound in it, and kept
+beside it: for that alone nobody else may have the cache open. Exit code 3 if anything is left that is wrong.
 
 Examples:
   thrifty fsck
@@ -40,8 +43,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
     let Arguments { level, full, repair, json } = arguments;
     let level = if full { Level::Full } else { level };
-    let cache = console.cache()?;
-    let report = check(cache.catalog().as_ref(), cache.blobs().as_ref(), level, repair)?;
+    let report = examine(console, level, repair)?;
     if json {
         console.json(&report)?;
     } else {
@@ -73,8 +75,45 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         let (removed, aside) = (count(report.removed, "entry"), count(report.quarantined, "blob"));
         console.line(&format!("repaired: {removed} removed, {aside} set aside"))?;
     }
-    let stays = |finding: &Finding| !repair || finding.outlasts_repair();
+    if let Some(Salvaged { entries, lost, aside }) = report.salvaged.as_ref().filter(|_| !json) {
+        console.line(&format!(
+            "saved into a new catalog: {}, {lost} lost; the damaged one is kept as {}",
+            count(*entries, "entry"),
+            aside.display(),
+        ))?;
+    }
+    let is_replaced =
+        |finding: &Finding| report.salvaged.is_some() && matches!(finding, Finding::Catalog { .. });
+    let stays = |finding: &Finding| !repair || finding.outlasts_repair() && !is_replaced(finding);
     if report.findings.iter().any(stays) { Err(Failure::Findings) } else { Ok(()) }
+}
+
+/// Checks the cache of the configuration. A damaged catalog is replaced by what is sound in it,
+/// and that is checked anew.
+fn examine(console: &Console<'_>, level: Level, repair: bool) -> Result<Report, Failure> {
+    let settings = console.settings()?;
+    let look = || match console.open(settings.clone()) {
+        Err(OpenError::Catalog(error @ CatalogError::Damaged { .. })) => {
+            let findings = vec![Finding::Catalog { problem: error.to_string() }];
+            Ok(Report { findings, ..Report::default() })
+        }
+        cache => {
+            let cache = cache?;
+            let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
+            Ok::<_, Failure>(check(catalog, blobs, level, repair)?)
+        }
+    };
+    let first = look()?;
+    let is_damage = |finding: &&Finding| matches!(finding, Finding::Catalog { .. });
+    let damage: Vec<_> = first.findings.iter().filter(is_damage).cloned().collect();
+    if !repair || damage.is_empty() {
+        return Ok(first);
+    }
+    let salvaged = salvage(&settings.home.value)?;
+    let mut report = look()?;
+    report.findings.splice(..0, damage);
+    report.salvaged = Some(salvaged);
+    Ok(report)
 }
 
 fn level(text: &str) -> Result<Level, String> {

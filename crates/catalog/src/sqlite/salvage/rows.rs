@@ -1,0 +1,298 @@
+//! Rows out of a damaged database, around what cannot be read.
+
+use std::collections::BTreeSet;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
+
+use super::Salvaged;
+use crate::entry::{Scope, Time};
+use crate::sqlite::commit::tail;
+use crate::sqlite::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
+use crate::sqlite::select::references;
+
+/// Numbers of entries that are tried one by one, whether anything tells of them or not.
+const TRIED: i64 = 1_000_000;
+
+/// Numbers at or above this are damage: nothing ever counts so far.
+const ABSURD: i64 = 1 << 61;
+
+/// Where numbers of entries are found, besides the entries themselves.
+const NUMBERS: [&str; 6] = [
+    "SELECT id FROM entry ORDER BY id",
+    "SELECT id FROM entry INDEXED BY entry_tail",
+    "SELECT id FROM entry ORDER BY key, project, domain",
+    "SELECT entry FROM ingredients ORDER BY entry",
+    "SELECT entry FROM usage ORDER BY entry",
+    "SELECT entry FROM reference ORDER BY entry",
+];
+
+/// The largest numbers handed out, by where they stand.
+const EPOCHS: [&str; 3] = [
+    "SELECT max(epoch, log_floor) FROM meta",
+    "SELECT epoch FROM slot ORDER BY key, project, domain",
+    "SELECT epoch FROM invalidation ORDER BY epoch",
+];
+
+/// Tables that are not copied as they are: entries are verified, the blobs' rows follow them,
+/// numbers are made, and what only meant those at work means nobody any more.
+const OWN: [&str; 7] =
+    ["meta", "entry", "usage", "ingredients", "reference", "invalidation", "waiting"];
+
+/// What is saved into a new catalog.
+pub(super) struct Source<'a> {
+    new: &'a Connection,
+    known: BTreeSet<i64>,
+    saved: BTreeSet<i64>,
+    epoch: i64,
+    last_entry: i64,
+    clock: Time,
+    has_rest: bool,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(new: &'a Connection) -> Self {
+        Self {
+            new,
+            known: BTreeSet::new(),
+            saved: BTreeSet::new(),
+            epoch: 0,
+            last_entry: 0,
+            clock: 0,
+            has_rest: false,
+        }
+    }
+
+    /// Saves what one reading of the damaged file gives.
+    pub(super) fn save(&mut self, old: &Connection) -> Result<()> {
+        let meta = old.query_row("SELECT clock, last_entry FROM meta", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
+        let is_sane = |number: &i64| (0..ABSURD).contains(number);
+        if let Ok((clock, last_entry)) = meta {
+            self.clock = self.clock.max(Some(clock).filter(is_sane).unwrap_or(0));
+            self.last_entry = self.last_entry.max(Some(last_entry).filter(is_sane).unwrap_or(0));
+        }
+        for sql in EPOCHS {
+            let seen = numbers(old, sql).into_iter().filter(is_sane).max().unwrap_or(0);
+            self.epoch = self.epoch.max(seen);
+        }
+        self.new.execute_batch("BEGIN IMMEDIATE")?;
+        self.save_entries(old)?;
+        if !self.has_rest && meta.is_ok() {
+            self.save_rest(old)?;
+            self.has_rest = true;
+        }
+        self.new.execute_batch("COMMIT")
+    }
+
+    /// Writes the numbers from which the new catalog goes on.
+    pub(super) fn finish(self, now: Time) -> Result<Salvaged> {
+        let floor = self.clock.max(now);
+        let epoch = (self.epoch + 1).max(floor);
+        let last = self.known.last().copied().unwrap_or(0).max(self.last_entry);
+        self.new.execute(
+            "UPDATE meta SET clock = ?1, epoch = ?2, log_floor = ?2, last_entry = ?3",
+            (self.clock, epoch, (last + 1).max(floor)),
+        )?;
+        let entries = self.saved.len() as u64;
+        let lost = self.known.difference(&self.saved).count() as u64;
+        Ok(Salvaged { entries, lost, ..Salvaged::default() })
+    }
+
+    fn save_entries(&mut self, old: &Connection) -> Result<()> {
+        for sql in NUMBERS {
+            let is_sane = |number: &i64| (1..ABSURD).contains(number);
+            self.known.extend(numbers(old, sql).into_iter().filter(is_sane));
+        }
+        let tried = 1..=self.last_entry.min(TRIED);
+        let candidates: BTreeSet<i64> = self.known.iter().copied().chain(tried).collect();
+        // In the order of their numbers, so that of two for one key the newer one stays.
+        for id in candidates.difference(&self.saved.clone()) {
+            if let Ok(Some(entry)) = verified(old, *id) {
+                self.put(old, *id, &entry)?;
+                self.known.insert(*id);
+                self.saved.insert(*id);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, old: &Connection, id: i64, entry: &Verified) -> Result<()> {
+        let columns = COLUMNS.replace("entry.", "");
+        let marks = vec!["?"; entry.values.len()].join(", ");
+        let sql = format!(
+            "INSERT OR REPLACE INTO entry ({columns}, id, project, domain, key, tail) VALUES ({marks})"
+        );
+        self.new.prepare_cached(&sql)?.execute(params_from_iter(&entry.values))?;
+        self.new
+            .prepare_cached("INSERT INTO ingredients VALUES (?1, ?2)")?
+            .execute((id, &entry.ingredients))?;
+        for (digest, generation, length) in &entry.blobs {
+            self.new
+                .prepare_cached("INSERT INTO reference VALUES (?1, ?2, ?3)")?
+                .execute((id, digest, generation))?;
+            self.new
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO blob (digest, generation, length, state, used_at, \
+                     pinned_until) VALUES (?1, ?2, ?3, 0, ?4, 0)",
+                )?
+                .execute((digest, generation, length, entry.created_at))?;
+        }
+        let columns = shared_columns(old, self.new, "usage")?;
+        if copy_row(old, self.new, "usage", &columns, id).is_ok_and(|copied| copied) {
+            return Ok(());
+        }
+        self.new
+            .prepare_cached(
+                "INSERT INTO usage (entry, used_at, hits, nondeterministic) VALUES (?1, ?2, 0, 0)",
+            )?
+            .execute((id, entry.created_at))?;
+        Ok(())
+    }
+
+    /// Copies the rows of all other tables that can be read, from both ends. Nothing vouches for
+    /// them, and nothing that is served depends on them.
+    fn save_rest(&self, old: &Connection) -> Result<()> {
+        let mut statement =
+            self.new.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+        let tables = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>>>()?;
+        for table in tables.iter().filter(|table| !OWN.contains(&table.as_str())) {
+            let columns = shared_columns(old, self.new, table)?;
+            let key = primary_key(self.new, table)?;
+            for direction in ["ASC", "DESC"] {
+                let order: Vec<_> =
+                    key.iter().map(|column| format!("{column} {direction}")).collect();
+                let sql = format!(
+                    "SELECT {} FROM {table} ORDER BY {}",
+                    columns.join(", "),
+                    order.join(", ")
+                );
+                copy_rows(old, self.new, table, &columns, &sql);
+            }
+        }
+        // Whoever held one is refused now, and need not be waited for.
+        self.new.execute("UPDATE slot SET nonce = NULL, lease_until = NULL", [])?;
+        Ok(())
+    }
+}
+
+/// An entry that is what was committed.
+struct Verified {
+    values: Vec<Value>,
+    ingredients: Vec<u8>,
+    blobs: Vec<(Vec<u8>, i64, i64)>,
+    created_at: Time,
+}
+
+fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, entry.id, entry.project, entry.domain, entry.key, ingredients.body \
+         FROM entry JOIN ingredients ON ingredients.entry = entry.id WHERE entry.id = ?1"
+    );
+    let mut statement = old.prepare_cached(&sql)?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let scope = Scope { project: row.get(WIDTH + 1)?, domain: row.get(WIDTH + 2)? };
+    let Some(key) = digest(row.get_ref(WIDTH + 3)?) else { return Ok(None) };
+    let Some(sealed) = Sealed::read(row, 0, &scope, &key) else { return Ok(None) };
+    let ingredients: Vec<u8> = row.get(WIDTH + 4)?;
+    // Where they cannot be read, the digest tells whether there were any.
+    let blobs = references(old, id).unwrap_or_default();
+    if parts_digest(&ingredients, &blobs) != sealed.parts_digest
+        || !(blobs.is_empty() || are_live(old, id)?)
+    {
+        return Ok(None);
+    }
+    let mut values = (0..WIDTH + 4).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()?;
+    values.push(tail(sealed.operation).to_owned().into());
+    let blobs = blobs.iter().map(|blob| {
+        let digest = blob.digest.as_bytes().to_vec();
+        (digest, blob.generation.cast_signed(), blob.length.cast_signed())
+    });
+    Ok(Some(Verified {
+        values,
+        ingredients,
+        blobs: blobs.collect(),
+        created_at: sealed.created_at,
+    }))
+}
+
+/// Whether no blob of the entry may be deleted at any moment.
+fn are_live(old: &Connection, id: i64) -> Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM reference JOIN blob USING (digest, generation) \
+         WHERE entry = ?1 AND state <> 0)";
+    old.prepare_cached(sql)?.query_row([id], |row| row.get(0))
+}
+
+/// The numbers that a query gives until it meets damage, from both ends.
+fn numbers(old: &Connection, sql: &str) -> Vec<i64> {
+    let mut found = Vec::new();
+    let backwards = match sql.split_once(" ORDER BY ") {
+        Some((select, order)) => {
+            format!("{select} ORDER BY {} DESC", order.replace(", ", " DESC, "))
+        }
+        None => sql.to_owned(),
+    };
+    for sql in [sql, &backwards] {
+        let Ok(mut statement) = old.prepare(sql) else { continue };
+        let Ok(mut rows) = statement.query([]) else { continue };
+        while let Ok(Some(row)) = rows.next() {
+            found.extend(row.get::<_, i64>(0).ok());
+        }
+    }
+    found
+}
+
+/// The columns that a table has in both.
+fn shared_columns(old: &Connection, new: &Connection, table: &str) -> Result<Vec<String>> {
+    let columns = |conn: &Connection| -> Result<Vec<String>> {
+        conn.prepare_cached("SELECT name FROM pragma_table_info(?1)")?
+            .query_map([table], |row| row.get(0))?
+            .collect()
+    };
+    let old = columns(old).unwrap_or_default();
+    Ok(columns(new)?.into_iter().filter(|column| old.contains(column)).collect())
+}
+
+fn primary_key(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    conn.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?
+        .query_map([table], |row| row.get(0))?
+        .collect()
+}
+
+/// Copies what can be read of a query's rows. A row that the new table refuses is none.
+fn copy_rows(old: &Connection, new: &Connection, table: &str, columns: &[String], sql: &str) {
+    let Ok(mut statement) = old.prepare(sql) else { return };
+    let Ok(mut rows) = statement.query([]) else { return };
+    while let Ok(Some(row)) = rows.next() {
+        let values: Result<Vec<Value>> = (0..columns.len()).map(|at| row.get(at)).collect();
+        if let Ok(values) = values {
+            let _ = insert(new, table, columns, &values);
+        }
+    }
+}
+
+fn copy_row(
+    old: &Connection,
+    new: &Connection,
+    table: &str,
+    columns: &[String],
+    entry: i64,
+) -> Result<bool> {
+    let sql = format!("SELECT {} FROM {table} WHERE entry = ?1", columns.join(", "));
+    let row = old.prepare_cached(&sql)?.query_row([entry], |row| {
+        (0..columns.len()).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()
+    });
+    match row.optional()? {
+        Some(values) => insert(new, table, columns, &values).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+fn insert(new: &Connection, table: &str, columns: &[String], values: &[Value]) -> Result<()> {
+    let marks = vec!["?"; columns.len()].join(", ");
+    let sql = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", columns.join(", "));
+    new.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+    Ok(())
+}
