@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulation test-simulation corruption soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test simulation test-simulation mutants corruption soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ corruption: ## every bit of a catalog and of blobs flipped, one after the other
 
 simulation: ## a million seeds of the simulated protocol
 	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000
+
+mutants: ## deliberate bugs in the protocol, each of which the simulation must find
+	$(PYTHON) tools/mutants.py
 
 soak: build ## sixteen processes on one cache for a minute
 	$(VENV)/bin/python python/tests/soak.py

@@ -122,6 +122,7 @@ impl Handle {
             return Err(error_of(Fault::Lost));
         }
         let time = world::with(|world| {
+            world.count_call(process);
             if world.strikes(|faults| faults.crash) {
                 world.kill(process);
             } else if world.strikes(|faults| faults.pause) {
@@ -249,6 +250,10 @@ impl Catalog for Handle {
     }
 
     fn commits(&self) -> u64 {
+        world::with(|world| {
+            let step = world.step();
+            world.model.counts(self.process, step);
+        });
         self.catalog.commits()
     }
 

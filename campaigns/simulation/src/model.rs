@@ -53,6 +53,8 @@ pub struct Model {
     committing: HashMap<ProcessId, CellId>,
     claims: HashMap<(ProcessId, CellId), Claimed>,
     failing: BTreeSet<ProcessId>,
+    /// When a process read the count of commits last.
+    counted: HashMap<ProcessId, u64>,
     /// When an epoch was seen first.
     epochs: HashMap<i64, u64>,
     clock: (Time, Time),
@@ -156,6 +158,7 @@ impl Model {
             committing: HashMap::new(),
             claims: HashMap::new(),
             failing: BTreeSet::new(),
+            counted: HashMap::new(),
             epochs: HashMap::new(),
             clock: (Time::MIN, 0),
         }
@@ -198,6 +201,11 @@ impl Model {
         self.failing.insert(process);
     }
 
+    /// A process reads the count of commits.
+    pub fn counts(&mut self, process: ProcessId, step: u64) {
+        self.counted.insert(process, step);
+    }
+
     /// A body begins; `asks` if its caller would have taken what is stored.
     pub fn begins(&mut self, at: At, call: Call, asks: bool) -> (ExecutionId, u64) {
         let cell = call.cell;
@@ -207,11 +215,13 @@ impl Model {
             self.marks.hit(Mark::TwoLeaders);
         }
         let known = self.cells[cell].entry.and_then(|id| self.entries.get(&id));
-        if let (true, Some(taken), Some(known)) = (asks, claimed.taken, known) {
+        // Whoever has the slot, or read the count of commits, looks again.
+        let looked = claimed.taken.max(self.counted.get(&at.process).copied());
+        if let (true, Some(looked), Some(known)) = (asks, looked, known) {
             let is_young = call.max_age.is_none_or(|age| at.now - known.created <= age);
             let is_valid = is_young && known.expires.is_none_or(|expires| expires > at.now);
             let is_whole = !known.blobs.iter().any(|blob| self.is_damaged(blob));
-            let noticed = known.step < taken && !self.failing.contains(&at.process);
+            let noticed = known.step < looked && !self.failing.contains(&at.process);
             self.require(!(is_valid && is_whole && noticed), "E1", || {
                 format!("process {} computes key {cell} although it was stored", at.process)
             });

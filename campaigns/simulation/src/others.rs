@@ -23,7 +23,9 @@ pub fn collect(catalog: &Arc<Sqlite>, collector: &Collector, is_over: &Rc<Cell<b
     let work = move || {
         while !is_over.get() {
             scheduler::sleep(world::with(|world| world.rng.u64(1..=collector.period)));
-            collect_once(&handle, &blobs, &collector);
+            if !is_over.get() {
+                collect_once(&handle, &blobs, &collector);
+            }
         }
     };
     world::with(|world| world.spawn(process, 0, work));
@@ -53,7 +55,9 @@ pub fn invalidate(catalog: &Arc<Sqlite>, rest: Micros, is_over: &Rc<Cell<bool>>)
     let work = move || {
         while !is_over.get() {
             scheduler::sleep(world::with(|world| world.rng.u64(1..=rest)));
-            invalidate_once(&handle);
+            if !is_over.get() {
+                invalidate_once(&handle);
+            }
         }
     };
     world::with(|world| world.spawn(process, 0, work));

@@ -84,7 +84,6 @@ fn run(scheduler: &mut Scheduler, options: &Options) {
         others::invalidate(&catalog, rest, &is_over);
     }
     scheduler.run(&turns);
-    recover(&catalog, scheduler);
     sweep(&catalog, scheduler);
     reckon(&catalog, options);
 }
@@ -105,6 +104,7 @@ fn employ(catalog: &Arc<Sqlite>, calls: usize, left: &Rc<Cell<usize>>, is_over: 
     let work = move || {
         worker.work(calls, &done);
         drop(next);
+        recover(&worker);
     };
     world::with(|world| {
         let delay = world.rng.u64(..=world.options.think.min(SECOND));
@@ -136,23 +136,17 @@ impl Drop for Successor {
 }
 
 /// Once faults have stopped: whoever asks gets an answer in time, out of a cache that works.
-fn recover(catalog: &Arc<Sqlite>, scheduler: &mut Scheduler) {
-    let workers: Vec<_> = (0..2).map(|_| Worker::new(catalog)).collect();
-    for worker in workers {
-        let process = worker.process();
-        let work = move || {
-            crate::scheduler::sleep(RECOVERY);
-            let cells = world::with(|world| world.keys.len());
-            for cell in 0..cells {
-                probe(&worker, cell);
-            }
-        };
-        world::with(|world| {
-            let delay = world.rng.u64(..SECOND);
-            world.spawn(process, delay, work);
-        });
+fn recover(worker: &Worker) {
+    let mut pause = SECOND;
+    while world::with(|world| world.is_chaos) {
+        crate::scheduler::sleep(pause);
+        pause *= 2;
     }
-    scheduler.run(&|| catalog.turns());
+    let delay = world::with(|world| world.rng.u64(..SECOND));
+    crate::scheduler::sleep(RECOVERY + delay);
+    for cell in 0..world::with(|world| world.keys.len()) {
+        probe(worker, cell);
+    }
 }
 
 fn probe(worker: &Worker, cell: usize) {
@@ -181,7 +175,13 @@ fn sweep(catalog: &Arc<Sqlite>, scheduler: &mut Scheduler) {
     let (handle, blobs) = (Handle::new(catalog, process, true), Bytes::new(process));
     let grace = collector.grace.max(PIN) + Duration::from_secs(1);
     let settled = Collector { older_than: None, budget: None, ..collector };
+    // What was written while the wall clock was ahead is young for so much longer.
+    let ahead = world::with(|world| {
+        let last = world.blobs.values().map(|(_, written)| *written).max();
+        Micros::try_from(last.unwrap_or(0) - world.wall()).unwrap_or(0) * 1000
+    });
     let work = move || {
+        crate::scheduler::sleep(ahead);
         for _ in 0..3 {
             crate::scheduler::sleep(Micros::try_from(grace.as_micros()).unwrap_or(Micros::MAX));
             others::collect_once(&handle, &blobs, &settled);
@@ -189,12 +189,9 @@ fn sweep(catalog: &Arc<Sqlite>, scheduler: &mut Scheduler) {
     };
     world::with(|world| world.spawn(process, 0, work));
     scheduler.run(&|| catalog.turns());
-    let known: BTreeSet<_> =
-        catalog.blobs().into_iter().flatten().map(|blob| blob.generation).collect();
     world::with(|world| {
         let needed: BTreeSet<_> = world.model.needed().into_iter().collect();
-        let is_orphan =
-            |name: &BlobName| !needed.contains(name) && known.contains(&name.generation);
+        let is_orphan = |name: &BlobName| !needed.contains(name);
         let orphans: Vec<_> = world.blobs.keys().copied().filter(is_orphan).collect();
         if !orphans.is_empty() {
             world.violate("L4", || format!("nobody needs {} blobs: {orphans:?}", orphans.len()));

@@ -1,6 +1,7 @@
 //! A process that calls operations: what a program with a cache does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::{Sqlite, Time};
 use thrifty_engine::compute::{Computed, Task};
 use thrifty_engine::graph::{Failure, Product, Value as Output};
+use thrifty_engine::key::Key;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
 use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy};
 
@@ -28,6 +30,16 @@ pub struct Worker {
     process: ProcessId,
     catalog: Arc<Sqlite>,
     caches: Arc<[Arc<Cache>]>,
+    breakers: Rc<[Cell<Breaker>]>,
+}
+
+/// How a process treats its catalog, as far as its calls show it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Breaker {
+    #[default]
+    Closed,
+    Open,
+    HalfOpen,
 }
 
 /// How a call ended, for its caller.
@@ -57,7 +69,12 @@ impl Worker {
             let timer = Arc::new(Simulated::new(process));
             Arc::new(Cache::over(handle, Arc::new(blobs), scope, timer))
         });
-        Self { process, catalog: Arc::clone(catalog), caches: caches.collect() }
+        Self {
+            process,
+            catalog: Arc::clone(catalog),
+            caches: caches.collect(),
+            breakers: (0..scopes).map(|_| Cell::default()).collect(),
+        }
     }
 
     /// Its number.
@@ -94,7 +111,7 @@ impl Worker {
             world.model.calls(at, cell, refreshes, max_age)
         });
         let cache = self.cache(cell);
-        let looked = policy.mode.reads().then(|| cache.look(&place.key, policy.max_age));
+        let looked = policy.mode.reads().then(|| self.look(cell, &place.key, policy.max_age));
         let (miss, target) = match looked {
             None => (Miss::Refresh, cache.slot(&place.key)),
             Some(Looked::Miss(miss, target)) => (miss, target),
@@ -118,6 +135,25 @@ impl Worker {
         let mut body = || self.run(call, &operation, depth, asks);
         let computed = cache.compute(&task, miss, target, &mut body);
         self.end(call, computed)
+    }
+
+    /// Looks a key up, and notices whether the catalog was asked at all.
+    fn look(&self, cell: CellId, key: &Key, max_age: Option<Duration>) -> Looked {
+        let calls = || world::with(|world| world.calls(self.process));
+        let before = calls();
+        let looked = self.cache(cell).look(key, max_age);
+        let breaker = &self.breakers[self.scope(cell)];
+        let was_asked = calls() != before;
+        let failed = matches!(looked, Looked::Miss(Miss::Unavailable, _));
+        let (now, mark) = match (breaker.get(), was_asked, failed) {
+            (Breaker::Closed, false, true) => (Breaker::Open, Mark::BreakerOpen),
+            (Breaker::Open, true, _) => (Breaker::HalfOpen, Mark::BreakerHalfOpen),
+            (Breaker::HalfOpen, true, false) => (Breaker::Closed, Mark::BreakerClosed),
+            _ => return looked,
+        };
+        breaker.set(now);
+        world::with(|world| world.model.marks.hit(mark));
+        looked
     }
 
     fn end(&self, call: Call, computed: Computed) -> Ended {
@@ -247,8 +283,11 @@ impl Worker {
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {
-        let count = world::with(|world| world.options.operations.len());
-        &self.caches[cell / count]
+        &self.caches[self.scope(cell)]
+    }
+
+    fn scope(&self, cell: CellId) -> usize {
+        cell / world::with(|world| world.options.operations.len())
     }
 
     fn at(&self) -> At {

@@ -54,6 +54,7 @@ pub struct World {
 struct Process {
     is_dead: bool,
     paused_until: Micros,
+    calls: u64,
 }
 
 thread_local! {
@@ -145,6 +146,16 @@ impl World {
     pub fn pause(&mut self, process: ProcessId, time: Micros) {
         self.processes[process].paused_until = self.now + time;
         self.tell(|| format!("process {process} stands still for {} ms", time / 1000));
+    }
+
+    /// A process makes a call.
+    pub fn count_call(&mut self, process: ProcessId) {
+        self.processes[process].calls += 1;
+    }
+
+    /// How many calls a process has made.
+    pub fn calls(&self, process: ProcessId) -> u64 {
+        self.processes[process].calls
     }
 
     /// No faults from now on.
