@@ -129,6 +129,8 @@ pub struct Param {
     pub default: Option<Json>,
     /// The values it may have, if not all.
     pub choices: Option<Vec<Json>>,
+    /// What it is for.
+    pub help: Option<String>,
 }
 
 /// The type of a parameter.
@@ -217,11 +219,11 @@ impl<'de> Deserialize<'de> for Param {
             !table.is_empty() && table.keys().all(|key| LongParam::FIELDS.contains(&key.as_str()))
         });
         if !described {
-            return Ok(Self { kind: None, default: Some(value), choices: None });
+            return Ok(Self { kind: None, default: Some(value), choices: None, help: None });
         }
-        let LongParam { kind, default, choices, help: _ } =
+        let LongParam { kind, default, choices, help } =
             serde_json::from_value(value).map_err(serde::de::Error::custom)?;
-        Ok(Self { kind, default, choices })
+        Ok(Self { kind, default, choices, help })
     }
 }
 
@@ -254,7 +256,10 @@ impl<'de> Deserialize<'de> for Run {
                 Ok(Run::Shell(text.to_owned()))
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut words: A) -> Result<Run, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut words: A,
+            ) -> Result<Run, A::Error> {
                 let mut all = Vec::new();
                 while let Some(word) = words.next_element::<String>()? {
                     all.push(word);
@@ -277,11 +282,9 @@ impl<'de> Deserialize<'de> for Input {
 impl<'de> Deserialize<'de> for Output {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = "a path, or {file: path}, {dir: path} or {json: path, at: /pointer}";
-        text_or::<D, Self, LongOutput>(deserializer, forms, |path| {
-            match path.strip_suffix('/') {
-                Some(directory) => Self::Directory(directory.to_owned()),
-                None => Self::File(path),
-            }
+        text_or::<D, Self, LongOutput>(deserializer, forms, |path| match path.strip_suffix('/') {
+            Some(directory) => Self::Directory(directory.to_owned()),
+            None => Self::File(path),
         })
     }
 }

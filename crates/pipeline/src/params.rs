@@ -37,14 +37,19 @@ pub(crate) fn settle(
         }
         // The last one counts, as everywhere on a command line.
         let value = match set.iter().rev().find(|(given, _)| given == name) {
-            Some((_, text)) => Some(param.value.read(text).map_err(|why| FileError::Parameter {
-                path: path.to_owned(),
-                reason: format!("parameter `{name}`: `{text}` {why}"),
-            })?),
+            Some((_, text)) => {
+                Some(param.value.read(text).map_err(|why| FileError::Parameter {
+                    path: path.to_owned(),
+                    reason: format!("parameter `{name}`: `{text}` {why}"),
+                })?)
+            }
             None => default,
         };
         let Some(value) = value else {
-            let reason = format!("parameter `{name}` has no default: set it with -p {name}=VALUE");
+            let help =
+                param.value.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+            let reason =
+                format!("parameter `{name}`{help} has no default: set it with -p {name}=VALUE");
             return Err(FileError::Parameter { path: path.to_owned(), reason });
         };
         values.insert(name.clone(), value);
@@ -164,7 +169,11 @@ mod tests {
             ("{rate: 1}", ("rat", "1"), "there is no parameter `rat`; did you mean `rate`?"),
             ("{a: {type: int}}", ("a", "[1]"), "is not a whole number"),
             ("{a: {default: 3, choices: [3, 4]}}", ("a", "5"), "is none of 3, 4"),
-            ("{a: {type: int, default: x}}", ("a", "1"), "p.yaml:1:13: the default of parameter `a` is not"),
+            (
+                "{a: {type: int, default: x}}",
+                ("a", "1"),
+                "p.yaml:1:13: the default of parameter `a` is not",
+            ),
             ("{a: {type: int}, b: 1}", ("b", "1"), "parameter `a` has no default"),
         ] {
             let error = settled(params, &[set]).unwrap_err();

@@ -12,8 +12,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// Reads the document in a file.
 pub(crate) fn read(path: &Path) -> Result<Document, FileError> {
-    let unreadable =
-        |reason: String| FileError::Unreadable { path: path.to_owned(), reason };
+    let unreadable = |reason: String| FileError::Unreadable { path: path.to_owned(), reason };
     let length = path.metadata().map_err(|error| unreadable(error.to_string()))?.len();
     if length > LARGEST {
         return Err(unreadable(format!("it has {length} bytes, more than {LARGEST}")));

@@ -157,4 +157,9 @@ impl Command {
         });
         params.chain(inputs)
     }
+
+    /// How many edges its params take: those of its inputs follow them.
+    pub(crate) fn value_edges(&self) -> usize {
+        self.params.iter().filter(|(_, given)| matches!(given, Given::From(_))).count()
+    }
 }

@@ -55,10 +55,16 @@ fn environment(purpose: For) -> Environment<'static> {
 /// Puts a value into a command for the shell: a list as several words.
 fn quoted(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if value.is_undefined() || value.is_safe() {
-        return minijinja::escape_formatter(out, state, &Value::from_safe_string(value.to_string()));
+        return minijinja::escape_formatter(
+            out,
+            state,
+            &Value::from_safe_string(value.to_string()),
+        );
     }
     let words = match value.kind() {
-        ValueKind::Seq => value.try_iter()?.map(|item| quote(&item)).collect::<Result<Vec<_>, _>>()?,
+        ValueKind::Seq => {
+            value.try_iter()?.map(|item| quote(&item)).collect::<Result<Vec<_>, _>>()?
+        }
         _ => vec![quote(value)?],
     };
     out.write_str(&words.join(" ")).map_err(Error::from)
@@ -106,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_is_an_error() {
-        for text in ["{{ params.rat }}", "{{ rate }}", "{% if params.rat %}x{% endif %}", "{{ x.y.z }}"] {
+        for text in
+            ["{{ params.rat }}", "{{ rate }}", "{% if params.rat %}x{% endif %}", "{{ x.y.z }}"]
+        {
             let error = rendered(text, For::Shell).unwrap_err();
             assert!(error.contains("undefined"), "{text}: {error}");
         }
@@ -115,7 +123,8 @@ mod tests {
 
     #[test]
     fn names_are_found_wherever_they_stand() {
-        let text = "{{ params.a }} {% for x in inputs.b %}{{ x }}{% endfor %} {{ outputs.c | upper }}";
+        let text =
+            "{{ params.a }} {% for x in inputs.b %}{{ x }}{% endfor %} {{ outputs.c | upper }}";
         let found: Vec<_> = names(text).unwrap().into_iter().collect();
         assert_eq!(found, ["inputs.b", "outputs.c", "params.a"]);
         assert!(names("{{ params.a").unwrap_err().contains("syntax"));

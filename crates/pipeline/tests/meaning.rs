@@ -40,20 +40,53 @@ fn what_does_not_fit_is_told_with_its_place() {
     for (more, told) in [
         ("    run: ''", "/p.yaml:8:10: `run` is empty"),
         ("    run: []", "/p.yaml:8:10: `run` is empty"),
-        ("    run: 'x {{ params.rat }}'", "/p.yaml:8:10: `params.rat` in `run`: there is no such name; did you mean `rate`?"),
-        ("    run: 'x {{ inputs.data }}'", "/p.yaml:8:10: `inputs.data` in `run`: there is no such name; there is none"),
+        (
+            "    run: 'x {{ params.rat }}'",
+            "/p.yaml:8:10: `params.rat` in `run`: there is no such name; did you mean `rate`?",
+        ),
+        (
+            "    run: 'x {{ inputs.data }}'",
+            "/p.yaml:8:10: `inputs.data` in `run`: there is no such name; there is none",
+        ),
         ("    run: 'x {{ rate }}'", "names begin with `params.`, `inputs.` or `outputs.`"),
         ("    run: 'x {{ params.rate'", "/p.yaml:8:10: syntax error"),
-        ("    run: x\n    inputs: {t: {from: mak.table}}", "/p.yaml:9:17: there is no operation `mak`; did you mean `make`?"),
-        ("    run: x\n    inputs: {t: {from: make.tabel}}", "`make` has no output `tabel`; did you mean `table`?"),
+        (
+            "    run: x\n    inputs: {t: {from: mak.table}}",
+            "/p.yaml:9:17: there is no operation `mak`; did you mean `make`?",
+        ),
+        (
+            "    run: x\n    inputs: {t: {from: make.tabel}}",
+            "`make` has no output `tabel`; did you mean `table`?",
+        ),
         ("    run: x\n    inputs: {t: {from: make}}", "`make` must be operation.output"),
-        ("    run: x\n    inputs: {t: {from: make.score}}", "`make.score` is a value: take it in `params`"),
-        ("    run: x\n    params: {t: {from: make.table}}", "`make.table` is a file: take it in `inputs`"),
-        ("    run: x\n    inputs: {t: nothing.csv}", "/p.yaml:9:17: input `t`: /nothing.csv: No such file"),
-        ("    run: x\n    inputs: {t: {path: data.csv, from: make.table}}", "an input has either `path` or `from`"),
-        ("    run: x\n    inputs: {t: {from: make.table, to: ../t}}", "input `t`: `../t` leads out of"),
-        ("    run: x\n    inputs: {a: data.csv, b: {from: make.table, to: data.csv}}", "inputs `a` and `b` both come to data.csv"),
-        ("    run: x\n    inputs: {a: data.csv}\n    outputs: {b: data.csv}", "output `b` would overwrite input `a` at data.csv"),
+        (
+            "    run: x\n    inputs: {t: {from: make.score}}",
+            "`make.score` is a value: take it in `params`",
+        ),
+        (
+            "    run: x\n    params: {t: {from: make.table}}",
+            "`make.table` is a file: take it in `inputs`",
+        ),
+        (
+            "    run: x\n    inputs: {t: nothing.csv}",
+            "/p.yaml:9:17: input `t`: /nothing.csv: No such file",
+        ),
+        (
+            "    run: x\n    inputs: {t: {path: data.csv, from: make.table}}",
+            "an input has either `path` or `from`",
+        ),
+        (
+            "    run: x\n    inputs: {t: {from: make.table, to: ../t}}",
+            "input `t`: `../t` leads out of",
+        ),
+        (
+            "    run: x\n    inputs: {a: data.csv, b: {from: make.table, to: data.csv}}",
+            "inputs `a` and `b` both come to data.csv",
+        ),
+        (
+            "    run: x\n    inputs: {a: data.csv}\n    outputs: {b: data.csv}",
+            "output `b` would overwrite input `a` at data.csv",
+        ),
         ("    run: x\n    outputs: {a: x/, b: x/y.csv}", "outputs `a` and `b` are both at x/y.csv"),
         ("    run: x\n    outputs: {a: /tmp/x}", "output `a`: `/tmp/x` is absolute"),
         ("    run: x\n    outputs: {a: {json: x.json, at: y}}", "`at: y` must begin with `/`"),
@@ -63,7 +96,10 @@ fn what_does_not_fit_is_told_with_its_place() {
         ("    run: x\n    timeout: 5", "/p.yaml:9:14: `timeout`: "),
         ("    run: x\n    cache: {io: [a]}", "`io` names `a`, which is no input and no param"),
         ("    run: x\n    env: {'A=B': c}", "`A=B` is no name of a variable"),
-        ("    run: x\n    inputs: {rate: data.csv}\n    params: {rate: 1}", "`rate` is both an input and a param"),
+        (
+            "    run: x\n    inputs: {rate: data.csv}\n    params: {rate: 1}",
+            "`rate` is both an input and a param",
+        ),
         ("    run: x\n    outputs: {'a b': x}", "`a b` is no name for output"),
         (&format!("    run: x\n    outputs: {{{many}: x}}"), "is no name for output"),
     ] {
@@ -78,7 +114,10 @@ fn what_the_pipeline_gives_must_be_there() {
     for (outputs, told) in [
         ("{x: make.tabel}", "`make` has no output `tabel`"),
         ("{x: {from: make.table, to: ../x}}", "`to: ../x` leads out"),
-        ("{x: {from: make.table, to: y}, z: {from: use.o, to: y}}", "outputs `x` and `z` have the same `to`"),
+        (
+            "{x: {from: make.table, to: y}, z: {from: use.o, to: y}}",
+            "outputs `x` and `z` have the same `to`",
+        ),
     ] {
         let text = format!("{}\noutputs: {outputs}\n", second("    run: x\n    outputs: {o: o}"));
         let error = read(&text, &[]).unwrap_err();
@@ -123,8 +162,12 @@ operations:
         .collect();
     assert_eq!(params, ["depth=2.0", "rate=2.0", "text=\"r2.0\""]);
     assert_eq!(one.code, ["train.py"]);
-    let env: Vec<_> = one.env.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-    assert_eq!(env, [("A", Some("all")), ("B", Some("x")), ("GONE", None), ("HERE", Some("there"))]);
+    let env: Vec<_> =
+        one.env.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+    assert_eq!(
+        env,
+        [("A", Some("all")), ("B", Some("x")), ("GONE", None), ("HERE", Some("there"))]
+    );
     let places: Vec<_> = one.inputs.iter().map(|input| input.to.as_str()).collect();
     assert_eq!(places, ["data.csv", "t"]);
     assert!(matches!(&one.inputs[0].from, Origin::Path(path) if path.ends_with("data.csv")));

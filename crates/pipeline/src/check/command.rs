@@ -28,8 +28,11 @@ impl Check<'_> {
         let inputs = self.inputs(operation, positions)?;
         let outputs = self.outputs(operation, &inputs)?;
         let params = self.used_params(operation, positions)?;
-        let needs: Result<Vec<_>, _> =
-            operation.needs.iter().map(|name| Ok(positions[self.name(self.operation(name)?)])).collect();
+        let needs: Result<Vec<_>, _> = operation
+            .needs
+            .iter()
+            .map(|name| Ok(positions[self.name(self.operation(name)?)]))
+            .collect();
         Ok(Command {
             name: name.to_owned(),
             run: operation.run.value.clone(),
@@ -131,10 +134,10 @@ impl Check<'_> {
                 );
                 return Err(self.wrong(at, reason));
             }
-            // Several values may be read from one JSON file.
+            // Values may be read from a JSON file that is an output itself.
             let clash = all.iter().find(|(_, other)| {
-                let both = matches!((other, &output), (Output::Json { .. }, Output::Json { .. }));
-                paths::overlap(other.path(), path) && !(both && other.path() == path)
+                let is_value = [other, &output].iter().any(|it| matches!(it, Output::Json { .. }));
+                paths::overlap(other.path(), path) && !(is_value && other.path() == path)
             });
             if let Some((other, _)) = clash {
                 let reason = format!("outputs `{other}` and `{name}` are both at {path}");
@@ -148,7 +151,8 @@ impl Check<'_> {
     fn output_below(&self, name: &str, at: Location, output: &Output) -> Result<Output, FileError> {
         let below = |path: &str| {
             let path = self.text(at, path)?;
-            paths::below(&path).map_err(|why| self.wrong(at, format!("output `{name}`: `{path}` {why}")))
+            paths::below(&path)
+                .map_err(|why| self.wrong(at, format!("output `{name}`: `{path}` {why}")))
         };
         Ok(match output {
             Output::File(path) => Output::File(below(path)?),
@@ -215,21 +219,32 @@ impl Check<'_> {
     }
 
     /// Checks a dotted name of a template; the name of a param if it is one.
-    fn known(&self, at: Location, operation: &Operation, dotted: &str) -> Result<Option<String>, FileError> {
+    fn known(
+        &self,
+        at: Location,
+        operation: &Operation,
+        dotted: &str,
+    ) -> Result<Option<String>, FileError> {
         let (space, rest) = dotted.split_once('.').unwrap_or((dotted, ""));
         let name = rest.split('.').next().unwrap_or_default();
         let known: Vec<&str> = match space {
-            "params" => operation.params.keys().chain(self.values.keys()).map(String::as_str).collect(),
+            "params" => {
+                operation.params.keys().chain(self.values.keys()).map(String::as_str).collect()
+            }
             "inputs" => operation.inputs.keys().map(String::as_str).collect(),
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
             _ => {
-                let reason = format!("`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`");
+                let reason = format!(
+                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`"
+                );
                 return Err(self.wrong(at, reason));
             }
         };
         if !known.contains(&name) {
             let hint = did_you_mean(name, known);
-            return Err(self.wrong(at, format!("`{dotted}` in `run`: there is no such name; {hint}")));
+            return Err(
+                self.wrong(at, format!("`{dotted}` in `run`: there is no such name; {hint}"))
+            );
         }
         Ok((space == "params").then(|| name.to_owned()))
     }
@@ -242,11 +257,12 @@ impl Check<'_> {
                 Some(value) => value.clone(),
                 None => Json::from(self.text(at, text)?),
             },
-            Json::Array(items) => {
-                Json::Array(items.iter().map(|item| self.filled(at, item)).collect::<Result<_, _>>()?)
-            }
+            Json::Array(items) => Json::Array(
+                items.iter().map(|item| self.filled(at, item)).collect::<Result<_, _>>()?,
+            ),
             Json::Object(table) => {
-                let filled = table.iter().map(|(name, item)| Ok((name.clone(), self.filled(at, item)?)));
+                let filled =
+                    table.iter().map(|(name, item)| Ok((name.clone(), self.filled(at, item)?)));
                 Json::Object(filled.collect::<Result<_, FileError>>()?)
             }
             other => other.clone(),
@@ -279,7 +295,8 @@ impl Check<'_> {
             let below = paths::below(&path.value)
                 .map_err(|why| self.wrong(at, format!("code `{}` {why}", path.value)))?;
             if !self.base.join(&below).is_file() {
-                let reason = format!("code `{below}`: there is no such file beside the operation file");
+                let reason =
+                    format!("code `{below}`: there is no such file beside the operation file");
                 return Err(self.wrong(at, reason));
             }
             code.insert(below);
@@ -300,7 +317,8 @@ impl Check<'_> {
 
     fn caching(&self, operation: &Operation) -> Result<Caching, FileError> {
         let (own, all) = (&operation.cache, &self.document.cache);
-        let chosen = |field: fn(&Cache) -> Option<&Spanned<String>>| field(own).or_else(|| field(all));
+        let chosen =
+            |field: fn(&Cache) -> Option<&Spanned<String>>| field(own).or_else(|| field(all));
         let io = match own.io.as_ref().or(all.io.as_ref()) {
             Some(names) if own.io.is_some() => Some(self.io(operation, names)?),
             Some(names) => Some(names.iter().map(|name| name.value.clone()).collect()),
@@ -318,7 +336,11 @@ impl Check<'_> {
         })
     }
 
-    fn io(&self, operation: &Operation, names: &[Spanned<String>]) -> Result<Vec<String>, FileError> {
+    fn io(
+        &self,
+        operation: &Operation,
+        names: &[Spanned<String>],
+    ) -> Result<Vec<String>, FileError> {
         let known: Vec<&str> = operation
             .inputs
             .keys()
@@ -329,7 +351,8 @@ impl Check<'_> {
         for name in names {
             if !known.contains(&name.value.as_str()) {
                 let hint = did_you_mean(&name.value, known.iter().copied());
-                let reason = format!("`io` names `{}`, which is no input and no param; {hint}", name.value);
+                let reason =
+                    format!("`io` names `{}`, which is no input and no param; {hint}", name.value);
                 return Err(self.wrong(name.referenced, reason));
             }
         }

@@ -40,7 +40,8 @@ pub(crate) fn pipeline(
     let commands: Result<Vec<_>, _> =
         order.iter().map(|from| check.command(*from, &position)).collect();
     let (commands, deliveries) = (commands?, check.deliveries(&position)?);
-    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let name =
+        path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     Ok(Pipeline { name, base: check.base, commands, deliveries })
 }
 

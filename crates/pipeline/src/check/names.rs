@@ -55,10 +55,7 @@ impl Check<'_> {
         Err(self.wrong(at, reason))
     }
 
-    fn are_variables(
-        &self,
-        env: &crate::document::Table<Option<String>>,
-    ) -> Result<(), FileError> {
+    fn are_variables(&self, env: &crate::document::Table<Option<String>>) -> Result<(), FileError> {
         for (name, value) in env {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let reason = format!("`{}` is no name of a variable", name.escape_debug());
