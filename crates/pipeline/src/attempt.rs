@@ -26,6 +26,9 @@ use crate::template::{self, For};
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a command that is asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long what a command left running is waited for after it was killed. Where nobody reaps orphans, they
+/// are never seen to go.
+const LEFT: Duration = Duration::from_secs(2);
 /// How much of the log is shown with a failure, in lines.
 const SHOWN: usize = 20;
 /// How much of a log is kept, in bytes: its end.
@@ -129,7 +132,7 @@ impl Attempt {
                 return Err(why);
             }
         };
-        signal(group, Signal::KILL);
+        clear(group);
         if status.success() { Ok(()) } else { Err(self.failed(status)) }
     }
 
@@ -232,7 +235,18 @@ fn end(child: &SharedChild, group: Option<Pid>) {
         signal(group, Signal::KILL);
         _ = child.wait();
     }
-    signal(group, Signal::KILL);
+    clear(group);
+}
+
+/// Kills what is left of a group, and waits until it is gone: a process that is being killed may
+/// still be within a write.
+fn clear(group: Option<Pid>) {
+    let begun = Instant::now();
+    while group.is_some_and(|group| kill_process_group(group, Signal::KILL).is_ok())
+        && begun.elapsed() < LEFT
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A group that is gone needs no signal.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use minijinja::value::{Serde, Value};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::Cache;
 use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
@@ -28,8 +29,37 @@ pub(crate) struct Shared {
     pub(crate) work: PathBuf,
     /// Set when the run is interrupted.
     pub(crate) cancelled: AtomicBool,
+    /// How many commands are running.
+    pub(crate) running: Mutex<usize>,
+    /// Told when one of them has ended.
+    pub(crate) stopped: Condvar,
     /// Sentences for the user, as they come up.
     pub(crate) notes: Mutex<Vec<String>>,
+}
+
+/// How long an interrupted run waits for its commands to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Shared {
+    /// Ends all commands that run, and waits for them: they are not to outlive the run.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        let mut running = self.running.lock();
+        self.stopped.wait_while_for(&mut running, |running| *running > 0, PATIENCE);
+    }
+
+    /// Counts a command as running until what is given back is dropped.
+    fn count(&self) -> impl Drop {
+        struct Counted<'a>(&'a Shared);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                *self.0.running.lock() -= 1;
+                self.0.stopped.notify_all();
+            }
+        }
+        *self.running.lock() += 1;
+        Counted(self)
+    }
 }
 
 /// A command, ready to be run.
@@ -90,6 +120,7 @@ impl Running {
 
     /// One attempt, in a directory of its own.
     fn attempt(&self, taken: &[Taken]) -> Result<Given, AttemptError> {
+        let _counted = self.shared.count();
         if self.shared.cancelled.load(Ordering::Relaxed) {
             return Err(AttemptError::Cancelled);
         }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::catalog::{NewRun, RunStatus};
 use thrifty_engine::event::Listener;
-use thrifty_engine::graph::{Edge, From, Taken};
+use thrifty_engine::graph::{Edge, Failure, From, Taken};
+use thrifty_engine::plan::{Plan, plan};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
@@ -73,13 +74,7 @@ impl Pipeline {
     /// [`PrepareError`] if it cannot begin. That operations failed is part of [`Ended`].
     pub fn run(&self, demand: Demand<'_>) -> Result<Ended, PrepareError> {
         let demanded = self.demanded(&demand.only)?;
-        let shared = Arc::new(Shared {
-            cache: Arc::clone(&demand.cache),
-            base: self.base.clone(),
-            work: demand.work.clone(),
-            cancelled: AtomicBool::new(false),
-            notes: Mutex::default(),
-        });
+        let shared = self.shared(&demand);
         let nodes = graph::nodes(self, &demand.chosen, &shared)?;
         let (host, user) = demand.cache.who();
         let new = NewRun {
@@ -115,6 +110,29 @@ impl Pipeline {
         })
     }
 
+    /// What a run would do. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::run`].
+    pub fn plan(&self, demand: &Demand<'_>) -> Result<Result<Plan, Failure>, PrepareError> {
+        self.demanded(&demand.only)?;
+        let nodes = graph::nodes(self, &demand.chosen, &self.shared(demand))?;
+        Ok(plan(&demand.cache, nodes))
+    }
+
+    fn shared(&self, demand: &Demand<'_>) -> Arc<Shared> {
+        Arc::new(Shared {
+            cache: Arc::clone(&demand.cache),
+            base: self.base.clone(),
+            work: demand.work.clone(),
+            cancelled: AtomicBool::new(false),
+            running: Mutex::default(),
+            stopped: Condvar::new(),
+            notes: Mutex::default(),
+        })
+    }
+
     fn demanded(&self, only: &[String]) -> Result<Vec<usize>, PrepareError> {
         if only.is_empty() {
             return Ok((0..self.commands.len()).collect());
@@ -140,7 +158,7 @@ impl Pipeline {
         loop {
             schedule.settle(demanded);
             if schedule.is_stopped() {
-                shared.cancelled.store(true, Ordering::Relaxed);
+                shared.cancel();
                 return Vec::new();
             }
             if schedule.status() != RunStatus::Succeeded {

@@ -38,13 +38,14 @@ impl Project {
     }
 
     fn run(&self, set: &[(&str, &str)]) -> (Ended, Vec<String>) {
-        self.run_with(set, |_| ())
+        self.run_with(set, &|| false, |_| ())
     }
 
     /// Runs the pipeline; gives its end, and `name outcome` of each operation, sorted.
     fn run_with(
         &self,
         set: &[(&str, &str)],
+        interrupted: &(dyn Fn() -> bool + Sync),
         change: impl FnOnce(&mut Demand<'_>),
     ) -> (Ended, Vec<String>) {
         let set: Vec<_> = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -66,7 +67,7 @@ impl Project {
             chosen: Chosen::default(),
             only: Vec::new(),
             workers: 2,
-            interrupted: &|| false,
+            interrupted,
             listener,
             arguments: String::new(),
         };
@@ -260,20 +261,29 @@ fn a_command_that_takes_too_long_is_ended_with_all_its_processes() {
     project.write("p.yaml", &text.replace("PID", &pid.display().to_string()));
     let (ended, _) = project.run(&[]);
     assert!(ended.failures[0].1.contains("longer than its `timeout` of 200 ms"), "{ended:?}");
-    let pid = std::fs::read_to_string(pid).unwrap();
-    let alive = Path::new("/proc").join(pid.trim()).join("status");
-    let state = std::fs::read_to_string(alive).unwrap_or_default();
-    assert!(state.is_empty() || state.contains("Z (zombie)"), "{state}");
+    assert!(!is_alive(&std::fs::read_to_string(pid).unwrap()));
+}
+
+fn is_alive(pid: &str) -> bool {
+    let status = Path::new("/proc").join(pid.trim()).join("status");
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    !status.is_empty() && !status.contains("Z (zombie)")
 }
 
 #[test]
 fn an_interrupt_ends_what_runs() {
-    let project = Project::new(&[(
-        "p.yaml",
-        "operations: {one: {run: [sleep, '600']}, two: {run: [sleep, '600']}}",
-    )]);
-    let (ended, _) = project.run_with(&[], |demand| demand.interrupted = &|| true);
+    let project = Project::new(&[("x", "")]);
+    let pid = project.at("pid");
+    // Two, so that none of them runs on the thread that asks for interrupts.
+    let text = "operations:
+  one: {run: 'echo $$ > PID.new; mv PID.new PID; sleep 600'}
+  two: {run: [sleep, '600']}
+";
+    project.write("p.yaml", &text.replace("PID", &pid.display().to_string()));
+    let has_begun = || pid.exists();
+    let (ended, _) = project.run_with(&[], &has_begun, |_| ());
     assert_eq!(ended.status, RunStatus::Cancelled);
+    assert!(!is_alive(&std::fs::read_to_string(&pid).unwrap()), "it outlived the run");
 }
 
 #[test]
@@ -292,8 +302,9 @@ fn nothing_is_stored_that_was_made_of_a_changed_input() {
 fn without_a_cache_everything_runs_and_is_handed_on() {
     let project = sums();
     for _ in 0..2 {
-        let (ended, settled) =
-            project.run_with(&[], |demand| demand.chosen.mode = Some(thrifty_engine::Mode::Off));
+        let (ended, settled) = project.run_with(&[], &|| false, |demand| {
+            demand.chosen.mode = Some(thrifty_engine::Mode::Off)
+        });
         assert_eq!(settled, ["count uncached", "scale uncached"]);
         assert_eq!(value(&ended), &Gave::Value(json!(6)));
         assert_eq!(project.read("results/table/both.txt"), "2 3\n");
@@ -319,11 +330,12 @@ fn an_operation_says_itself_whether_it_is_cached() {
 #[test]
 fn chosen_operations_run_with_what_they_need() {
     let project = sums();
-    let (ended, settled) = project.run_with(&[], |demand| demand.only = vec!["count".to_owned()]);
+    let (ended, settled) =
+        project.run_with(&[], &|| false, |demand| demand.only = vec!["count".to_owned()]);
     assert_eq!(settled, ["count computed"]);
     assert_eq!(ended.given, []);
     let (_, settled) =
-        project.run_with(&[], |demand| demand.chosen.refresh = vec!["count".to_owned()]);
+        project.run_with(&[], &|| false, |demand| demand.chosen.refresh = vec!["count".to_owned()]);
     assert_eq!(settled, ["count computed", "scale computed"]);
 }
 
