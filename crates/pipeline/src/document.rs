@@ -30,7 +30,7 @@ pub struct Document {
     pub params: Table<Param>,
     /// Environment variables of all operations; `null` passes on the caller's. Those an operation gets are part of its key.
     #[serde(default)]
-    #[schemars(with = "IndexMap<String, Option<String>>")]
+    #[schemars(with = "IndexMap<String, VariableForms>")]
     pub env: Table<Option<String>>,
     /// How all operations use the cache, where they do not say it themselves.
     #[serde(default)]
@@ -72,7 +72,7 @@ pub struct Operation {
     pub code: Vec<Spanned<String>>,
     /// Environment variables; `null` passes on the caller's. All are part of the key.
     #[serde(default)]
-    #[schemars(with = "IndexMap<String, Option<String>>")]
+    #[schemars(with = "IndexMap<String, VariableForms>")]
     pub env: Table<Option<String>>,
     /// Operations that must have succeeded before, whatever they give.
     #[serde(default)]
@@ -443,6 +443,7 @@ macro_rules! forms {
 forms! {
     ParamForms { Described(LongParam), Default(Json) }
     RunForms { Shell(String), Words(Vec<String>) }
+    VariableForms { Text(Option<String>), Number(f64), Flag(bool) }
     ArgumentForms { Taken(LongArgument), Value(Json) }
     InputForms { Path(String), Long(LongInput) }
     OutputForms { Path(String), Long(LongOutput) }

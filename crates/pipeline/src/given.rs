@@ -240,6 +240,29 @@ fn restore_directory(
     restore::directory(&manifest, blobs, &find, target, writable).map_err(|error| error.to_string())
 }
 
+/// The log in the stored output of a command; `None` if it is the output of something else.
+///
+/// # Errors
+///
+/// What is wrong with the output, or that the log is gone.
+pub fn log_of(output: &[u8], blobs: &dyn Blobs) -> Result<Option<Vec<u8>>, String> {
+    let record = Record::from_bytes(output).map_err(|error| error.to_string())?;
+    let log = match record.select(&[Step(plain::int(1))]) {
+        Some(Record::Hashed { digest, value }) if digest == Digest::of_blob(LOG) => value,
+        _ => return Ok(None),
+    };
+    match *log {
+        Record::Object(Object { buffers, .. }) => match buffers.as_slice() {
+            [Buffer::Inline(bytes)] => Ok(Some(bytes.clone())),
+            [Buffer::Blob(name)] => {
+                Ok(Some(blobs.open(name).map_err(|error| error.to_string())?.to_vec()))
+            }
+            _ => Err("it is damaged".to_owned()),
+        },
+        _ => Err("it is damaged".to_owned()),
+    }
+}
+
 /// The plain encoding of a file, as `thrifty.File` has it.
 pub(crate) fn encoding_of_file(file: &tree::File) -> Vec<u8> {
     let mut writer = Writer::new();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use thrifty_engine::Cache;
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Event;
-use thrifty_pipeline::{Chosen, Demand, Ended, Gave, Pipeline};
+use thrifty_pipeline::{Chosen, Demand, Ended, Gave, Pipeline, log_of};
 
 /// A project and a cache of its own.
 struct Project {
@@ -360,4 +360,43 @@ fn a_script_counts_by_what_it_does_with_what_it_imports() {
     let (ended, settled) = project.run(&[]);
     assert_eq!(settled, ["train computed"]);
     assert_eq!(value(&ended), &Gave::Value(json!(6)));
+}
+
+#[test]
+fn the_example_of_the_guide_does_what_the_guide_says() {
+    let guide = include_str!("../../../docs/guide/operation-files.md");
+    let text = guide.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let project = Project::new(&[("p.yaml", text), ("data/text.txt", "a b a c\nb a d\n")]);
+    assert_eq!(project.run(&[]).1, ["head computed", "words computed"]);
+    assert_eq!(project.read("results/top.txt").lines().count(), 3);
+    assert_eq!(project.run(&[("top", "2")]).1, ["head computed", "words hit"]);
+    assert_eq!(project.read("results/top.txt").lines().count(), 2);
+}
+
+#[test]
+fn a_log_comes_with_a_hit() {
+    let project = sums();
+    let logged = |ended: &Ended| {
+        let cache = Cache::open(project.directory.path().join("home")).unwrap();
+        let run = thrifty_engine::catalog::RunId(ended.run.clone().unwrap());
+        let entry = cache.catalog().nodes(&run).unwrap()[0].entry.unwrap();
+        let selector =
+            thrifty_engine::catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
+        let output = cache.catalog().entries(None, &selector, 1).unwrap().remove(0).output;
+        log_of(&output, &**cache.blobs()).unwrap().unwrap()
+    };
+    let (first, _) = project.run(&[]);
+    let (second, settled) = project.run(&[]);
+    assert_eq!(settled[0], "count hit");
+    assert_eq!((logged(&first), logged(&second)), (b"counted\n".to_vec(), b"counted\n".to_vec()));
+}
+
+#[test]
+fn a_log_alone_makes_no_other_result() {
+    let text = "operations: {one: {run: 'date +%N; echo 1 > o', cache: {disable: false}, outputs: {o: o}}}";
+    let project = Project::new(&[("p.yaml", text)]);
+    project.run(&[]);
+    let refresh =
+        |demand: &mut Demand<'_>| demand.chosen.mode = Some(thrifty_engine::Mode::Refresh);
+    assert_eq!(project.run_with(&[], &|| false, refresh).1, ["one computed"]);
 }
