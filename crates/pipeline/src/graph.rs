@@ -82,12 +82,12 @@ fn edge(reference: &Reference) -> Edge {
     Edge { from: From::Node(reference.operation), steps: given::steps(&reference.output) }
 }
 
+/// A file of the project and the value digest it has.
+type Read = (PathBuf, Digest);
+
 /// The values and files that enter the key, sorted by name, and the files of the project among
 /// them with the value digests they have.
-fn inputs(
-    command: &Command,
-    memo: &dyn Memo,
-) -> Result<(Vec<Input>, Vec<(PathBuf, Digest)>), PrepareError> {
+fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>), PrepareError> {
     let wrong = |name: &str, reason: String| PrepareError::Input {
         operation: command.name.clone(),
         input: name.to_owned(),
@@ -238,7 +238,7 @@ fn described(output: &Output) -> String {
 fn policy(command: &Command, chosen: &Chosen) -> Policy {
     let word =
         |disable: Option<bool>| disable.map(|disable| if disable { Mode::Off } else { Mode::On });
-    let refreshed = chosen.refresh.iter().any(|name| *name == command.name);
+    let refreshed = chosen.refresh.contains(&command.name);
     let choices = Choices {
         operation_at_run_time: refreshed.then_some(Mode::Refresh),
         run: chosen.mode,

@@ -1,14 +1,11 @@
 //! A pipeline whose parts fit together and whose parameters are set.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::check;
 use crate::document::{Output, Run};
-use crate::error::FileError;
-use crate::parse;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -122,21 +119,6 @@ pub struct Delivered {
 }
 
 impl Pipeline {
-    /// Reads an operation file and sets its parameters: pairs of a name and a value as written.
-    /// The caller's environment is asked for variables that the file passes on.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`], with the place and what is allowed. Nothing was run.
-    pub fn read(
-        path: &Path,
-        set: &[(String, String)],
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, FileError> {
-        let document = parse::read(path)?;
-        check::pipeline(path, document, set, variable)
-    }
-
     /// The position of an operation.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.commands.iter().position(|command| command.name == name)

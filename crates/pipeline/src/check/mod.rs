@@ -16,6 +16,7 @@ use crate::document::{Delivery, Document, Operation, Output};
 use crate::error::{FileError, Place};
 use crate::order::order;
 use crate::params::{self, Values};
+use crate::parse;
 use crate::paths;
 use crate::pipeline::{Delivered, Pipeline, Reference};
 use crate::template::{self, For};
@@ -23,8 +24,24 @@ use crate::template::{self, For};
 /// How many operations one file may have.
 const MOST: usize = 100_000;
 
+impl Pipeline {
+    /// Reads an operation file and sets its parameters: pairs of a name and a value as written.
+    /// The caller's environment is asked for variables that the file passes on.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`], with the place and what is allowed. Nothing was run.
+    pub fn read(
+        path: &Path,
+        set: &[(String, String)],
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, FileError> {
+        checked(path, parse::read(path)?, set, variable)
+    }
+}
+
 /// The pipeline that the document of a file describes.
-pub(crate) fn pipeline(
+fn checked(
     path: &Path,
     document: Document,
     set: &[(String, String)],

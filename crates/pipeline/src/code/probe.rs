@@ -17,10 +17,15 @@ for name in names:
     print(name, ', '.join(found) or 'not installed', sep='\\t')
 ";
 
+/// An interpreter, and the names it is asked for.
+type Question = (String, BTreeSet<String>);
+/// Names, each with what was found.
+type Answer = Vec<(String, String)>;
+
 /// What interpreters answered, each asked once for the same names.
 #[derive(Default)]
 pub(crate) struct Interpreters {
-    answers: BTreeMap<(String, BTreeSet<String>), Vec<(String, String)>>,
+    answers: BTreeMap<Question, Answer>,
 }
 
 impl Interpreters {
@@ -33,7 +38,7 @@ impl Interpreters {
         &mut self,
         program: &str,
         names: &BTreeSet<String>,
-    ) -> Result<Vec<(String, String)>, CodeError> {
+    ) -> Result<Answer, CodeError> {
         let question = (program.to_owned(), names.clone());
         if let Some(answer) = self.answers.get(&question) {
             return Ok(answer.clone());
