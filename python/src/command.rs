@@ -149,7 +149,7 @@ fn arguments<'py>(
                 Err(error) => usage(&error),
             }
         } else {
-            HostError::Usage(error.value(py).to_string())
+            HostError::Usage(crate::shown::message(py, &error))
         }
     })
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import signal
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -16,6 +19,7 @@ from thrifty._task import Task
 _lock = threading.Lock()
 _pool: ProcessPoolExecutor | None = None
 _size = 0
+_ended = False
 
 # The record of a result; what was observed, when what it was made of expires, why the result must
 # not be stored, and notes.
@@ -54,6 +58,9 @@ def submit(
     try:
         return _result(future)
     except BrokenProcessPool:
+        while _ended:
+            # The end of the program does not wait for this thread.
+            time.sleep(_PATIENCE)
         _drop()
         raise RuntimeError(
             f"a worker process died while {task.operation_name} ran: it was killed, ran out of "
@@ -104,8 +111,28 @@ def _start(workers: int) -> ProcessPoolExecutor:
 
 
 def _new_pool(workers: int) -> ProcessPoolExecutor:
+    _at_end()
     # A forked worker would share threads and connections that are not its own.
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+
+
+@functools.cache
+def _at_end() -> None:
+    # Called before what the pools registered when they were imported, which waits for the workers.
+    register: Callable[[Callable[[], None]], None] | None
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(_end)
+
+
+def _end() -> None:
+    """Ends the workers if nobody waits for them whom the end of the program waits for."""
+    global _ended
+    manager = getattr(_pool, "_executor_manager_thread", None)
+    others = set(threading.enumerate()) - {threading.main_thread(), manager}
+    if all(thread.daemon for thread in others):
+        _ended = True
+        _drop(kill=True)
 
 
 def _drop(*, kill: bool = False) -> None:

@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRecursionError, PyRun
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken};
 use thrifty_engine::record::Draft;
@@ -63,9 +64,8 @@ impl Running {
         thread
     }
 
-    /// Raises `KeyboardInterrupt` in every thread that runs a body, at its next line of Python.
-    pub fn interrupt(&self, py: Python<'_>) {
-        let exception = py.get_type::<PyKeyboardInterrupt>();
+    /// Raises this in every thread that runs a body, at its next line of Python.
+    pub fn interrupt(&self, exception: &Bound<'_, PyType>) {
         for thread in self.threads.lock().iter() {
             // SAFETY: the interpreter is attached; a thread that has ended is not found.
             unsafe { ffi::PyThreadState_SetAsyncExc(*thread as _, exception.as_ptr()) };
@@ -363,7 +363,7 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            let draft = Err(error.value(py).to_string());
+            let draft = Err(crate::shown::message(py, &error));
             let (observed, expires_at) = (Vec::new(), None);
             return Ok(Made { object, contribution, draft, observed, expires_at });
         }

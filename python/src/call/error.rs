@@ -33,7 +33,7 @@ pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {
         Reason::Raised(cause) | Reason::Hook { error: cause, .. } if interrupt => *cause,
         // A file that is not there is no question of how to hash it.
         Reason::Raised(cause) if cause.is_instance_of::<PyOSError>(py) => {
-            let text = format!("{}: {}", error.path, cause.value(py));
+            let text = format!("{}: {}", error.path, crate::shown::message(py, &cause));
             PyErr::from_type(cause.get_type(py), (text,))
         }
         Reason::Raised(cause) | Reason::Hook { error: cause, .. } => {

@@ -169,7 +169,7 @@ fn output(value: &Bound<'_, PyAny>, next: &mut u64, depth: usize) -> PyResult<Dr
         let parts = parts(&mut dict.values().iter())?;
         Ok(Draft::Composite { container: Shape::Dict(keys?), parts })
     } else {
-        let kind = value.get_type().getattr(intern!(py, "__name__"))?;
+        let kind: String = value.get_type().getattr(intern!(py, "__name__"))?.extract()?;
         Err(HandleError::new_err(format!(
             "a workflow may return handles in lists, tuples and dicts, and not in a {kind}"
         )))

@@ -37,7 +37,7 @@ impl Hook {
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                     return Ok(Self {
                         method: None,
-                        secret: annotation.to_string().contains("Secret"),
+                        secret: text.to_string_lossy().contains("Secret"),
                     });
                 }
                 Err(error) => return Err(error),
@@ -96,7 +96,7 @@ impl Hook {
         } else {
             return Err(PyTypeError::new_err(format!(
                 "the hash method of {name} must return str, bytes or int, and returned {}",
-                given.get_type().qualname()?
+                given.get_type().qualname()?.to_string_lossy()
             )));
         }
         Ok(Some(hasher.finish()))
@@ -117,12 +117,15 @@ fn evaluate<'py>(
     if !text.to_cow()?.contains("lambda") {
         return eval.call1((text, globals));
     }
-    let module = function.getattr(intern!(py, "__module__"))?;
-    let owner = function.getattr(intern!(py, "__qualname__"))?;
+    let module: String = function.getattr(intern!(py, "__module__"))?.extract()?;
+    let owner: String = function.getattr(intern!(py, "__qualname__"))?.extract()?;
     let file = format!("<annotation of {name} of {module}.{owner}>");
     let code = builtins.call_method1(intern!(py, "compile"), (text, &file, "eval"))?;
     let cache = py.import("linecache")?.getattr("cache")?;
-    cache.set_item(&file, (text.len()?, py.None(), [format!("{text}\n")], &file))?;
+    cache.set_item(
+        &file,
+        (text.len()?, py.None(), [format!("{}\n", text.to_string_lossy())], &file),
+    )?;
     eval.call1((code, globals))
 }
 

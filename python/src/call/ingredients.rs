@@ -365,7 +365,7 @@ pub(super) fn describe(annotation: &Bound<'_, PyAny>) -> PyResult<String> {
         return Ok("None".to_owned());
     }
     if let Ok(text) = annotation.cast::<PyString>() {
-        return Ok(text.to_string());
+        return Ok(text.to_string_lossy().into_owned());
     }
     let origin = annotation.getattr_opt(intern!(py, "__origin__"))?;
     let args = annotation.getattr_opt(intern!(py, "__args__"))?;

@@ -159,11 +159,13 @@ fn composite<'py>(
 /// The failure that an exception of a body or of loading its inputs is.
 pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     if let (Some(edge), true) = (edge, error.is_instance_of::<Lost>(py)) {
-        return Failure::Lost { edge, reason: error.value(py).to_string() };
+        return Failure::Lost { edge, reason: crate::shown::message(py, &error) };
     }
-    let class =
-        error.get_type(py).qualname().map_or_else(|_| "error".to_owned(), |name| name.to_string());
-    let text = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+    let class = error
+        .get_type(py)
+        .qualname()
+        .map_or_else(|_| "error".to_owned(), |name| name.to_string_lossy().into_owned());
+    let text = crate::shown::message(py, &error);
     let line = text.lines().next().unwrap_or_default();
     let message = if line.is_empty() { class } else { format!("{class}: {line}") };
     Failure::Raised { message, cause: Arc::new(error) }

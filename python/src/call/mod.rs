@@ -8,6 +8,7 @@ mod body;
 mod check;
 mod clean;
 mod context;
+mod ending;
 mod error;
 mod graph;
 mod handle;

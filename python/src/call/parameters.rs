@@ -73,7 +73,7 @@ impl Parameters {
             .into_iter()
             .take(total)
             .map(|name| Parameter {
-                name: name.to_string(),
+                name: name.to_string_lossy().into_owned(),
                 interned: name.unbind(),
                 default: None,
                 fill: None,

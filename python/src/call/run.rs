@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use glob::Pattern;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyRecursionError, PySystemExit, PyTypeError, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -57,7 +59,9 @@ impl Drop for UnderWay {
 /// to an interpreter that is gone would crash the process.
 pub fn end_all(py: Python<'_>) {
     let runs = UNDER_WAY.lock().clone();
-    runs.iter().for_each(|running| running.interrupt(py));
+    // Unlike an interrupt, it ends a thread without a word.
+    let exception = py.get_type::<PySystemExit>();
+    runs.iter().for_each(|running| running.interrupt(&exception));
     let begun = Instant::now();
     while !UNDER_WAY.lock().is_empty() && begun.elapsed() < PATIENCE {
         py.detach(|| std::thread::sleep(Duration::from_millis(5)));
@@ -219,7 +223,7 @@ fn settle(
         });
         match (loaded, lost) {
             (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
-                schedule.reopen(number, &error.value(py).to_string());
+                schedule.reopen(number, &crate::shown::message(py, &error));
             }
             (loaded, _) => return loaded.map(Bound::unbind),
         }
@@ -251,7 +255,7 @@ fn failures(py: Python<'_>, schedule: &Schedule<'_>) -> Vec<(String, PyErr)> {
 
 /// Interrupts the bodies that still run and waits a moment for them.
 pub fn stop(py: Python<'_>, running: &Running) {
-    running.interrupt(py);
+    running.interrupt(&py.get_type::<PyKeyboardInterrupt>());
     let begun = Instant::now();
     while !running.is_idle() && begun.elapsed() < PATIENCE {
         py.detach(|| std::thread::sleep(Duration::from_millis(5)));

@@ -9,6 +9,7 @@ use thrifty_engine::{Seed, Seeding, Stream};
 use thrifty_key::{Digest, Preview};
 
 use super::context::{self, Frame, RunOptions};
+use super::ending;
 use super::error::{HandleError, UnhashableArgument};
 use super::ingredients::describe;
 use super::parameters::Arguments;
@@ -254,7 +255,7 @@ pub fn call_with<'py>(
     let generators = stream.map(|stream| generators(py, &stream)).transpose()?;
     turn::run(py, generators, || {
         let _guard = context::enter(frame);
-        slf.get().function.bind(py).call(args, Some(kwargs))
+        ending::call(slf.get().function.bind(py), args, kwargs)
     })
 }
 

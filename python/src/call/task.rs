@@ -386,7 +386,7 @@ impl Task {
             Ok(prepared) => Arc::new(prepared),
             // Somebody works on the file while this process runs: no reason to stop it.
             Err(error) if error.is_instance_of::<SourceChanged>(py) => {
-                let reason = error.value(py).to_string();
+                let reason = crate::shown::message(py, &error);
                 super::session::warn(
                     py,
                     &format!("{} runs without the cache: {reason}", self.name),

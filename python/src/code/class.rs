@@ -72,7 +72,7 @@ impl<'py> Walk<'_, 'py> {
             _ => return self.member(&module, &[]),
         };
         self.guards.push(Guard::of_class(class)?);
-        let name = class.qualname()?.to_string();
+        let name = class.qualname()?.to_string_lossy().into_owned();
         let Some((text, piece)) = self.class_text(&scope, class, &name) else {
             return self.built(&scope, class, &name);
         };
@@ -182,7 +182,7 @@ impl<'py> Walk<'_, 'py> {
         let Some(written) = text.outline().classes.get(name) else {
             return Ok(());
         };
-        let meta = class.get_type().name()?.to_string();
+        let meta = class.get_type().name()?.to_string_lossy().into_owned();
         let is_ordinary = ["type", "ABCMeta", "_ProtocolMeta"].contains(&meta.as_str());
         for (attribute, value) in attributes(class)? {
             let hint = format!("{}:{name}.{attribute}", scope.name);

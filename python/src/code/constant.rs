@@ -37,7 +37,7 @@ impl<'py> Walk<'_, 'py> {
         hint: &str,
     ) -> PyResult<()> {
         let kind = value.get_type();
-        let (module, name) = (module_of(&kind), kind.name()?.to_string());
+        let (module, name) = (module_of(&kind), kind.name()?.to_string_lossy().into_owned());
         if STATELESS.contains(&(module.as_str(), name.as_str())) {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl<'py> Walk<'_, 'py> {
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             for (key, element) in dict.iter() {
                 let label = match key.cast::<PyString>() {
-                    Ok(text) => text.repr()?.to_string(),
+                    Ok(text) => text.repr()?.to_string_lossy().into_owned(),
                     Err(_) => describe(&key),
                 };
                 elements.push((label, element));
@@ -133,7 +133,9 @@ impl<'py> Walk<'_, 'py> {
         }
         self.nesting += 1;
         let mut hasher = Hasher::new(Context::Code);
-        hasher.framed(value.get_type().name()?.to_string().as_bytes()).count(elements.len());
+        hasher
+            .framed(value.get_type().name()?.to_string_lossy().into_owned().as_bytes())
+            .count(elements.len());
         for (label, element) in &elements {
             hasher.framed(label.as_bytes());
             let digest = match self.holds_code(element, 0)? {
@@ -161,6 +163,6 @@ fn preview(value: &Bound<'_, PyAny>) -> Option<String> {
     if module_of(&value.get_type()) != "builtins" {
         return None;
     }
-    let text = value.repr().ok()?.to_string();
+    let text = value.repr().ok()?.to_string_lossy().into_owned();
     Some(text.chars().take(LONGEST).collect())
 }

@@ -143,8 +143,9 @@ fn is_same_constant(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<bool
         (Ok(_), Ok(_)) => Ok(false),
         _ if a.hasattr("co_consts")? => is_same(a, b),
         // By text, for `0.0` equals `-0.0` and a frozen set has no order to compare.
-        _ => {
-            Ok(a.eq(b)? && (a.hasattr("union")? || a.repr()?.to_string() == b.repr()?.to_string()))
-        }
+        _ => Ok(a.eq(b)?
+            && (a.hasattr("union")?
+                || a.repr()?.to_string_lossy().into_owned()
+                    == b.repr()?.to_string_lossy().into_owned())),
     }
 }

@@ -131,8 +131,10 @@ impl<'py> Walk<'_, 'py> {
         let found = source::of(self.py, &filename);
         let found = found.map(|text| if self.shown { text::shown(&text) } else { text });
         found.ok_or_else(|| {
-            let qualified =
-                code.getattr("co_qualname").map(|name| name.to_string()).unwrap_or_default();
+            let qualified = code
+                .getattr("co_qualname")
+                .and_then(|name| name.extract::<String>())
+                .unwrap_or_default();
             unfollowable(&format!("`{qualified}`"), &filename, "there is no source text of it")
         })
     }
@@ -151,7 +153,7 @@ impl<'py> Walk<'_, 'py> {
         match fresh::line_of(text, code)? {
             Some(line) => Ok(line),
             None => {
-                let name = code.getattr("co_qualname")?.to_string();
+                let name = code.getattr("co_qualname")?.extract::<String>()?;
                 Err(super::SourceChanged::new_err(format!(
                     "the file of `{name}` ({}) was changed after it was imported, so that what runs \
                      is not what it says: reload the module or start again",

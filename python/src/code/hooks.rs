@@ -59,11 +59,12 @@ fn title(hook: &Bound<'_, PyAny>) -> PyResult<String> {
     let named = text(hook, "__qualname__")?;
     let name = match named {
         Some(name) => name,
-        None => kind.qualname()?.to_string(),
+        None => kind.qualname()?.to_string_lossy().into_owned(),
     };
     let module = text(hook, "__module__")?;
     let module = module.map(|module| imported_as(py, &module)).transpose()?;
-    Ok(format!("{} {}.{name}", kind.name()?, module.unwrap_or_default()))
+    let kind = kind.name()?;
+    Ok(format!("{} {}.{name}", kind.to_string_lossy(), module.unwrap_or_default()))
 }
 
 fn text(object: &Bound<'_, PyAny>, attribute: &str) -> PyResult<Option<String>> {

@@ -103,14 +103,17 @@ pub(super) fn describe(value: &Bound<'_, PyAny>) -> String {
     match (text("__module__"), text("__qualname__")) {
         (Some(module), Some(name)) => format!("{module}:{name}"),
         _ => text("__name__")
-            .or_else(|| value.get_type().name().map(|name| name.to_string()).ok())
+            .or_else(|| {
+                value.get_type().name().map(|name| name.to_string_lossy().into_owned()).ok()
+            })
             .unwrap_or_default(),
     }
 }
 
 /// Whether a value can never change in place.
 pub(super) fn is_immutable(value: &Bound<'_, PyAny>) -> bool {
-    let name = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let name =
+        value.get_type().name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     module_of(&value.get_type()) == "builtins"
         && matches!(
             name.as_str(),

@@ -129,7 +129,7 @@ impl<'py> Walk<'_, 'py> {
     ) -> PyResult<bool> {
         let py = self.py;
         let kind = value.get_type();
-        let (module, name) = (module_of(&kind), kind.name()?.to_string());
+        let (module, name) = (module_of(&kind), kind.name()?.to_string_lossy().into_owned());
         let parts: &[&str] = match (module.as_str(), name.as_str()) {
             (
                 "builtins",

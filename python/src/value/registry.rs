@@ -173,16 +173,13 @@ pub fn described(hook: &Bound<'_, PyAny>) -> String {
     match (text("__module__"), text("__qualname__")) {
         (Some(module), Some(name)) => format!("{module}.{name}"),
         (None, Some(name)) => name,
-        _ => hook
-            .get_type()
-            .fully_qualified_name()
-            .map_or_else(|_| "?".to_owned(), |it| it.to_string()),
+        _ => crate::shown::class_name(&hook.get_type()).unwrap_or_else(|_| "?".to_owned()),
     }
 }
 
 fn name_of(class: &Bound<'_, PyType>) -> PyResult<String> {
     let module: String = class.getattr(intern!(class.py(), "__module__"))?.extract()?;
-    Ok(format!("{}.{}", imported_as(class.py(), &module)?, class.qualname()?))
+    Ok(format!("{}.{}", imported_as(class.py(), &module)?, class.qualname()?.to_string_lossy()))
 }
 
 fn find(class: &Bound<'_, PyType>) -> Option<Arc<Hooks>> {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -37,12 +39,15 @@ def environment(room: pathlib.Path, **more: str) -> dict[str, str]:
     }
 
 
-class Program(subprocess.Popen[str]):
-    """A program of this directory, the first process of a session of its own."""
+class Program:
+    """A program of this directory, the first process of a session of its own.
+
+    What it says is read by threads, so it never waits for its reader, nor its reader for ever.
+    """
 
     def __init__(self, room: pathlib.Path, name: str, *arguments: object, **more: str) -> None:
         self.name = " ".join([name, *map(str, arguments)])
-        super().__init__(
+        self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(HERE / f"{name}.py"), *map(str, arguments)],
             env=environment(room, **more),
             cwd=room,
@@ -52,34 +57,77 @@ class Program(subprocess.Popen[str]):
             text=True,
             start_new_session=True,
         )
+        self.pid = self.process.pid
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.complaints = ""
+        self.readers = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_complaints, daemon=True),
+        ]
+        for reader in self.readers:
+            reader.start()
 
-    def heard(self) -> str:
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.put(line)
+
+    def _read_complaints(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as text:
+            self.complaints = text.read()
+
+    def heard(self, seconds: float = WATCHDOG_SECONDS) -> str:
         """The next line that the program says."""
-        assert self.stdout is not None
-        return self.stdout.readline().rstrip("\n")
+        try:
+            return self.lines.get(timeout=seconds).rstrip("\n")
+        except queue.Empty:
+            raise self._hang() from None
+
+    def has_spoken(self) -> bool:
+        """Whether it said something that was not heard yet."""
+        return not self.lines.empty()
 
     def tell(self, *words: object) -> None:
         """A line for the program."""
-        assert self.stdin is not None
-        print(*words, file=self.stdin, flush=True)
+        assert self.process.stdin is not None
+        print(*words, file=self.process.stdin, flush=True)
+
+    def send(self, sent: signal.Signals) -> None:
+        """Sends a signal to the program alone."""
+        self.process.send_signal(sent)
 
     def ended(self, seconds: float = WATCHDOG_SECONDS) -> tuple[str, str]:
         """What the program said until its end, and what it said beside that."""
         try:
-            return self.communicate(timeout=seconds)
+            self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            # They show where they stand, if they have said how (`operations.begin`).
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(self.pid, signal.SIGUSR1)
-                self.communicate(timeout=2)
-            self.stop()
-            out, err = self.communicate()
-            raise Hang(f"{self.name} hangs\n{out}\n{err}") from None
+            raise self._hang() from None
+        return self._rest()
+
+    def _rest(self) -> tuple[str, str]:
+        for reader in self.readers:
+            # A process that it left behind may hold the other end.
+            reader.join(timeout=WATCHDOG_SECONDS)
+        said: list[str] = []
+        while not self.lines.empty():
+            said.append(self.lines.get())
+        return "".join(said), self.complaints
+
+    def _hang(self) -> Hang:
+        # They show where they stand, if they have said how (`operations.begin`).
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(self.pid, signal.SIGUSR1)
+            self.process.wait(timeout=2)
+        self.stop()
+        out, err = self._rest()
+        return Hang(f"{self.name} hangs, or ended early\n{out}\n{err}")
 
     def result(self, seconds: float = WATCHDOG_SECONDS) -> str:
         """What the program said; it must end well, and complain of nothing."""
         out, err = self.ended(seconds)
-        assert self.returncode == 0, f"{self.name}: {self.returncode}\n{out}\n{err}"
+        assert self.process.returncode == 0, f"{self.name}: {self.process.returncode}\n{out}\n{err}"
         assert err == "", f"{self.name}\n{err}"
         return out
 
@@ -87,6 +135,10 @@ class Program(subprocess.Popen[str]):
         """Ends the program and all that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 @contextlib.contextmanager
@@ -98,7 +150,6 @@ def crowd(*programs: Program) -> Iterator[list[Program]]:
     finally:
         for program in started:
             program.stop()
-            program.communicate()
 
 
 def run(

@@ -99,7 +99,7 @@ impl Description {
                 self.value(&child, depth)
             });
         }
-        let name = item.get_type().fully_qualified_name()?;
+        let name = crate::shown::class_name(&item.get_type())?;
         Err(PyTypeError::new_err(format!("a description cannot hold a {name}")))
     }
 }

@@ -133,7 +133,10 @@ fn not_storable(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyException>(py) {
         return error;
     }
-    let name = value.get_type().name().map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    let name = value
+        .get_type()
+        .name()
+        .map_or_else(|_| "value".to_owned(), |name| name.to_string_lossy().into_owned());
     let refusal = NotStorable::new_err(format!(
         "a {name} holds a value that cannot be stored: {error}; it is passed on, and computed \
          again next time. Keep plain data in it"

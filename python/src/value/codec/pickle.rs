@@ -61,10 +61,7 @@ fn not_storable(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyException>(py) {
         return error;
     }
-    let name = value
-        .get_type()
-        .fully_qualified_name()
-        .map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    let name = crate::shown::class_name(&value.get_type()).unwrap_or_else(|_| "value".to_owned());
     let refusal = NotStorable::new_err(format!(
         "a result of type {name} cannot be stored: {error}; it is passed on, and computed again \
          next time. Return plain data, or give the class `__reduce__` or `__getstate__`"

@@ -132,7 +132,7 @@ impl Probe {
             return encode.bind(value.py()).call1((value,))?.extract();
         }
         header::write(value).or_else(|_| {
-            let name = value.get_type().fully_qualified_name()?.to_string();
+            let name = crate::shown::class_name(&value.get_type())?;
             let digest = Hasher::new(Context::Value).framed(name.as_bytes()).finish();
             Ok(canonical::contribution_of_digest(&digest))
         })

@@ -170,7 +170,7 @@ fn agreed(
     if is_same || drafting::digest_of(&encode(value)?.bytes)? != digest {
         return Ok(before);
     }
-    let class = value.get_type().fully_qualified_name()?;
+    let class = crate::shown::class_name(&value.get_type())?;
     let reason = format!(
         "load(dump(value)) has another digest than the value, a {class}: what was stored would \
          not be what the function returned"

@@ -66,19 +66,19 @@ pub(super) fn is_known(name: &[u8]) -> bool {
 pub(super) fn revive<'py>(name: &[u8], child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = child.py();
     let unknown = || unreadable(format_args!("unknown type {}", String::from_utf8_lossy(name)));
-    let (module, class, call) = find(name).ok_or_else(unknown)?;
-    let class = py.import(module)?.getattr(class)?;
+    let (module, name, call) = find(name).ok_or_else(unknown)?;
+    let class = py.import(module)?.getattr(name)?;
     if call == Call::Child {
         return class.call1((child,));
     }
     let arguments = child
         .cast::<PyTuple>()
-        .map_err(|_| unreadable(format_args!("{class} without a tuple of arguments")))?;
+        .map_err(|_| unreadable(format_args!("{name} without a tuple of arguments")))?;
     let Call::Keywords(names) = call else {
         return class.call1(arguments);
     };
     if names.len() != arguments.len() {
-        return Err(unreadable(format_args!("{class} with too many or too few arguments")));
+        return Err(unreadable(format_args!("{name} with too many or too few arguments")));
     }
     let keywords = PyDict::new(py);
     for (name, argument) in names.iter().zip(arguments) {

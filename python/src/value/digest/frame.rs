@@ -27,7 +27,7 @@ impl<'py> Encoder<'_, 'py> {
             Frame::Missing => {
                 let name =
                     value.get_type().name().map_err(|error| Unhashable::raised(value, error))?;
-                self.writer.typed(&format!("pandas.{name}"));
+                self.writer.typed(&format!("pandas.{}", name.to_string_lossy()));
                 self.writer.none();
                 Ok(())
             }

@@ -127,6 +127,9 @@ impl<'py> Encoder<'_, 'py> {
 
     fn polars_type_name(&self, value: &Bound<'py, PyAny>) -> Outcome<String> {
         let class = value.cast::<PyType>().map_or_else(|_| value.get_type(), Clone::clone);
-        class.name().map(|name| name.to_string()).map_err(|error| Unhashable::raised(value, error))
+        class
+            .name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .map_err(|error| Unhashable::raised(value, error))
     }
 }

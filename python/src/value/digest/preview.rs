@@ -62,7 +62,7 @@ fn scalar(value: &Bound<'_, PyAny>) -> Option<String> {
         || value.is_exact_instance_of::<pyo3::types::PyFloat>()
         || value.is_exact_instance_of::<pyo3::types::PyBool>()
         || value.is_exact_instance_of::<pyo3::types::PyComplex>();
-    plain.then(|| value.repr().ok().map(|text| text.to_string()))?
+    plain.then(|| value.repr().ok().map(|text| text.to_string_lossy().into_owned()))?
 }
 
 /// The libraries whose arrays and tables have a shape.
@@ -79,10 +79,11 @@ fn shape(value: &Bound<'_, PyAny>) -> Option<String> {
     let shape: Vec<usize> = value.getattr("shape").ok()?.extract().ok()?;
     let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
     let name = class.name().ok()?;
+    let name = name.to_string_lossy();
     let dtype = value.getattr("dtype").ok();
     let dtype = dtype.and_then(|dtype| dtype.str().ok());
     let dtype =
-        dtype.map_or_else(String::new, |dtype| format!("{}, ", cut(&dtype.to_string(), 40)));
+        dtype.map_or_else(String::new, |dtype| format!("{}, ", cut(&dtype.to_string_lossy(), 40)));
     Some(format!("{name}({dtype}{})", shape.join("×")))
 }
 
@@ -149,7 +150,7 @@ fn pairs(dict: &Bound<'_, PyDict>, depth: usize, text: &mut String) {
 
 fn unknown(value: &Bound<'_, PyAny>) -> String {
     let name = value.get_type().name();
-    let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
     format!("{}(…)", cut(&name.replace(['\n', '\r'], " "), 60))
 }
 
@@ -163,12 +164,12 @@ fn named(value: &Bound<'_, PyAny>) -> Option<String> {
     let module = module.to_str().ok()?;
     // Since Python 3.13, pathlib is a package.
     if TELLING.contains(&module.split('.').next()?) {
-        return value.str().ok().map(|text| cut(&text.to_string(), LIMIT));
+        return value.str().ok().map(|text| cut(&text.to_string_lossy(), LIMIT));
     }
     let members = class.getattr("__dict__").ok()?;
     members.contains("_member_map_").ok()?.then_some(())?;
     let name: String = own(value)?.get_item("_name_").ok()??.extract().ok()?;
-    Some(format!("{}.{name}", class.name().ok()?))
+    Some(format!("{}.{name}", class.name().ok()?.to_string_lossy()))
 }
 
 /// A dataclass or named tuple, by its fields; whether it was one. Fields that are not to be seen
@@ -177,7 +178,10 @@ fn record(value: &Bound<'_, PyAny>, depth: usize, text: &mut String) -> bool {
     let Some(fields) = fields(value) else {
         return false;
     };
-    let name = value.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let name = value
+        .get_type()
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
     _ = write!(text, "{name}(");
     for (index, field) in fields.iter().take(ELEMENTS).enumerate() {
         if index > 0 {
@@ -203,7 +207,7 @@ fn fields<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Option<Bound<'py, PyAny>
         let field = |pair: Bound<'py, PyAny>| {
             let (name, field): (String, Bound<'py, PyAny>) = pair.extract().ok()?;
             let is_shown = field.getattr("repr").ok()?.is_truthy().ok()?;
-            let declared = field.getattr("type").ok()?.str().ok()?.to_string();
+            let declared = field.getattr("type").ok()?.str().ok()?.to_string_lossy().into_owned();
             let is_secret = is_secret(&name) || declared.contains("Secret");
             Some(held.get_item(&name).ok()?.filter(|_| is_shown && !is_secret))
         };

@@ -90,15 +90,15 @@ pub(super) fn register_type(
     yields: bool,
 ) -> PyResult<()> {
     let Ok(class) = kind.cast::<PyType>() else {
-        let given = kind.get_type().qualname()?;
+        let given = kind.get_type().qualname()?.to_string_lossy().into_owned();
         return Err(PyTypeError::new_err(format!("register takes a class, not a {given}")));
     };
-    let name = class.fully_qualified_name()?;
+    let name = crate::shown::class_name(class)?;
     for (which, hook) in [("digest", digest), ("dump", dump), ("load", load)] {
         if let Some(hook) = hook.filter(|hook| !hook.is_callable()) {
             return Err(PyTypeError::new_err(format!(
                 "{which} of {name} is called with one argument, and a {} cannot be called",
-                hook.get_type().qualname()?
+                hook.get_type().qualname()?.to_string_lossy()
             )));
         }
     }

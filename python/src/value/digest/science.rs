@@ -33,7 +33,7 @@ impl<'py> Encoder<'_, 'py> {
         let class = value.get_type().name().map_err(raised)?;
         let parts = sparse_parts(value).map_err(raised)?;
         // The module of the class is private to scipy.
-        self.writer.typed(&format!("scipy.sparse.{class}"));
+        self.writer.typed(&format!("scipy.sparse.{}", class.to_string_lossy()));
         self.writer.open(Container::Tuple, 1 + parts.len());
         self.encode(&value.getattr("shape").map_err(raised)?)?;
         parts.iter().try_for_each(|part| self.encode(part))

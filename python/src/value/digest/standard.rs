@@ -144,7 +144,7 @@ impl<'py> Encoder<'_, 'py> {
         let class = value.get_type().name().map_err(raised)?;
         let text = value.call_method0(intern!(self.py, "__fspath__")).map_err(raised)?;
         // The module is `pathlib._local` in some versions of Python.
-        self.writer.typed(&format!("pathlib.{class}"));
+        self.writer.typed(&format!("pathlib.{}", class.to_string_lossy()));
         self.text(&text)
     }
 

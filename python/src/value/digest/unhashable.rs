@@ -58,8 +58,7 @@ pub enum Reason {
 impl Unhashable {
     pub(super) fn new(value: &Bound<'_, PyAny>, reason: Reason) -> Self {
         let class = value.get_type();
-        let type_name =
-            class.fully_qualified_name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        let type_name = crate::shown::class_name(&class).unwrap_or_else(|_| "?".to_owned());
         Self { path: String::new(), type_name, reason }
     }
 
