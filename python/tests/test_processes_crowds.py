@@ -6,7 +6,6 @@ import collections
 import signal
 import time
 
-import pytest
 from processes import runner
 from processes.runner import Program, crowd
 
