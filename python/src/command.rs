@@ -46,7 +46,6 @@ impl Host for Interpreter {
                         message: traceback(py, &error),
                     }],
                     checks: Vec::new(),
-                    notes: Vec::new(),
                 }),
             }
         })
@@ -73,10 +72,6 @@ impl Host for Interpreter {
         listener: Arc<Listener>,
     ) -> Result<CheckReport, HostError> {
         Python::attach(|py| Self::check(py, request, &*listener))
-    }
-
-    fn is_interrupted(&self) -> bool {
-        Python::attach(|py| py.check_signals().is_err())
     }
 }
 
@@ -201,7 +196,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());
-    RunReport { run, end, result, failures: failures.collect(), checks, notes: Vec::new() }
+    RunReport { run, end, result, failures: failures.collect(), checks }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thrifty_engine::catalog::{
-    Claim, Committed, Entry, NewEntry, NewRun, Origin, RunId, RunStatus, Scope, Selector,
+    Claim, Committed, Entry, Holder, NewEntry, NewRun, Origin, RunId, RunStatus, Scope, Selector,
 };
 use thrifty_engine::fsck::{Level, Report, check};
 use thrifty_engine::key::tree::{File, Manifest};
@@ -290,6 +290,7 @@ fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> 
         state: State::Absent,
     };
     Ok(NewEntry {
+        id: 1,
         key: it.key,
         operation: "lab.train".to_owned(),
         ingredients: ingredients(number)?,
@@ -320,7 +321,12 @@ fn history(cache: &Cache, run: &RunId) -> Result<(), Broken> {
     let removed = Selector { operation: Some("lab.old".to_owned()), ..Selector::default() };
     catalog.invalidate(None, &removed)?;
     let key = Digest::of_blob(b"held");
-    catalog.reserve(&scope(), &key, 7, Duration::from_secs(10))?;
+    catalog.reserve(
+        &scope(),
+        &key,
+        &Holder { nonce: 7, ..Holder::default() },
+        Duration::from_secs(10),
+    )?;
     catalog.finish_run(run, RunStatus::Succeeded)?;
     catalog.put_texts(&[(Digest::of_blob(b"text"), "def train(): ...")])?;
     Ok(catalog.remember("notes", &[(b"name", b"body")])?)

@@ -328,21 +328,20 @@ impl Catalog for Handle {
         &self,
         scope: &Scope,
         key: &Key,
-        nonce: u128,
+        holder: &Holder,
         lease: Duration,
     ) -> Result<Reserved, CatalogError> {
         let cell = cell(scope, key);
         let answer = self.write(
             &|| format!("reserve {cell}"),
-            &|catalog| catalog.reserve(scope, key, nonce, lease),
+            &|catalog| catalog.reserve(scope, key, holder, lease),
             &|world, at, how| {
-                world.tell(|| {
-                    format!(
-                        "  {}",
-                        if matches!(how, Reserved::Taken(_)) { "taken" } else { "held" }
-                    )
+                world.tell(|| match how {
+                    Reserved::Taken(_) => "  taken".to_owned(),
+                    Reserved::Held(_) => "  held".to_owned(),
+                    Reserved::Unserialised(left) => format!("  left alone for {left:?}"),
                 });
-                world.model.reserved(at, cell, nonce, millis(lease), how);
+                world.model.reserved(at, cell, holder.nonce, millis(lease), how);
             },
         );
         if let Ok(Reserved::Taken(_)) = answer {
@@ -367,14 +366,60 @@ impl Catalog for Handle {
         )
     }
 
-    fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError> {
+    fn release(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        claim: &Claim,
+        ended: Ended<'_>,
+    ) -> Result<(), CatalogError> {
         let cell = cell(scope, key);
         let at = self.at();
         world::with(|world| world.model.gave_up(at, cell));
         self.write(
-            &|| format!("release of {cell}"),
-            &|catalog| catalog.release(scope, key, claim),
+            &|| format!("release of {cell}: {ended:?}"),
+            &|catalog| catalog.release(scope, key, claim, ended),
             &|world, _, ()| world.model.released(cell, claim),
+        )
+    }
+
+    fn standing(&self, scope: &Scope, key: &Key) -> Result<Standing, CatalogError> {
+        let cell = cell(scope, key);
+        self.read(
+            &|| format!("standing of {cell}"),
+            &|catalog| catalog.standing(scope, key),
+            &|_, _, _| (),
+        )
+    }
+
+    fn wait_for(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        holding: &[u128],
+    ) -> Result<Standing, CatalogError> {
+        let cell = cell(scope, key);
+        self.write(
+            &|| format!("waiting for {cell}"),
+            &|catalog| catalog.wait_for(scope, key, holding),
+            &|_, _, _| (),
+        )
+    }
+
+    fn stop_waiting(&self, scope: &Scope, key: &Key, holding: &[u128]) -> Result<(), CatalogError> {
+        let cell = cell(scope, key);
+        self.write(
+            &|| format!("no longer waiting for {cell}"),
+            &|catalog| catalog.stop_waiting(scope, key, holding),
+            &|_, _, ()| (),
+        )
+    }
+
+    fn reservations(&self, scope: Option<&Scope>) -> Result<Vec<Reservation>, CatalogError> {
+        self.read(
+            &|| "reservations".to_owned(),
+            &|catalog| catalog.reservations(scope),
+            &|_, _, _| (),
         )
     }
 

@@ -5,14 +5,23 @@ use std::time::Duration;
 use thrifty_key::{Digest, Key};
 
 use crate::entry::{
-    BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    RunId, Scope, Selector, Slot, Time, Usage,
+    BlobRef, Claim, Committed, Ended, Entry, EntryId, Found, Holder, Invalidated, NewEntry,
+    Request, Reservation, Reserved, RunId, Scope, Selector, Slot, Standing, Time, Usage,
 };
 use crate::error::CatalogError;
 use crate::problem::Problem;
 use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
 
+/// The longest lease there is. A longer one is cut; one that reaches further was not written
+/// by anybody, and counts as lapsed.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(60);
+
 /// What is known about operations, and the only clock.
+///
+/// Every call of the protocol (reserve, heartbeat, commit, release, wait for, stop waiting) can
+/// be repeated with the same arguments after a failure that is not certain: it then changes
+/// nothing further, and answers as it did or would have done. An invalidation that is repeated
+/// removes what is selected by then.
 ///
 /// Implementations are shared by threads and, on disk, by processes. A method either did all it
 /// says in one transaction or nothing; [`CatalogError::is_certain`] tells whether a failed call
@@ -58,7 +67,8 @@ pub trait Catalog: Send + Sync {
     fn slot(&self, scope: &Scope, key: &Key) -> Result<Slot, CatalogError>;
 
     /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
-    /// claim has a reservation, in the transaction that inserts.
+    /// claim has a reservation, in the transaction that inserts. Ends the reservation, unless it
+    /// answers [`Committed::BlobGone`].
     fn commit(
         &self,
         scope: &Scope,
@@ -67,11 +77,14 @@ pub trait Catalog: Send + Sync {
     ) -> Result<Committed, CatalogError>;
 
     /// Takes the slot of a key for `lease`, if it is free or its lease has passed.
+    ///
+    /// After three holders in a row without a commit, nobody is given the slot for a minute. A
+    /// lease that passed and was taken over counts as such a holder.
     fn reserve(
         &self,
         scope: &Scope,
         key: &Key,
-        nonce: u128,
+        holder: &Holder,
         lease: Duration,
     ) -> Result<Reserved, CatalogError>;
 
@@ -85,7 +98,32 @@ pub trait Catalog: Send + Sync {
     ) -> Result<bool, CatalogError>;
 
     /// Gives a reservation back. Does nothing if it is lost.
-    fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError>;
+    fn release(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        claim: &Claim,
+        ended: Ended<'_>,
+    ) -> Result<(), CatalogError>;
+
+    /// Who has the slot of a key, and whom those wait for. Writes nothing.
+    fn standing(&self, scope: &Scope, key: &Key) -> Result<Standing, CatalogError>;
+
+    /// As [`Catalog::standing`], telling all others that the reservations of the nonces `holding`
+    /// end only after this key has come free. If one of those is waited for already, this would
+    /// close a circle: then nothing is told, and it is in [`Standing::beyond`], or the holder.
+    fn wait_for(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        holding: &[u128],
+    ) -> Result<Standing, CatalogError>;
+
+    /// Takes back what [`Catalog::wait_for`] told.
+    fn stop_waiting(&self, scope: &Scope, key: &Key, holding: &[u128]) -> Result<(), CatalogError>;
+
+    /// The reservations in force, oldest first.
+    fn reservations(&self, scope: Option<&Scope>) -> Result<Vec<Reservation>, CatalogError>;
 
     /// Removes the selected entries and raises the epoch of their slots, so that nothing begun
     /// before can come back. `None` as scope selects in all scopes.

@@ -59,6 +59,9 @@ pub struct Origin {
 /// An entry to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
+    /// Tells this commit from all others: the nonce of its reservation, or as many random bits.
+    /// A commit repeated with it changes nothing further.
+    pub id: u128,
     /// The key it answers.
     pub key: Key,
     /// The name of the operation.
@@ -209,13 +212,77 @@ pub enum Committed {
     BlobGone(BlobRef),
 }
 
+/// Who holds a slot, or asks for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// 128 random bits, which no other attempt to reserve shares, in whatever process.
+    pub nonce: u128,
+    /// The name of the operation.
+    pub operation: String,
+    /// The host, for people.
+    pub host: String,
+    /// What tells its process from all others; opaque here, empty if that is not known.
+    pub process: String,
+}
+
+/// A reservation in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its fence.
+    pub fence: i64,
+    /// Who has it.
+    pub holder: Holder,
+    /// When it was taken.
+    pub since: Time,
+    /// How long it lasts, unless it is prolonged.
+    pub left: Duration,
+}
+
 /// What became of an attempt to reserve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
     /// Taken: compute, and commit with this claim.
     Taken(Claim),
-    /// Somebody else has it for this long at most.
-    Held(Duration),
+    /// Somebody else has it.
+    Held(Held),
+    /// Holder after holder ended without a result: for this long nobody waits for another, and
+    /// nobody is given the slot. Compute without.
+    Unserialised(Duration),
+}
+
+/// How a reservation ended without a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended<'a> {
+    /// It was not needed after all. That says nothing about the key.
+    Unused,
+    /// There is no result.
+    Failed,
+    /// As `Failed`, and whoever waited for this reservation may fail with this message.
+    Shared(&'a str),
+}
+
+/// A slot as those see it who wait for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The reservation in force, if there is one.
+    pub held: Option<Held>,
+    /// Whom its holder waits for, and whom those wait for, and so on.
+    pub beyond: Vec<Holder>,
+    /// The last failure that was shared: the fence of the reservation, and the message.
+    pub failure: Option<(i64, String)>,
+}
+
+/// A reservation in force, as people list them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Whose key.
+    pub scope: Scope,
+    /// The key.
+    pub key: Key,
+    /// The reservation.
+    pub held: Held,
+    /// How many other reservations are held up by it.
+    pub waiting: u64,
 }
 
 /// Which entries.

@@ -15,10 +15,11 @@ mod problem;
 mod run;
 mod sqlite;
 
-pub use contract::Catalog;
+pub use contract::{Catalog, LONGEST_LEASE};
 pub use entry::{
-    BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Invalidated, NewEntry, Origin, Request,
-    Reserved, RunId, Scope, Selector, Slot, Time, Usage, Why,
+    BlobRef, Claim, Committed, Ended, Entry, EntryId, Found, Held, Hit, Holder, Invalidated,
+    NewEntry, Origin, Request, Reservation, Reserved, RunId, Scope, Selector, Slot, Standing, Time,
+    Usage, Why,
 };
 pub use error::CatalogError;
 pub use problem::{Problem, Remedy};

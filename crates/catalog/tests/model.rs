@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thrifty_catalog::conformance::{entry, key, scope};
+use thrifty_catalog::conformance::{entry, holder, key, scope};
 use thrifty_catalog::{
-    Catalog, Claim, Clock, Committed, Found, Request, Reserved, Selector, Sqlite, Why,
+    Catalog, Claim, Clock, Committed, Ended, Found, Held, Request, Reserved, Selector, Sqlite, Why,
 };
 
 #[derive(Clone, Default)]
@@ -37,7 +37,7 @@ enum Step {
     InvalidateOlder { than: u64 },
     Reserve { key: usize, nonce: u128, lease: u64 },
     Heartbeat { key: usize, claim: usize, lease: u64 },
-    Release { key: usize, claim: usize },
+    Release { key: usize, claim: usize, failed: bool },
     Pass { millis: i64 },
 }
 
@@ -57,8 +57,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, nonce, lease)| Step::Reserve { key, nonce, lease }),
         2 => (key.clone(), claim.clone(), short)
             .prop_map(|(key, claim, lease)| Step::Heartbeat { key, claim, lease }),
-        1 => (key, claim).prop_map(|(key, claim)| Step::Release { key, claim }),
+        2 => (key, claim, any::<bool>())
+            .prop_map(|(key, claim, failed)| Step::Release { key, claim, failed }),
         3 => (1..4_i64).prop_map(|millis| Step::Pass { millis }),
+        1 => Just(Step::Pass { millis: 59_999 }),
     ]
 }
 
@@ -68,7 +70,19 @@ struct Slot {
     epoch: i64,
     fence: i64,
     owner: Option<(u128, i64)>,
+    since: i64,
+    /// The reservation that was released last, if nothing happened since.
+    released: Option<u128>,
+    /// Holders in a row without a commit.
+    failures: u32,
+    alone_until: i64,
     entry: Option<Kept>,
+}
+
+impl Slot {
+    fn leave_alone(&mut self, now: i64) {
+        (self.failures, self.alone_until) = (0, now + 60_000);
+    }
 }
 
 struct Kept {
@@ -100,6 +114,7 @@ impl Model {
             slot.epoch = epoch;
             if slot.entry.take().is_some() {
                 slot.owner = None;
+                slot.released = None;
                 removed += 1;
             }
         }
@@ -122,6 +137,8 @@ impl Model {
         }
         if held {
             slot.owner = None;
+            slot.released = None;
+            slot.failures = 0;
         }
         if let Some(there) = &mut slot.entry
             && there.expires.is_none_or(|at| at > now)
@@ -136,6 +153,8 @@ impl Model {
         if claim.replace {
             slot.epoch = epoch + 1;
             slot.owner = None;
+            slot.released = None;
+            slot.failures = 0;
             slot.entry = Some(kept);
             self.epoch += 1;
         } else {
@@ -194,7 +213,7 @@ impl World {
             }
             Step::Reserve { key, nonce, lease } => self.reserve(key, nonce, lease),
             Step::Heartbeat { key, claim, lease } => self.heartbeat(key, claim, lease),
-            Step::Release { key, claim } => self.release(key, claim),
+            Step::Release { key, claim, failed } => self.release(key, claim, failed),
             Step::Pass { millis } => {
                 self.model.now = self.clock.0.fetch_add(millis, Ordering::SeqCst) + millis;
                 false
@@ -271,21 +290,42 @@ impl World {
     fn reserve(&mut self, of: usize, nonce: u128, lease: u64) -> bool {
         let (now, epoch) = (self.model.now, self.model.epoch);
         let lease_time = Duration::from_millis(lease);
-        let reserved = self.catalog.reserve(&scope("lab"), &name(of), nonce, lease_time).unwrap();
+        let reserved =
+            self.catalog.reserve(&scope("lab"), &name(of), &holder(nonce), lease_time).unwrap();
         let slot = self.model.slot(of);
-        match slot.owner {
-            Some((owner, until)) if owner != nonce && until > now => {
-                let left = Duration::from_millis((until - now) as u64);
-                assert_eq!(reserved, Reserved::Held(left));
+        let taken = |fence| {
+            let reservation = Some((fence, nonce));
+            Reserved::Taken(Claim { epoch, reservation, replace: false })
+        };
+        let left = |until: i64| Duration::from_millis((until - now) as u64);
+        let expected = match slot.owner {
+            Some((owner, _)) if owner == nonce => {
+                slot.owner = Some((nonce, now + lease as i64));
+                taken(slot.fence)
+            }
+            Some((owner, until)) if until > now => Reserved::Held(Held {
+                fence: slot.fence,
+                holder: holder(owner),
+                since: slot.since,
+                left: left(until),
+            }),
+            None if slot.released == Some(nonce) => taken(slot.fence),
+            _ if slot.alone_until > now => Reserved::Unserialised(left(slot.alone_until)),
+            Some(_) if slot.failures == 2 => {
+                slot.leave_alone(now);
+                Reserved::Unserialised(left(slot.alone_until))
             }
             owner => {
-                slot.fence += i64::from(owner.is_none_or(|(owner, _)| owner != nonce));
+                slot.failures += u32::from(owner.is_some());
+                slot.fence += 1;
                 slot.owner = Some((nonce, now + lease as i64));
-                let reservation = Some((slot.fence, nonce));
-                let claim = Claim { epoch, reservation, replace: false };
-                assert_eq!(reserved, Reserved::Taken(claim));
-                self.claims.push(claim);
+                (slot.since, slot.released) = (now, None);
+                taken(slot.fence)
             }
+        };
+        assert_eq!(reserved, expected);
+        if let Reserved::Taken(claim) = reserved {
+            self.claims.push(claim);
         }
         false
     }
@@ -304,13 +344,21 @@ impl World {
         false
     }
 
-    fn release(&mut self, of: usize, back: usize) -> bool {
+    fn release(&mut self, of: usize, back: usize, failed: bool) -> bool {
         let Some(claim) = self.claim(back) else {
             return false;
         };
-        self.catalog.release(&scope("lab"), &name(of), &claim).unwrap();
+        let ended = if failed { Ended::Failed } else { Ended::Unused };
+        self.catalog.release(&scope("lab"), &name(of), &claim, ended).unwrap();
         if self.model.holds(of, &claim) {
-            self.model.slot(of).owner = None;
+            let now = self.model.now;
+            let slot = self.model.slot(of);
+            slot.owner = None;
+            slot.released = claim.reservation.map(|(_, nonce)| nonce);
+            slot.failures += u32::from(failed);
+            if slot.failures == 3 {
+                slot.leave_alone(now);
+            }
         }
         false
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
-use thrifty_catalog::conformance::{blob, entry, key, scope};
+use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
     BlobRef, Catalog, CatalogError, Claim, Committed, Found, Mode, NewRun, Request, Reserved,
     RunFilter, SalvageError, Salvaged, Selector, Sqlite,
@@ -47,7 +47,7 @@ fn place() -> Place {
     }
     let old = Selector { key_prefix: Some("00".repeat(32)), ..Selector::default() };
     catalog.invalidate(None, &old).unwrap();
-    catalog.reserve(&lab, &key("held"), 7, Duration::from_secs(10)).unwrap();
+    catalog.reserve(&lab, &key("held"), &holder(7), Duration::from_secs(10)).unwrap();
     Place { _directory: directory, path }
 }
 
@@ -131,7 +131,7 @@ fn numbers_go_on_and_commits_begun_before_are_refused() {
     let lab = scope("lab");
     let before = catalog.slot(&lab, &key("new")).unwrap();
     let claim = Claim { epoch: before.epoch, ..Claim::default() };
-    let held = catalog.reserve(&lab, &key("mine"), 9, Duration::from_secs(10)).unwrap();
+    let held = catalog.reserve(&lab, &key("mine"), &holder(9), Duration::from_secs(10)).unwrap();
     let Reserved::Taken(mine) = held else { panic!("{held:?}") };
     let last = catalog.entries(None, &Selector::default(), 1).unwrap()[0].id;
     drop(catalog);
@@ -145,7 +145,8 @@ fn numbers_go_on_and_commits_begun_before_are_refused() {
             let late = catalog.commit(&lab, &entry(name, "late"), &claim).unwrap();
             assert_eq!(late, Committed::Fenced, "{damage}");
         }
-        let taken = catalog.reserve(&lab, &key("mine"), 11, Duration::from_secs(10)).unwrap();
+        let taken =
+            catalog.reserve(&lab, &key("mine"), &holder(11), Duration::from_secs(10)).unwrap();
         let Reserved::Taken(taken) = taken else { panic!("{taken:?}") };
         let fence = |claim: Claim| claim.reservation.unwrap().0;
         let has_slots = !damage.contains("slot");

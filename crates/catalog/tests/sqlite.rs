@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use thrifty_catalog::conformance::{blob, entry, key, scope};
+use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
     Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Problem, Remedy, Request,
     Reserved, Selector, Sqlite, Why,
@@ -185,7 +185,7 @@ fn damage_outside_the_entry_is_found_and_mended() {
         ("UPDATE blob SET generation = generation + 1", true),
         ("DELETE FROM reference", true),
         ("UPDATE reference SET digest = zeroblob(32)", true),
-        ("INSERT INTO usage VALUES (99, 0, 0, 0)", false),
+        ("INSERT INTO usage (entry, used_at, hits, nondeterministic) VALUES (99, 0, 0, 0)", false),
         ("INSERT INTO ingredients VALUES (99, x'80')", false),
         ("INSERT INTO reference VALUES (99, zeroblob(32), 1)", false),
         ("INSERT INTO blob VALUES (x'00', 1, 1, 0, 0, 0)", false),
@@ -205,7 +205,7 @@ fn damage_outside_the_entry_is_found_and_mended() {
         let mut with_blob = entry("a", "a");
         with_blob.blobs = vec![blob("bytes", 1)];
         catalog.commit(&scope("lab"), &with_blob, &Claim::default()).unwrap();
-        catalog.reserve(&scope("lab"), &key("b"), 7, Duration::from_secs(10)).unwrap();
+        catalog.reserve(&scope("lab"), &key("b"), &holder(7), Duration::from_secs(10)).unwrap();
         assert_eq!(catalog.check().unwrap(), []);
         let raw = Connection::open(&place.path).unwrap();
         raw.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
@@ -307,12 +307,12 @@ fn another_format_is_refused() {
     raw.pragma_update(None, "user_version", 7).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 2, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 3, .. }), "{refused}");
     }
     raw.pragma_update(None, "user_version", 1).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Older { found: 1, known: 2, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Older { found: 1, known: 3, .. }), "{refused}");
         assert!(refused.to_string().contains("delete its directory"), "{refused}");
     }
 }
@@ -399,7 +399,7 @@ fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
     new.expires_in = Some(HOUR);
     catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap();
     let lease = Duration::from_secs(60);
-    catalog.reserve(&scope("lab"), &key("b"), 1, lease).unwrap();
+    catalog.reserve(&scope("lab"), &key("b"), &holder(1), lease).unwrap();
 
     clock.pass(3_599_999);
     assert_eq!(why(&catalog, "a"), None);
@@ -409,14 +409,14 @@ fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
     clock.wall.store(5, Ordering::SeqCst);
     assert_eq!(why(&catalog, "a"), Some(Why::Expired));
     assert_eq!(why(&open(), "a"), Some(Why::Expired), "nor elsewhere");
-    let taken = catalog.reserve(&scope("lab"), &key("b"), 2, lease).unwrap();
+    let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(2), lease).unwrap();
     assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
     clock.steady.fetch_add(59_999, Ordering::SeqCst);
-    let held = catalog.reserve(&scope("lab"), &key("b"), 3, lease).unwrap();
-    assert_eq!(held, Reserved::Held(Duration::from_millis(1)));
+    let held = catalog.reserve(&scope("lab"), &key("b"), &holder(3), lease).unwrap();
+    assert!(matches!(held, Reserved::Held(held) if held.left == Duration::from_millis(1)));
     clock.steady.fetch_add(1, Ordering::SeqCst);
     assert_eq!(catalog.now().unwrap(), expired + 60_000, "time goes on");
-    let taken = catalog.reserve(&scope("lab"), &key("b"), 3, lease).unwrap();
+    let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(3), lease).unwrap();
     assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
 
     // A restart of the machine: the steady clock begins anew, the shared words may be gone.
@@ -503,7 +503,7 @@ fn hammer(path: &Path, role: usize) {
         match look(&catalog, &name) {
             Found::Hit(hit) => assert_eq!(hit.output, name.as_bytes()),
             Found::Miss(..) => {
-                let reserved = catalog.reserve(&scope, &key(&name), nonce, HOUR).unwrap();
+                let reserved = catalog.reserve(&scope, &key(&name), &holder(nonce), HOUR).unwrap();
                 if let Reserved::Taken(claim) = reserved {
                     let committed = catalog.commit(&scope, &entry(&name, &name), &claim);
                     assert!(!matches!(committed.unwrap(), Committed::Different(_)));
@@ -648,7 +648,7 @@ fn while_another_process_holds_the_catalog_reads_are_answered_and_writes_give_up
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let busy =
         |error: CatalogError| matches!(error, CatalogError::Busy { .. }) && error.is_certain();
-    let reserved = catalog.reserve(&scope("lab"), &key("b"), 1, Duration::from_secs(1));
+    let reserved = catalog.reserve(&scope("lab"), &key("b"), &holder(1), Duration::from_secs(1));
     assert!(busy(reserved.unwrap_err()));
     let committed = catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default());
     assert!(busy(committed.unwrap_err()));

@@ -27,10 +27,6 @@ impl Found {
 }
 
 impl Host for Found {
-    fn is_interrupted(&self) -> bool {
-        false
-    }
-
     fn run_workflow(
         &self,
         request: &RunRequest,
@@ -43,7 +39,6 @@ impl Host for Found {
             result: Some("42".to_owned()),
             failures: Vec::new(),
             checks: self.checks.clone()?,
-            notes: Vec::new(),
         })
     }
 

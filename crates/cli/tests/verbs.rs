@@ -37,10 +37,6 @@ impl Told {
 }
 
 impl Host for Told {
-    fn is_interrupted(&self) -> bool {
-        false
-    }
-
     fn run_workflow(
         &self,
         request: &RunRequest,
@@ -153,6 +149,7 @@ impl World {
             ingredients.add(*kind, *name, digest, preview.clone()).unwrap();
         }
         let entry = NewEntry {
+            id: 1,
             key: ingredients.key(),
             operation: operation.to_owned(),
             output: Record::Plain(plain::text(&ingredients.key().to_string())).to_bytes(),
@@ -686,6 +683,7 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
     let mut torn = Ingredients::new();
     torn.add(Kind::Inputs, "x", plain::digest_text("x"), text("x")).unwrap();
     let entry = NewEntry {
+        id: 1,
         key: torn.key(),
         operation: "m:torn".to_owned(),
         ingredients: torn,
@@ -762,7 +760,6 @@ fn run_asks_the_host_and_reports() {
         result: Some("0.93".to_owned()),
         failures: vec![],
         checks: vec![],
-        notes: vec![],
     };
     let host = Told::new(Ok(report));
     let arguments = [
@@ -833,14 +830,8 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
 #[test]
 fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
     let world = World::new();
-    let ended = |end, failures| RunReport {
-        run: None,
-        end,
-        result: None,
-        failures,
-        checks: vec![],
-        notes: vec![],
-    };
+    let ended =
+        |end, failures| RunReport { run: None, end, result: None, failures, checks: vec![] };
     let failed = Failed { operation: "train".to_owned(), message: "Traceback…\nE: x".to_owned() };
     let failed = Told::new(Ok(ended(End::Failed, vec![failed])));
     let done = world.run_as(&["run", "m:w"], &failed, None);
@@ -935,6 +926,7 @@ fn observing() -> (World, String) {
         let mut bytes = *ingredients.key().as_bytes();
         bytes[31] = content.as_bytes()[0];
         let entry = NewEntry {
+            id: 1,
             key: Digest::from_bytes(bytes),
             operation: "m:clean".to_owned(),
             output: Record::Plain(plain::text(content)).to_bytes(),

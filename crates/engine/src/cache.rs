@@ -30,6 +30,7 @@ use crate::policy::Policy;
 use crate::publish::Writing;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
+use crate::reserve::{Lease, Reservations};
 use crate::timer::{Machine, Timer};
 use crate::trust::CatalogMemos;
 
@@ -47,6 +48,8 @@ pub struct Cache {
     pub(crate) flights: Flights,
     pub(crate) health: Health,
     pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) reservations: Reservations,
+    lease: OnceLock<Lease>,
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
     pub(crate) texts_kept: Mutex<HashSet<Digest>>,
@@ -165,6 +168,8 @@ impl Cache {
             flights: Flights::default(),
             health: Health::new(Arc::clone(&timer)),
             timer,
+            reservations: Reservations::default(),
+            lease: OnceLock::new(),
             texts_kept: Mutex::default(),
             class_code: OnceLock::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -181,6 +186,16 @@ impl Cache {
     /// What says what the code of classes is, if anybody does.
     pub fn class_code(&self) -> Option<&dyn ClassCode> {
         self.class_code.get().map(Box::as_ref)
+    }
+
+    /// Says how long the leases of this process are. Only the first call counts.
+    pub fn set_lease(&self, lease: Lease) {
+        _ = self.lease.set(lease);
+    }
+
+    /// How long the leases of this process are.
+    pub fn lease(&self) -> Lease {
+        self.lease.get().copied().unwrap_or_default()
     }
 
     /// The catalog.

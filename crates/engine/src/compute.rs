@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{Claim as CatalogClaim, EntryId, Origin, RunId, Time};
+use thrifty_catalog::{Claim as CatalogClaim, Ended, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
 
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
-use crate::flight::{Claim, Landing, Lead};
+use crate::flight::{Claim, Landing, Lead, lineage};
 use crate::graph::{Expansion, Failure, Made, Product, Value};
 use crate::lookup::{Looked, Target};
 use crate::observed::Observation;
@@ -19,7 +19,7 @@ use crate::policy::{OnFailure, Policy};
 use crate::publish::{Published, Writing};
 use crate::reason::Reason;
 use crate::record::Draft;
-use crate::reserve::{Reservation, Turn};
+use crate::reserve::{Alone, Reservation, Turn, Wanted};
 
 /// One call, ready to be computed.
 pub struct Task<'a> {
@@ -58,6 +58,8 @@ pub struct Settled {
     pub entry: Option<EntryId>,
     /// Time spent.
     pub spent: Duration,
+    /// Why others may have computed it at the same time, if its policy asks for a reservation.
+    pub alone: Option<Alone>,
     /// Whether the body's own object may be handed out instead of loading the value: it was made
     /// by this very call.
     pub made: Option<Arc<dyn std::any::Any + Send + Sync>>,
@@ -150,11 +152,16 @@ impl Cache {
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
         let began = self.timer.now();
-        let (goal, reservation) = match self.prepare(task, &key, &miss, target) {
-            Prepared::Compute(goal, reservation) => (goal, reservation),
+        let (goal, reservation, alone) = match self.prepare(task, &key, &miss, target) {
+            Prepared::Compute(goal, reservation) => (goal, reservation, None),
+            Prepared::Alone(goal, why) => (goal, None, Some(why)),
             Prepared::Answered(answer) => {
                 lead.land(Landing::Answer(Arc::clone(&answer)));
                 return waited(answer, self.since(began));
+            }
+            Prepared::Failed(failure) => {
+                lead.land(Landing::Failure(failure.clone()));
+                return Computed::Failed(failure, self.since(began));
             }
             Prepared::Interrupted => {
                 return Computed::Failed(Failure::Cancelled, self.since(began));
@@ -165,7 +172,7 @@ impl Cache {
             Ok(Product::Made(made)) => made,
             Ok(Product::Expanded(mut expansion)) => {
                 // Whoever held a reservation while other operations run could wait for one that
-                // waits for this one in another process. Dropping it gives it back.
+                // waits for this one in another process.
                 let goal = match goal {
                     Some(Goal { key, claim }) if task.policy.mode.writes() => {
                         let claim = CatalogClaim { reservation: None, ..claim };
@@ -173,27 +180,36 @@ impl Cache {
                     }
                     _ => Err(self.not_written(&task.policy, miss)),
                 };
-                drop(reservation);
+                if let Some(reservation) = reservation {
+                    reservation.end(Ended::Unused);
+                }
                 let observed = std::mem::take(&mut expansion.observed);
                 let expires_at = expansion.expires_at;
                 let unfinished = Unfinished { began, goal, observed, expires_at };
                 return Computed::Expanded(expansion, Box::new(unfinished));
             }
             Err(failure) => {
-                if let (OnFailure::Share, Failure::Raised { .. }) =
-                    (task.policy.on_failure, &failure)
-                {
+                let shares = task.policy.on_failure == OnFailure::Share;
+                if let Some(reservation) = reservation {
+                    reservation.fail(&failure, shares);
+                }
+                if shares && matches!(failure, Failure::Raised { .. }) {
                     lead.land(Landing::Failure(failure.clone()));
                 }
                 return Computed::Failed(failure, self.since(began));
             }
         };
         let output = self.output(&task.policy, &mut made);
-        let settled = self.settle(task, miss, goal, output, self.since(began));
+        let mut settled = self.settle(task, miss, goal, output, self.since(began));
+        settled.alone = alone;
+        if let Some(reservation) = reservation
+            && matches!(settled.outcome, Outcome::Computed(_) | Outcome::Nondeterministic)
+        {
+            reservation.committed();
+        }
         if let Value::Known(answer) = &settled.value {
             lead.land(Landing::Answer(Arc::clone(answer)));
         }
-        drop(reservation);
         Computed::Settled(settled)
     }
 
@@ -225,14 +241,18 @@ impl Cache {
         if !task.policy.mode.writes() {
             return Prepared::Compute(goal, None);
         }
-        match self.take_turn(key, &unreserved.key, &task.policy, task.interrupted) {
+        let lineage = lineage();
+        let goal_key = &unreserved.key;
+        let wanted = Wanted { task, key, goal: goal_key, miss, commits, lineage: &lineage };
+        match self.take_turn(&wanted) {
             Turn::Mine(taken) => {
                 let replace = unreserved.claim.replace;
                 let claim = CatalogClaim { replace, ..taken.claim() };
                 Prepared::Compute(Some(Goal { claim, ..unreserved }), Some(Box::new(taken)))
             }
             Turn::Answered(answer) => Prepared::Answered(answer),
-            Turn::Unserialised => Prepared::Compute(goal, None),
+            Turn::Unserialised(why) => Prepared::Alone(goal, why),
+            Turn::Failed(failure) => Prepared::Failed(failure),
             Turn::Interrupted => Prepared::Interrupted,
         }
     }
@@ -262,6 +282,7 @@ impl Cache {
                 value: Value::Known(answer),
                 outcome: outcome.unwrap_or(Outcome::Computed(miss)),
                 spent,
+                alone: None,
                 made: Some(output.object),
             },
             Published::Fenced => output.unstored(Outcome::Fenced, spent),
@@ -370,8 +391,12 @@ impl Cache {
 enum Prepared {
     /// It computes, and commits this way, if it can commit at all.
     Compute(Option<Goal>, Option<Box<Reservation>>),
+    /// It computes without the reservation it was to have.
+    Alone(Option<Goal>, Alone),
     /// Somebody else was faster.
     Answered(Arc<Answer>),
+    /// Somebody else failed, and shares that.
+    Failed(Failure),
     /// The caller gave up waiting.
     Interrupted,
 }
@@ -417,6 +442,7 @@ impl Output<'_> {
             outcome,
             entry: None,
             spent,
+            alone: None,
             made: Some(self.object),
         }
     }
@@ -428,6 +454,7 @@ fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {
         value: Value::Known(answer),
         outcome: Outcome::Waited,
         spent,
+        alone: None,
         made: None,
     })
 }

@@ -107,6 +107,23 @@ impl Flights {
         self.0.lock().waiting.remove(&me);
         landing.map_or(Claim::Interrupted, Claim::Landed)
     }
+
+    /// The threads of a lineage, and all that go on only when one of these does.
+    pub fn held_up(&self, lineage: &[ThreadId]) -> HashSet<ThreadId> {
+        let board = self.0.lock();
+        let mut held_up: HashSet<_> = lineage.iter().copied().collect();
+        loop {
+            let before = held_up.len();
+            for (waiters, flight) in board.waiting.values() {
+                if held_up.contains(&flight.leader) && flight.landing.lock().is_none() {
+                    held_up.extend(waiters.iter().copied());
+                }
+            }
+            if held_up.len() == before {
+                return held_up;
+            }
+        }
+    }
 }
 
 impl Board {

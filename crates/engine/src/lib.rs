@@ -78,6 +78,7 @@ pub use outcome::{Miss, Outcome, observed_change};
 pub use policy::{Choices, Mode, OnFailure, Policy, Rule};
 pub use reason::Reason;
 pub use recorder::Recorder;
+pub use reserve::{Alone, Lease};
 pub use schedule::Schedule;
 pub use seed::{Seed, Seeding, Stream};
 pub use thrifty_catalog as catalog;

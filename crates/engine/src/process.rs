@@ -4,6 +4,7 @@
 //! lists runs judges those that never ended. Where the system does not tell one process from
 //! a later one of the same number, nothing is judged.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::ErrorKind;
 
@@ -20,6 +21,34 @@ pub fn identity_of(process: u32) -> Option<String> {
     let (boot, namespace) = here()?;
     let start = start_of(process).ok()??;
     Some(format!("{boot} {namespace} {process} {start}"))
+}
+
+/// As [`identity`], asked of the system once in each thread.
+pub(crate) fn own_identity() -> String {
+    thread_local! {
+        static KNOWN: RefCell<(u32, String)> = const { RefCell::new((0, String::new())) };
+    }
+    let process = std::process::id();
+    KNOWN.with_borrow_mut(|known| {
+        // A forked child has a copy of what its parent knew.
+        if known.0 != process {
+            *known = (process, identity());
+        }
+        known.1.clone()
+    })
+}
+
+/// The identities of the processes that this one descends from, nearest first, as far as the
+/// system tells.
+pub(crate) fn ancestors() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut next = parent_of(std::process::id());
+    while let Some(process) = next.filter(|process| *process > 1) {
+        let Some(identity) = identity_of(process) else { break };
+        found.push(identity);
+        next = parent_of(process);
+    }
+    found
 }
 
 /// The run with the status it has if its process is gone.
@@ -56,16 +85,28 @@ fn here() -> Option<(String, String)> {
 /// When a process started, in ticks since boot; `None` if there is none, or only its remains.
 fn start_of(process: u32) -> std::io::Result<Option<String>> {
     const START: usize = 19;
+    let Some(fields) = fields_of(process)? else { return Ok(None) };
+    let is_alive = !matches!(fields.first().map(String::as_str), Some("Z" | "X"));
+    Ok(fields.into_iter().nth(START).filter(|_| is_alive))
+}
+
+/// The process that started a process, or has taken it over since; `None` if the system does not
+/// say.
+fn parent_of(process: u32) -> Option<u32> {
+    const PARENT: usize = 1;
+    fields_of(process).ok()??.get(PARENT)?.parse().ok()
+}
+
+/// What the system says of a process, from its state on; `None` if there is none.
+fn fields_of(process: u32) -> std::io::Result<Option<Vec<String>>> {
     let stat = match fs::read_to_string(format!("/proc/{process}/stat")) {
         Ok(stat) => stat,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     // The name of the program stands in parentheses and may hold anything.
-    let fields: Vec<_> = match stat.rsplit_once(") ") {
-        Some((_, rest)) => rest.split(' ').collect(),
-        None => return Err(ErrorKind::InvalidData.into()),
-    };
-    let is_alive = !matches!(fields.first(), Some(&("Z" | "X")));
-    Ok(fields.get(START).filter(|_| is_alive).map(|start| (*start).to_owned()))
+    match stat.rsplit_once(") ") {
+        Some((_, rest)) => Ok(Some(rest.split(' ').map(str::to_owned).collect())),
+        None => Err(ErrorKind::InvalidData.into()),
+    }
 }

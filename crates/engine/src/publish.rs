@@ -20,6 +20,7 @@ use crate::operation::Operation;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::record::{Buffer, Draft, Record, Source, reference};
+use crate::reserve::{nonce, repeated};
 
 /// The longest buffer that stands in the record itself, in bytes.
 const INLINE: usize = 16 << 10;
@@ -112,7 +113,7 @@ impl Cache {
         let changes = self.catalog.changes();
         let committed = self
             .keep_texts(task.operation)
-            .and_then(|()| self.catalog.commit(&self.scope, &entry, &goal.claim));
+            .and_then(|()| repeated(|| self.catalog.commit(&self.scope, &entry, &goal.claim)));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
         let committed = match self.health.wrote(committed) {
             Ok(committed) => committed,
@@ -223,6 +224,7 @@ impl Cache {
         blobs.sort_unstable();
         blobs.dedup();
         Ok(NewEntry {
+            id: goal.claim.reservation.map_or_else(nonce, |(_, nonce)| nonce),
             key: goal.key,
             operation: task.operation.name().to_owned(),
             ingredients: (task.ingredients)(),

@@ -2,25 +2,87 @@
 //!
 //! A reservation saves work; it protects nothing. What protects the data is the fence that the
 //! commit checks. Heartbeats come from a thread of their own that needs nothing of the body.
+//!
+//! Who waits writes nothing: it looks at the slot when something was committed or given back, and
+//! when the lease has passed. It asks for the slot only when that looks free.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::Duration;
 
-use thrifty_catalog::{Catalog, Claim, Reserved, Scope};
+use parking_lot::Mutex;
+use thrifty_catalog::{
+    Catalog, CatalogError, Claim, Ended, Held, Holder, LONGEST_LEASE, Reserved, Scope, Standing,
+};
 use thrifty_key::Key;
 
 use crate::answer::Answer;
 use crate::cache::Cache;
+use crate::compute::Task;
+use crate::flight::Lineage;
+use crate::graph::Failure;
 use crate::lookup::Looked;
-use crate::policy::Policy;
+use crate::outcome::Miss;
+use crate::policy::OnFailure;
+use crate::process;
 use crate::timer::Beating;
 
-/// How long a reservation outlives the last heartbeat of its holder.
-const LEASE: Duration = Duration::from_secs(10);
-/// How often a holder says that it is alive; at most a third of the lease.
-const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How often waiters ask whether to give up.
 const INTERRUPT: Duration = Duration::from_millis(100);
+/// How long waiters leave the catalog alone after a look, whatever others commit meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often a call is made whose outcome stays unknown.
+const ATTEMPTS: u32 = 3;
+/// The longest message that waiters share, in characters.
+const MESSAGE: usize = 2_000;
+
+/// The reservations of this process, by their nonce, and the threads that compute.
+pub(crate) type Reservations = Arc<Mutex<BTreeMap<u128, ThreadId>>>;
+
+/// How long a reservation outlives the last heartbeat of its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease(Duration);
+
+impl Lease {
+    /// A lease of a second to a minute.
+    pub fn new(length: Duration) -> Option<Self> {
+        (Duration::from_secs(1)..=LONGEST_LEASE).contains(&length).then_some(Self(length))
+    }
+
+    /// How long it is.
+    pub const fn length(self) -> Duration {
+        self.0
+    }
+
+    /// How often its holder says that it is alive: two beats may fail, and it still holds.
+    pub fn heartbeat(self) -> Duration {
+        self.0 / 4
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
+    }
+}
+
+/// What somebody waits to compute, or for somebody else to compute.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The call.
+    pub task: &'a Task<'a>,
+    /// Its key.
+    pub key: &'a Key,
+    /// The key that the result is published under.
+    pub goal: &'a Key,
+    /// Why the cache had no answer.
+    pub miss: &'a Miss,
+    /// How many commits there were before the last look that found nothing.
+    pub commits: u64,
+    /// The threads on whose behalf it waits.
+    pub lineage: &'a Lineage,
+}
 
 /// What became of waiting for one's turn.
 pub(crate) enum Turn {
@@ -28,97 +90,388 @@ pub(crate) enum Turn {
     Mine(Reservation),
     /// Another process computed it.
     Answered(Arc<Answer>),
-    /// The catalog does not answer: compute without a reservation.
-    Unserialised,
+    /// Compute without a reservation.
+    Unserialised(Alone),
+    /// Another process failed to compute it, and shares that.
+    Failed(Failure),
     /// The caller gave up.
     Interrupted,
 }
 
-impl Cache {
-    /// Waits until this process may compute the result of `key` that is published as `goal`, or
-    /// somebody else has.
-    pub(crate) fn take_turn(
-        &self,
-        key: &Key,
-        goal: &Key,
-        policy: &Policy,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Turn {
-        let nonce = rand_nonce();
-        loop {
-            let seen = self.catalog.turns();
-            if self.health.may_write().is_err() {
-                return Turn::Unserialised;
-            }
-            let reserved = self.catalog.reserve(&self.scope, goal, nonce, LEASE);
-            let taken = match self.health.note_write(reserved) {
-                Some(Reserved::Taken(claim)) => Some(claim),
-                Some(Reserved::Held(_)) => None,
-                None => return Turn::Unserialised,
-            };
-            // Whether taken or held: the answer may have come before.
-            let looked = policy.mode.reads().then(|| self.look_again(key, policy.max_age));
-            if let Some(Looked::Hit(answer, _)) = looked {
-                if let Some(claim) = taken {
-                    self.health.note_write(self.catalog.release(&self.scope, goal, &claim));
-                }
-                return Turn::Answered(answer);
-            }
-            if let Some(claim) = taken {
-                return Turn::Mine(Reservation::hold(self, *goal, claim));
-            }
-            if interrupted() {
-                return Turn::Interrupted;
-            }
-            self.catalog.await_turn(seen, INTERRUPT);
+/// Why a computation did without the reservation that its policy asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// The catalog does not answer.
+    Unavailable,
+    /// Who holds the slot waits, through others, for this computation.
+    Circle,
+    /// The slot is held by a process that started this one, and may wait for it.
+    Ancestor,
+    /// Holder after holder ended without a result.
+    Failing,
+}
+
+impl Alone {
+    /// What it says to people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the cache did not answer",
+            Self::Circle => "the process that computes it waits for this one",
+            Self::Ancestor => "a process that computes it started this one",
+            Self::Failing => "the last three that computed it ended without a result",
         }
     }
 }
 
-/// A reservation that is kept alive until it is dropped.
+/// One attempt to come to one's turn.
+pub(crate) enum Step {
+    /// As in [`Turn`].
+    Mine(Reservation),
+    /// As in [`Turn`].
+    Answered(Arc<Answer>),
+    /// As in [`Turn`].
+    Unserialised(Alone),
+    /// As in [`Turn`].
+    Failed(Failure),
+    /// Somebody else has it. To be tried again when that [is over](Waiting::is_over).
+    Held(Box<Waiting>),
+}
+
+/// A wait for somebody else's reservation, until it is dropped.
+pub(crate) struct Waiting {
+    /// Whom it waits for.
+    pub held: Held,
+    /// The count of turns before the last look.
+    pub seen: u64,
+    /// When to look again at the latest, by the timer.
+    pub look_at: Duration,
+    not_before: Duration,
+    commits: u64,
+    trying: Trying,
+}
+
+/// What stays the same from attempt to attempt.
+struct Trying {
+    nonce: u128,
+    lineage: Lineage,
+    ancestors: Option<Vec<String>>,
+    told: Told,
+}
+
+/// Which reservations the catalog knows to be held up by this wait. Dropping it takes that back.
+struct Told {
+    catalog: Arc<dyn Catalog>,
+    scope: Scope,
+    key: Key,
+    owner: u32,
+    holding: Vec<u128>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.holding.is_empty() && self.owner == std::process::id() {
+            // What stays there ends with the reservations.
+            _ = repeated(|| self.catalog.stop_waiting(&self.scope, &self.key, &self.holding));
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether it is worth another look.
+    pub fn is_over(&self, cache: &Cache) -> bool {
+        let now = cache.timer.now();
+        if now < self.not_before {
+            return false;
+        }
+        now >= self.look_at
+            || cache.catalog.turns() != self.seen
+            || cache.held_up(&self.trying.lineage) != self.trying.told.holding
+    }
+
+    /// Sleeps until it may be over, for a moment at most.
+    pub fn pause(&self, cache: &Cache) {
+        let now = cache.timer.now();
+        let rest = self.not_before.saturating_sub(now);
+        if rest.is_zero() {
+            let left = self.look_at.saturating_sub(now);
+            cache.catalog.await_turn(self.seen, left.min(INTERRUPT));
+        } else {
+            cache.catalog.await_turn(cache.catalog.turns(), rest);
+        }
+    }
+}
+
+impl Cache {
+    /// Waits until this process may compute, or somebody else has.
+    pub(crate) fn take_turn(&self, wanted: &Wanted<'_>) -> Turn {
+        let mut waiting = None;
+        loop {
+            let held = match self.try_turn(wanted, waiting.take()) {
+                Step::Mine(reservation) => return Turn::Mine(reservation),
+                Step::Answered(answer) => return Turn::Answered(answer),
+                Step::Unserialised(why) => return Turn::Unserialised(why),
+                Step::Failed(failure) => return Turn::Failed(failure),
+                Step::Held(held) => held,
+            };
+            while !held.is_over(self) {
+                if (wanted.task.interrupted)() {
+                    return Turn::Interrupted;
+                }
+                held.pause(self);
+            }
+            waiting = Some(held);
+        }
+    }
+
+    /// Tries once to come to one's turn, without waiting. Every attempt but the first is given
+    /// what the one before it gave. A reservation belongs to the thread that is given it.
+    pub(crate) fn try_turn(&self, wanted: &Wanted<'_>, waiting: Option<Box<Waiting>>) -> Step {
+        let (mut trying, waited, mut commits) = match waiting {
+            Some(waiting) => {
+                let Waiting { held, commits, trying, .. } = *waiting;
+                (trying, Some(held.fence), commits)
+            }
+            None => (self.begin_trying(wanted), None, wanted.commits),
+        };
+        for _ in 0..ATTEMPTS {
+            let seen = self.catalog.turns();
+            if self.health.may_write().is_err() {
+                break;
+            }
+            let Some(standing) = self.stand(&mut trying) else { break };
+            if let Some(failure) = shared_failure(wanted.task, &standing, waited) {
+                return Step::Failed(failure);
+            }
+            // Read before the look, so that no commit goes unnoticed.
+            let now = self.catalog.commits();
+            if std::mem::replace(&mut commits, now) != now
+                && let Some(answer) = self.found_meanwhile(wanted)
+            {
+                return Step::Answered(answer);
+            }
+            if let Some(held) = standing.held {
+                return match trying.closes(&held, &standing.beyond) {
+                    Some(why) => Step::Unserialised(why),
+                    None => self.wait_on(held, seen, commits, trying),
+                };
+            }
+            // If somebody else is faster, once more.
+            if let Some(step) = self.ask_for_turn(wanted, commits, &trying) {
+                return step;
+            }
+        }
+        Step::Unserialised(Alone::Unavailable)
+    }
+
+    fn begin_trying(&self, wanted: &Wanted<'_>) -> Trying {
+        let told = Told {
+            catalog: Arc::clone(&self.catalog),
+            scope: self.scope.clone(),
+            key: *wanted.goal,
+            owner: std::process::id(),
+            holding: Vec::new(),
+        };
+        let lineage = Lineage::clone(wanted.lineage);
+        Trying { nonce: nonce(), lineage, ancestors: None, told }
+    }
+
+    /// Looks at the slot, and tells whom this wait holds up, if there is news about that.
+    fn stand(&self, trying: &mut Trying) -> Option<Standing> {
+        let found = repeated(|| self.catalog.standing(&self.scope, &trying.told.key));
+        let found = self.health.note(found)?;
+        let holding = self.held_up(&trying.lineage);
+        if found.held.is_none() || holding == trying.told.holding {
+            return Some(found);
+        }
+        let Told { catalog, scope, key, .. } = &trying.told;
+        let told = repeated(|| catalog.wait_for(scope, key, &holding));
+        trying.told.holding = holding;
+        self.health.note_write(told)
+    }
+
+    fn found_meanwhile(&self, wanted: &Wanted<'_>) -> Option<Arc<Answer>> {
+        if !wanted.task.policy.mode.reads() {
+            return None;
+        }
+        match self.look_again(wanted.key, wanted.task.policy.max_age) {
+            Looked::Hit(answer, _) => Some(answer),
+            Looked::Miss(..) => None,
+        }
+    }
+
+    fn wait_on(&self, held: Held, seen: u64, commits: u64, trying: Trying) -> Step {
+        let now = self.timer.now();
+        let (look_at, not_before) = (now + held.left, now + PAUSE);
+        Step::Held(Box::new(Waiting { held, seen, look_at, not_before, commits, trying }))
+    }
+
+    /// Asks for a slot that looks free; `None` if somebody else was faster.
+    fn ask_for_turn(&self, wanted: &Wanted<'_>, commits: u64, trying: &Trying) -> Option<Step> {
+        let holder = Holder {
+            nonce: trying.nonce,
+            operation: wanted.task.operation.name().to_owned(),
+            host: self.host.clone(),
+            process: process::own_identity(),
+        };
+        let (goal, lease) = (wanted.goal, self.lease().length());
+        let reserved = repeated(|| self.catalog.reserve(&self.scope, goal, &holder, lease));
+        match self.health.note_write(reserved) {
+            Some(Reserved::Taken(claim)) => {
+                let reservation = Reservation::hold(self, *goal, claim);
+                // The answer may have come between the look at it and this; its commit is counted
+                // only after it gave the slot back. An entry that could not be loaded, and perhaps
+                // not be removed, is no answer unless something was committed since.
+                let may_look = !matches!(wanted.miss, Miss::Unavailable | Miss::Unreadable)
+                    || self.catalog.commits() != commits;
+                Some(match may_look.then(|| self.found_meanwhile(wanted)).flatten() {
+                    Some(answer) => {
+                        reservation.end(Ended::Unused);
+                        Step::Answered(answer)
+                    }
+                    None => Step::Mine(reservation),
+                })
+            }
+            Some(Reserved::Held(_)) => None,
+            Some(Reserved::Unserialised(_)) => Some(Step::Unserialised(Alone::Failing)),
+            None => Some(Step::Unserialised(Alone::Unavailable)),
+        }
+    }
+
+    /// The reservations of this process that end only after the last thread of a lineage goes on,
+    /// in ascending order.
+    fn held_up(&self, lineage: &[ThreadId]) -> Vec<u128> {
+        if self.reservations.lock().is_empty() {
+            return Vec::new();
+        }
+        let threads = self.flights.held_up(lineage);
+        let reserved = self.reservations.lock();
+        let held_up = reserved.iter().filter(|(_, thread)| threads.contains(thread));
+        held_up.map(|(nonce, _)| *nonce).collect()
+    }
+}
+
+impl Trying {
+    /// Why waiting for these would never end, if it would not.
+    fn closes(&mut self, held: &Held, beyond: &[Holder]) -> Option<Alone> {
+        let mut holders = std::iter::once(&held.holder).chain(beyond);
+        if holders.clone().any(|holder| self.told.holding.contains(&holder.nonce)) {
+            return Some(Alone::Circle);
+        }
+        let ancestors = self.ancestors.get_or_insert_with(process::ancestors);
+        holders.any(|holder| ancestors.contains(&holder.process)).then_some(Alone::Ancestor)
+    }
+}
+
+/// The failure of the very reservation that was waited for, if it is shared.
+fn shared_failure(task: &Task<'_>, standing: &Standing, waited: Option<i64>) -> Option<Failure> {
+    let (fence, message) = standing.failure.as_ref()?;
+    let shares = task.policy.on_failure == OnFailure::Share && waited == Some(*fence);
+    shares.then(|| Failure::Raised { message: message.clone(), cause: Arc::new(()) })
+}
+
+/// A reservation that is kept alive until it is dropped. Unless it [ends](Reservation::end)
+/// otherwise, there was no result.
 pub(crate) struct Reservation {
     catalog: Arc<dyn Catalog>,
+    all: Reservations,
     scope: Scope,
     key: Key,
     claim: Claim,
     owner: u32,
     heart: Option<Box<dyn Beating>>,
+    /// Whether it is not to be given back: it was, or a commit ended it.
+    is_over: bool,
 }
 
 impl Reservation {
     fn hold(cache: &Cache, key: Key, claim: Claim) -> Self {
         let (catalog, scope) = (Arc::clone(&cache.catalog), cache.scope.clone());
+        let lease = cache.lease();
         // A lost reservation is noticed by the commit; the computation goes on.
-        let beat = move || !matches!(catalog.heartbeat(&scope, &key, &claim, LEASE), Ok(false));
+        let beat =
+            move || !matches!(catalog.heartbeat(&scope, &key, &claim, lease.length()), Ok(false));
+        if let Some((_, nonce)) = claim.reservation {
+            cache.reservations.lock().insert(nonce, std::thread::current().id());
+        }
         Self {
             catalog: Arc::clone(&cache.catalog),
+            all: Arc::clone(&cache.reservations),
             scope: cache.scope.clone(),
             key,
             claim,
             owner: std::process::id(),
-            heart: Some(cache.timer.every(HEARTBEAT, Box::new(beat))),
+            heart: Some(cache.timer.every(lease.heartbeat(), Box::new(beat))),
+            is_over: false,
         }
     }
 
     pub(crate) const fn claim(&self) -> Claim {
         self.claim
     }
-}
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
+    /// A commit ended it.
+    pub(crate) fn committed(mut self) {
+        self.is_over = true;
+    }
+
+    /// Gives it back.
+    pub(crate) fn end(mut self, ended: Ended<'_>) {
+        self.give_back(ended);
+    }
+
+    /// Gives it back after a failure: with `shares`, for whoever waits for it to share.
+    pub(crate) fn fail(self, failure: &Failure, shares: bool) {
+        match failure {
+            Failure::Raised { message, .. } if shares => {
+                let end = message.char_indices().nth(MESSAGE).map_or(message.len(), |(at, _)| at);
+                self.end(Ended::Shared(&message[..end]));
+            }
+            Failure::Raised { .. } => self.end(Ended::Failed),
+            // Neither says anything about what was to be computed.
+            Failure::Lost { .. } | Failure::Cancelled => self.end(Ended::Unused),
+        }
+    }
+
+    fn give_back(&mut self, ended: Ended<'_>) {
         drop(self.heart.take());
         // A forked child holds a copy of what belongs to its parent.
         if self.owner != std::process::id() {
             return;
         }
-        // Best effort: the lease ends by itself.
-        _ = self.catalog.release(&self.scope, &self.key, &self.claim);
+        if let Some((_, nonce)) = self.claim.reservation {
+            self.all.lock().remove(&nonce);
+        }
+        if !std::mem::replace(&mut self.is_over, true) {
+            // Best effort: the lease ends by itself.
+            let release = || self.catalog.release(&self.scope, &self.key, &self.claim, ended);
+            _ = repeated(release);
+        }
     }
 }
 
-/// 128 random bits: the identity of a holder, which no other process or host can share.
-fn rand_nonce() -> u128 {
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.give_back(Ended::Failed);
+    }
+}
+
+/// Makes a call once more whose outcome is unknown, and a few times at most. The catalog takes
+/// the repetition for the same call.
+pub(crate) fn repeated<T>(
+    mut call: impl FnMut() -> Result<T, CatalogError>,
+) -> Result<T, CatalogError> {
+    for _ in 1..ATTEMPTS {
+        match call() {
+            Err(error) if !error.is_certain() => {}
+            known => return known,
+        }
+    }
+    call()
+}
+
+/// 128 random bits: the identity of a reservation or a commit, which no other process or host can
+/// share.
+pub(crate) fn nonce() -> u128 {
     use std::hash::{BuildHasher, RandomState};
     let word = |salt: u64| u128::from(RandomState::new().hash_one(salt));
     word(std::process::id().into()) << 64 | word(0)

@@ -347,6 +347,7 @@ impl<'a> Schedule<'a> {
                     value: Value::Known(answer),
                     outcome,
                     spent: Duration::ZERO,
+                    alone: None,
                     made: None,
                 };
                 self.close(number, Ok(settled));

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
@@ -46,7 +47,8 @@ impl Timer for Machine {
     }
 }
 
-/// The one thread that beats for all of this process.
+/// The one thread that beats for all of this process, while there is anything to beat. A process
+/// that holds nothing has no thread of ours, and may fork as it likes.
 ///
 /// A forked child has a copy of its parent's heart without the thread, and perhaps with a lock
 /// that nobody there will ever open. It leaves that copy alone and makes its own.
@@ -62,11 +64,14 @@ static HEART: OnceBox<Heart> = OnceBox::new();
 
 #[derive(Default)]
 struct Beats {
-    has_thread: bool,
+    /// The thread, and its number; one of another number is to end.
+    thread: Option<JoinHandle<()>>,
+    current: u64,
     last: u64,
     /// By number; what beats at this moment is not among them, but its number is in `beating`.
     resting: BTreeMap<u64, Beat>,
     beating: Option<u64>,
+    is_beating: bool,
 }
 
 struct Beat {
@@ -115,12 +120,14 @@ impl Heart {
         beats.last += 1;
         let (number, due) = (beats.last, Machine.now() + period);
         beats.resting.insert(number, Beat { due, period, beat });
-        if beats.has_thread {
-            self.changed.notify_one();
+        if beats.thread.is_some() {
+            self.changed.notify_all();
         } else {
+            beats.current += 1;
+            let mine = beats.current;
             // Without a thread the leases of this process just end; the next one tries again.
             let thread = std::thread::Builder::new().name("thrifty-heartbeat".to_owned());
-            beats.has_thread = thread.spawn(|| self.beat_on()).is_ok();
+            beats.thread = thread.spawn(move || self.beat_on(mine)).ok();
         }
         number
     }
@@ -131,22 +138,32 @@ impl Heart {
             beats.beating = None;
         }
         let stopped = beats.resting.remove(&number);
+        let mut ending = None;
+        if beats.resting.is_empty() && !beats.is_beating {
+            beats.current += 1;
+            ending = beats.thread.take();
+            self.changed.notify_all();
+        }
         drop(beats);
         // What it holds is dropped without the lock.
         drop(stopped);
+        if let Some(thread) = ending {
+            _ = thread.join();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Beats> {
         self.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn beat_on(&self) {
+    fn beat_on(&self, mine: u64) {
         let mut beats = self.lock();
-        loop {
+        while beats.current == mine {
             let next = beats.resting.iter().min_by_key(|(_, beat)| beat.due);
             let Some((&number, due)) = next.map(|(number, beat)| (number, beat.due)) else {
-                beats = self.changed.wait(beats).unwrap_or_else(PoisonError::into_inner);
-                continue;
+                // Nobody waits for this thread to end.
+                beats.thread = None;
+                return;
             };
             let left = due.saturating_sub(Machine.now());
             if !left.is_zero() {
@@ -155,13 +172,14 @@ impl Heart {
                 continue;
             }
             let Some(mut beat) = beats.resting.remove(&number) else { continue };
-            beats.beating = Some(number);
+            (beats.beating, beats.is_beating) = (Some(number), true);
             drop(beats);
             // A beat that panics ends; the others depend on this thread.
             let goes_on = catch_unwind(AssertUnwindSafe(|| (beat.beat)())).unwrap_or(false);
             // From now, not from when it was due: after a pause there is one beat, not many.
             beat.due = Machine.now() + beat.period;
             beats = self.lock();
+            beats.is_beating = false;
             if beats.beating.take() == Some(number) && goes_on {
                 beats.resting.insert(number, beat);
             }

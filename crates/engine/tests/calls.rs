@@ -42,6 +42,7 @@ fn call(
                 value: Value::Known(answer),
                 outcome,
                 spent: Duration::ZERO,
+                alone: None,
                 made: None,
             });
         }
@@ -497,6 +498,7 @@ fn a_file_that_changed_is_not_stored() {
 fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
     let stage = Stage::new();
     let entry = NewEntry {
+        id: 1,
         key: key("f"),
         operation: "f".to_owned(),
         ingredients: Ingredients::new(),

@@ -626,6 +626,7 @@ fn observations_that_cannot_be_read_are_a_miss_and_found_by_a_check() {
         let world = World::new();
         let sound = past::new_entry("f", "1", vec![]);
         let entry = NewEntry {
+            id: 1,
             key: key("f"),
             output: Record::Plain(plain::int(1)).to_bytes(),
             observed: bytes.to_vec(),

@@ -13,13 +13,17 @@ use std::time::Duration;
 
 use stage::*;
 use thrifty_engine::catalog::{
-    Catalog, Claim, Clock, Mode as Access, Reserved, Sqlite, System, Time,
+    Catalog, Clock, Ended, Holder, Mode as Access, Reserved, Sqlite, System, Time,
 };
 use thrifty_engine::compute::{Computed, Task};
 use thrifty_engine::graph::{Failure, Product};
 use thrifty_engine::{Cache, Looked, Miss, Policy};
 
 const LEASE: Duration = Duration::from_secs(10);
+
+fn by(nonce: u128) -> Holder {
+    Holder { nonce, ..Holder::default() }
+}
 
 fn one_at_a_time() -> Policy {
     Policy { serialize: true, ..Policy::default() }
@@ -60,8 +64,9 @@ fn call(
 
 fn timed(directory: &Path, clock: &Arc<Moved>) -> Stage {
     let path = directory.join("catalog.sqlite");
-    let clock = Arc::<Moved>::clone(clock);
-    Stage::over(Arc::new(Sqlite::open_with_clock(&path, Access::ReadWrite, clock).unwrap()))
+    let time = || Arc::<Moved>::clone(clock);
+    let catalog = Sqlite::open_with_clock(&path, Access::ReadWrite, time()).unwrap();
+    Stage::timed(Arc::new(catalog), time())
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn a_dead_holders_place_is_taken_when_its_lease_has_passed() {
     let clock = Arc::new(Moved::default());
     let stage = timed(directory.path(), &clock);
     let key = operation("f").key([].into_iter());
-    let reserved = stage.catalog.reserve(&scope(), &key, 7, LEASE).unwrap();
+    let reserved = stage.catalog.reserve(&scope(), &key, &by(7), LEASE).unwrap();
     assert!(matches!(reserved, Reserved::Taken(_)));
     let asked = AtomicUsize::new(0);
     let runs = AtomicUsize::new(0);
@@ -112,7 +117,7 @@ fn a_dead_holders_place_is_taken_when_its_lease_has_passed() {
     assert_eq!(word, ("computed", 5));
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     // The slot was given back.
-    let free = stage.catalog.reserve(&scope(), &key, 8, LEASE).unwrap();
+    let free = stage.catalog.reserve(&scope(), &key, &by(8), LEASE).unwrap();
     assert!(matches!(free, Reserved::Taken(_)));
 }
 
@@ -120,7 +125,7 @@ fn a_dead_holders_place_is_taken_when_its_lease_has_passed() {
 fn who_waits_for_another_process_may_give_up() {
     let stage = Stage::new();
     let key = operation("f").key([].into_iter());
-    stage.catalog.reserve(&scope(), &key, 7, LEASE).unwrap();
+    stage.catalog.reserve(&scope(), &key, &by(7), LEASE).unwrap();
     let word = call(&stage.cache, &|| true, &mut || Ok(number(5)));
     assert_eq!(word, ("cancelled", 0));
 }
@@ -143,12 +148,12 @@ fn who_was_overtaken_commits_nothing() {
 fn a_failure_and_a_panic_give_the_place_back() {
     let stage = Stage::new();
     let key = operation("f").key([].into_iter());
-    let is_free = |nonce| match stage.catalog.reserve(&scope(), &key, nonce, LEASE).unwrap() {
+    let is_free = |nonce| match stage.catalog.reserve(&scope(), &key, &by(nonce), LEASE).unwrap() {
         Reserved::Taken(claim) => {
-            stage.catalog.release(&scope(), &key, &claim).unwrap();
+            stage.catalog.release(&scope(), &key, &claim, Ended::Unused).unwrap();
             true
         }
-        Reserved::Held(_) => false,
+        Reserved::Held(_) | Reserved::Unserialised(_) => false,
     };
     let (operation, interrupted) = (operation("f"), || false);
     let task = Task {
@@ -181,9 +186,9 @@ fn nothing_is_reserved_while_other_operations_run() {
     let mut top = stage.scripted("top", vec![], move |_| {
         let (catalog, key) = (Arc::clone(&catalog), key_of("top"));
         let child = inner.call("child", &[], move |_| {
-            let free = catalog.reserve(&scope(), &key, 9, LEASE).unwrap();
+            let free = catalog.reserve(&scope(), &key, &by(9), LEASE).unwrap();
             let Reserved::Taken(claim) = free else { panic!("it is held") };
-            catalog.release(&scope(), &key, &Claim { replace: false, ..claim }).unwrap();
+            catalog.release(&scope(), &key, &claim, Ended::Unused).unwrap();
             4
         });
         Ok(expanded(vec![child], 0))
@@ -298,7 +303,7 @@ fn the_place_of_a_killed_process_is_taken_over() {
     let path = directory.path().join("catalog.sqlite");
     let key = operation("f").key([].into_iter());
     let before = Sqlite::open(&path, Access::ReadWrite).unwrap();
-    assert!(matches!(before.reserve(&scope(), &key, 3, LEASE).unwrap(), Reserved::Held(_)));
+    assert!(matches!(before.reserve(&scope(), &key, &by(3), LEASE).unwrap(), Reserved::Held(_)));
     holder.kill().unwrap();
     holder.wait().unwrap();
     let ahead = Sqlite::open_with_clock(&path, Access::ReadWrite, Arc::new(Ahead)).unwrap();

@@ -70,6 +70,32 @@ fn ending_does_not_wait_for_a_beat_under_way() {
     assert!(began.recv().is_err(), "it did not beat again");
 }
 
+/// In a process of its own: other tests have beats, too.
+#[test]
+fn no_thread_is_left_behind() {
+    const ALONE: &str = "THRIFTY_ENGINE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "no_thread_is_left_behind"])
+            .env(ALONE, "1")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let threads = || std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(0);
+    let before = threads();
+    for _ in 0..20 {
+        let guard = Machine.every(Duration::from_secs(60), Box::new(|| true));
+        let other = Machine.every(Duration::from_secs(60), Box::new(|| true));
+        drop(guard);
+        drop(other);
+        // The system lists a thread for a moment longer than it runs.
+        while threads() > before {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn time_passes() {
     let began = Machine.now();

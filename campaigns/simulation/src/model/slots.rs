@@ -22,6 +22,10 @@ impl Model {
                 self.require(!is_held || is_own, "S3", || {
                     format!("process {process} was given key {cell}, which {slot:?} holds")
                 });
+                // A repetition that comes when all is over takes nothing.
+                if slot.holder.is_none() && slot.nonce == nonce && fence == slot.fence {
+                    return;
+                }
                 let is_next = fence > slot.fence || (is_own && fence == slot.fence);
                 self.require(is_next, "S3", || {
                     format!("key {cell} was given with fence {fence} after {}", slot.fence)
@@ -34,16 +38,17 @@ impl Model {
                 slot.holder = Some(Holder { process, until: now.saturating_add(lease) });
                 (slot.fence, slot.nonce) = (fence, nonce);
             }
-            Reserved::Held(left) => {
+            Reserved::Held(held) => {
                 self.require(is_held && !is_own, "L1", || {
                     format!("process {process} waits for key {cell}, which nobody holds")
                 });
                 let until = slot.holder.map_or(0, |holder| holder.until);
-                let left = Time::try_from(left.as_millis()).unwrap_or(Time::MAX);
+                let left = Time::try_from(held.left.as_millis()).unwrap_or(Time::MAX);
                 self.require(now.saturating_add(left) <= until, "L1", || {
                     format!("process {process} waits for key {cell} beyond its lease")
                 });
             }
+            Reserved::Unserialised(_) => {}
         }
     }
 

@@ -14,7 +14,9 @@ mod entries;
 mod history;
 mod select;
 mod slots;
+mod waiting;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -31,10 +33,14 @@ pub use self::slots::{
     brings_nothing_invalidated_back, gives_a_slot_to_one_at_a_time, gives_each_fence_once,
     refuses_who_was_taken_over, tells_of_changes, tells_of_commits, tells_of_turns,
 };
+pub use self::waiting::{
+    leaves_failing_keys_alone, lists_reservations, shares_failures, shows_circles,
+    takes_a_repetition_for_the_same_call,
+};
 use crate::contract::Catalog;
 use crate::entry::{
-    BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, NewEntry, Origin, Request, Reserved,
-    Scope, Selector, Why,
+    BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Holder, NewEntry, Origin, Request,
+    Reserved, Scope, Selector, Why,
 };
 
 const WORKS: &str = "the catalog under test answers";
@@ -66,6 +72,11 @@ pub fn all(make: Make<'_>) {
     tells_of_changes(make);
     tells_of_commits(make);
     tells_of_turns(make);
+    takes_a_repetition_for_the_same_call(make);
+    leaves_failing_keys_alone(make);
+    shares_failures(make);
+    shows_circles(make);
+    lists_reservations(make);
     keeps_runs(make);
     keeps_texts_and_memos(make);
     takes_any_text_and_size(make);
@@ -90,6 +101,7 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         .add(Kind::Operation, "name", digest, Preview::text(name))
         .expect("the first part cannot be a second one");
     NewEntry {
+        id: fresh(),
         key: key(name),
         operation: "lab.train".to_owned(),
         ingredients,
@@ -101,6 +113,22 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         origin: Origin::default(),
         observed: Vec::new(),
     }
+}
+
+/// The holder of this nonce, for tests.
+pub fn holder(nonce: u128) -> Holder {
+    Holder {
+        nonce,
+        operation: "lab.train".to_owned(),
+        host: "here".to_owned(),
+        process: format!("process {nonce}"),
+    }
+}
+
+/// An id no commit has, and none of the small nonces of tests.
+fn fresh() -> u128 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    (1 << 64) + u128::from(LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A blob for tests.
@@ -153,10 +181,10 @@ fn put(catalog: &dyn Catalog, scope: &Scope, entry: &NewEntry) -> EntryId {
 }
 
 fn take(catalog: &dyn Catalog, scope: &Scope, name: &str, nonce: u128, lease: Duration) -> Claim {
-    let reserved = catalog.reserve(scope, &key(name), nonce, lease);
+    let reserved = catalog.reserve(scope, &key(name), &holder(nonce), lease);
     match reserved.expect(WORKS) {
         Reserved::Taken(claim) => claim,
-        Reserved::Held(wait) => panic!("{name} is held for {wait:?}"),
+        refused => panic!("{name} is not to be had: {refused:?}"),
     }
 }
 

@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    HOUR, Make, WORKS, by_id, by_operation, claim, entry, hit, key, miss, put, scope, take,
+    HOUR, Make, WORKS, by_id, by_operation, claim, entry, hit, holder, key, miss, put, scope, take,
 };
-use crate::entry::{Claim, Committed, NewEntry, Reserved, Selector, Why};
+use crate::contract::LONGEST_LEASE;
+use crate::entry::{Claim, Committed, Ended, NewEntry, Reserved, Selector, Why};
 
 /// After an invalidation, nothing begun before it is stored: neither under keys that had an
 /// entry, nor under keys that were only being computed.
@@ -57,8 +58,11 @@ pub fn gives_a_slot_to_one_at_a_time(make: Make<'_>) {
     let first = take(&*catalog, &scope, "a", 1, HOUR);
     let (fence, nonce) = first.reservation.expect("a taken slot has a fence");
     assert_eq!(nonce, 1);
-    match catalog.reserve(&scope, &key("a"), 2, HOUR).expect(WORKS) {
-        Reserved::Held(wait) => assert!(wait > Duration::ZERO && wait <= HOUR),
+    match catalog.reserve(&scope, &key("a"), &holder(2), HOUR).expect(WORKS) {
+        Reserved::Held(held) => {
+            assert!(held.left > Duration::ZERO && held.left <= LONGEST_LEASE, "a lease is cut");
+            assert_eq!((held.fence, held.holder), (fence, holder(1)));
+        }
         taken => panic!("taken twice: {taken:?}"),
     }
     let again = take(&*catalog, &scope, "a", 1, HOUR);
@@ -68,10 +72,10 @@ pub fn gives_a_slot_to_one_at_a_time(make: Make<'_>) {
     let beat = |claim: &Claim| catalog.heartbeat(&scope, &key("a"), claim, HOUR).expect(WORKS);
     assert!(beat(&first));
     assert!(!beat(&imposter) && !beat(&claim(0)));
-    catalog.release(&scope, &key("a"), &imposter).expect(WORKS);
+    catalog.release(&scope, &key("a"), &imposter, Ended::Unused).expect(WORKS);
     assert!(beat(&first), "only its holder releases a slot");
 
-    catalog.release(&scope, &key("a"), &first).expect(WORKS);
+    catalog.release(&scope, &key("a"), &first, Ended::Unused).expect(WORKS);
     assert!(!beat(&first));
     let second = take(&*catalog, &scope, "a", 2, HOUR);
     assert!(second.reservation > first.reservation, "fences only grow");
@@ -143,7 +147,7 @@ pub fn tells_of_turns(make: Make<'_>) {
     let scope = scope("lab");
     let mut last = catalog.turns();
     let first = take(&*catalog, &scope, "a", 1, HOUR);
-    catalog.reserve(&scope, &key("a"), 2, HOUR).expect(WORKS);
+    catalog.reserve(&scope, &key("a"), &holder(2), HOUR).expect(WORKS);
     catalog.heartbeat(&scope, &key("a"), &first, HOUR).expect(WORKS);
     miss(&*catalog, &scope, "a");
     assert_eq!(catalog.turns(), last, "nobody's turn has come");
@@ -153,7 +157,7 @@ pub fn tells_of_turns(make: Make<'_>) {
         assert_ne!(now, last, "{what}");
         last = now;
     };
-    catalog.release(&scope, &key("a"), &first).expect(WORKS);
+    catalog.release(&scope, &key("a"), &first, Ended::Unused).expect(WORKS);
     moved("released");
     let second = take(&*catalog, &scope, "a", 2, HOUR);
     catalog.commit(&scope, &entry("a", "one"), &second).expect(WORKS);
@@ -170,7 +174,7 @@ pub fn tells_of_turns(make: Make<'_>) {
                 catalog.await_turn(last, HOUR);
             }
         });
-        catalog.release(&scope, &key("a"), &third).expect(WORKS);
+        catalog.release(&scope, &key("a"), &third, Ended::Unused).expect(WORKS);
         waiting.join().expect("no thread panics");
     });
 }
@@ -186,12 +190,15 @@ pub fn gives_each_fence_once(make: Make<'_>) {
                 (0..20_u128)
                     .filter_map(|round| {
                         let nonce = thread * 1000 + round;
-                        match catalog.reserve(scope, &key("a"), nonce, HOUR).expect(WORKS) {
+                        match catalog.reserve(scope, &key("a"), &holder(nonce), HOUR).expect(WORKS)
+                        {
                             Reserved::Taken(claim) => {
-                                catalog.release(scope, &key("a"), &claim).expect(WORKS);
+                                catalog
+                                    .release(scope, &key("a"), &claim, Ended::Unused)
+                                    .expect(WORKS);
                                 claim.reservation.map(|(fence, _)| fence)
                             }
-                            Reserved::Held(_) => None,
+                            Reserved::Held(_) | Reserved::Unserialised(_) => None,
                         }
                     })
                     .collect::<Vec<_>>()

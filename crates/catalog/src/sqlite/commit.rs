@@ -6,6 +6,7 @@ use thrifty_key::{Digest, Key};
 use super::Sqlite;
 use super::fault::fault;
 use super::lookup::{by_key, column, millis};
+use super::reserve::Slot;
 use super::seal::{Sealed, WIDTH, parts_digest};
 use super::write::Write;
 use crate::entry::{BlobRef, Claim, Committed, EntryId, NewEntry, Scope};
@@ -30,14 +31,18 @@ impl Sqlite {
             fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
         let committed = self.write(|write| {
-            if write.is_stale(scope, entry, claim)? {
+            let slot = write.slot(scope, &entry.key)?;
+            if slot.was_ended_by(entry.id) {
+                return write.committed_before(scope, entry);
+            }
+            if write.is_stale(&slot, scope, entry, claim)? {
                 return Ok(Committed::Fenced);
             }
             let committed = write.put(scope, &prepared, claim)?;
             if let Some(held) = claim.reservation
                 && !matches!(committed, Committed::BlobGone(_))
             {
-                write.free(scope, &entry.key, held)?;
+                write.free_committed(scope, &entry.key, held, entry.id)?;
             }
             Ok(committed)
         });
@@ -76,13 +81,29 @@ impl<'a> Prepared<'a> {
 impl Write<'_> {
     /// Whether the claim's epoch or reservation is no longer the slot's. A lease that has passed
     /// without anybody taking the slot over is as good as one that has not.
-    fn is_stale(&self, scope: &Scope, entry: &NewEntry, claim: &Claim) -> Result<bool> {
-        let slot = self.slot(scope, &entry.key)?;
+    fn is_stale(
+        &self,
+        slot: &Slot,
+        scope: &Scope,
+        entry: &NewEntry,
+        claim: &Claim,
+    ) -> Result<bool> {
         let taken_over = claim.reservation.is_some_and(|held| !slot.is_of(held));
         // An epoch from the future is a claim on another catalog that was here before.
         let foreign = claim.epoch > self.epoch();
         let stale = claim.epoch < slot.epoch || claim.epoch < self.log_floor();
         Ok(taken_over || foreign || stale || self.is_invalidated(scope, entry, claim.epoch)?)
+    }
+
+    /// The answer to a commit that was the last thing to happen to its key, and is repeated.
+    fn committed_before(&self, scope: &Scope, entry: &NewEntry) -> Result<Committed> {
+        let there =
+            self.existing(scope, &entry.key)?.and_then(|there| Some((there.id, there.valid?)));
+        Ok(match there {
+            Some((id, digest)) if digest == entry.output_digest => Committed::Same(id),
+            Some((id, _)) => Committed::Different(id),
+            None => Committed::Fenced,
+        })
     }
 
     fn put(&self, scope: &Scope, new: &Prepared<'_>, claim: &Claim) -> Result<Committed> {
@@ -104,7 +125,7 @@ impl Write<'_> {
         }
         if claim.replace {
             let epoch = self.raise_epoch();
-            self.set_slot_epoch(scope, &new.entry.key, epoch)?;
+            self.set_slot_epoch(scope, &new.entry.key, epoch, Some(new.entry.id))?;
             self.changes();
         }
         if let Some(there) = there {
@@ -165,7 +186,9 @@ impl Write<'_> {
         };
         self.insert_row(id, scope, &entry.key, &sealed)?;
         self.conn
-            .prepare_cached("INSERT INTO usage VALUES (?1, ?2, 0, 0)")?
+            .prepare_cached(
+                "INSERT INTO usage (entry, used_at, hits, nondeterministic) VALUES (?1, ?2, 0, 0)",
+            )?
             .execute((id.0, self.now))?;
         self.conn
             .prepare_cached("INSERT INTO ingredients VALUES (?1, ?2)")?
@@ -214,7 +237,8 @@ impl Write<'_> {
             .execute((id.0, digest, generation))?;
         self.conn
             .prepare_cached(
-                "INSERT INTO blob VALUES (?1, ?2, ?3, 0, ?4, 0) \
+                "INSERT INTO blob (digest, generation, length, state, used_at, pinned_until) \
+                 VALUES (?1, ?2, ?3, 0, ?4, 0) \
                  ON CONFLICT DO UPDATE SET used_at = ?4",
             )?
             .execute((digest, generation, blob.length.cast_signed(), self.now))?;

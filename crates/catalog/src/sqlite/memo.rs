@@ -13,9 +13,9 @@ impl Sqlite {
             return Ok(());
         }
         self.write(|write| {
-            let mut keep = write
-                .conn
-                .prepare_cached("INSERT INTO text VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+            let mut keep = write.conn.prepare_cached(
+                "INSERT INTO text (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?;
             for (digest, text) in texts {
                 keep.execute((digest.as_bytes(), text))?;
             }
@@ -52,7 +52,8 @@ impl Sqlite {
         }
         self.write(|write| {
             let mut keep = write.conn.prepare_cached(
-                "INSERT INTO memo VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = ?3",
+                "INSERT INTO memo (topic, name, body) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET body = ?3",
             )?;
             for (name, body) in memos {
                 keep.execute((topic, name, body))?;

@@ -23,6 +23,7 @@ mod schema;
 mod seal;
 mod select;
 mod signal;
+mod wait;
 mod write;
 
 use std::fmt;
@@ -42,8 +43,8 @@ pub use self::salvage::{SalvageError, Salvaged};
 use self::signal::Signal;
 use crate::contract::Catalog;
 use crate::entry::{
-    BlobRef, Claim, Committed, Entry, EntryId, Found, Invalidated, NewEntry, Request, Reserved,
-    RunId, Scope, Selector, Slot, Time, Usage,
+    BlobRef, Claim, Committed, Ended, Entry, EntryId, Found, Holder, Invalidated, NewEntry,
+    Request, Reservation, Reserved, RunId, Scope, Selector, Slot, Standing, Time, Usage,
 };
 use crate::error::CatalogError;
 use crate::problem::Problem;
@@ -211,10 +212,10 @@ impl Catalog for Sqlite {
         &self,
         scope: &Scope,
         key: &Key,
-        nonce: u128,
+        holder: &Holder,
         lease: Duration,
     ) -> Result<Reserved, CatalogError> {
-        ASK.spend(|| self.take_slot(scope, key, nonce, lease))
+        ASK.spend(|| self.take_slot(scope, key, holder, lease))
     }
 
     fn heartbeat(
@@ -227,8 +228,35 @@ impl Catalog for Sqlite {
         ASK.spend(|| self.prolong(scope, key, claim, lease))
     }
 
-    fn release(&self, scope: &Scope, key: &Key, claim: &Claim) -> Result<(), CatalogError> {
-        ASK.spend(|| self.give_back(scope, key, claim))
+    fn release(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        claim: &Claim,
+        ended: Ended<'_>,
+    ) -> Result<(), CatalogError> {
+        ASK.spend(|| self.give_back(scope, key, claim, ended))
+    }
+
+    fn standing(&self, scope: &Scope, key: &Key) -> Result<Standing, CatalogError> {
+        ASK.spend(|| self.stand(scope, key))
+    }
+
+    fn wait_for(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        holding: &[u128],
+    ) -> Result<Standing, CatalogError> {
+        ASK.spend(|| self.tell_waiting(scope, key, holding))
+    }
+
+    fn stop_waiting(&self, scope: &Scope, key: &Key, holding: &[u128]) -> Result<(), CatalogError> {
+        ASK.spend(|| self.take_back(scope, key, holding))
+    }
+
+    fn reservations(&self, scope: Option<&Scope>) -> Result<Vec<Reservation>, CatalogError> {
+        self.list_reservations(scope)
     }
 
     fn invalidate(

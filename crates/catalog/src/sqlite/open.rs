@@ -9,7 +9,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::budget;
 use super::fault::fault;
-use super::schema::{FORMAT, Made, create, inspect, is_busy};
+use super::schema::{FORMAT, Made, bring_up, inspect, is_busy};
 use super::signal::Signal;
 use crate::error::CatalogError;
 
@@ -86,7 +86,7 @@ fn prepare(conn: &mut Connection) -> Result<Made, Error> {
     keep_log(conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    if made == Made::Empty { create(conn) } else { Ok(made) }
+    if made == Made::Current { Ok(made) } else { bring_up(conn) }
 }
 
 /// Turns on the write-ahead log. SQLite does not wait for others here, so this does.
@@ -106,7 +106,8 @@ fn keep_log(conn: &Connection) -> Result<(), Error> {
 fn accept(path: &Path, made: Made) -> Result<(), CatalogError> {
     let path = path.to_owned();
     match made {
-        Made::Current => Ok(()),
+        // A reader finds in an earlier format whatever it looks for.
+        Made::Current | Made::Earlier(_) => Ok(()),
         Made::Newer(found) => Err(CatalogError::Newer { path, found, known: FORMAT }),
         Made::Older(found) => Err(CatalogError::Older { path, found, known: FORMAT }),
         Made::Foreign => Err(CatalogError::Damaged {

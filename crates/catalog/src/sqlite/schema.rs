@@ -3,7 +3,10 @@
 use rusqlite::{Connection, Error, ErrorCode};
 
 /// The format this version reads and writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
+
+/// The oldest format that is brought up to this one.
+pub(super) const OLDEST: i64 = 2;
 
 /// Marks a database as ours: the bytes `Thri`.
 const APPLICATION: i64 = 0x5468_7269;
@@ -26,7 +29,25 @@ CREATE TABLE slot (
     fence       INTEGER NOT NULL,
     nonce       BLOB,
     lease_until INTEGER,
+    taken_at     INTEGER,
+    operation    TEXT,
+    host         TEXT,
+    process      TEXT,
+    ended        BLOB,
+    failures     INTEGER NOT NULL DEFAULT 0,
+    alone_until  INTEGER NOT NULL DEFAULT 0,
+    failed_fence INTEGER,
+    failure      TEXT,
     PRIMARY KEY (key, project, domain)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX slot_nonce ON slot (nonce) WHERE nonce IS NOT NULL;
+
+CREATE TABLE waiting (
+    holder  BLOB NOT NULL,
+    key     BLOB NOT NULL,
+    project TEXT NOT NULL,
+    domain  TEXT NOT NULL,
+    PRIMARY KEY (holder, key, project, domain)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE entry (
@@ -57,7 +78,8 @@ CREATE TABLE usage (
     entry            INTEGER PRIMARY KEY REFERENCES entry ON DELETE CASCADE,
     used_at          INTEGER NOT NULL,
     hits             INTEGER NOT NULL,
-    nondeterministic INTEGER NOT NULL
+    nondeterministic INTEGER NOT NULL,
+    pinned           INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1))
 ) STRICT;
 
 CREATE TABLE ingredients (
@@ -124,20 +146,48 @@ CREATE TABLE node (
     output_digest BLOB,
     upstream      BLOB NOT NULL,
     ingredients   BLOB,
+    reason        TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE text (
-    digest BLOB PRIMARY KEY,
-    body   TEXT NOT NULL
+    digest  BLOB PRIMARY KEY,
+    body    TEXT NOT NULL,
+    kept_at INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE memo (
-    topic TEXT NOT NULL,
-    name  BLOB NOT NULL,
-    body  BLOB NOT NULL,
+    topic   TEXT NOT NULL,
+    name    BLOB NOT NULL,
+    body    BLOB NOT NULL,
+    kept_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (topic, name)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What format 2 lacks.
+const FROM_2: &str = "
+ALTER TABLE slot ADD COLUMN taken_at INTEGER;
+ALTER TABLE slot ADD COLUMN operation TEXT;
+ALTER TABLE slot ADD COLUMN host TEXT;
+ALTER TABLE slot ADD COLUMN process TEXT;
+ALTER TABLE slot ADD COLUMN ended BLOB;
+ALTER TABLE slot ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slot ADD COLUMN alone_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slot ADD COLUMN failed_fence INTEGER;
+ALTER TABLE slot ADD COLUMN failure TEXT;
+CREATE INDEX slot_nonce ON slot (nonce) WHERE nonce IS NOT NULL;
+CREATE TABLE waiting (
+    holder  BLOB NOT NULL,
+    key     BLOB NOT NULL,
+    project TEXT NOT NULL,
+    domain  TEXT NOT NULL,
+    PRIMARY KEY (holder, key, project, domain)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE usage ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));
+ALTER TABLE node ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE text ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE memo ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
 ";
 
 const INSPECT: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
@@ -150,7 +200,9 @@ pub(super) enum Made {
     Current,
     /// A catalog of a later format.
     Newer(i64),
-    /// A catalog of an earlier format.
+    /// A catalog of an earlier format that can be brought up to ours.
+    Earlier(i64),
+    /// A catalog of a format from before that.
     Older(i64),
     /// A sound database that is no catalog.
     Foreign,
@@ -168,6 +220,7 @@ pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
         return Ok(match format {
             FORMAT => Made::Current,
             later if later > FORMAT => Made::Newer(later),
+            earlier if earlier >= OLDEST => Made::Earlier(earlier),
             earlier if earlier > 0 => Made::Older(earlier),
             _ => Made::Foreign,
         });
@@ -175,18 +228,21 @@ pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
     Ok(if format == 0 && tables == 0 { Made::Empty } else { Made::Foreign })
 }
 
-/// Makes the tables if the file is empty, in one transaction: of many processes that create a
-/// catalog at once, one does, and a crash leaves an empty file.
-pub(super) fn create(conn: &Connection) -> Result<Made, Error> {
+/// Makes the tables if the file is empty, or those that an earlier format lacks, in one
+/// transaction: of many processes that do it at once, one does, and a crash leaves the file as
+/// it was.
+pub(super) fn bring_up(conn: &Connection) -> Result<Made, Error> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let made = inspect(conn).and_then(|made| {
-        if made == Made::Empty {
-            conn.execute_batch(TABLES)?;
-            conn.pragma_update(None, "application_id", APPLICATION)?;
-            conn.pragma_update(None, "user_version", FORMAT)?;
-            return Ok(Made::Current);
-        }
-        Ok(made)
+        let tables = match made {
+            Made::Empty => TABLES,
+            Made::Earlier(_) => FROM_2,
+            made => return Ok(made),
+        };
+        conn.execute_batch(tables)?;
+        conn.pragma_update(None, "application_id", APPLICATION)?;
+        conn.pragma_update(None, "user_version", FORMAT)?;
+        Ok(Made::Current)
     });
     let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     conn.execute_batch(end)?;

@@ -36,6 +36,7 @@ pub fn record(text: &str) -> Vec<u8> {
 pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry {
     let ingredients = made_of(&[(Kind::Operation, "name", operation), (Kind::Inputs, "x", input)]);
     NewEntry {
+        id: 1,
         key: ingredients.key(),
         operation: operation.to_owned(),
         ingredients,
@@ -133,6 +134,7 @@ impl<'a> Past<'a> {
     ) -> Node {
         let ingredients = made_of(parts);
         let entry = NewEntry {
+            id: 1,
             key: ingredients.key(),
             operation: operation.to_owned(),
             ingredients: ingredients.clone(),

@@ -18,7 +18,9 @@ use thrifty_engine::record::{Buffer, Draft, Record, Shape, Source, Step};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{Blob, BlobName, Blobs, GetError, Listing, PutError, RemoveError};
-use thrifty_engine::{Cache, Gathered, Operation, Outcome, Policy, Schedule};
+use thrifty_engine::{
+    Beating, Cache, Gathered, Machine, Operation, Outcome, Policy, Schedule, Timer,
+};
 
 pub fn scope() -> Scope {
     Scope { project: "default".to_owned(), domain: "development".to_owned() }
@@ -41,6 +43,16 @@ impl Clock for Moved {
 
     fn steady(&self) -> Time {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Timer for Moved {
+    fn now(&self) -> Duration {
+        Machine.now() + Duration::from_millis(self.steady().unsigned_abs())
+    }
+
+    fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
+        Machine.every(period, beat)
     }
 }
 
@@ -189,9 +201,13 @@ by_plan! {
     lookup(scope: &Scope, requests: &[Request]) -> Vec<Found>;
     slot(scope: &Scope, key: &Key) -> Slot;
     commit(scope: &Scope, entry: &NewEntry, claim: &Claim) -> Committed;
-    reserve(scope: &Scope, key: &Key, nonce: u128, lease: Duration) -> Reserved;
+    reserve(scope: &Scope, key: &Key, holder: &Holder, lease: Duration) -> Reserved;
     heartbeat(scope: &Scope, key: &Key, claim: &Claim, lease: Duration) -> bool;
-    release(scope: &Scope, key: &Key, claim: &Claim) -> ();
+    release(scope: &Scope, key: &Key, claim: &Claim, ended: Ended<'_>) -> ();
+    standing(scope: &Scope, key: &Key) -> Standing;
+    wait_for(scope: &Scope, key: &Key, holding: &[u128]) -> Standing;
+    stop_waiting(scope: &Scope, key: &Key, holding: &[u128]) -> ();
+    reservations(scope: Option<&Scope>) -> Vec<Reservation>;
     invalidate(scope: Option<&Scope>, selector: &Selector) -> Invalidated;
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
@@ -230,8 +246,13 @@ impl Stage {
     }
 
     pub fn over(catalog: Arc<dyn Catalog>) -> Self {
+        Self::timed(catalog, Arc::new(Machine))
+    }
+
+    /// With the time from a timer.
+    pub fn timed(catalog: Arc<dyn Catalog>, timer: Arc<dyn Timer>) -> Self {
         let blobs = Arc::new(Shaky::default());
-        let cache = Cache::new(Arc::clone(&catalog), Arc::<Shaky>::clone(&blobs), scope());
+        let cache = Cache::over(Arc::clone(&catalog), Arc::<Shaky>::clone(&blobs), scope(), timer);
         Self { cache: Arc::new(cache), catalog, blobs, ran: Arc::default(), events: Arc::default() }
     }
 
