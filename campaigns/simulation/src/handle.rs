@@ -482,7 +482,10 @@ impl Catalog for Handle {
         self.write(
             &|| format!("disown {} blobs", blobs.len()),
             &|catalog| catalog.disown(blobs),
-            &|world, at, disowned| world.model.disowned(at, disowned),
+            &|world, at, disowned| {
+                disowned.iter().for_each(|blob| world.check_age(blob));
+                world.model.disowned(at, disowned);
+            },
         )
     }
 

@@ -36,8 +36,10 @@ pub enum Mark {
     BreakerClosed,
     /// A process waited for another one's computation and took its answer.
     Waited,
-    /// A key was given back to a failed leader's waiters.
+    /// A key whose last execution failed was taken again.
     FailedLeader,
+    /// Somebody who waited failed with whom it waited for.
+    FailureShared,
     /// Bytes that were damaged were noticed, and the value was computed again.
     DamageNoticed,
     /// A hit whose bytes had been collected was computed again.
@@ -54,7 +56,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -72,6 +74,7 @@ impl Mark {
         Self::BreakerClosed,
         Self::Waited,
         Self::FailedLeader,
+        Self::FailureShared,
         Self::DamageNoticed,
         Self::HitLost,
         Self::Collected,

@@ -77,6 +77,8 @@ pub struct Cell {
     nonce: u128,
     holder: Option<Holder>,
     has_failed: bool,
+    /// When an execution of it failed last.
+    failed: u64,
 }
 
 /// Who has a slot.
@@ -234,12 +236,16 @@ impl Model {
     }
 
     /// A body ends, with a value or without.
-    pub fn ends(&mut self, process: ProcessId, id: ExecutionId, made: Option<Value>) {
+    pub fn ends(&mut self, at: At, id: ExecutionId, made: Option<Value>) {
+        let At { process, step, .. } = at;
         self.running.entry(process).or_default().retain(|running| *running != id);
         let execution = &mut self.executions[id as usize - 1];
         execution.made = made;
         let cell = execution.cell;
         self.cells[cell].has_failed = made.is_none();
+        if made.is_none() {
+            self.cells[cell].failed = step;
+        }
         self.finished.insert((process, cell), id);
     }
 
@@ -302,6 +308,33 @@ impl Model {
         self.require(value.version >= call.required, "S5", || {
             format!("{value:?} was returned, and version {} is required", call.required)
         });
+    }
+
+    /// A call ended without a value; `own` if its own body failed, `shares` if it may fail with
+    /// another's.
+    pub fn failed_call(&mut self, call: Call, own: bool, shares: bool) {
+        let is_shared = shares && self.cells[call.cell].failed >= call.began.step;
+        self.require(own || is_shared, "S11", || {
+            format!("a call of key {} failed, and nobody failed meanwhile", call.cell)
+        });
+        if !own {
+            self.marks.hit(Mark::FailureShared);
+        }
+    }
+
+    /// A call is over: its process keeps no slot, unless it could not say so.
+    pub fn is_over(&mut self, process: ProcessId, cell: CellId) {
+        let keeps = self.cells[cell].holder.is_some_and(|holder| holder.process == process);
+        let could_say = !self.failing.contains(&process);
+        self.require(!(keeps && could_say), "L1", || {
+            format!("process {process} keeps the slot of key {cell} after its call")
+        });
+        self.claims.entry((process, cell)).or_default().taken = None;
+    }
+
+    /// When an entry was stored.
+    pub fn stored_at(&self, entry: i64) -> Option<Time> {
+        self.entries.get(&entry).map(|kept| kept.created)
     }
 
     /// How many executions of a key gave a value.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::{Sqlite, Time};
-use thrifty_engine::compute::{Computed, Task};
+use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Product, Value as Output};
 use thrifty_engine::key::Key;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
@@ -23,6 +23,9 @@ use crate::scheduler;
 use crate::timer::Simulated;
 use crate::value::Value;
 use crate::world;
+
+/// Milliseconds after which a waiter has noticed that it may go on.
+const WAKING: Time = 150;
 
 /// A process with its caches, one for each scope.
 #[derive(Clone)]
@@ -132,8 +135,18 @@ impl Worker {
             run: (None, 0),
             interrupted: &|| world::with(|world| world.strikes(|faults| faults.interrupt)),
         };
-        let mut body = || self.run(call, &operation, depth, asks);
+        let mut has_failed = false;
+        let mut body = || {
+            let product = self.run(call, &operation, depth, asks);
+            has_failed = product.is_err();
+            product
+        };
         let computed = cache.compute(&task, miss, target, &mut body);
+        world::with(|world| world.model.is_over(self.process, cell));
+        if let Computed::Failed(Failure::Raised { .. }, _) = &computed {
+            let shares = operation.shares_failure;
+            world::with(|world| world.model.failed_call(call, has_failed, shares));
+        }
         self.end(call, computed)
     }
 
@@ -161,7 +174,7 @@ impl Worker {
         match computed {
             Computed::Settled(settled) => {
                 world::tell(|| format!("process {}: {cell} is {}", self.process, settled.outcome));
-                self.heard(cell, &settled.outcome);
+                self.heard(&settled);
                 let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
                 if let Some(own) = own {
                     world::with(|world| world.model.returned(call, *own));
@@ -238,12 +251,21 @@ impl Worker {
         }
     }
 
-    fn heard(&self, cell: CellId, outcome: &Outcome) {
-        if *outcome == Outcome::Waited {
-            world::with(|world| world.model.marks.hit(Mark::Waited));
+    /// Whoever waited gets the answer soon after it was stored.
+    fn heard(&self, settled: &Settled) {
+        if settled.outcome != Outcome::Waited {
+            return;
         }
-        let at = self.at();
-        world::with(|world| world.model.gave_up(at, cell));
+        let now = self.at().now;
+        world::with(|world| {
+            world.model.marks.hit(Mark::Waited);
+            let entry = settled.entry.map_or(0, |entry| entry.0);
+            let stored = world.model.stored_at(entry).unwrap_or(now);
+            let soon = WAKING + Time::try_from(20 * world.options.latency / 1000).unwrap_or(0);
+            if world.options.is_peaceful && now - stored > soon {
+                world.violate("L1", || format!("entry {entry} was awaited {} ms", now - stored));
+            }
+        });
     }
 
     /// The body of an operation.
@@ -271,8 +293,9 @@ impl Worker {
         }
         let which = if operation.is_random { execution } else { 0 };
         let value = Value { cell, version, execution: which };
+        let at = self.at();
         world::with(|world| {
-            world.model.ends(self.process, execution, (!fails).then_some(value));
+            world.model.ends(at, execution, (!fails).then_some(value));
             world.tell(|| format!("process {} ends {execution} of {cell}", self.process));
         });
         if fails {

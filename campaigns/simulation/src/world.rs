@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use thrifty_engine::catalog::{Clock, Time};
+use thrifty_engine::catalog::{BlobRef, Clock, Time};
 use thrifty_engine::store::{Blob, BlobName};
 
 use crate::identity::ProcessId;
@@ -199,6 +199,19 @@ impl World {
     /// Milliseconds since the machine started.
     pub const fn steady(&self) -> Time {
         (self.now / 1000).cast_signed()
+    }
+
+    /// What nobody refers to yet has its time of grace, by a wall clock that does not jump.
+    pub fn check_age(&mut self, blob: &BlobRef) {
+        let BlobRef { digest, generation, length } = *blob;
+        let Some((_, written)) = self.blobs.get(&BlobName { digest, generation, length }) else {
+            return;
+        };
+        let (age, jumps) = (self.wall() - written, self.options.faults.jump > 0);
+        let grace = self.options.collector.as_ref().map_or(0, |it| it.grace.as_millis());
+        if u128::try_from(age).unwrap_or(0) < grace && !jumps {
+            self.violate("S7", || format!("{blob:?} is {age} ms old, and disowned"));
+        }
     }
 
     /// Says that an invariant is broken; the first one is kept.
