@@ -328,7 +328,7 @@ def formats(tree: Tree) -> Iterator[Breach]:
     named: dict[str, Path] = {}
     for path, text in tree.texts.items():
         if str(path) not in SELF:
-            for name in re.findall(r"docs/formats/([\w-]+\.md)", text):
+            for name in re.findall(r"docs/formats/([\w.-]+\.(?:md|json))", text):
                 named.setdefault(name, path)
     for name in sorted(described - named.keys()):
         yield Breach(str(folder / name), "nothing refers to this format")

@@ -46,6 +46,7 @@ impl Host for Interpreter {
                         message: traceback(py, &error),
                     }],
                     checks: Vec::new(),
+                    notes: Vec::new(),
                 }),
             }
         })
@@ -72,6 +73,10 @@ impl Host for Interpreter {
         listener: Arc<Listener>,
     ) -> Result<CheckReport, HostError> {
         Python::attach(|py| Self::check(py, request, &*listener))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        Python::attach(|py| py.check_signals().is_err())
     }
 }
 
@@ -196,7 +201,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());
-    RunReport { run, end, result, failures: failures.collect(), checks }
+    RunReport { run, end, result, failures: failures.collect(), checks, notes: Vec::new() }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.

@@ -38,7 +38,7 @@ def blobs(home):
     """The large files of the store."""
     files = [path for path in home.rglob("*") if path.is_file()]
     large = [path for path in files if path.stat().st_size > 100_000]
-    return [path for path in large if not path.name.startswith("catalog")]
+    return [path for path in large if not path.name.startswith(("catalog", "ballast"))]
 
 
 def outcomes(run):

@@ -10,7 +10,7 @@ use thrifty_engine::explain::Explanation;
 use thrifty_engine::{Mode, Seed, did_you_mean};
 
 /// Runs workflows for the command line. Implemented by the binding of a language.
-pub trait Host {
+pub trait Host: Sync {
     /// Runs a workflow to its end, telling the listener what happens. An interrupt cancels the
     /// run and is no error.
     ///
@@ -40,6 +40,10 @@ pub trait Host {
         request: &CheckRequest,
         listener: Arc<Listener>,
     ) -> Result<CheckReport, HostError>;
+
+    /// Whether the user has asked, since this was last called, that what runs be ended. Asked now
+    /// and then on the main thread.
+    fn is_interrupted(&self) -> bool;
 }
 
 /// What is to be checked.
@@ -131,6 +135,8 @@ pub struct RunReport {
     pub failures: Vec<Failed>,
     /// The hits that were executed again.
     pub checks: Vec<Checked>,
+    /// Sentences for the user.
+    pub notes: Vec<String>,
 }
 
 /// How a run ended.

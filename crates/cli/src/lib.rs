@@ -16,6 +16,7 @@ mod choose;
 mod console;
 mod failure;
 mod host;
+mod operation_file;
 mod progress;
 mod show;
 mod verb;
@@ -43,6 +44,7 @@ enum Verb {
     Why(verb::why::Arguments),
     Runs(verb::runs::Arguments),
     Show(verb::show::Arguments),
+    Logs(verb::logs::Arguments),
     Stats(verb::stats::Arguments),
     Check(verb::check::Arguments),
     Invalidate(verb::invalidate::Arguments),
@@ -128,6 +130,7 @@ fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<()
         Verb::Why(arguments) => verb::why::run(arguments, console),
         Verb::Runs(arguments) => verb::runs::run(arguments, console),
         Verb::Show(arguments) => verb::show::run(arguments, console),
+        Verb::Logs(arguments) => verb::logs::run(arguments, console),
         Verb::Stats(arguments) => verb::stats::run(arguments, console),
         Verb::Check(arguments) => verb::check::run(arguments, host, console),
         Verb::Invalidate(arguments) => verb::invalidate::run(arguments, console),

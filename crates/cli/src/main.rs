@@ -34,6 +34,11 @@ impl Host for Python {
     ) -> Result<CheckReport, HostError> {
         Err(hand_over(&request.target, check_arguments(request)))
     }
+
+    /// The system ends this process, and with it what runs.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Becomes the command in Python; returns only if that cannot be started.
@@ -134,6 +139,10 @@ mod tests {
         ) -> Result<CheckReport, HostError> {
             *self.1.lock().unwrap() = Some(request.clone());
             Err(HostError::Unavailable("asked".to_owned()))
+        }
+
+        fn is_interrupted(&self) -> bool {
+            false
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod invalidate;
+pub(crate) mod logs;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;

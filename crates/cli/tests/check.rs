@@ -27,6 +27,10 @@ impl Found {
 }
 
 impl Host for Found {
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
     fn run_workflow(
         &self,
         request: &RunRequest,
@@ -39,6 +43,7 @@ impl Host for Found {
             result: Some("42".to_owned()),
             failures: Vec::new(),
             checks: self.checks.clone()?,
+            notes: Vec::new(),
         })
     }
 

@@ -59,6 +59,10 @@ impl Drop for Small {
 struct Nobody;
 
 impl Host for Nobody {
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
     fn run_workflow(&self, _: &RunRequest, _: Arc<Listener>) -> Result<RunReport, HostError> {
         Err(HostError::Unavailable("nobody".to_owned()))
     }

@@ -37,6 +37,10 @@ impl Told {
 }
 
 impl Host for Told {
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
     fn run_workflow(
         &self,
         request: &RunRequest,
@@ -760,6 +764,7 @@ fn run_asks_the_host_and_reports() {
         result: Some("0.93".to_owned()),
         failures: vec![],
         checks: vec![],
+        notes: vec![],
     };
     let host = Told::new(Ok(report));
     let arguments = [
@@ -830,8 +835,14 @@ fn run_wide_switches_become_a_mode_and_contradictions_are_refused() {
 #[test]
 fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
     let world = World::new();
-    let ended =
-        |end, failures| RunReport { run: None, end, result: None, failures, checks: vec![] };
+    let ended = |end, failures| RunReport {
+        run: None,
+        end,
+        result: None,
+        failures,
+        checks: vec![],
+        notes: vec![],
+    };
     let failed = Failed { operation: "train".to_owned(), message: "Traceback…\nE: x".to_owned() };
     let failed = Told::new(Ok(ended(End::Failed, vec![failed])));
     let done = world.run_as(&["run", "m:w"], &failed, None);

@@ -205,6 +205,35 @@ impl Module {
         })
     }
 
+    /// All that the module does when it is run: for scripts, which are code as a whole.
+    ///
+    /// The names it binds stay, and so does its docstring where the code mentions `__doc__`. The
+    /// imports are those of the whole text.
+    ///
+    /// ```
+    /// use thrifty_source::Module;
+    ///
+    /// let before = Module::parse("'Adds.'\nimport sys  # for arguments\nprint(sys.argv)\n")?;
+    /// let after = Module::parse("import sys\nprint( sys.argv )\n")?;
+    /// assert_eq!(before.whole().digest, after.whole().digest);
+    /// assert_eq!(after.whole().imports[0].module.as_deref(), Some("sys"));
+    /// # Ok::<(), thrifty_source::ParseError>(())
+    /// ```
+    pub fn whole(&self) -> Definition<'_> {
+        with_stack(self.depth, || {
+            let start = TextSize::new(0);
+            let found = Found { subject: Subject::Module(&self.body), class: None, start };
+            let mut definition = self.describe(&found, &|_| false);
+            if definition.references.iter().any(|name| name.path[0] == "__doc__") {
+                let text = self.text.as_bytes();
+                let mut hasher = Hasher::new(Context::Code);
+                definition.digest =
+                    hasher.count(FORMAT as usize).digest(&definition.digest).framed(text).finish();
+            }
+            definition
+        })
+    }
+
     /// The one definition among the candidates, if there are any.
     fn single(
         &self,
@@ -231,6 +260,10 @@ impl Module {
             Subject::Expression(expression) => {
                 builder.visit_expr(expression);
                 expression.end()
+            }
+            Subject::Module(body) => {
+                builder.visit_body(body);
+                TextSize::of(self.text.as_str())
             }
             Subject::Assignments(statements) => {
                 statements.iter().for_each(|statement| builder.visit_stmt(statement));

@@ -39,6 +39,8 @@ pub(crate) enum Subject<'a> {
     Expression(&'a Expr),
     /// All assignments of the module to one name.
     Assignments(Vec<&'a Stmt>),
+    /// The whole module.
+    Module(&'a [Stmt]),
 }
 
 /// The digest of a subject whose names are known.
@@ -58,6 +60,10 @@ pub(crate) fn digest(
         Subject::Assignments(statements) => {
             encoder.tag(Tag::Assignments);
             encoder.list(statements, |encoder, statement| encoder.statement(statement));
+        }
+        Subject::Module(body) => {
+            encoder.tag(Tag::Module);
+            encoder.body(body);
         }
     }
     encoder.hasher.finish()

@@ -13,20 +13,26 @@ use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
 use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
+use crate::operation_file;
 use crate::progress::Progress;
 
-/// Run a workflow; what is known already is not computed again
+/// Run a workflow or an operation file; what is known already is not computed again
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   thrifty run pipeline:experiment -p path=flights.csv -p lr=0.1
   thrifty run pipeline:experiment --refresh train 'clean_*'
   thrifty run pipeline:experiment --no-cache --workers 4
+  thrifty run pipeline.yaml -p rate=0.1         an operation file
+  thrifty run pipeline.yaml train               one operation of it, and what it needs
   thrifty run pipeline:experiment --dry-run     what would run, and why")]
 pub(crate) struct Arguments {
-    /// The workflow, as module:name
-    #[arg(value_name = "MODULE:WORKFLOW", value_parser = target)]
+    /// The workflow, as module:name, or an operation file
+    #[arg(value_name = "MODULE:WORKFLOW|FILE", value_parser = target_or_file)]
     target: String,
+    /// Of an operation file, run these operations and what they need
+    #[arg(value_name = "OPERATION")]
+    operations: Vec<String>,
     /// A parameter of the workflow; repeat for more
     #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -60,22 +66,35 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(
-    arguments: Arguments,
+    mut arguments: Arguments,
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
+    let only = std::mem::take(&mut arguments.operations);
     let request = request(arguments)?;
+    let is_file = operation_file::is_one(&request.target);
+    if !is_file && !only.is_empty() {
+        let message = "only of an operation file can single operations be run";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
     if let Some(telling) = request.dry_run {
-        return tell(&host.plan_workflow(&request)?, telling, console);
+        let plan = match is_file {
+            true => operation_file::plan(&request, &only, console)?,
+            false => host.plan_workflow(&request)?,
+        };
+        return tell(&plan, telling, console);
     }
     let progress = Arc::new(Progress::new(console.is_live));
     let listener = {
         let progress = Arc::clone(&progress);
         Arc::new(move |event: &Event| progress.take(event))
     };
-    let ended = host.run_workflow(&request, listener);
+    let ended = match is_file {
+        true => operation_file::run(&request, &only, host, console, listener),
+        false => host.run_workflow(&request, listener).map_err(Failure::from),
+    };
     progress.close();
     report(&ended?, &progress.summary(), console)
 }
@@ -123,6 +142,9 @@ fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Resul
         let heading = console.paint(Paint::Red, &format!("{} failed", failed.operation));
         console.note(&format!("{heading}\n{}", failed.message.trim_end()))?;
     }
+    for note in &report.notes {
+        console.note(note)?;
+    }
     for checked in &report.checks {
         show_finding(checked, console)?;
     }
@@ -165,6 +187,10 @@ fn tell(plan: &PlanReport, telling: Telling, console: &mut Console<'_>) -> Resul
         Telling::Json => console.json(&PlanJson::of(explanation)),
         Telling::Text => write_plan(explanation, console),
     }
+}
+
+fn target_or_file(text: &str) -> Result<String, String> {
+    if operation_file::is_one(text) { Ok(text.to_owned()) } else { target(text) }
 }
 
 pub(crate) fn target(text: &str) -> Result<String, String> {

@@ -15,6 +15,8 @@ pub(super) enum Tag {
     Numbered = 3,
     /// All assignments of a module to one name.
     Assignments = 4,
+    /// A whole module.
+    Module = 5,
     /// `def f(a, b=1): …`
     Function = 10,
     /// `class C(Base): …`

@@ -1,0 +1,172 @@
+//! Runs and plans of operation files, which need no host.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use glob::Pattern;
+use thrifty_engine::Mode;
+use thrifty_engine::catalog::RunStatus;
+use thrifty_engine::config::{Settings, Source};
+use thrifty_engine::event::Listener;
+use thrifty_engine::explain::foresee;
+use thrifty_engine::graph::Failure as Failed;
+use thrifty_pipeline::{Chosen, Demand, Ended, FileError, Gave, Pipeline, PrepareError};
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::host::{self, End, Host, HostError, PlanReport, RunReport, RunRequest};
+
+/// Whether a target of `thrifty run` is an operation file.
+pub(crate) fn is_one(target: &str) -> bool {
+    Path::new(target).extension().is_some_and(|it| it == "yaml" || it == "yml")
+}
+
+/// Runs the operation file of a request: these operations of it and what they need, or all.
+pub(crate) fn run(
+    request: &RunRequest,
+    only: &[String],
+    host: &dyn Host,
+    console: &Console<'_>,
+    listener: Arc<Listener>,
+) -> Result<RunReport, Failure> {
+    let pipeline = read(request, console)?;
+    let interrupted = || host.is_interrupted();
+    let demand = demand(&pipeline, request, only, console, &interrupted, listener)?;
+    Ok(report(pipeline.run(demand)?, &console.directory))
+}
+
+/// Tells what a run of the operation file would do.
+pub(crate) fn plan(
+    request: &RunRequest,
+    only: &[String],
+    console: &Console<'_>,
+) -> Result<PlanReport, Failure> {
+    let pipeline = read(request, console)?;
+    let interrupted = || false;
+    let listener = Arc::new(|_: &_| {});
+    let demand = demand(&pipeline, request, only, console, &interrupted, listener)?;
+    let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
+    match pipeline.plan(&demand)? {
+        Ok(plan) => {
+            let told = foresee(catalog.as_ref(), &scope, &pipeline.name, &plan);
+            Ok(PlanReport::Told(told?))
+        }
+        Err(failure) => Ok(PlanReport::Failed(failed(&pipeline.name, &failure))),
+    }
+}
+
+fn failed(operation: &str, failure: &Failed) -> host::Failed {
+    host::Failed { operation: operation.to_owned(), message: failure.message().to_owned() }
+}
+
+fn read(request: &RunRequest, console: &Console<'_>) -> Result<Pipeline, Failure> {
+    let RunRequest { target, parameters, executor, check, seed, .. } = request;
+    let refused = [
+        ("--executor", executor.is_some()),
+        ("--check", check.is_some()),
+        ("--seed", seed.is_some()),
+    ];
+    if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
+        let message =
+            format!("{option} is for workflows in Python; `{target}` is an operation file");
+        return Err(Failure::Usage(message));
+    }
+    let variable =
+        |name: &str| (console.variables)(name).and_then(|value| value.into_string().ok());
+    Ok(Pipeline::read(&console.directory.join(target), parameters, &variable)?)
+}
+
+fn demand<'a>(
+    pipeline: &Pipeline,
+    request: &RunRequest,
+    only: &[String],
+    console: &Console<'_>,
+    interrupted: &'a (dyn Fn() -> bool + Sync),
+    listener: Arc<Listener>,
+) -> Result<Demand<'a>, Failure> {
+    let settings = console.settings()?;
+    let workers = request.workers.or(settings.workers.value);
+    let workers =
+        workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let written: Vec<_> =
+        request.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Ok(Demand {
+        cache: console.cache()?,
+        work: settings.home.value.join("work"),
+        chosen: chosen(pipeline, request, &settings)?,
+        only: only.to_vec(),
+        workers,
+        interrupted,
+        listener,
+        arguments: written.join(", "),
+    })
+}
+
+/// What was chosen on the command line, in the environment and in the configuration.
+fn chosen(
+    pipeline: &Pipeline,
+    request: &RunRequest,
+    settings: &Settings,
+) -> Result<Chosen, Failure> {
+    let configured: Option<Mode> = settings.cache.value;
+    let by_variable = matches!(settings.cache.source, Source::Variable(_));
+    let names: Vec<&str> = pipeline.commands.iter().map(|command| command.name.as_str()).collect();
+    let mut refresh = Vec::new();
+    for pattern in &request.refresh {
+        let matcher = Pattern::new(pattern)
+            .map_err(|error| Failure::Usage(format!("--refresh {pattern}: {error}")))?;
+        let before = refresh.len();
+        refresh.extend(
+            names.iter().filter(|name| matcher.matches(name)).map(|name| (*name).to_owned()),
+        );
+        if refresh.len() == before {
+            let known = names.iter().map(|name| (*name).to_owned()).collect();
+            return Err(HostError::UnknownOperation { name: pattern.clone(), known }.into());
+        }
+    }
+    Ok(Chosen {
+        mode: request.mode.or(configured.filter(|_| by_variable)),
+        refresh,
+        project: configured.filter(|_| !by_variable),
+    })
+}
+
+fn report(ended: Ended, directory: &Path) -> RunReport {
+    let Ended { run, status, given, failures, notes } = ended;
+    let end = match status {
+        RunStatus::Succeeded => End::Succeeded,
+        RunStatus::Cancelled => End::Interrupted,
+        RunStatus::Failed | RunStatus::Running | RunStatus::Lost => End::Failed,
+    };
+    let failures = failures
+        .into_iter()
+        .map(|(operation, message)| host::Failed { operation, message })
+        .collect();
+    let lines: Vec<_> = given.iter().map(|(name, gave)| shown(name, gave, directory)).collect();
+    let result = (!lines.is_empty()).then(|| lines.join("\n"));
+    RunReport { run, end, result, failures, checks: Vec::new(), notes }
+}
+
+/// One line for something that a pipeline gave.
+fn shown(name: &str, gave: &Gave, directory: &Path) -> String {
+    match gave {
+        Gave::Value(value) => format!("{name} = {value}"),
+        Gave::Placed(path) => {
+            let near: PathBuf = path.strip_prefix(directory).unwrap_or(path).to_owned();
+            format!("{name} -> {}", near.display())
+        }
+        Gave::Kept => format!("{name} is in the cache; say where to put it under `outputs`"),
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}

@@ -1,0 +1,261 @@
+//! One attempt of a command: a fresh directory, what it takes put in, the process, what it gave.
+//!
+//! Nothing of an attempt that failed is ever seen by another one: each has a directory of its
+//! own, and outputs are read from it only after the command has succeeded and its whole process
+//! group is gone.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use minijinja::Value;
+use rustix::process::{Pid, Signal, kill_process_group};
+use shared_child::SharedChild;
+use tempfile::TempDir;
+
+use crate::document::Run;
+use crate::error::AttemptError;
+use crate::pipeline::Command;
+use crate::template::{self, For};
+
+/// How often a running command is looked at for an interrupt of the run.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a command that is asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long what a command left running is waited for after it was killed. Where nobody reaps orphans, they
+/// are never seen to go.
+const LEFT: Duration = Duration::from_secs(2);
+/// How much of the log is shown with a failure, in lines.
+const SHOWN: usize = 20;
+/// How much of a log is kept, in bytes: its end.
+const KEPT: u64 = 4 << 20;
+
+/// Variables of the caller that every command gets: where programs and temporary files are, and
+/// who the user is. None of them counts.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// An attempt under way, or done. Its directory goes with it.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    directory: TempDir,
+}
+
+impl Attempt {
+    /// A fresh directory below `work`.
+    pub(crate) fn begin(work: &Path) -> Result<Self, AttemptError> {
+        let failed = |error: &io::Error| AttemptError::directory(work, error);
+        fs::create_dir_all(work).map_err(|error| failed(&error))?;
+        let directory = tempfile::Builder::new()
+            .prefix("attempt-")
+            .tempdir_in(work)
+            .map_err(|error| failed(&error))?;
+        let attempt = Self { directory };
+        fs::create_dir(attempt.place()).map_err(|error| failed(&error))?;
+        Ok(attempt)
+    }
+
+    /// The directory in which the command runs.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// Makes the scripts of a command found under their own names. They are run from where they
+    /// are, so that they find what lies beside them.
+    pub(crate) fn link_code(&self, command: &Command, base: &Path) -> Result<(), AttemptError> {
+        for script in &command.code {
+            let link = self.place().join(script);
+            // An input may have been put there already.
+            if link.symlink_metadata().is_err() {
+                self.link(&base.join(script), &link)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a file or directory elsewhere found at a path.
+    pub(crate) fn link(&self, target: &Path, link: &Path) -> Result<(), AttemptError> {
+        let linked = parent_of(link).and_then(|()| std::os::unix::fs::symlink(target, link));
+        linked.map_err(|error| AttemptError::directory(link, &error))
+    }
+
+    /// Makes the directories that outputs stand in.
+    pub(crate) fn prepare_outputs(&self, command: &Command) -> Result<(), AttemptError> {
+        for (_, output) in &command.outputs {
+            let path = self.place().join(output.path());
+            parent_of(&path).map_err(|error| AttemptError::directory(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the command to its end. When this returns, none of its processes is left.
+    pub(crate) fn run(
+        &self,
+        command: &Command,
+        base: &Path,
+        names: &Value,
+        cancelled: &AtomicBool,
+    ) -> Result<(), AttemptError> {
+        let mut process = self.process(command, base, names)?;
+        let program = process.get_program().to_string_lossy().into_owned();
+        let child = SharedChild::spawn(&mut process)
+            .map_err(|error| AttemptError::Start { program, reason: error.to_string() })?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        let ended = wait(&child, command.timeout, cancelled);
+        // Also after a success: what a command left running could still write.
+        let status = match ended {
+            Ended::By(status) => status,
+            Ended::Early(why) => {
+                end(&child, group);
+                return Err(why);
+            }
+        };
+        clear(group);
+        if status.success() { Ok(()) } else { Err(self.failed(status)) }
+    }
+
+    fn process(
+        &self,
+        command: &Command,
+        base: &Path,
+        names: &Value,
+    ) -> Result<process::Command, AttemptError> {
+        let rendered = |text: &str, purpose| {
+            template::render(text, purpose, names)
+                .map_err(|reason| AttemptError::Template { reason })
+        };
+        let mut words = match &command.run {
+            Run::Shell(text) => {
+                vec!["sh".to_owned(), "-e".to_owned(), "-c".to_owned(), rendered(text, For::Shell)?]
+            }
+            Run::Words(words) => {
+                words.iter().map(|word| rendered(word, For::Text)).collect::<Result<_, _>>()?
+            }
+        };
+        let log = File::create(self.log()).and_then(|log| Ok((log.try_clone()?, log)));
+        let (out, err) = log.map_err(|error| AttemptError::directory(&self.log(), &error))?;
+        let mut process = process::Command::new(words.remove(0));
+        process.args(words).current_dir(self.place()).process_group(0);
+        process.stdin(Stdio::null()).stdout(out).stderr(err).env_clear();
+        let passed = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        process.envs(passed).env("LANG", "C.UTF-8").env("PYTHONPATH", base);
+        process.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1");
+        for (name, value) in &command.env {
+            match value {
+                Some(value) => process.env(name, value),
+                None => process.env_remove(name),
+            };
+        }
+        Ok(process)
+    }
+
+    fn failed(&self, status: ExitStatus) -> AttemptError {
+        let log = self.kept_log();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("it ended with status {code}"),
+            (None, Some(signal)) => format!("it was ended by signal {signal}"),
+            (None, None) => "it ended in no known way".to_owned(),
+        };
+        AttemptError::Status { how, end }
+    }
+
+    /// What the command wrote to its output and errors: the end of it, if it is long.
+    pub(crate) fn kept_log(&self) -> Vec<u8> {
+        let read = || {
+            let mut log = File::open(self.log())?;
+            let length = log.metadata()?.len();
+            let mut kept = Vec::new();
+            if length > KEPT {
+                kept.extend(format!("… {} bytes left out …\n", length - KEPT).into_bytes());
+                io::Seek::seek(&mut log, io::SeekFrom::End(-KEPT.cast_signed()))?;
+            }
+            io::Read::read_to_end(&mut log, &mut kept)?;
+            Ok::<_, io::Error>(kept)
+        };
+        read().unwrap_or_default()
+    }
+}
+
+/// How a command ended.
+enum Ended {
+    By(ExitStatus),
+    Early(AttemptError),
+}
+
+fn wait(child: &SharedChild, timeout: Option<Duration>, cancelled: &AtomicBool) -> Ended {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match child.wait_timeout(left.map_or(LOOK, |left| left.min(LOOK))) {
+            Ok(Some(status)) => return Ended::By(status),
+            Ok(None) if cancelled.load(Ordering::Relaxed) => {
+                return Ended::Early(AttemptError::Cancelled);
+            }
+            Ok(None) if left.is_some_and(|left| left.is_zero()) => {
+                return Ended::Early(AttemptError::Timeout { after: timeout.unwrap_or_default() });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                return Ended::Early(AttemptError::Start { program: "wait".to_owned(), reason });
+            }
+        }
+    }
+}
+
+/// Ends the whole group: first asks, then kills.
+fn end(child: &SharedChild, group: Option<Pid>) {
+    signal(group, Signal::TERM);
+    if !matches!(child.wait_timeout(GRACE), Ok(Some(_))) {
+        signal(group, Signal::KILL);
+        _ = child.wait();
+    }
+    clear(group);
+}
+
+/// Kills what is left of a group, and waits until it is gone: a process that is being killed may
+/// still be within a write.
+fn clear(group: Option<Pid>) {
+    let begun = Instant::now();
+    while group.is_some_and(|group| kill_process_group(group, Signal::KILL).is_ok())
+        && begun.elapsed() < LEFT
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A group that is gone needs no signal.
+fn signal(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        _ = kill_process_group(group, signal);
+    }
+}
+
+fn parent_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}

@@ -1,0 +1,213 @@
+//! A command as the engine runs it.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use minijinja::value::{Serde, Value};
+use parking_lot::{Condvar, Mutex};
+use serde_json::Value as Json;
+use thrifty_engine::Cache;
+use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
+use thrifty_key::Digest;
+use thrifty_key::plain;
+
+use crate::attempt::Attempt;
+use crate::error::AttemptError;
+use crate::given::{self, Given};
+use crate::pipeline::{Command, Origin};
+
+/// What all commands of a run share.
+pub(crate) struct Shared {
+    pub(crate) cache: Arc<Cache>,
+    /// The directory of the operation file.
+    pub(crate) base: PathBuf,
+    /// Where attempts have their directories.
+    pub(crate) work: PathBuf,
+    /// Set when the run is interrupted.
+    pub(crate) cancelled: AtomicBool,
+    /// How many commands are running.
+    pub(crate) running: Mutex<usize>,
+    /// Told when one of them has ended.
+    pub(crate) stopped: Condvar,
+    /// Sentences for the user, as they come up.
+    pub(crate) notes: Mutex<Vec<String>>,
+}
+
+/// How long an interrupted run waits for its commands to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Shared {
+    /// Ends all commands that run, and waits for them: they are not to outlive the run.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        let mut running = self.running.lock();
+        self.stopped.wait_while_for(&mut running, |running| *running > 0, PATIENCE);
+    }
+
+    /// Counts a command as running until what is given back is dropped.
+    fn count(&self) -> impl Drop {
+        struct Counted<'a>(&'a Shared);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                *self.0.running.lock() -= 1;
+                self.0.stopped.notify_all();
+            }
+        }
+        *self.running.lock() += 1;
+        Counted(self)
+    }
+}
+
+/// A command, ready to be run.
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) command: Command,
+    /// Files of the project that the key was made of, each with the value digest it had.
+    pub(crate) read: Vec<(PathBuf, Digest)>,
+}
+
+impl Body for Running {
+    fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
+        let mut tries = 0;
+        let given = loop {
+            match self.attempt(inputs) {
+                Ok(given) => break given,
+                Err(error) if error.may_pass() && tries < self.command.retries => {
+                    tries += 1;
+                    let first = error.to_string();
+                    let first = first.lines().next().unwrap_or_default();
+                    let note = format!("{}: attempt {tries} failed: {first}", self.command.name);
+                    self.shared.notes.lock().push(note);
+                }
+                Err(error) => return Err(failure(error)),
+            }
+        };
+        Ok(Product::Made(self.made(given)))
+    }
+}
+
+impl Running {
+    /// What a command gave, and how to store it: not at all if what the key was made of is no
+    /// longer there.
+    fn made(&self, given: Given) -> Made {
+        let draft = given.draft();
+        let object: Arc<dyn Any + Send + Sync> = Arc::new(given);
+        match draft {
+            Ok(draft) => {
+                let made = Made::new(object, draft);
+                match self.changed() {
+                    Some(path) => {
+                        let reason =
+                            format!("{} was changed while the operation ran", path.display());
+                        Made { draft: Err(reason), ..made }
+                    }
+                    None => made,
+                }
+            }
+            Err(reason) => Made {
+                object,
+                contribution: None,
+                draft: Err(reason),
+                observed: Vec::new(),
+                expires_at: None,
+            },
+        }
+    }
+
+    /// One attempt, in a directory of its own.
+    fn attempt(&self, taken: &[Taken]) -> Result<Given, AttemptError> {
+        let _counted = self.shared.count();
+        if self.shared.cancelled.load(Ordering::Relaxed) {
+            return Err(AttemptError::Cancelled);
+        }
+        let attempt = Attempt::begin(&self.shared.work)?;
+        self.put_inputs(&attempt, taken)?;
+        attempt.link_code(&self.command, &self.shared.base)?;
+        attempt.prepare_outputs(&self.command)?;
+        let names = self.names(taken)?;
+        attempt.run(&self.command, &self.shared.base, &names, &self.shared.cancelled)?;
+        Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
+    }
+
+    /// The edge, by its number, that an output of another operation came by.
+    fn put_inputs(&self, attempt: &Attempt, taken: &[Taken]) -> Result<(), AttemptError> {
+        let mut edge = self.command.value_edges();
+        for input in &self.command.inputs {
+            let target = attempt.place().join(&input.to);
+            match &input.from {
+                Origin::Path(path) => attempt.link(path, &target)?,
+                Origin::Output(reference) => {
+                    let lost = |reason| AttemptError::Lost { edge, reason };
+                    let taken =
+                        taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
+                    match given::place_of(taken, &reference.output) {
+                        Some(path) => attempt.link(&path, &target)?,
+                        None => given::restore(taken, &**self.shared.cache.blobs(), &target, false)
+                            .map_err(lost)?,
+                    }
+                    edge += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the templates of the command may name.
+    fn names(&self, taken: &[Taken]) -> Result<Value, AttemptError> {
+        let mut params: BTreeMap<&str, Json> = BTreeMap::new();
+        let mut edge = 0;
+        for (name, given) in &self.command.params {
+            let value = match given {
+                crate::pipeline::Given::Value(value) => value.clone(),
+                crate::pipeline::Given::From(reference) => {
+                    let lost = |reason| AttemptError::Lost { edge, reason };
+                    let taken =
+                        taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
+                    let value = given::value(taken, &reference.output).map_err(lost)?;
+                    edge += 1;
+                    value
+                }
+            };
+            params.insert(name, value);
+        }
+        let inputs: BTreeMap<&str, &str> = self
+            .command
+            .inputs
+            .iter()
+            .map(|input| (input.name.as_str(), input.to.as_str()))
+            .collect();
+        let outputs: BTreeMap<&str, &str> = self
+            .command
+            .outputs
+            .iter()
+            .map(|(name, output)| (name.as_str(), output.path()))
+            .collect();
+        Ok(minijinja::context! {
+            params => Value::from(Serde(params)),
+            inputs => Value::from(Serde(inputs)),
+            outputs => Value::from(Serde(outputs)),
+        })
+    }
+
+    /// A file of the project that is no longer what the key was made of.
+    fn changed(&self) -> Option<&PathBuf> {
+        let memo = self.shared.cache.file_memo();
+        let is_changed = |path: &PathBuf, before: &Digest| match given::found_at(path, &*memo) {
+            Ok((encoding, _)) => plain::digest(&encoding).is_ok_and(|now| now != *before),
+            Err(_) => true,
+        };
+        self.read.iter().find(|(path, before)| is_changed(path, before)).map(|(path, _)| path)
+    }
+}
+
+fn failure(error: AttemptError) -> Failure {
+    match error {
+        AttemptError::Lost { edge, reason } => Failure::Lost { edge, reason },
+        AttemptError::Cancelled => Failure::Cancelled,
+        other => Failure::Raised { message: other.to_string(), cause: Arc::new(other) },
+    }
+}

@@ -1,0 +1,403 @@
+//! One operation: everything it takes is there, everything it makes has a place of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use serde_saphyr::{Location, Spanned};
+use thrifty_engine::did_you_mean;
+use thrifty_engine::units::parse_duration;
+
+use super::{Check, Positions};
+use crate::document::{Argument, Cache, Input, Operation, Output, Run, Source};
+use crate::error::FileError;
+use crate::paths;
+use crate::pipeline::{Caching, Command, Given, Origin, Placed};
+use crate::template;
+
+impl Check<'_> {
+    /// The operation at a position in the file.
+    pub(super) fn command(
+        &self,
+        from: usize,
+        positions: &Positions<'_>,
+    ) -> Result<Command, FileError> {
+        let (name, spanned) = (self.name(from), &self.document.operations[from]);
+        let operation = &spanned.value;
+        let inputs = self.inputs(operation, positions)?;
+        let outputs = self.outputs(operation, &inputs)?;
+        let params = self.used_params(operation, positions)?;
+        let needs: Result<Vec<_>, _> = operation
+            .needs
+            .iter()
+            .map(|name| Ok(positions[self.name(self.operation(name)?)]))
+            .collect();
+        Ok(Command {
+            name: name.to_owned(),
+            run: operation.run.value.clone(),
+            code: self.code(operation)?,
+            env: self.env(operation)?,
+            cache: self.caching(operation)?,
+            retries: operation.retries,
+            timeout: self.duration("timeout", operation.timeout.as_ref())?,
+            needs: needs?,
+            params,
+            inputs,
+            outputs,
+        })
+    }
+
+    fn inputs(
+        &self,
+        operation: &Operation,
+        positions: &Positions<'_>,
+    ) -> Result<Vec<Placed>, FileError> {
+        let mut all: Vec<Placed> = Vec::new();
+        for (name, input) in &operation.inputs {
+            let at = input.referenced;
+            let placed = self.input(name, at, &input.value, positions)?;
+            if let Some(other) = all.iter().find(|other| paths::overlap(&other.to, &placed.to)) {
+                let reason = format!(
+                    "inputs `{}` and `{name}` both come to {}: give one another `to`",
+                    other.name, placed.to
+                );
+                return Err(self.wrong(at, reason));
+            }
+            all.push(placed);
+        }
+        Ok(all)
+    }
+
+    fn input(
+        &self,
+        name: &str,
+        at: Location,
+        input: &Input,
+        positions: &Positions<'_>,
+    ) -> Result<Placed, FileError> {
+        let (from, own) = match &input.source {
+            Source::From(text) => {
+                let (reference, output) = self.reference(at, text, positions)?;
+                let (Output::File(path) | Output::Directory(path)) = output else {
+                    let reason = format!("`{text}` is a value: take it in `params`");
+                    return Err(self.wrong(at, reason));
+                };
+                (Origin::Output(reference), path.clone())
+            }
+            Source::Path(text) => {
+                let text = self.text(at, text)?;
+                let path = self.base.join(&text);
+                if let Err(error) = path.metadata() {
+                    let reason = format!("input `{name}`: {}: {error}", path.display());
+                    return Err(self.wrong(at, reason));
+                }
+                (Origin::Path(path), self.place_of(&text, name))
+            }
+        };
+        let to = match &input.to {
+            Some(to) => self.text(at, to)?,
+            None => own,
+        };
+        let to = paths::below(&to).map_err(|why| {
+            self.wrong(at, format!("input `{name}`: `{to}` {why}; or give it a `to`"))
+        })?;
+        Ok(Placed { name: name.to_owned(), from, to })
+    }
+
+    /// Where a file finds its place in the directory of the command: where it is below the
+    /// operation file, or by its name if it is elsewhere.
+    fn place_of(&self, text: &str, name: &str) -> String {
+        match paths::below(text) {
+            Ok(path) => path,
+            Err(_) => match Path::new(text).file_name() {
+                Some(file) => format!("{name}/{}", file.to_string_lossy()),
+                None => name.to_owned(),
+            },
+        }
+    }
+
+    fn outputs(
+        &self,
+        operation: &Operation,
+        inputs: &[Placed],
+    ) -> Result<Vec<(String, Output)>, FileError> {
+        let mut all: Vec<(String, Output)> = Vec::new();
+        for (name, output) in &operation.outputs {
+            let at = output.referenced;
+            let output = self.output_below(name, at, &output.value)?;
+            let path = output.path();
+            if let Some(input) = inputs.iter().find(|input| paths::overlap(&input.to, path)) {
+                let reason = format!(
+                    "output `{name}` would overwrite input `{}` at {path}: choose another path",
+                    input.name
+                );
+                return Err(self.wrong(at, reason));
+            }
+            // Values may be read from a JSON file that is an output itself.
+            let clash = all.iter().find(|(_, other)| {
+                let is_value = [other, &output].iter().any(|it| matches!(it, Output::Json { .. }));
+                paths::overlap(other.path(), path) && !(is_value && other.path() == path)
+            });
+            if let Some((other, _)) = clash {
+                let reason = format!("outputs `{other}` and `{name}` are both at {path}");
+                return Err(self.wrong(at, reason));
+            }
+            all.push((name.clone(), output));
+        }
+        Ok(all)
+    }
+
+    fn output_below(&self, name: &str, at: Location, output: &Output) -> Result<Output, FileError> {
+        let below = |path: &str| {
+            let path = self.text(at, path)?;
+            paths::below(&path)
+                .map_err(|why| self.wrong(at, format!("output `{name}`: `{path}` {why}")))
+        };
+        Ok(match output {
+            Output::File(path) => Output::File(below(path)?),
+            Output::Directory(path) => Output::Directory(below(path)?),
+            Output::Json { path, at: pointer } => {
+                if !pointer.is_empty() && !pointer.starts_with('/') {
+                    let reason = format!("output `{name}`: `at: {pointer}` must begin with `/`");
+                    return Err(self.wrong(at, reason));
+                }
+                Output::Json { path: below(path)?, at: pointer.clone() }
+            }
+        })
+    }
+
+    /// The values that the command uses: what it declares itself, and those of the pipeline's
+    /// that it names.
+    fn used_params(
+        &self,
+        operation: &Operation,
+        positions: &Positions<'_>,
+    ) -> Result<Vec<(String, Given)>, FileError> {
+        let mut given = BTreeMap::new();
+        for (name, argument) in &operation.params {
+            let at = argument.referenced;
+            let value = match &argument.value {
+                Argument::Value(value) => Given::Value(self.filled(at, value)?),
+                Argument::From(text) => {
+                    let (reference, output) = self.reference(at, text, positions)?;
+                    if !matches!(output, Output::Json { .. }) {
+                        let reason = format!("`{text}` is a file: take it in `inputs`");
+                        return Err(self.wrong(at, reason));
+                    }
+                    Given::From(reference)
+                }
+            };
+            given.insert(name.clone(), value);
+        }
+        for name in self.names_in(operation)? {
+            if let Some(value) = self.values.get(&name) {
+                given.entry(name).or_insert_with(|| Given::Value(value.clone()));
+            }
+        }
+        Ok(given.into_iter().collect())
+    }
+
+    /// The params that the command names; every other name in it is one it has, too.
+    fn names_in(&self, operation: &Operation) -> Result<BTreeSet<String>, FileError> {
+        let at = operation.run.referenced;
+        let words = match &operation.run.value {
+            Run::Shell(text) => std::slice::from_ref(text),
+            Run::Words(words) => words,
+        };
+        if words.first().is_none_or(|first| first.trim().is_empty()) {
+            return Err(self.wrong(at, "`run` is empty"));
+        }
+        let mut params = BTreeSet::new();
+        for word in words {
+            let names = template::names(word).map_err(|reason| self.wrong(at, reason))?;
+            for name in names {
+                params.extend(self.known(at, operation, &name)?);
+            }
+        }
+        Ok(params)
+    }
+
+    /// Checks a dotted name of a template; the name of a param if it is one.
+    fn known(
+        &self,
+        at: Location,
+        operation: &Operation,
+        dotted: &str,
+    ) -> Result<Option<String>, FileError> {
+        let (space, rest) = dotted.split_once('.').unwrap_or((dotted, ""));
+        let name = rest.split('.').next().unwrap_or_default();
+        let known: Vec<&str> = match space {
+            "params" => {
+                operation.params.keys().chain(self.values.keys()).map(String::as_str).collect()
+            }
+            "inputs" => operation.inputs.keys().map(String::as_str).collect(),
+            "outputs" => operation.outputs.keys().map(String::as_str).collect(),
+            _ => {
+                let reason = format!(
+                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`"
+                );
+                return Err(self.wrong(at, reason));
+            }
+        };
+        if !known.contains(&name) {
+            let hint = did_you_mean(name, known);
+            return Err(
+                self.wrong(at, format!("`{dotted}` in `run`: there is no such name; {hint}"))
+            );
+        }
+        Ok((space == "params").then(|| name.to_owned()))
+    }
+
+    /// A value with the pipeline's parameters put into its texts. A text that is one parameter
+    /// and nothing else becomes its value, whatever its type.
+    fn filled(&self, at: Location, value: &Json) -> Result<Json, FileError> {
+        Ok(match value {
+            Json::String(text) => match self.whole(text) {
+                Some(value) => value.clone(),
+                None => Json::from(self.text(at, text)?),
+            },
+            Json::Array(items) => Json::Array(
+                items.iter().map(|item| self.filled(at, item)).collect::<Result<_, _>>()?,
+            ),
+            Json::Object(table) => {
+                let filled =
+                    table.iter().map(|(name, item)| Ok((name.clone(), self.filled(at, item)?)));
+                Json::Object(filled.collect::<Result<_, FileError>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    fn whole(&self, text: &str) -> Option<&Json> {
+        let inside = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        self.values.get(inside.strip_prefix("params.")?)
+    }
+
+    fn env(&self, operation: &Operation) -> Result<Vec<(String, Option<String>)>, FileError> {
+        let mut all = BTreeMap::new();
+        for (name, value) in self.document.env.iter().chain(&operation.env) {
+            let value = match &value.value {
+                Some(text) => Some(self.text(value.referenced, text)?),
+                None => (self.variable)(name),
+            };
+            all.insert(name.clone(), value);
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    /// The files that the command runs: those declared, and the words of the command that are
+    /// files of the project.
+    fn code(&self, operation: &Operation) -> Result<Vec<String>, FileError> {
+        let mut code = BTreeSet::new();
+        for path in &operation.code {
+            let at = path.referenced;
+            let below = paths::below(&path.value)
+                .map_err(|why| self.wrong(at, format!("code `{}` {why}", path.value)))?;
+            if !self.base.join(&below).is_file() {
+                let reason =
+                    format!("code `{below}`: there is no such file beside the operation file");
+                return Err(self.wrong(at, reason));
+            }
+            code.insert(below);
+        }
+        let words = match &operation.run.value {
+            Run::Words(words) => words.clone(),
+            Run::Shell(text) => words_of(text),
+        };
+        for word in words {
+            if let Ok(below) = paths::below(&word)
+                && self.base.join(&below).is_file()
+            {
+                code.insert(below);
+            }
+        }
+        Ok(code.into_iter().collect())
+    }
+
+    fn caching(&self, operation: &Operation) -> Result<Caching, FileError> {
+        let (own, all) = (&operation.cache, &self.document.cache);
+        let chosen =
+            |field: fn(&Cache) -> Option<&Spanned<String>>| field(own).or_else(|| field(all));
+        let io = match own.io.as_ref().or(all.io.as_ref()) {
+            Some(names) if own.io.is_some() => Some(self.io(operation, names)?),
+            Some(names) => Some(names.iter().map(|name| name.value.clone()).collect()),
+            None => None,
+        };
+        Ok(Caching {
+            disable: own.disable,
+            disable_all: all.disable,
+            ttl: self.duration("ttl", chosen(|cache| cache.ttl.as_ref()))?,
+            expires: self.duration("expires", chosen(|cache| cache.expires.as_ref()))?,
+            version: own.version.clone().or_else(|| all.version.clone()),
+            salt: own.salt.clone().or_else(|| all.salt.clone()),
+            io,
+            serialize: own.serialize.or(all.serialize).unwrap_or(false),
+        })
+    }
+
+    fn io(
+        &self,
+        operation: &Operation,
+        names: &[Spanned<String>],
+    ) -> Result<Vec<String>, FileError> {
+        let known: Vec<&str> = operation
+            .inputs
+            .keys()
+            .chain(operation.params.keys())
+            .chain(self.values.keys())
+            .map(String::as_str)
+            .collect();
+        for name in names {
+            if !known.contains(&name.value.as_str()) {
+                let hint = did_you_mean(&name.value, known.iter().copied());
+                let reason =
+                    format!("`io` names `{}`, which is no input and no param; {hint}", name.value);
+                return Err(self.wrong(name.referenced, reason));
+            }
+        }
+        Ok(names.iter().map(|name| name.value.clone()).collect())
+    }
+
+    fn duration(
+        &self,
+        field: &str,
+        text: Option<&Spanned<String>>,
+    ) -> Result<Option<Duration>, FileError> {
+        let Some(text) = text else { return Ok(None) };
+        match parse_duration(&text.value) {
+            Ok(duration) => Ok(Some(duration)),
+            Err(error) => Err(self.wrong(text.referenced, format!("`{field}`: {error}"))),
+        }
+    }
+}
+
+impl Output {
+    /// The path that the command writes.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::File(path) | Self::Directory(path) | Self::Json { path, .. } => path,
+        }
+    }
+}
+
+/// The words of a command for the shell, as far as they can be told: what a template puts in is
+/// none.
+fn words_of(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for line in text.lines() {
+        words.extend(shlex::split(line).unwrap_or_default());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_told_line_by_line() {
+        let text = "set -e\npython 'a b.py' > out # a comment\nsh x.sh \"unclosed\n";
+        assert_eq!(words_of(text), ["set", "-e", "python", "a b.py", ">", "out"]);
+    }
+}

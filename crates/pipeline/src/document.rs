@@ -1,0 +1,460 @@
+//! What may stand in an operation file.
+//!
+//! These types are the format: the parser reads into them, and the published JSON schema is made
+//! of them. What they mean together is checked in `check.rs`.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use serde_saphyr::Spanned;
+
+/// A table by name, in the order of the file.
+pub type Table<T> = IndexMap<String, Spanned<T>>;
+
+/// A pipeline: operations, and what they take from each other.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// What the pipeline is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Parameters that `-p NAME=VALUE` may set: a default, or a mapping with `type` and more.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, ParamForms>")]
+    pub params: Table<Param>,
+    /// Environment variables of all operations; `null` passes on the caller's. Those an operation gets are part of its key.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, VariableForms>")]
+    pub env: Table<Option<String>>,
+    /// How all operations use the cache, where they do not say it themselves.
+    #[serde(default)]
+    pub cache: Cache,
+    /// The operations, by name.
+    #[schemars(with = "IndexMap<String, Operation>")]
+    pub operations: Table<Operation>,
+    /// What the pipeline gives; without it, every output that no operation takes.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, DeliveryForms>")]
+    pub outputs: Table<Delivery>,
+}
+
+/// A command with everything it takes and gives.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// What the operation is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The command: a list of words, or a text for the shell `sh`.
+    #[schemars(with = "RunForms")]
+    pub run: Spanned<Run>,
+    /// Values for the command: written here, or `{from: operation.output}`.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, ArgumentForms>")]
+    pub params: Table<Argument>,
+    /// Files and directories it reads: a path, or `{from: operation.output}`.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, InputForms>")]
+    pub inputs: Table<Input>,
+    /// What it makes: a path of a file (or, with a final `/`, of a directory), or a mapping.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, OutputForms>")]
+    pub outputs: Table<Output>,
+    /// Files it runs beside those that its command names, as paths.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub code: Vec<Spanned<String>>,
+    /// Environment variables; `null` passes on the caller's. All are part of the key.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, VariableForms>")]
+    pub env: Table<Option<String>>,
+    /// Operations that must have succeeded before, whatever they give.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub needs: Vec<Spanned<String>>,
+    /// How it uses the cache.
+    #[serde(default)]
+    pub cache: Cache,
+    /// How often it is tried again after a failure.
+    #[serde(default)]
+    pub retries: u32,
+    /// How long one attempt may take, such as `90s` or `2h`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<Spanned<String>>,
+}
+
+/// How operations use the cache. What an operation does not say, its pipeline says.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// `true`: neither look up nor store; `false`: do both, also where the default is not to.
+    #[serde(default)]
+    pub disable: Option<bool>,
+    /// The oldest result that is accepted, such as `7d`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub ttl: Option<Spanned<String>>,
+    /// How long a new result is valid, such as `30d`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub expires: Option<Spanned<String>>,
+    /// A version of the code, which then does not count itself.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// A text that keeps results apart.
+    #[serde(default)]
+    pub salt: Option<String>,
+    /// The names of the inputs and params that count; all of them unless given.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub io: Option<Vec<Spanned<String>>>,
+    /// Compute once across processes: others wait.
+    #[serde(default)]
+    pub serialize: Option<bool>,
+}
+
+/// A parameter of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    /// Its type, if that was said.
+    pub kind: Option<Kind>,
+    /// Its value unless set; without one it must be set.
+    pub default: Option<Json>,
+    /// The values it may have, if not all.
+    pub choices: Option<Vec<Json>>,
+    /// What it is for.
+    pub help: Option<String>,
+}
+
+/// The type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A whole number.
+    Int,
+    /// A number.
+    Float,
+    /// `true` or `false`.
+    Bool,
+    /// A list.
+    List,
+    /// A mapping.
+    Map,
+}
+
+/// The command of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Run {
+    /// A text for the shell.
+    Shell(String),
+    /// The program and its arguments.
+    Words(Vec<String>),
+}
+
+/// A value for a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Argument {
+    /// The value; texts are templates.
+    Value(Json),
+    /// An output of another operation.
+    From(String),
+}
+
+/// A file or directory that a command reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Where it comes from.
+    pub source: Source,
+    /// Where the command finds it, relative to its directory; where it was, unless given.
+    pub to: Option<String>,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A path, relative to the operation file; a template.
+    Path(String),
+    /// An output of another operation.
+    From(String),
+}
+
+/// What a command makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A file.
+    File(String),
+    /// A directory.
+    Directory(String),
+    /// A value in a JSON file, or in a part of it.
+    Json {
+        /// The file.
+        path: String,
+        /// JSON pointer (RFC 6901) to the value; the whole file unless given.
+        at: String,
+    },
+}
+
+/// What a pipeline gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The output, as `operation.output`.
+    pub from: String,
+    /// Where to put it when the run has succeeded, relative to the operation file.
+    pub to: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Param {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        let described = value.as_object().is_some_and(|table| {
+            !table.is_empty() && table.keys().all(|key| LongParam::FIELDS.contains(&key.as_str()))
+        });
+        if !described {
+            return Ok(Self { kind: None, default: Some(value), choices: None, help: None });
+        }
+        let LongParam { kind, default, choices, help } =
+            serde_json::from_value(value).map_err(serde::de::Error::custom)?;
+        Ok(Self { kind, default, choices, help })
+    }
+}
+
+impl<'de> Deserialize<'de> for Argument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        match value.as_object().filter(|table| table.len() == 1).and_then(|table| table.get("from"))
+        {
+            Some(Json::String(from)) => Ok(Self::From(from.clone())),
+            Some(other) => {
+                let message = format!("`from` must be operation.output, not {other}");
+                Err(serde::de::Error::custom(message))
+            }
+            None => Ok(Self::Value(value)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Run {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Run;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text for the shell, or a list of words")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Run, E> {
+                Ok(Run::Shell(text.to_owned()))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut words: A,
+            ) -> Result<Run, A::Error> {
+                let mut all = Vec::new();
+                while let Some(word) = words.next_element::<String>()? {
+                    all.push(word);
+                }
+                Ok(Run::Words(all))
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or::<D, Self, LongInput>(deserializer, "a path, or {from: operation.output}", |path| {
+            Self { source: Source::Path(path), to: None }
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Output {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let forms = "a path, or {file: path}, {dir: path} or {json: path, at: /pointer}";
+        text_or::<D, Self, LongOutput>(deserializer, forms, |path| match path.strip_suffix('/') {
+            Some(directory) => Self::Directory(directory.to_owned()),
+            None => Self::File(path),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Delivery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let forms = "operation.output, or {from: operation.output, to: path}";
+        text_or::<D, Self, LongDelivery>(deserializer, forms, |from| Self { from, to: None })
+    }
+}
+
+/// Reads a text as the short form of a value, and a mapping as its long form.
+fn text_or<'de, D, T, L>(
+    deserializer: D,
+    forms: &'static str,
+    short: fn(String) -> T,
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    L: Deserialize<'de> + TryInto<T, Error = &'static str>,
+{
+    struct Forms<T, L> {
+        forms: &'static str,
+        short: fn(String) -> T,
+        long: PhantomData<L>,
+    }
+    impl<'de, T, L: Deserialize<'de> + TryInto<T, Error = &'static str>> Visitor<'de> for Forms<T, L> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.forms)
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<T, E> {
+            Ok((self.short)(text.to_owned()))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<T, A::Error> {
+            let long = L::deserialize(MapAccessDeserializer::new(table))?;
+            long.try_into().map_err(serde::de::Error::custom)
+        }
+    }
+    deserializer.deserialize_any(Forms { forms, short, long: PhantomData::<L> })
+}
+
+/// The long form of a parameter.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongParam {
+    /// Its type: `text`, `int`, `float`, `bool`, `list` or `map`.
+    #[serde(default, rename = "type")]
+    kind: Option<Kind>,
+    /// Its value unless set; without one it must be set.
+    #[serde(default)]
+    default: Option<Json>,
+    /// The values it may have.
+    #[serde(default)]
+    choices: Option<Vec<Json>>,
+    /// What it is for.
+    #[serde(default)]
+    help: Option<String>,
+}
+
+impl LongParam {
+    const FIELDS: [&'static str; 4] = ["type", "default", "choices", "help"];
+}
+
+/// The long form of an input.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongInput {
+    /// A path, relative to the operation file.
+    #[serde(default)]
+    path: Option<String>,
+    /// An output of another operation, as `operation.output`.
+    #[serde(default)]
+    from: Option<String>,
+    /// Where the command finds it, relative to its directory.
+    #[serde(default)]
+    to: Option<String>,
+}
+
+impl TryFrom<LongInput> for Input {
+    type Error = &'static str;
+
+    fn try_from(LongInput { path, from, to }: LongInput) -> Result<Self, Self::Error> {
+        let source = match (path, from) {
+            (Some(path), None) => Source::Path(path),
+            (None, Some(from)) => Source::From(from),
+            _ => return Err("an input has either `path` or `from`"),
+        };
+        Ok(Self { source, to })
+    }
+}
+
+/// The long form of an output.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongOutput {
+    /// A file.
+    #[serde(default)]
+    file: Option<String>,
+    /// A directory.
+    #[serde(default)]
+    dir: Option<String>,
+    /// A JSON file whose content is the value.
+    #[serde(default)]
+    json: Option<String>,
+    /// JSON pointer to the value within the file, such as `/score/mean`.
+    #[serde(default)]
+    at: Option<String>,
+}
+
+impl TryFrom<LongOutput> for Output {
+    type Error = &'static str;
+
+    fn try_from(LongOutput { file, dir, json, at }: LongOutput) -> Result<Self, Self::Error> {
+        match (file, dir, json, at) {
+            (Some(path), None, None, None) => Ok(Self::File(path)),
+            (None, Some(path), None, None) => Ok(Self::Directory(path)),
+            (None, None, Some(path), at) => Ok(Self::Json { path, at: at.unwrap_or_default() }),
+            _ => Err("an output has one of `file`, `dir` and `json`, and `at` only with `json`"),
+        }
+    }
+}
+
+/// The long form of what a pipeline gives.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongDelivery {
+    /// The output, as `operation.output`.
+    from: String,
+    /// Where to put it when the run has succeeded.
+    #[serde(default)]
+    to: Option<String>,
+}
+
+impl TryFrom<LongDelivery> for Delivery {
+    type Error = &'static str;
+
+    fn try_from(LongDelivery { from, to }: LongDelivery) -> Result<Self, Self::Error> {
+        Ok(Self { from, to })
+    }
+}
+
+/// Declares the forms of a value for the schema alone.
+macro_rules! forms {
+    ($($name:ident { $($variant:ident($form:ty)),* })*) => {$(
+        #[derive(JsonSchema)]
+        #[serde(untagged)]
+        #[expect(dead_code, reason = "only its schema is used")]
+        enum $name { $($variant($form)),* }
+    )*};
+}
+
+forms! {
+    ParamForms { Described(LongParam), Default(Json) }
+    RunForms { Shell(String), Words(Vec<String>) }
+    VariableForms { Text(Option<String>), Number(f64), Flag(bool) }
+    ArgumentForms { Taken(LongArgument), Value(Json) }
+    InputForms { Path(String), Long(LongInput) }
+    OutputForms { Path(String), Long(LongOutput) }
+    DeliveryForms { Output(String), Long(LongDelivery) }
+}
+
+/// The long form of a value for a command.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct LongArgument {
+    /// An output of another operation, as `operation.output`.
+    from: String,
+}

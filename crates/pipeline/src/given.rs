@@ -1,0 +1,305 @@
+//! What a command gave: files, directories and values, in its directory or in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use thrifty_engine::graph::{Taken, Value};
+use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
+use thrifty_key::plain::{self, Container, Reader, Token, Writer};
+use thrifty_key::tree::{self, Manifest};
+use thrifty_key::{Digest, Preview};
+use thrifty_store::links::Access;
+use thrifty_store::scan::{self, Memo};
+use thrifty_store::{BlobName, Blobs, restore};
+
+use crate::attempt::Attempt;
+use crate::document::Output;
+use crate::error::AttemptError;
+use crate::json;
+
+/// What stands for a log in keys: that there is one. Two runs that differ in their logs alone
+/// gave the same.
+const LOG: &[u8] = b"the log of a command";
+
+/// The outputs of a command that has just run, in its directory.
+pub(crate) struct Given {
+    attempt: Attempt,
+    outputs: Vec<(String, Output, Made)>,
+}
+
+/// One output that was found.
+enum Made {
+    File(tree::File),
+    Directory(Manifest),
+    Value(Json),
+}
+
+impl Given {
+    /// Looks for everything the command declares.
+    pub(crate) fn gather(
+        attempt: Attempt,
+        outputs: &[(String, Output)],
+        memo: &dyn Memo,
+    ) -> Result<Self, AttemptError> {
+        let mut found = Vec::with_capacity(outputs.len());
+        for (name, output) in outputs {
+            let path = attempt.place().join(output.path());
+            let wrong = |reason: String| AttemptError::Output { name: name.clone(), reason };
+            let made = match output {
+                Output::File(_) => {
+                    Made::File(scan::file(&path, memo).map_err(|e| wrong(e.to_string()))?)
+                }
+                Output::Directory(_) => {
+                    Made::Directory(scan::directory(&path, memo).map_err(|e| wrong(e.to_string()))?)
+                }
+                Output::Json { at, .. } => Made::Value(value_in(&path, at).map_err(wrong)?),
+            };
+            found.push((name.clone(), output.clone(), made));
+        }
+        Ok(Self { attempt, outputs: found })
+    }
+
+    /// How to store it: a pair of the outputs by name, and the log.
+    pub(crate) fn draft(&self) -> Result<Draft, String> {
+        let keys = self.outputs.iter().map(|(name, ..)| plain::text(name).into());
+        let mut parts = Vec::with_capacity(self.outputs.len());
+        for (_, output, made) in &self.outputs {
+            parts.push(self.part(output, made)?);
+        }
+        let outputs = Draft::Composite { container: Shape::Dict(keys.collect()), parts };
+        let mut log = Writer::new();
+        let bytes = self.attempt.kept_log();
+        log.bytes(&bytes);
+        let digest = plain::digest(log.as_bytes()).map_err(|error| error.to_string())?;
+        let buffers = vec![Source::Memory(Box::new(bytes))];
+        let log = Draft::Object {
+            codec: "bytes/1".to_owned(),
+            digest,
+            classes: Vec::new(),
+            header: Vec::new(),
+            buffers,
+        };
+        let log = Draft::Hashed { digest: Digest::of_blob(LOG), value: Box::new(log) };
+        Ok(Draft::Composite { container: Shape::Tuple, parts: vec![outputs, log] })
+    }
+
+    fn part(&self, output: &Output, made: &Made) -> Result<Draft, String> {
+        let path = self.attempt.place().join(output.path());
+        let name =
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let object = |codec: &str, encoding: &[u8], header: Vec<u8>, buffers| {
+            let digest = plain::digest(encoding).map_err(|error| error.to_string())?;
+            Ok(Draft::Object {
+                codec: codec.to_owned(),
+                digest,
+                classes: Vec::new(),
+                header,
+                buffers,
+            })
+        };
+        match made {
+            Made::Value(value) => Ok(Draft::Plain(json::encode(value)?)),
+            Made::File(file) => {
+                let mut header = Writer::new();
+                header.open(Container::Tuple, 2);
+                header.text(name.as_bytes());
+                header.bool(file.executable);
+                let source = Source::File { path, digest: file.digest };
+                object("file/1", &encoding_of_file(file), header.into_bytes(), vec![source])
+            }
+            Made::Directory(manifest) => {
+                let mut header = Writer::new();
+                header.open(Container::Tuple, 1);
+                header.text(name.as_bytes());
+                let mut buffers = vec![Source::Memory(Box::new(manifest.encode()))];
+                let mut seen = std::collections::HashSet::new();
+                let contents = manifest.files().filter(|(_, file)| seen.insert(file.digest));
+                buffers.extend(contents.map(|(inside, file)| Source::File {
+                    path: path.join(inside),
+                    digest: file.digest,
+                }));
+                object("dir/1", &encoding_of_directory(manifest), header.into_bytes(), buffers)
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<(PathBuf, &Made)> {
+        let (_, output, made) = self.outputs.iter().find(|(known, ..)| known == name)?;
+        Some((self.attempt.place().join(output.path()), made))
+    }
+}
+
+/// The subscripts that lead to an output in what a command gives.
+pub(crate) fn steps(output: &str) -> Vec<Step> {
+    vec![Step(plain::int(0)), Step(plain::text(output))]
+}
+
+/// The value at the end of an edge.
+pub(crate) fn value(taken: &Taken, output: &str) -> Result<Json, String> {
+    match &taken.value {
+        Value::Known(answer) => match answer.record.select(&taken.steps) {
+            Some(Record::Plain(encoding)) => {
+                json::decode(&encoding).ok_or_else(|| "it is no value of JSON".to_owned())
+            }
+            _ => Err("there is no such value".to_owned()),
+        },
+        Value::Live { object, .. } => match live(object, output) {
+            Some((_, Made::Value(value))) => Ok(value.clone()),
+            _ => Err("there is no such value".to_owned()),
+        },
+    }
+}
+
+/// Where the file or directory at the end of an edge is, if its command has just run; else it is
+/// in the cache.
+pub(crate) fn place_of(taken: &Taken, output: &str) -> Option<PathBuf> {
+    match &taken.value {
+        Value::Known(_) => None,
+        Value::Live { object, .. } => live_path(object, output),
+    }
+}
+
+fn live_path(object: &Arc<dyn std::any::Any + Send + Sync>, output: &str) -> Option<PathBuf> {
+    live(object, output).map(|(path, _)| path)
+}
+
+fn live<'a>(
+    object: &'a Arc<dyn std::any::Any + Send + Sync>,
+    output: &str,
+) -> Option<(PathBuf, &'a Made)> {
+    object.downcast_ref::<Given>()?.find(output)
+}
+
+/// Puts the file or directory at the end of an edge at a path, out of the cache.
+pub(crate) fn restore(
+    taken: &Taken,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let Value::Known(answer) = &taken.value else {
+        return Err("it is not in the cache".to_owned());
+    };
+    let Some(Record::Object(object)) = answer.record.select(&taken.steps) else {
+        return Err("there is no such file".to_owned());
+    };
+    match object.codec.as_str() {
+        "file/1" => restore_file(&object, blobs, target, writable),
+        "dir/1" => restore_directory(&object, blobs, target, writable),
+        other => Err(format!("`{other}` is no file and no directory")),
+    }
+}
+
+fn restore_file(
+    object: &Object,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let mut header = Reader::new(&object.header);
+    let tokens = (header.token(), header.token(), header.token());
+    let (Ok(Token::Open(Container::Tuple, 2)), Ok(Token::Text(_)), Ok(Token::Bool(executable))) =
+        tokens
+    else {
+        return Err("its header is damaged".to_owned());
+    };
+    let [Buffer::Blob(blob)] = object.buffers.as_slice() else {
+        return Err("it is a file without a blob".to_owned());
+    };
+    let access = Access { writable, executable };
+    blobs.place(blob, target, access).map(drop).map_err(|error| error.to_string())
+}
+
+fn restore_directory(
+    object: &Object,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let Some((manifest, files)) = object.buffers.split_first() else {
+        return Err("it is a directory without a manifest".to_owned());
+    };
+    let manifest = match manifest {
+        Buffer::Inline(bytes) => Manifest::decode(bytes),
+        Buffer::Blob(name) => {
+            let bytes = blobs.open(name).map_err(|error| error.to_string())?;
+            Manifest::decode(&bytes)
+        }
+    };
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    let named: std::collections::HashMap<Digest, BlobName> = files
+        .iter()
+        .filter_map(|buffer| match buffer {
+            Buffer::Blob(name) => Some((name.digest, *name)),
+            Buffer::Inline(_) => None,
+        })
+        .collect();
+    let find = |digest: &Digest| Ok(named.get(digest).copied());
+    restore::directory(&manifest, blobs, &find, target, writable).map_err(|error| error.to_string())
+}
+
+/// The log in the stored output of a command; `None` if it is the output of something else.
+///
+/// # Errors
+///
+/// What is wrong with the output, or that the log is gone.
+pub fn log_of(output: &[u8], blobs: &dyn Blobs) -> Result<Option<Vec<u8>>, String> {
+    let record = Record::from_bytes(output).map_err(|error| error.to_string())?;
+    let log = match record.select(&[Step(plain::int(1))]) {
+        Some(Record::Hashed { digest, value }) if digest == Digest::of_blob(LOG) => value,
+        _ => return Ok(None),
+    };
+    match *log {
+        Record::Object(Object { buffers, .. }) => match buffers.as_slice() {
+            [Buffer::Inline(bytes)] => Ok(Some(bytes.clone())),
+            [Buffer::Blob(name)] => {
+                Ok(Some(blobs.open(name).map_err(|error| error.to_string())?.to_vec()))
+            }
+            _ => Err("it is damaged".to_owned()),
+        },
+        _ => Err("it is damaged".to_owned()),
+    }
+}
+
+/// The plain encoding of a file, as `thrifty.File` has it.
+pub(crate) fn encoding_of_file(file: &tree::File) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.typed("thrifty.File");
+    writer.open(Container::Tuple, 2);
+    writer.bytes(file.digest.as_bytes());
+    writer.bool(file.executable);
+    writer.into_bytes()
+}
+
+/// The plain encoding of a directory, as `thrifty.Dir` has it.
+pub(crate) fn encoding_of_directory(manifest: &Manifest) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.typed("thrifty.Dir");
+    writer.bytes(manifest.digest().as_bytes());
+    writer.into_bytes()
+}
+
+/// The encoding and the preview of a file or directory that is there now.
+pub(crate) fn found_at(path: &Path, memo: &dyn Memo) -> Result<(Vec<u8>, Preview), String> {
+    let told = |error: scan::ScanError| error.to_string();
+    let is_directory =
+        fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.is_dir();
+    let encoding = match is_directory {
+        true => encoding_of_directory(&scan::directory(path, memo).map_err(told)?),
+        false => encoding_of_file(&scan::file(path, memo).map_err(told)?),
+    };
+    Ok((encoding, Preview::text(path.display().to_string())))
+}
+
+fn value_in(path: &Path, pointer: &str) -> Result<Json, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let whole: Json = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
+    let value = whole
+        .pointer(pointer)
+        .ok_or_else(|| format!("there is nothing at `{pointer}` in {}", path.display()))?;
+    json::encode(value)?;
+    Ok(value.clone())
+}

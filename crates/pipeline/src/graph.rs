@@ -1,0 +1,259 @@
+//! From a pipeline to a graph of the engine, with everything its keys are made of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thrifty_engine::graph::{Edge, From, Input, Node};
+use thrifty_engine::{Choices, Mode, Operation, Policy, Rule};
+use thrifty_key::plain::{self, Writer};
+use thrifty_key::{Digest, Ingredients, Kind, Preview};
+use thrifty_store::scan::Memo;
+
+use crate::body::{Running, Shared};
+use crate::code::{Code, Files};
+use crate::document::{Output, Run};
+use crate::error::PrepareError;
+use crate::given;
+use crate::json;
+use crate::pipeline::{Command, Given, Origin, Pipeline, Reference};
+
+/// How a run uses the cache, where that was chosen for it.
+#[derive(Debug, Clone, Default)]
+pub struct Chosen {
+    /// For the whole run.
+    pub mode: Option<Mode>,
+    /// For operations of these names: compute again and replace.
+    pub refresh: Vec<String>,
+    /// By the project's configuration.
+    pub project: Option<Mode>,
+}
+
+/// The nodes of a pipeline, by the positions of its operations.
+///
+/// # Errors
+///
+/// [`PrepareError`]: code or an input cannot be read. Nothing has run.
+pub(crate) fn nodes(
+    pipeline: &Pipeline,
+    chosen: &Chosen,
+    shared: &Arc<Shared>,
+) -> Result<Vec<Node>, PrepareError> {
+    let mut files = Files::new(&pipeline.base);
+    let memo = shared.cache.file_memo();
+    pipeline
+        .commands
+        .iter()
+        .map(|command| {
+            let code = match command.cache.version {
+                Some(_) => Code::default(),
+                None => files.code_of(command)?,
+            };
+            node(pipeline, command, code, chosen, shared, &*memo)
+        })
+        .collect()
+}
+
+fn node(
+    pipeline: &Pipeline,
+    command: &Command,
+    code: Code,
+    chosen: &Chosen,
+    shared: &Arc<Shared>,
+    memo: &dyn Memo,
+) -> Result<Node, PrepareError> {
+    let mut edges: Vec<Edge> = command.takes().map(edge).collect();
+    edges.extend(
+        command.needs.iter().map(|from| Edge { from: From::Node(*from), steps: Vec::new() }),
+    );
+    let (inputs, read) = inputs(command, memo)?;
+    let operation = operation(pipeline, command, &code)?.with_notes(code.notes);
+    let running = Running { shared: Arc::clone(shared), command: command.clone(), read };
+    Ok(Node {
+        operation: Arc::new(operation),
+        policy: policy(command, chosen),
+        inputs,
+        edges,
+        unkeyed: None,
+        body: Arc::new(running),
+    })
+}
+
+fn edge(reference: &Reference) -> Edge {
+    Edge { from: From::Node(reference.operation), steps: given::steps(&reference.output) }
+}
+
+/// A file of the project and the value digest it has.
+type Read = (PathBuf, Digest);
+
+/// The values and files that enter the key, sorted by name, and the files of the project among
+/// them with the value digests they have.
+fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>), PrepareError> {
+    let wrong = |name: &str, reason: String| PrepareError::Input {
+        operation: command.name.clone(),
+        input: name.to_owned(),
+        reason,
+    };
+    let counts =
+        |name: &str| command.cache.io.as_ref().is_none_or(|io| io.iter().any(|it| it == name));
+    let (mut all, mut read, mut edges) = (Vec::new(), Vec::new(), 0_u64);
+    let mut next_edge = || {
+        let mut writer = Writer::new();
+        writer.edge(edges);
+        edges += 1;
+        writer.into_bytes()
+    };
+    for (name, given) in &command.params {
+        let (encoding, preview) = match given {
+            Given::Value(value) => {
+                let encoding = json::encode(value).map_err(|reason| wrong(name, reason))?;
+                (encoding, Preview::text(value.to_string()))
+            }
+            Given::From(reference) => {
+                (next_edge(), Preview::text(format!("{} of another operation", reference.output)))
+            }
+        };
+        all.push(Input { name: name.clone(), encoding, preview });
+    }
+    for input in &command.inputs {
+        let (encoding, preview) = match &input.from {
+            Origin::Path(path) => {
+                let (encoding, preview) =
+                    given::found_at(path, memo).map_err(|reason| wrong(&input.name, reason))?;
+                if counts(&input.name) {
+                    let digest =
+                        plain::digest(&encoding).map_err(|e| wrong(&input.name, e.to_string()))?;
+                    read.push((path.clone(), digest));
+                }
+                (encoding, preview)
+            }
+            Origin::Output(reference) => {
+                (next_edge(), Preview::text(format!("{} of another operation", reference.output)))
+            }
+        };
+        all.push(Input { name: input.name.clone(), encoding, preview });
+    }
+    all.retain(|input| counts(&input.name));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((all, read))
+}
+
+/// Everything that can change what the command gives, besides its inputs.
+fn operation(
+    pipeline: &Pipeline,
+    command: &Command,
+    code: &Code,
+) -> Result<Operation, PrepareError> {
+    let name = format!("{}:{}", pipeline.name, command.name);
+    let mut fixed = Ingredients::new();
+    let mut add = |kind, part: String, digest, preview| {
+        fixed.add(kind, part, digest, preview).map_err(|twice| PrepareError::Input {
+            operation: command.name.clone(),
+            input: kind.word().to_owned(),
+            reason: twice.to_string(),
+        })
+    };
+    let text = |text: &str| (plain::digest_text(text), Preview::text(text));
+    let (digest, preview) = text(&name);
+    add(Kind::Operation, "name".to_owned(), digest, preview)?;
+    match &command.cache.version {
+        Some(version) => {
+            let (digest, preview) = text(version);
+            add(Kind::Version, "version".to_owned(), digest, preview)?;
+        }
+        None => {
+            let (digest, preview) = run_part(&command.run);
+            add(Kind::Code, "run".to_owned(), digest, preview)?;
+            for part in &code.parts {
+                add(Kind::Code, format!("file {}", part.name), part.digest, part.preview.clone())?;
+            }
+        }
+    }
+    for (name, output) in &command.outputs {
+        let (digest, preview) = text(&described(output));
+        add(Kind::Signature, format!("output {name}"), digest, preview)?;
+    }
+    for input in &command.inputs {
+        let (digest, preview) = text(&input.to);
+        add(Kind::Signature, format!("place of {}", input.name), digest, preview)?;
+    }
+    for (name, value) in &command.env {
+        let encoding = value.as_ref().map_or_else(none, |value| plain::text(value));
+        let digest = plain::digest(&encoding).map_err(|error| PrepareError::Input {
+            operation: command.name.clone(),
+            input: name.clone(),
+            reason: error.to_string(),
+        })?;
+        // The value of a variable may be a secret.
+        add(Kind::Environment, format!("variable {name}"), digest, Preview::Hidden)?;
+    }
+    for (name, found) in &code.packages {
+        let (digest, preview) = text(found);
+        add(Kind::Environment, format!("package {name}"), digest, preview)?;
+    }
+    if let Some(salt) = &command.cache.salt {
+        let (digest, preview) = text(salt);
+        add(Kind::Salt, "salt".to_owned(), digest, preview)?;
+    }
+    let mut texts = code.texts.clone();
+    texts.push(run_text(&command.run));
+    Ok(Operation::new(name, fixed, texts))
+}
+
+fn none() -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.none();
+    writer.into_bytes()
+}
+
+fn run_part(run: &Run) -> (Digest, Preview) {
+    let mut writer = Writer::new();
+    match run {
+        Run::Shell(text) => writer.text(text.as_bytes()),
+        Run::Words(words) => {
+            writer.open(plain::Container::List, words.len());
+            words.iter().for_each(|word| writer.text(word.as_bytes()));
+        }
+    }
+    let (source, _) = run_text(run);
+    // What was just written is whole, so it has a digest.
+    (plain::digest(writer.as_bytes()).unwrap_or(source), Preview::Source(source))
+}
+
+fn run_text(run: &Run) -> (Digest, String) {
+    let text = match run {
+        Run::Shell(text) => text.clone(),
+        Run::Words(words) => words.join("\n"),
+    };
+    (Digest::of_blob(text.as_bytes()), text)
+}
+
+fn described(output: &Output) -> String {
+    match output {
+        Output::File(path) => format!("file {path}"),
+        Output::Directory(path) => format!("directory {path}"),
+        Output::Json { path, at } => format!("value at {at} in {path}"),
+    }
+}
+
+fn policy(command: &Command, chosen: &Chosen) -> Policy {
+    let word =
+        |disable: Option<bool>| disable.map(|disable| if disable { Mode::Off } else { Mode::On });
+    let refreshed = chosen.refresh.contains(&command.name);
+    let choices = Choices {
+        operation_at_run_time: refreshed.then_some(Mode::Refresh),
+        run: chosen.mode,
+        definition: word(command.cache.disable),
+        workflow: word(command.cache.disable_all),
+        project: chosen.project,
+        ..Choices::default()
+    };
+    let (mode, rule): (Mode, Rule) = choices.decide();
+    Policy {
+        mode,
+        rule,
+        serialize: command.cache.serialize,
+        max_age: command.cache.ttl,
+        expires: command.cache.expires,
+        ..Policy::default()
+    }
+}

@@ -1,0 +1,72 @@
+//! Operation files: commands with declared inputs and outputs, as a graph for the engine.
+//!
+//! An operation file is a [`Document`] in YAML: operations, each a command with the files and
+//! values it takes and gives. [`Pipeline::read`] checks that its parts fit together, before anything
+//! runs; [`Pipeline::run`] gives the engine a graph in which each operation is a node and each
+//! `from:` an edge, so that commands have the same keys, hits, reservations and explanations as
+//! tasks in Python.
+//!
+//! A command runs in a fresh directory that holds what it declares and nothing else, and its outputs are
+//! taken only when it has succeeded and all its processes are gone. Its key is made of the
+//! command, its scripts by what they do, the values and files it takes, the variables it declares
+//! and the places of what it gives.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("greeting.yaml");
+//! use std::sync::Arc;
+//! use thrifty_engine::Cache;
+//! use thrifty_pipeline::{Chosen, Demand, Gave, Pipeline};
+//!
+//! std::fs::write(&path, "
+//! params: {name: world}
+//! operations:
+//!   greet:
+//!     run: 'echo \"{\\\"text\\\": \\\"hello \"{{ params.name }}\"\\\"}\" > greeting.json'
+//!     outputs: {text: {json: greeting.json, at: /text}}
+//! ")?;
+//! let pipeline = Pipeline::read(&path, &[("name".into(), "Ada".into())], &|_| None)?;
+//! let home = directory.path().join("home");
+//! let ended = pipeline.run(Demand {
+//!     cache: Cache::open(&home)?,
+//!     work: home.join("work"),
+//!     chosen: Chosen::default(),
+//!     only: Vec::new(),
+//!     workers: 1,
+//!     interrupted: &|| false,
+//!     listener: Arc::new(|_: &_| {}),
+//!     arguments: String::new(),
+//! })?;
+//! assert_eq!(ended.given, [("greet.text".to_owned(), Gave::Value("hello Ada".into()))]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod attempt;
+mod body;
+mod check;
+mod code;
+mod document;
+mod error;
+mod given;
+mod graph;
+mod json;
+mod order;
+mod params;
+mod parse;
+mod paths;
+mod pipeline;
+mod run;
+mod schema;
+mod template;
+
+pub use document::{
+    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Source, Table,
+};
+pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
+pub use given::log_of;
+pub use graph::Chosen;
+pub use pipeline::{Caching, Command, Delivered, Given, Origin, Pipeline, Placed, Reference};
+pub use run::{Demand, Ended, Gave};
+pub use schema::schema;

@@ -1,0 +1,147 @@
+//! A pipeline whose parts fit together and whose parameters are set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::document::{Output, Run};
+
+/// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
+/// path stays within its directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The name, after the file's.
+    pub name: String,
+    /// The directory of the operation file: paths in it start here.
+    pub base: PathBuf,
+    /// The operations, each after those it takes from.
+    pub commands: Vec<Command>,
+    /// What the pipeline gives.
+    pub deliveries: Vec<Delivered>,
+}
+
+/// An operation of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The name.
+    pub name: String,
+    /// What is run: templates over `params`, `inputs` and `outputs`.
+    pub run: Run,
+    /// The values the command uses, sorted by name.
+    pub params: Vec<(String, Given)>,
+    /// The files it reads, in the order of the file.
+    pub inputs: Vec<Placed>,
+    /// What it makes, in the order of the file.
+    pub outputs: Vec<(String, Output)>,
+    /// Its environment variables, sorted by name; `None` if the caller has none of that name.
+    pub env: Vec<(String, Option<String>)>,
+    /// The files it runs, relative to the base, sorted.
+    pub code: Vec<String>,
+    /// The operations it comes after without taking anything from them.
+    pub needs: Vec<usize>,
+    /// How it uses the cache.
+    pub cache: Caching,
+    /// How often it is tried again.
+    pub retries: u32,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+}
+
+/// How an operation uses the cache: its own choices, and under them those of the pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caching {
+    /// Whether the operation itself says that it does not.
+    pub disable: Option<bool>,
+    /// Whether its pipeline says so.
+    pub disable_all: Option<bool>,
+    /// The oldest result it accepts.
+    pub ttl: Option<Duration>,
+    /// How long a new result is valid.
+    pub expires: Option<Duration>,
+    /// What stands in for its code.
+    pub version: Option<String>,
+    /// What keeps its results apart.
+    pub salt: Option<String>,
+    /// The inputs and params that count, if not all.
+    pub io: Option<Vec<String>>,
+    /// Whether one process computes while others wait.
+    pub serialize: bool,
+}
+
+/// A value for a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// This one.
+    Value(Json),
+    /// A JSON output of another operation.
+    From(Reference),
+}
+
+/// A file or directory that a command reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The name.
+    pub name: String,
+    /// Where it comes from.
+    pub from: Origin,
+    /// Where the command finds it, relative to its directory.
+    pub to: String,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file or directory that is there.
+    Path(PathBuf),
+    /// An output of another operation.
+    Output(Reference),
+}
+
+/// An output of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The position of the operation.
+    pub operation: usize,
+    /// The name of the output.
+    pub output: String,
+}
+
+/// Something the pipeline gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its name.
+    pub name: String,
+    /// The output.
+    pub from: Reference,
+    /// Where it is put when the run has succeeded.
+    pub to: Option<PathBuf>,
+}
+
+impl Pipeline {
+    /// The position of an operation.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.commands.iter().position(|command| command.name == name)
+    }
+}
+
+impl Command {
+    /// The outputs of other operations that it takes, in the order in which they become edges:
+    /// first those of its params, then those of its inputs.
+    pub fn takes(&self) -> impl Iterator<Item = &Reference> {
+        let params = self.params.iter().filter_map(|(_, given)| match given {
+            Given::From(reference) => Some(reference),
+            Given::Value(_) => None,
+        });
+        let inputs = self.inputs.iter().filter_map(|input| match &input.from {
+            Origin::Output(reference) => Some(reference),
+            Origin::Path(_) => None,
+        });
+        params.chain(inputs)
+    }
+
+    /// How many edges its params take: those of its inputs follow them.
+    pub(crate) fn value_edges(&self) -> usize {
+        self.params.iter().filter(|(_, given)| matches!(given, Given::From(_))).count()
+    }
+}

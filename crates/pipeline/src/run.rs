@@ -1,0 +1,246 @@
+//! A run of a pipeline, from its graph to what it gives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::{Condvar, Mutex};
+use serde_json::Value as Json;
+use thrifty_engine::catalog::{NewRun, RunStatus};
+use thrifty_engine::event::Listener;
+use thrifty_engine::graph::{Edge, Failure, From, Taken};
+use thrifty_engine::plan::{Plan, plan};
+use thrifty_engine::schedule::{Options, Problem};
+use thrifty_engine::{Cache, Schedule, did_you_mean};
+
+use crate::body::Shared;
+use crate::error::PrepareError;
+use crate::given;
+use crate::graph::{self, Chosen};
+use crate::pipeline::{Delivered, Pipeline};
+
+/// How a pipeline is run.
+pub struct Demand<'a> {
+    /// The cache.
+    pub cache: Arc<Cache>,
+    /// Where commands get their directories, on the filesystem of the cache if possible.
+    pub work: PathBuf,
+    /// How the cache is used.
+    pub chosen: Chosen,
+    /// Run these operations, and what they need, and nothing else; all if empty.
+    pub only: Vec<String>,
+    /// How many commands run at once.
+    pub workers: usize,
+    /// Asked a few times a second: stop?
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
+    /// Told what happens.
+    pub listener: Arc<Listener>,
+    /// What the run is recorded with.
+    pub arguments: String,
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its id, if its history is kept.
+    pub run: Option<String>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// What the pipeline gave, in the order of the file, if it succeeded.
+    pub given: Vec<(String, Gave)>,
+    /// The operations that failed, each with what it said.
+    pub failures: Vec<(String, String)>,
+    /// Sentences for the user.
+    pub notes: Vec<String>,
+}
+
+/// Something that a pipeline gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gave {
+    /// A value.
+    Value(Json),
+    /// A file or directory, put where the operation file says.
+    Placed(PathBuf),
+    /// A file or directory that stays in the cache.
+    Kept,
+}
+
+impl Pipeline {
+    /// Runs the pipeline: what is known already is not computed again.
+    ///
+    /// # Errors
+    ///
+    /// [`PrepareError`] if it cannot begin. That operations failed is part of [`Ended`].
+    pub fn run(&self, demand: Demand<'_>) -> Result<Ended, PrepareError> {
+        let demanded = self.demanded(&demand.only)?;
+        let shared = self.shared(&demand);
+        let nodes = graph::nodes(self, &demand.chosen, &shared)?;
+        let (host, user) = demand.cache.who();
+        let new = NewRun {
+            name: self.name.clone(),
+            arguments: demand.arguments.clone(),
+            host: host.to_owned(),
+            user: user.to_owned(),
+            ..NewRun::default()
+        };
+        let run = demand.cache.recorder().begin(&new);
+        let options = Options {
+            workers: demand.workers,
+            run: run.clone(),
+            interrupted: demand.interrupted,
+            listener: Arc::clone(&demand.listener),
+        };
+        let mut schedule = Schedule::new(Arc::clone(&demand.cache), nodes, options);
+        let given = self.settle(&mut schedule, &demanded, &demand, &shared);
+        let status = schedule.status();
+        if let Some(run) = &run {
+            demand.cache.recorder().nodes(run, schedule.history());
+            demand.cache.recorder().finish(run, status);
+            demand.cache.recorder().flush();
+        }
+        let mut notes = std::mem::take(&mut *shared.notes.lock());
+        notes.extend(demand.cache.take_trouble());
+        Ok(Ended {
+            run: run.map(|run| run.0),
+            status,
+            given,
+            failures: failures(&schedule, self),
+            notes,
+        })
+    }
+
+    /// What a run would do. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::run`].
+    pub fn plan(&self, demand: &Demand<'_>) -> Result<Result<Plan, Failure>, PrepareError> {
+        self.demanded(&demand.only)?;
+        let nodes = graph::nodes(self, &demand.chosen, &self.shared(demand))?;
+        Ok(plan(&demand.cache, nodes))
+    }
+
+    fn shared(&self, demand: &Demand<'_>) -> Arc<Shared> {
+        Arc::new(Shared {
+            cache: Arc::clone(&demand.cache),
+            base: self.base.clone(),
+            work: demand.work.clone(),
+            cancelled: AtomicBool::new(false),
+            running: Mutex::default(),
+            stopped: Condvar::new(),
+            notes: Mutex::default(),
+        })
+    }
+
+    fn demanded(&self, only: &[String]) -> Result<Vec<usize>, PrepareError> {
+        if only.is_empty() {
+            return Ok((0..self.commands.len()).collect());
+        }
+        let position = |name: &String| {
+            self.position(name).ok_or_else(|| {
+                let known = self.commands.iter().map(|command| command.name.as_str());
+                PrepareError::Unknown { name: name.clone(), hint: did_you_mean(name, known) }
+            })
+        };
+        only.iter().map(position).collect()
+    }
+
+    /// Settles what is demanded and hands out what the pipeline gives. A value found lost is
+    /// computed again.
+    fn settle(
+        &self,
+        schedule: &mut Schedule<'_>,
+        demanded: &[usize],
+        demand: &Demand<'_>,
+        shared: &Shared,
+    ) -> Vec<(String, Gave)> {
+        loop {
+            schedule.settle(demanded);
+            if schedule.is_stopped() {
+                shared.cancel();
+                return Vec::new();
+            }
+            if schedule.status() != RunStatus::Succeeded {
+                return Vec::new();
+            }
+            let mut lost = None;
+            let delivered = self
+                .deliveries
+                .iter()
+                .filter(|delivered| schedule.settled(delivered.from.operation).is_some())
+                .map(|delivered| {
+                    deliver(delivered, schedule, &demand.cache)
+                        .map(|gave| (delivered.name.clone(), gave))
+                        .inspect_err(|reason| {
+                            lost = Some((delivered.from.operation, reason.clone()))
+                        })
+                })
+                .collect::<Result<Vec<_>, _>>();
+            match (delivered, lost) {
+                (Ok(delivered), _) => return delivered,
+                (Err(_), Some((number, reason))) if schedule.reopen(number, &reason) => {}
+                (Err(reason), _) => {
+                    shared.notes.lock().push(reason);
+                    return Vec::new();
+                }
+            }
+        }
+    }
+}
+
+/// What became of one output of the pipeline.
+fn deliver(delivered: &Delivered, schedule: &Schedule<'_>, cache: &Cache) -> Result<Gave, String> {
+    let from = From::Node(delivered.from.operation);
+    let edge = Edge { from, steps: given::steps(&delivered.from.output) };
+    let taken = schedule.take(&edge).ok_or_else(|| "it is not there".to_owned())?;
+    if let Ok(value) = given::value(&taken, &delivered.from.output) {
+        return Ok(Gave::Value(value));
+    }
+    let Some(target) = &delivered.to else {
+        return Ok(Gave::Kept);
+    };
+    place(&taken, &delivered.from.output, cache, target)?;
+    Ok(Gave::Placed(target.clone()))
+}
+
+/// Puts a file or directory at its place, all at once; what was there goes.
+fn place(taken: &Taken, output: &str, cache: &Cache, target: &Path) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("cannot write {}: {error}", target.display());
+    let above = target.parent().unwrap_or(target);
+    fs::create_dir_all(above).map_err(told)?;
+    let staging = tempfile::Builder::new().prefix(".thrifty-").tempdir_in(above).map_err(told)?;
+    let new = staging.path().join("new");
+    match given::place_of(taken, output) {
+        Some(path) => copy(&path, &new).map_err(told)?,
+        None => given::restore(taken, &**cache.blobs(), &new, true)?,
+    }
+    if target.is_dir() && !target.is_symlink() {
+        fs::rename(target, staging.path().join("old")).map_err(told)?;
+    }
+    fs::rename(&new, target).map_err(told)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn failures(schedule: &Schedule<'_>, pipeline: &Pipeline) -> Vec<(String, String)> {
+    let named = pipeline.commands.iter().enumerate();
+    named
+        .filter_map(|(number, command)| match schedule.settled(number)? {
+            Err(Problem::Failed(failure)) => {
+                Some((command.name.clone(), failure.message().to_owned()))
+            }
+            _ => None,
+        })
+        .collect()
+}

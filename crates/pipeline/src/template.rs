@@ -1,0 +1,132 @@
+//! Texts with `{{ … }}` in them.
+//!
+//! The syntax is Jinja's; a name that is not there is an error and never an empty text. In a
+//! command for the shell, what a template puts in is quoted for the shell, so that a path with a
+//! space or a parameter with a `;` stays one word; `| safe` puts it in as it is.
+
+use std::collections::BTreeSet;
+
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+
+/// For what a text is rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// A text of its own: a word of a command, a path, a value.
+    Text,
+    /// A command for the shell.
+    Shell,
+}
+
+/// The names a template uses, dotted: `params.rate`.
+///
+/// # Errors
+///
+/// What is wrong with its syntax.
+pub(crate) fn names(text: &str) -> Result<BTreeSet<String>, String> {
+    let environment = environment(For::Text);
+    let template = environment.template_from_str(text).map_err(|error| told(&error))?;
+    Ok(template.undeclared_variables(true).into_iter().collect())
+}
+
+/// The text with everything put in.
+///
+/// # Errors
+///
+/// What is wrong with its syntax, or which name is not there.
+pub(crate) fn render(text: &str, purpose: For, names: &Value) -> Result<String, String> {
+    // Most texts are no templates.
+    if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
+        return Ok(text.to_owned());
+    }
+    environment(purpose).render_str(text, names.clone()).map_err(|error| told(&error))
+}
+
+fn environment(purpose: For) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    if purpose == For::Shell {
+        environment.set_auto_escape_callback(|_| AutoEscape::Custom("shell".into()));
+        environment.set_formatter(quoted);
+    }
+    environment
+}
+
+/// Puts a value into a command for the shell: a list as several words.
+fn quoted(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_undefined() || value.is_safe() {
+        return minijinja::escape_formatter(
+            out,
+            state,
+            &Value::from_safe_string(value.to_string()),
+        );
+    }
+    let words = match value.kind() {
+        ValueKind::Seq => {
+            value.try_iter()?.map(|item| quote(&item)).collect::<Result<Vec<_>, _>>()?
+        }
+        _ => vec![quote(value)?],
+    };
+    out.write_str(&words.join(" ")).map_err(Error::from)
+}
+
+fn quote(value: &Value) -> Result<String, Error> {
+    let text = value.to_string();
+    let quoted = shlex::try_quote(&text)
+        .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+    Ok(quoted.into_owned())
+}
+
+/// One line for a person. The engine names the template, which here has no name.
+fn told(error: &Error) -> String {
+    let kind = error.kind().to_string();
+    match error.detail() {
+        Some(detail) => format!("{kind}: {detail}"),
+        None => kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    fn rendered(text: &str, purpose: For) -> Result<String, String> {
+        let names = context! { params => context! {
+            rate => 0.5, name => "a b; rm -rf /", many => vec!["x", "y z"], quote => "it's",
+        }};
+        render(text, purpose, &names)
+    }
+
+    #[test]
+    fn a_shell_sees_one_word_for_each_value() {
+        let shell = |text: &str| rendered(text, For::Shell).unwrap();
+        assert_eq!(shell("echo {{ params.name }}"), "echo 'a b; rm -rf /'");
+        assert_eq!(shell("echo {{ params.many }}"), "echo x 'y z'");
+        assert_eq!(shell("echo {{ params.rate }}"), "echo 0.5");
+        assert_eq!(shell("echo {{ params.quote }}"), "echo \"it's\"");
+        assert_eq!(shell("echo {{ params.name | safe }}"), "echo a b; rm -rf /");
+        assert_eq!(rendered("{{ params.name }}", For::Text).unwrap(), "a b; rm -rf /");
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_an_error() {
+        for text in
+            ["{{ params.rat }}", "{{ rate }}", "{% if params.rat %}x{% endif %}", "{{ x.y.z }}"]
+        {
+            let error = rendered(text, For::Shell).unwrap_err();
+            assert!(error.contains("undefined"), "{text}: {error}");
+        }
+        assert!(rendered("{{ params.rate", For::Text).is_err());
+    }
+
+    #[test]
+    fn names_are_found_wherever_they_stand() {
+        let text =
+            "{{ params.a }} {% for x in inputs.b %}{{ x }}{% endfor %} {{ outputs.c | upper }}";
+        let found: Vec<_> = names(text).unwrap().into_iter().collect();
+        assert_eq!(found, ["inputs.b", "outputs.c", "params.a"]);
+        assert!(names("{{ params.a").unwrap_err().contains("syntax"));
+    }
+}

@@ -1,0 +1,71 @@
+//! The published schema is the one of this version, and agrees with the parser.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use thrifty_pipeline::{Pipeline, schema};
+
+fn published() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/operation-file.schema.json")
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_this_version() {
+    let written = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+    if std::env::var_os("THRIFTY_WRITE_SCHEMA").is_some() {
+        std::fs::write(published(), &written).unwrap();
+    }
+    let found = std::fs::read_to_string(published()).unwrap();
+    assert!(found == written, "write it anew with THRIFTY_WRITE_SCHEMA=1");
+}
+
+/// Whether the parser takes the document, and nothing is asked of what it refers to.
+fn is_parsed(document: &Value) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.yaml");
+    std::fs::write(&path, serde_json::to_string(document).unwrap()).unwrap();
+    !matches!(
+        Pipeline::read(&path, &[], &|_| None),
+        Err(thrifty_pipeline::FileError::Syntax { .. })
+    )
+}
+
+#[test]
+fn schema_and_parser_agree() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut operation = json!({"run": "x"});
+        operation[field] = value;
+        json!({"operations": {"a": operation}})
+    };
+    for (document, is_one) in [
+        (with("retries", json!(2)), true),
+        (with("retries", json!(-1)), false),
+        (with("run", json!(["a", "b"])), true),
+        (with("run", json!({"a": "b"})), false),
+        (with("rnu", json!("x")), false),
+        (with("inputs", json!({"i": "a.csv", "j": {"from": "b.c", "to": "d"}})), true),
+        (with("inputs", json!({"i": {"form": "b.c"}})), false),
+        (with("inputs", json!({"i": 3})), false),
+        (with("outputs", json!({"o": {"json": "m.json", "at": "/x"}, "p": "d/"})), true),
+        (with("outputs", json!({"o": ["x"]})), false),
+        (with("params", json!({"p": 1, "q": {"from": "a.b"}, "r": [1, {"x": null}]})), true),
+        (with("env", json!({"A": "b", "C": null})), true),
+        (with("env", json!({"A": 1, "B": true})), true),
+        (with("env", json!({"A": ["x"]})), false),
+        (with("cache", json!({"disable": true, "ttl": "7d", "io": ["p"]})), true),
+        (with("cache", json!({"disable": "yes"})), false),
+        (with("timeout", json!("5m")), true),
+        (with("needs", json!("b")), false),
+        (json!({"operations": {}, "params": {"p": {"type": "int", "default": 1}}}), true),
+        (json!({"operations": {}, "outputs": {"o": "a.b", "p": {"from": "a.b", "to": "c"}}}), true),
+        (json!({"operations": {}, "outputs": {"o": {"to": "c"}}}), false),
+        (json!({"params": {}}), false),
+        (json!({"operations": [], "params": {}}), false),
+    ] {
+        assert_eq!(validator.is_valid(&document), is_one, "schema: {document}");
+        assert_eq!(is_parsed(&document), is_one, "parser: {document}");
+    }
+}
