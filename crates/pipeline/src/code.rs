@@ -12,13 +12,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thrifty_engine::catalog::Catalog;
 use thrifty_key::{Context, Digest, Hasher, Preview};
 use thrifty_source::{Module, OpaqueKind};
 
 use crate::document::Run;
 use crate::error::CodeError;
 use crate::pipeline::Command;
-pub(crate) use probe::Interpreters;
+use probe::Interpreters;
 
 /// One file that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +65,10 @@ struct Read {
 }
 
 impl<'a> Files<'a> {
-    /// Files below and beside an operation file in `base`.
-    pub(crate) fn new(base: &'a Path) -> Self {
-        Self { base, read: HashMap::new(), interpreters: Interpreters::default() }
+    /// Files below and beside an operation file in `base`; the catalog remembers what
+    /// interpreters say.
+    pub(crate) fn new(base: &'a Path, catalog: Arc<dyn Catalog>) -> Self {
+        Self { base, read: HashMap::new(), interpreters: Interpreters::new(catalog) }
     }
 
     /// All that counts of the code of a command.

@@ -38,7 +38,7 @@ pub(crate) fn nodes(
     chosen: &Chosen,
     shared: &Arc<Shared>,
 ) -> Result<Vec<Node>, PrepareError> {
-    let mut files = Files::new(&pipeline.base);
+    let mut files = Files::new(&pipeline.base, Arc::clone(shared.cache.catalog()));
     let memo = shared.cache.file_memo();
     pipeline
         .commands

@@ -363,6 +363,36 @@ fn a_script_counts_by_what_it_does_with_what_it_imports() {
 }
 
 #[test]
+fn packages_of_the_interpreter_count() {
+    let text = "operations: {one: {run: ./python3 one.py, code: [one.py], outputs: {o: o}}}";
+    // A stand-in for an interpreter: says which packages it has, or copies a file.
+    let stand_in = "#!/bin/sh\n[ $1 = -I ] || { echo ran > o; exit 0; }\nprintf '\\tSITE\\npython\\t3.12\\nnumpy\\t'; cat SITE/version; echo >> COUNT\n";
+    let project = Project::new(&[
+        ("p.yaml", text),
+        ("one.py", "import numpy\n"),
+        ("site/version", "numpy 1\n"),
+    ]);
+    let place = |name: &str| project.at(name).display().to_string();
+    project.write(
+        "python3",
+        &stand_in.replace("SITE", &place("site")).replace("COUNT", &place("count")),
+    );
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.at("python3"), executable).unwrap();
+    let run =
+        format!("operations: {{one: {{run: '{} one.py', outputs: {{o: o}}}}}}", place("python3"));
+    project.write("p.yaml", &run);
+    assert_eq!(project.run(&[]).1, ["one computed"]);
+    assert_eq!(project.run(&[]).1, ["one hit"]);
+    let asked = project.read("count").lines().count();
+    // What installs a package makes or removes something where packages are.
+    project.write("site/version", "numpy 2\n");
+    project.write("site/new", "");
+    assert_eq!(project.run(&[]).1, ["one computed"]);
+    assert_eq!(project.read("count").lines().count(), asked + 1);
+}
+
+#[test]
 fn the_example_of_the_guide_does_what_the_guide_says() {
     let guide = include_str!("../../../docs/guide/operation-files.md");
     let text = guide.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
