@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use thrifty_engine::catalog::*;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::graph::{
-    Body, Edge, Expansion, Failure, From, Input, Made, Node as Call, Product, Taken, Value,
+    Body, Edge, Expansion, Failure, From, Input, Loss, Made, Node as Call, Product, Taken, Value,
 };
 use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
 use thrifty_engine::record::{Buffer, Draft, Record, Shape, Source, Step};
@@ -64,6 +64,8 @@ pub struct Shaky {
     pub put: AtomicUsize,
     pub is_full: AtomicBool,
     pub is_blind: AtomicBool,
+    /// So many blobs cannot be opened, and then they can.
+    pub blinks: AtomicUsize,
 }
 
 impl Shaky {
@@ -91,7 +93,9 @@ impl Blobs for Shaky {
 
     fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
         self.opened.fetch_add(1, Ordering::SeqCst);
-        if self.is_blind.load(Ordering::SeqCst) {
+        let blinks = self.blinks.load(Ordering::SeqCst);
+        self.blinks.store(blinks.saturating_sub(1), Ordering::SeqCst);
+        if blinks > 0 || self.is_blind.load(Ordering::SeqCst) {
             return Err(GetError::Transient {
                 path: PathBuf::from("shaky"),
                 source: std::io::ErrorKind::PermissionDenied.into(),
@@ -472,7 +476,11 @@ impl Body for Script {
         let mut numbers = Vec::new();
         for (edge, taken) in inputs.iter().enumerate() {
             let loaded = load(&self.blobs, &taken.value, &taken.steps);
-            numbers.push(loaded.map_err(|reason| Failure::Lost { edge, reason })?);
+            numbers.push(loaded.map_err(|reason| Failure::Lost {
+                edge,
+                loss: Loss::Bytes,
+                reason,
+            })?);
         }
         self.ran.lock().push(self.name.clone());
         (self.script)(&numbers)
