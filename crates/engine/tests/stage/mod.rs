@@ -137,6 +137,8 @@ pub struct Flaky {
     pub inner: Arc<dyn Catalog>,
     pub calls: AtomicUsize,
     pub plan: Mutex<Box<Plan>>,
+    /// Which calls take effect without their answer being heard.
+    pub deaf: Mutex<Box<Plan>>,
     /// Whether what fails says that there is no space left, and not that others are busy.
     pub is_full: AtomicBool,
     /// What happens once, between the next lookup and the use of its answer.
@@ -152,6 +154,7 @@ impl Flaky {
             inner,
             calls: AtomicUsize::new(0),
             plan: Mutex::new(Box::new(plan)),
+            deaf: Mutex::new(Box::new(|_, _| false)),
             is_full: AtomicBool::new(false),
             after_lookup: Mutex::default(),
         })
@@ -166,6 +169,18 @@ impl Flaky {
             return Err(CatalogError::Busy { path: PathBuf::from("flaky"), waited_ms: 1 });
         }
         Ok(())
+    }
+
+    fn hear<T>(
+        &self,
+        method: &'static str,
+        answer: Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        if (self.deaf.lock())(self.calls.load(Ordering::SeqCst), method) {
+            let reason = "the answer was lost".to_owned();
+            return Err(CatalogError::Failed { path: PathBuf::from("flaky"), reason });
+        }
+        answer
     }
 }
 
@@ -191,6 +206,7 @@ macro_rules! by_plan {
             $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
                 self.pass(stringify!($method))?;
                 let answer = self.inner.$method($($name),*);
+                let answer = self.hear(stringify!($method), answer);
                 if let ("lookup", Some(act)) = (stringify!($method), self.after_lookup.lock().take()) {
                     act();
                 }
