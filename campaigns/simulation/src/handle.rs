@@ -306,7 +306,11 @@ impl Catalog for Handle {
                     &catalog,
                     process,
                     &|catalog| catalog.commit(&scope, &entry, &claim),
-                    &|world, at, how| world.model.committed(at, cell, &entry, &claim, how),
+                    &|world, at, how| {
+                        world.model.is_late = true;
+                        world.model.committed(at, cell, &entry, &claim, how);
+                        world.model.is_late = false;
+                    },
                 );
             })
         };
@@ -379,7 +383,7 @@ impl Catalog for Handle {
         self.write(
             &|| format!("release of {cell}: {ended:?}"),
             &|catalog| catalog.release(scope, key, claim, ended),
-            &|world, _, ()| world.model.released(cell, claim),
+            &|world, at, ()| world.model.released(at, cell, claim, ended),
         )
     }
 
@@ -388,7 +392,7 @@ impl Catalog for Handle {
         self.read(
             &|| format!("standing of {cell}"),
             &|catalog| catalog.standing(scope, key),
-            &|_, _, _| (),
+            &|world, at, standing| world.model.stood(at, cell, standing),
         )
     }
 
@@ -402,7 +406,7 @@ impl Catalog for Handle {
         self.write(
             &|| format!("waiting for {cell}"),
             &|catalog| catalog.wait_for(scope, key, holding),
-            &|_, _, _| (),
+            &|world, at, standing| world.model.stood(at, cell, standing),
         )
     }
 

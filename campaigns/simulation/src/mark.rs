@@ -38,6 +38,10 @@ pub enum Mark {
     Waited,
     /// A key whose last execution failed was taken again.
     FailedLeader,
+    /// Nobody was given a key that failed again and again.
+    PoisonGuard,
+    /// A process computed what another one computed that waited for it.
+    CircleBroken,
     /// Somebody who waited failed with whom it waited for.
     FailureShared,
     /// Bytes that were damaged were noticed, and the value was computed again.
@@ -56,7 +60,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -74,6 +78,8 @@ impl Mark {
         Self::BreakerClosed,
         Self::Waited,
         Self::FailedLeader,
+        Self::PoisonGuard,
+        Self::CircleBroken,
         Self::FailureShared,
         Self::DamageNoticed,
         Self::HitLost,

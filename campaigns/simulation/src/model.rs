@@ -10,7 +10,7 @@ mod slots;
 
 pub use self::entries::Meant;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use thrifty_engine::catalog::{BlobRef, Time};
 use thrifty_engine::store::BlobName;
@@ -39,6 +39,8 @@ pub struct Model {
     pub violation: Option<Violation>,
     /// What the call that is looked at told other processes.
     pub told: Told,
+    /// Whether that call is one that nobody waits for any more.
+    pub is_late: bool,
     /// What is known of each key.
     pub cells: Vec<Cell>,
     /// Blobs that the medium lost or damaged.
@@ -55,6 +57,7 @@ pub struct Model {
     failing: BTreeSet<ProcessId>,
     /// When a process read the count of commits last.
     counted: HashMap<ProcessId, u64>,
+    nonces: HashSet<u128>,
     /// When an epoch was seen first.
     epochs: HashMap<i64, u64>,
     clock: (Time, Time),
@@ -76,6 +79,12 @@ pub struct Cell {
     fence: i64,
     nonce: u128,
     holder: Option<Holder>,
+    /// What ended last, a reservation or a commit, if nothing has happened since.
+    ended: Option<u128>,
+    /// The last commit that stored an entry, and the entry.
+    committed: Option<(u128, i64)>,
+    failures: u32,
+    alone_until: Time,
     has_failed: bool,
     /// When an execution of it failed last.
     failed: u64,
@@ -148,6 +157,7 @@ impl Model {
             marks: Marks::default(),
             violation: None,
             told: Told::default(),
+            is_late: false,
             cells,
             damaged: BTreeSet::new(),
             executions: Vec::new(),
@@ -161,6 +171,7 @@ impl Model {
             claims: HashMap::new(),
             failing: BTreeSet::new(),
             counted: HashMap::new(),
+            nonces: HashSet::new(),
             epochs: HashMap::new(),
             clock: (Time::MIN, 0),
         }

@@ -166,7 +166,8 @@ fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
 }
 
 fn operation(rng: &mut Rng, number: usize, count: usize, is_peaceful: bool) -> Operation {
-    let needs = (number + 1 < count && rng.u32(..3) == 0).then(|| rng.usize(number + 1..count));
+    let needs =
+        (count > 1 && rng.u32(..3) == 0).then(|| (number + 1 + rng.usize(..count - 1)) % count);
     let rarely = |rng: &mut Rng, of: &[u64]| {
         (!is_peaceful && rng.u32(..5) == 0).then(|| Duration::from_secs(*pick(rng, of)))
     };

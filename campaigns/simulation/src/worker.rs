@@ -8,10 +8,10 @@ use std::time::Duration;
 use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::{Sqlite, Time};
 use thrifty_engine::compute::{Computed, Settled, Task};
-use thrifty_engine::graph::{Failure, Loss, Product, Value as Output};
+use thrifty_engine::graph::{Failure, Product, Value as Output};
 use thrifty_engine::key::Key;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
-use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy};
+use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy};
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
@@ -70,7 +70,10 @@ impl Worker {
             let handle = Arc::new(Handle::new(catalog, process, false));
             let blobs = Verified::new(Bytes::new(process), Arc::new(MemoryTrust::default()));
             let timer = Arc::new(Simulated::new(process));
-            Arc::new(Cache::over(handle, Arc::new(blobs), scope, timer))
+            let cache = Cache::over(handle, Arc::new(blobs), scope, timer);
+            let lease = world::with(|world| world.options.lease);
+            cache.set_lease(Lease::new(lease).expect("the simulation's leases are lawful"));
+            Arc::new(cache)
         });
         Self {
             process,
@@ -174,6 +177,9 @@ impl Worker {
         match computed {
             Computed::Settled(settled) => {
                 world::tell(|| format!("process {}: {cell} is {}", self.process, settled.outcome));
+                if settled.alone == Some(Alone::Circle) {
+                    world::with(|world| world.model.marks.hit(Mark::CircleBroken));
+                }
                 self.heard(&settled);
                 let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
                 if let Some(own) = own {
@@ -244,7 +250,7 @@ impl Worker {
                 // What merely cannot be read now is kept.
                 if error.is_certain_absence() {
                     let key = world::with(|world| world.keys.place(call.cell).key);
-                    self.cache(call.cell).discard(&key, answer, Loss::Bytes);
+                    self.cache(call.cell).discard(&key, answer);
                 }
                 false
             }

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::closest::did_you_mean;
 use crate::policy::Mode;
-use crate::reserve::Lease;
 use crate::seed::Seed;
-use crate::units::{parse_duration, parse_size};
+use crate::units::parse_size;
 
 mod file;
 
@@ -100,8 +99,6 @@ pub struct Settings {
     pub project_budget: Setting<Option<u64>>,
     /// The seed of all operations that state none; `None` for none.
     pub seed: Setting<Option<Seed>>,
-    /// How long a reservation outlives the last sign of life of its holder.
-    pub lease: Setting<Lease>,
 }
 
 /// The configuration cannot be used.
@@ -167,11 +164,10 @@ enum Field {
     Budget,
     ProjectBudget,
     Seed,
-    Lease,
 }
 
 impl Field {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 10] = [
         Self::Home,
         Self::Project,
         Self::Domain,
@@ -182,7 +178,6 @@ impl Field {
         Self::Budget,
         Self::ProjectBudget,
         Self::Seed,
-        Self::Lease,
     ];
 
     /// Name in a file, variable, and what is allowed.
@@ -198,7 +193,6 @@ impl Field {
             Self::Budget => ("budget", "THRIFTY_BUDGET", SIZE),
             Self::ProjectBudget => ("project_budget", "THRIFTY_PROJECT_BUDGET", SIZE),
             Self::Seed => ("seed", "THRIFTY_SEED", "a whole number from 0 to 9223372036854775807"),
-            Self::Lease => ("lease", "THRIFTY_LEASE", "a duration from `1s` to `1m`"),
         }
     }
 
@@ -267,7 +261,6 @@ impl Settings {
             budget,
             project_budget,
             seed,
-            lease,
         ] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
@@ -288,9 +281,6 @@ impl Settings {
                 parse_size(text).ok()
             })?,
             seed: optional(Field::Seed, seed, Seed::from_text)?,
-            lease: or_default(optional(Field::Lease, lease, |text| {
-                Lease::new(parse_duration(text).ok()?)
-            })?),
         })
     }
 }

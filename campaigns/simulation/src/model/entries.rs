@@ -72,22 +72,33 @@ impl Model {
         claim: &Claim,
         how: &Committed,
     ) {
+        let slot = &self.cells[cell];
+        if slot.committed.is_some_and(|(id, _)| id == new.id) {
+            self.marks.hit(Mark::CommitRepeated);
+        }
+        if slot.holder.is_none() && slot.ended == Some(new.id) {
+            return self.repeated(at, cell, new, how);
+        }
         match how {
             Committed::Stored(id) => self.stored(at, cell, new, claim, id.0),
             Committed::Same(id) => {
                 let is_so = self
                     .valid(at, cell)
                     .is_some_and(|(there, kept)| there == id.0 && kept.digest == new.output_digest);
-                self.require(is_so, "S6", || format!("key {cell}: entry {} is not the same", id.0));
+                self.require(is_so && !claim.replace, "S6", || {
+                    format!("key {cell}: entry {} is not the same", id.0)
+                });
             }
             Committed::Different(id) => {
                 let is_so = self
                     .valid(at, cell)
                     .is_some_and(|(there, kept)| there == id.0 && kept.digest != new.output_digest);
-                self.require(is_so, "S6", || format!("key {cell}: entry {} is no other", id.0));
+                self.require(is_so && !claim.replace, "S6", || {
+                    format!("key {cell}: entry {} is no other", id.0)
+                });
                 self.marks.hit(Mark::Nondeterministic);
             }
-            Committed::Fenced => self.refused(cell, claim),
+            Committed::Fenced => self.refused(cell, new, claim),
             Committed::BlobGone(blob) => {
                 let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
                 self.require(is_gone, "S6", || format!("{blob:?} is said to be gone"));
@@ -99,8 +110,27 @@ impl Model {
             if self.cells[cell].holder.is_some_and(|holder| holder.until <= at.now) {
                 self.marks.hit(Mark::LapsedCommit);
             }
-            self.cells[cell].holder = None;
+            let slot = &mut self.cells[cell];
+            (slot.holder, slot.ended, slot.failures) = (None, Some(new.id), 0);
         }
+    }
+
+    /// A commit that was the last thing to happen to its key is sent again: nothing happens.
+    fn repeated(&mut self, at: At, cell: CellId, new: &NewEntry, how: &Committed) {
+        let there = self.valid(at, cell).map(|(id, kept)| (id, kept.digest));
+        let is_so = match (how, there) {
+            (Committed::Stored(id) | Committed::Same(id), Some((there, digest))) => {
+                id.0 == there && digest == new.output_digest
+            }
+            (Committed::Different(id), Some((there, digest))) => {
+                id.0 == there && digest != new.output_digest
+            }
+            (Committed::Fenced, None) => true,
+            _ => false,
+        };
+        self.require(is_so, "S10", || {
+            format!("a commit of key {cell} sent again: {how:?}, and {there:?} is there")
+        });
     }
 
     fn valid(&self, at: At, cell: CellId) -> Option<(i64, &Kept)> {
@@ -119,6 +149,10 @@ impl Model {
                 format!("process {process} stored key {cell} without having its slot")
             });
         }
+        let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
+        self.require(since >= self.cells[cell].disturbed, "S4", || {
+            format!("process {process} stored key {cell} on epoch {}", claim.epoch)
+        });
         let there = self.valid(at, cell).map(|(id, _)| id);
         self.require(there.is_none() || claim.replace, "S3", || {
             format!("process {process} stored key {cell} over {there:?} without replacing it")
@@ -151,7 +185,8 @@ impl Model {
         if claim.replace {
             // Whoever computes it meanwhile began with what was replaced.
             self.disturb(at, cell);
-            self.cells[cell].holder = None;
+            let slot = &mut self.cells[cell];
+            (slot.holder, slot.ended, slot.failures) = (None, Some(new.id), 0);
         }
         let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
         let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
@@ -167,12 +202,18 @@ impl Model {
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
+        self.cells[cell].committed = Some((new.id, id));
     }
 
     /// A refusal must have a reason: the slot is another's, or something happened since.
-    fn refused(&mut self, cell: CellId, claim: &Claim) {
+    fn refused(&mut self, cell: CellId, new: &NewEntry, claim: &Claim) {
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
-        let slot = &self.cells[cell];
+        let slot = self.cells[cell].clone();
+        let is_stored =
+            slot.committed.is_some_and(|(id, entry)| id == new.id && slot.entry == Some(entry));
+        self.require(!is_stored || self.is_late, "S10", || {
+            format!("a commit of key {cell} refuses itself")
+        });
         let is_disturbed = slot.disturbed.max(slot.invalidated) >= since;
         if slot.invalidated >= since {
             self.marks.hit(Mark::InvalidatedRefused);
@@ -207,7 +248,7 @@ impl Model {
             let cell = self.entries[&id].cell;
             self.remove(at, id);
             self.disturb(at, cell);
-            self.cells[cell].holder = None;
+            (self.cells[cell].holder, self.cells[cell].ended) = (None, None);
         }
         if is_semantic {
             for cell in &meant.cells {

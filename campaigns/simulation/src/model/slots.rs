@@ -1,55 +1,110 @@
 //! Reservations: one owner a fence, fences that grow, and nobody kept waiting for nothing.
 
-use thrifty_engine::catalog::{Claim, Reserved, Time};
+use thrifty_engine::catalog::{Claim, Ended, Reserved, Standing, Time};
 
 use super::{Holder, Model};
 use crate::identity::{At, CellId};
 use crate::mark::Mark;
 
+/// Holders in a row without a commit after which nobody waits for another.
+const FAILURES: u32 = 3;
+/// Milliseconds for which nobody does.
+const ALONE: Time = 60_000;
+
+/// What asking for a slot must give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// It is the asker's already.
+    Own,
+    /// It was the asker's, and that is over: an answer sent again.
+    Over,
+    Held,
+    Alone,
+    Taken,
+}
+
 impl Model {
     /// A slot was asked for.
     pub fn reserved(&mut self, at: At, cell: CellId, nonce: u128, lease: Time, answer: &Reserved) {
-        let (process, now) = (at.process, at.now);
-        let slot = self.cells[cell].clone();
-        let is_held = slot.holder.is_some_and(|holder| holder.until > now);
-        let is_own = slot.holder.is_some() && slot.nonce == nonce;
-        match answer {
-            Reserved::Taken(claim) => {
-                let Some((fence, own)) = claim.reservation else {
-                    return self.violate("S3", || format!("key {cell} was given without a fence"));
-                };
-                self.require(own == nonce, "S3", || format!("key {cell}: a foreign nonce"));
-                self.require(!is_held || is_own, "S3", || {
-                    format!("process {process} was given key {cell}, which {slot:?} holds")
-                });
-                // A repetition that comes when all is over takes nothing.
-                if slot.holder.is_none() && slot.nonce == nonce && fence == slot.fence {
-                    return;
+        let process = at.process;
+        let expected = self.expected(at, cell, nonce);
+        match (answer, expected) {
+            (Reserved::Taken(claim), Expected::Own | Expected::Over | Expected::Taken) => {
+                self.given(at, cell, nonce, claim, expected);
+                if expected != Expected::Over {
+                    let until = at.now.saturating_add(lease);
+                    self.cells[cell].holder = Some(Holder { process, until });
                 }
-                let is_next = fence > slot.fence || (is_own && fence == slot.fence);
-                self.require(is_next, "S3", || {
-                    format!("key {cell} was given with fence {fence} after {}", slot.fence)
-                });
-                let is_fresh = slot.nonce != nonce || slot.fence == 0 || fence == slot.fence;
-                self.require(is_fresh, "S3", || format!("key {cell}: a nonce came twice"));
-                self.saw_epoch(at, claim.epoch);
-                self.mark_taken(cell, is_own);
-                let slot = &mut self.cells[cell];
-                slot.holder = Some(Holder { process, until: now.saturating_add(lease) });
-                (slot.fence, slot.nonce) = (fence, nonce);
             }
-            Reserved::Held(held) => {
-                self.require(is_held && !is_own, "L1", || {
-                    format!("process {process} waits for key {cell}, which nobody holds")
-                });
-                let until = slot.holder.map_or(0, |holder| holder.until);
+            (Reserved::Held(held), Expected::Held) => {
+                let until = self.cells[cell].holder.map_or(0, |holder| holder.until);
                 let left = Time::try_from(held.left.as_millis()).unwrap_or(Time::MAX);
-                self.require(now.saturating_add(left) <= until, "L1", || {
+                self.require(at.now.saturating_add(left) <= until, "L1", || {
                     format!("process {process} waits for key {cell} beyond its lease")
                 });
             }
-            Reserved::Unserialised(_) => {}
+            (Reserved::Unserialised(_), Expected::Alone) => {
+                self.marks.hit(Mark::PoisonGuard);
+                if self.cells[cell].alone_until <= at.now {
+                    self.leave_alone(at, cell);
+                }
+            }
+            (answer, expected) => {
+                let invariant = if expected == Expected::Held { "S3" } else { "L2" };
+                let slot = self.cells[cell].clone();
+                self.violate(invariant, || {
+                    format!("process {process} asked for key {cell}: {answer:?} of {slot:?}")
+                });
+            }
         }
+    }
+
+    fn expected(&self, at: At, cell: CellId, nonce: u128) -> Expected {
+        let slot = &self.cells[cell];
+        let lapsed = u32::from(slot.holder.is_some());
+        match slot.holder {
+            Some(_) if slot.nonce == nonce => Expected::Own,
+            None if slot.ended == Some(nonce) => Expected::Over,
+            Some(holder) if holder.until > at.now => Expected::Held,
+            _ if slot.alone_until > at.now => Expected::Alone,
+            _ if slot.failures + lapsed >= FAILURES => Expected::Alone,
+            _ => Expected::Taken,
+        }
+    }
+
+    fn given(&mut self, at: At, cell: CellId, nonce: u128, claim: &Claim, expected: Expected) {
+        let Some((fence, own)) = claim.reservation else {
+            return self.violate("S3", || format!("key {cell} was given without a fence"));
+        };
+        self.require(own == nonce, "S3", || format!("key {cell}: a foreign nonce"));
+        self.saw_epoch(at, claim.epoch);
+        let last = self.cells[cell].fence;
+        if expected != Expected::Taken {
+            return self.require(fence == last, "S3", || format!("key {cell}: another fence"));
+        }
+        self.require(fence > last, "S3", || {
+            format!("key {cell} was given with fence {fence} after {last}")
+        });
+        let is_fresh = self.nonces.insert(nonce);
+        self.require(is_fresh, "S3", || format!("key {cell}: a nonce came twice"));
+        self.mark_taken(cell);
+        let slot = &mut self.cells[cell];
+        slot.failures += u32::from(slot.holder.is_some());
+        (slot.fence, slot.nonce, slot.ended) = (fence, nonce, None);
+    }
+
+    fn leave_alone(&mut self, at: At, cell: CellId) {
+        let slot = &mut self.cells[cell];
+        (slot.failures, slot.alone_until) = (0, at.now + ALONE);
+    }
+
+    /// Somebody looked at a slot.
+    pub fn stood(&mut self, at: At, cell: CellId, standing: &Standing) {
+        let holder = self.cells[cell].holder.filter(|holder| holder.until > at.now);
+        let invariant = if holder.is_some() { "S3" } else { "L1" };
+        self.require(standing.held.is_some() == holder.is_some(), invariant, || {
+            format!("process {} sees {standing:?} of key {cell}", at.process)
+        });
     }
 
     /// A process learned that it has a slot.
@@ -62,12 +117,12 @@ impl Model {
         self.claims.entry((at.process, cell)).or_default().taken = None;
     }
 
-    fn mark_taken(&mut self, cell: CellId, is_own: bool) {
+    fn mark_taken(&mut self, cell: CellId) {
         let slot = &self.cells[cell];
         if slot.has_failed {
             self.marks.hit(Mark::FailedLeader);
         }
-        let Some(before) = slot.holder.filter(|_| !is_own) else { return };
+        let Some(before) = slot.holder else { return };
         self.marks.hit(Mark::Takeover);
         if self.committing.get(&before.process) == Some(&cell) {
             self.marks.hit(Mark::TakeoverDuringCommit);
@@ -93,12 +148,17 @@ impl Model {
     }
 
     /// A reservation was given back.
-    pub fn released(&mut self, cell: CellId, claim: &Claim) {
-        if self.has_slot(cell, claim) {
-            self.require(self.told.turns, "L1", || {
-                format!("nobody learns that key {cell} is free")
-            });
-            self.cells[cell].holder = None;
+    pub fn released(&mut self, at: At, cell: CellId, claim: &Claim, ended: Ended<'_>) {
+        if !self.has_slot(cell, claim) {
+            return;
+        }
+        self.require(self.told.turns, "L1", || format!("nobody learns that key {cell} is free"));
+        let slot = &mut self.cells[cell];
+        slot.holder = None;
+        slot.ended = Some(slot.nonce);
+        slot.failures += u32::from(ended != Ended::Unused);
+        if slot.failures >= FAILURES {
+            self.leave_alone(at, cell);
         }
     }
 }
