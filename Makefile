@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulation test-simulation mutants corruption soak bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test simulation test-simulation mutants corruption soak processes bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -66,8 +66,13 @@ simulation: ## a million seeds of the simulated protocol
 mutants: ## deliberate bugs in the protocol, each of which the simulation must find
 	$(PYTHON) tools/mutants.py
 
-soak: build ## sixteen processes on one cache for a minute
-	$(VENV)/bin/python python/tests/soak.py
+SOAK_SECONDS ?= 60
+
+soak: build ## sixteen processes on one cache for a minute, with collections and kills; SOAK_SECONDS=10800 for three hours
+	$(VENV)/bin/python python/tests/soak.py --seconds $(SOAK_SECONDS)
+
+processes: build ## forks, herds, kills, suspensions, interrupts and exits, often: an hour or two
+	$(VENV)/bin/python python/tests/processes/campaign.py
 
 pairs: build ## a million generated pairs of values that must agree, or differ
 	$(VENV)/bin/python python/tests/generated_pairs.py

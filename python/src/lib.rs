@@ -14,6 +14,8 @@ use pyo3::prelude::*;
 /// The native half of `thrifty`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Now: while the interpreter is held, no other thread forks.
+    thrifty_engine::catalog::hold_off_forks();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     value::digest::register(module)?;
     value::codec::register(module)?;

@@ -1,21 +1,41 @@
-"""Many processes use one cache at once; run alone it does so for a minute.
+"""Many processes use one cache for as long as asked; run by ``make soak``, for a minute.
 
 Every process calls tasks whose results it can tell, in an order of its own, removes entries now
-and then, and reports what it saw. Nothing may be wrong, and nothing may be raised or warned of.
+and then, and forks children that do the same. Meanwhile the cache is collected every ten seconds
+down to a budget that is too small for it, and workers are killed and started again. The verdict is
+what the callers saw: nothing may be wrong, raised, warned of or not stored, nor computed twice
+where one is to compute.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import json
 import os
+import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 
-from thrifty import Cache, task, workflow
+from thrifty import Cache, _native, task, workflow
+
+COLLECT_SECONDS = 10.0
+KILL_SECONDS = 3.0
+BUDGET = "20MB"
+
+
+def note(n: int, call: str) -> None:
+    """A body of `together` begins: one line, in one write, in the file that the starter reads."""
+    book = os.open(os.environ["SOAK_BOOK"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(book, f"{n} {call} {os.getpid()}\n".encode())
+    finally:
+        os.close(book)
 
 
 @task
@@ -24,8 +44,15 @@ def square(n: int) -> int:
 
 
 @task(cache=Cache(serialize=True))
-def together(n: int) -> list[int]:
+def shared(n: int) -> list[int]:
     return list(range(n))
+
+
+@task(cache=Cache(version="1", ignore="call", observe=False, serialize=True))
+def together(n: int, call: str) -> int:
+    """Never asked for again once its value is known, so nothing removes it in between."""
+    note(n, call)
+    return n + 1
 
 
 @task
@@ -45,29 +72,127 @@ def pipeline(n: int) -> int:
     return square(total(array(n)))
 
 
-def worker(number: int, until: float) -> int:
-    """Calls until the time has come; gives the number of calls."""
-    choose = random.Random(number)
+def call(choose: random.Random, number: int, calls: int) -> None:
+    """One call of whatever kind."""
+    n = choose.randrange(200)
+    kind = choose.randrange(7)
+    if kind == 0:
+        assert square(n) == n * n
+    elif kind == 1:
+        assert shared(n) == list(range(n))
+    elif kind == 2:
+        values = array(n)
+        assert (values == n).all()
+        values += 1
+    elif kind == 3:
+        assert pipeline(n) == (20_000 * n) ** 2
+    elif kind == 4:
+        assert pipeline.with_options(refresh="array", workers=2)(n) == (20_000 * n) ** 2
+    elif kind == 5:
+        assert square.map([n, n + 1]) == [n * n, (n + 1) ** 2]
+    else:
+        # The same number for all processes at about the same time.
+        n = int(time.time() * 20)
+        assert together(n, f"{number}-{os.getpid()}-{calls}") == n + 1
+
+
+def forked(choose: random.Random, number: int) -> None:
+    """A child calls a few times, and ends as an interpreter does."""
+    child = os.fork()
+    if child == 0:
+        for calls in range(3):
+            call(choose, number, -1 - calls)
+        sys.exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, f"a forked child ended with {status}"
+
+
+def work(number: int, until: float) -> None:
+    """Calls until the time has come; says how often, and how the calls went."""
+    warnings.simplefilter("error")
+    choose = random.Random(f"{number} {os.getpid()}")
     calls = 0
     while time.time() < until:
-        n = choose.randrange(200)
-        kind = choose.randrange(6)
-        if kind == 0:
-            assert square(n) == n * n
-        elif kind == 1:
-            assert together(n) == list(range(n))
-        elif kind == 2:
-            values = array(n)
-            assert (values == n).all()
-            values += 1
-        elif kind == 3:
-            assert pipeline(n) == (20_000 * n) ** 2
-        elif kind == 4:
-            assert pipeline.with_options(refresh="array", workers=2)(n) == (20_000 * n) ** 2
-        else:
-            assert square.map([n, n + 1]) == [n * n, (n + 1) ** 2]
+        call(choose, number, calls)
         calls += 1
-    return calls
+        if calls % 500 == 0:
+            forked(choose, number)
+    print(json.dumps({"calls": calls}))
+
+
+class Worker:
+    """One process that calls, and is started again when it was killed."""
+
+    def __init__(self, number: int, until: float) -> None:
+        self.number = number
+        command = [sys.executable, __file__, "--worker", str(number), "--until", str(until)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def ended(self, counts: collections.Counter[str]) -> None:
+        """Counts what it saw; what it complains of counts as wrong."""
+        out, err = self.process.communicate()
+        if self.process.returncode == -signal.SIGKILL:
+            return
+        if self.process.returncode != 0 or err:
+            counts["wrong"] += 1
+            print(err, file=sys.stderr, flush=True)
+            return
+        counts.update(json.loads(out))
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "thrifty", *words], capture_output=True, text=True, check=False
+    )
+
+
+def soak(processes: int, seconds: float, counts: collections.Counter[str]) -> None:
+    """Has the processes work, with collections and kills in between."""
+    until = time.time() + seconds
+    workers = [Worker(number, until) for number in range(processes)]
+    choose = random.Random(0)
+    collect_every, kill_every = min(COLLECT_SECONDS, seconds / 2), min(KILL_SECONDS, seconds / 2)
+    collect, kill = time.time() + collect_every, time.time() + kill_every
+    while time.time() < until:
+        time.sleep(0.2)
+        for place, worker in enumerate(workers):
+            if worker.process.poll() is not None and time.time() < until - 2:
+                worker.ended(counts)
+                counts["started again"] += 1
+                workers[place] = Worker(worker.number, until)
+        if time.time() >= kill:
+            kill += kill_every
+            counts["killed"] += 1
+            choose.choice(workers).process.kill()
+        if time.time() >= collect:
+            collect += collect_every
+            counts["collections"] += 1
+            remove = (
+                "invalidate",
+                "--operation",
+                f"*.{choose.choice(['square', 'array'])}",
+                "--yes",
+            )
+            for done in (command("gc", "--budget", BUDGET), command(*remove)):
+                if done.returncode != 0:
+                    counts["wrong"] += 1
+                    print(done.stdout, done.stderr, file=sys.stderr, flush=True)
+    for worker in workers:
+        worker.ended(counts)
+
+
+def executions(book: pathlib.Path, counts: collections.Counter[str]) -> None:
+    """Counts the bodies of `together`: a second one of a key needs a death or a collection that
+    explains it. And what could not be stored, of all that the history kept.
+    """
+    lines = [line.split() for line in book.read_text().splitlines()] if book.exists() else []
+    counts["serialized"] = len({n for n, _, _ in lines})
+    counts["again"] = len(lines) - counts["serialized"]
+    totals = _native.totals()
+    counts["not stored"] = sum(n for _, outcome, n in totals if outcome == "computed-not-stored")
+    counts["twice in one call"] = len(lines) - len({(n, call) for n, call, _ in lines})
 
 
 def main() -> int:
@@ -79,22 +204,29 @@ def main() -> int:
     parser.add_argument("--until", type=float)
     given = parser.parse_args()
     if given.worker is not None:
-        warnings.simplefilter("error")
-        print(worker(given.worker, given.until))
+        work(given.worker, given.until)
         return 0
-    home = os.environ.setdefault("THRIFTY_HOME", tempfile.mkdtemp(prefix="thrifty-soak-"))
-    until = time.time() + given.seconds
-    command = [sys.executable, __file__, "--until", str(until), "--worker"]
-    workers = [
-        subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True)
-        for number in range(given.processes)
-    ]
-    reports = [process.communicate()[0] for process in workers]
-    wrong = sum(process.returncode != 0 for process in workers)
-    calls = sum(int(report) for report in reports if report.strip())
-    checked = subprocess.run([sys.executable, "-m", "thrifty", "fsck"], check=False)
-    print(f"{calls} calls by {given.processes} processes in {home}: {wrong} wrong")
-    return int(wrong > 0 or checked.returncode != 0)
+    room = pathlib.Path(tempfile.mkdtemp(prefix="thrifty-soak-"))
+    home = os.environ.setdefault("THRIFTY_HOME", str(room / "home"))
+    book = room / "book"
+    os.environ["SOAK_BOOK"] = str(book)
+    counts = collections.Counter[str]()
+    soak(given.processes, given.seconds, counts)
+    executions(book, counts)
+    checked = command("fsck")
+    print(checked.stdout.strip())
+    counts["wrong"] += checked.returncode != 0
+    counts["wrong"] += counts["twice in one call"]
+    counts["wrong"] += counts["again"] > counts["killed"] + counts["collections"]
+    counts["wrong"] += counts["not stored"] > 0
+    told = ", ".join(
+        f"{counts[name]} {name}"
+        for name in ("killed", "started again", "collections", "not stored", "serialized", "again")
+    )
+    print(
+        f"{counts['calls']} calls by {given.processes} processes in {home}: {told}, {counts['wrong']} wrong"
+    )
+    return int(counts["wrong"] > 0)
 
 
 if __name__ == "__main__":

@@ -24,4 +24,4 @@ pub use entry::{
 pub use error::CatalogError;
 pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
-pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System};
+pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks};

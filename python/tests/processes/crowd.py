@@ -44,11 +44,12 @@ def gated_run(n: int, call: str) -> int:
     return gated(n, call)
 
 
-def call(operation: str, number: int) -> float:
-    """Calls, and says when the value was there."""
+def call(operation: str, number: int) -> tuple[float, float]:
+    """Calls, and gives when it did and when the value was there."""
+    began = time.monotonic()
     made = {"gated": gated, "timed": timed}[operation](number, call_name())
     assert made == number * 3
-    return time.monotonic()
+    return began, time.monotonic()
 
 
 def main(operation: str, number: str, threads: str) -> None:
@@ -66,7 +67,7 @@ def main(operation: str, number: str, threads: str) -> None:
         say("values", json.dumps([call(operation, int(number))]))
         return
     together = threading.Barrier(int(threads) + 1)
-    values: list[float] = []
+    values: list[tuple[float, float]] = []
 
     def member() -> None:
         together.wait()

@@ -38,6 +38,7 @@ use self::budget::{ASK, COMMIT};
 use self::clock::Ratchet;
 pub use self::clock::{Clock, System};
 use self::fault::fault;
+pub use self::fork::hold_off_forks;
 use self::pool::Pool;
 pub use self::salvage::{SalvageError, Salvaged};
 use self::signal::Signal;
@@ -106,15 +107,14 @@ impl Sqlite {
         mode: Mode,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CatalogError> {
-        let (first, signal) = {
-            let _gate = fork::enter();
-            match mode {
-                Mode::ReadWrite => (open::writer(path)?, open::signal(path)?),
-                Mode::ReadOnly => (open::reader(path)?.0, open::watched(path)),
-            }
+        let gate = fork::enter();
+        let (first, signal) = match mode {
+            Mode::ReadWrite => (open::writer(path)?, open::signal(path)?),
+            Mode::ReadOnly => (open::reader(path)?.0, open::watched(path)),
         };
         let pool = Arc::new(Pool::of_file(path.to_owned(), mode, first));
         fork::register(&pool);
+        drop(gate);
         Self::over(pool, signal, clock)
     }
 
