@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::stage::{CATALOG, Stage, directory};
+use thrifty_engine::fsck::{Finding, salvage};
+
+use crate::stage::{CATALOG, Refused, Stage, directory};
 use crate::tally::{Tally, share};
 use crate::{Broken, Sample};
 
@@ -154,8 +156,7 @@ fn judge(
     Ok(())
 }
 
-/// After a repair, whoever comes gets what is right or nothing, and a check finds nothing that a
-/// repair of this kind mends.
+/// After a repair, whoever comes gets what is right or nothing, and a check finds nothing more.
 fn repair(
     stage: &Stage,
     home: &Path,
@@ -164,14 +165,23 @@ fn repair(
     damage: &str,
 ) -> Result<(), Broken> {
     stage.put_catalog(home, damaged)?;
-    if let Some(report) = Stage::check(home, true)
-        && !report.findings.iter().any(|it| it.outlasts_repair())
-    {
-        let again = Stage::check(home, false);
-        match again.map(|again| again.findings) {
-            Some(left) if left.is_empty() => tally.count("repaired in place"),
-            left => tally.violate(format!("{damage}: left after its repair: {left:?}")),
-        }
+    let lasts = match Stage::try_check(home, true) {
+        Ok(report) => report.findings.iter().any(Finding::outlasts_repair),
+        Err(Refused::Damaged) => true,
+        // Of another version, by its header: nothing is changed.
+        Err(Refused::Otherwise) => return Ok(()),
+    };
+    if lasts {
+        let saved = salvage(home).map_err(|error| format!("{damage}: {error}"))?;
+        fs::remove_file(saved.aside)?;
+        let lost = usize::try_from(saved.entries)? < stage.entries.len();
+        tally.count(if lost { "saved in part" } else { "saved whole" });
+    } else {
+        tally.count("repaired in place");
+    }
+    match Stage::try_check(home, false) {
+        Ok(report) if report.findings.is_empty() => {}
+        left => tally.violate(format!("{damage}: left after its repair: {left:?}")),
     }
     stage.read(home, tally, damage);
     Ok(())

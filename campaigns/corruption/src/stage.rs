@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thrifty_engine::catalog::{
-    Claim, Committed, Entry, Holder, NewEntry, NewRun, Origin, RunId, RunStatus, Scope, Selector,
+    CatalogError, Claim, Committed, Entry, Holder, NewEntry, NewRun, Origin, RunId, RunStatus,
+    Scope, Selector,
 };
-use thrifty_engine::fsck::{Level, Report, check};
+use thrifty_engine::fsck::{CheckError, Level, Report, check};
+use thrifty_engine::graph::Loss;
 use thrifty_engine::key::tree::{File, Manifest};
 use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
 use thrifty_engine::observed::{self, Observation, Observed, State};
 use thrifty_engine::record::{Buffer, Object, Record, Shape, reference};
 use thrifty_engine::store::BlobName;
-use thrifty_engine::{Cache, Looked};
+use thrifty_engine::{Cache, Looked, OpenError};
 
 use crate::Broken;
 use crate::tally::Tally;
@@ -44,6 +46,15 @@ pub struct Stage {
     pub expected: Vec<Expected>,
     /// Its entries as a listing tells them.
     pub entries: Vec<Entry>,
+}
+
+/// Why a check could not be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The catalog is damaged.
+    Damaged,
+    /// Anything else.
+    Otherwise,
 }
 
 /// Whose entries they are.
@@ -155,8 +166,25 @@ impl Stage {
 
     /// Checks the cache; `None` if it cannot be opened, or the check could not go on.
     pub fn check(home: &Path, repair: bool) -> Option<Report> {
-        let cache = open(home).ok()?;
-        check(cache.catalog().as_ref(), cache.blobs().as_ref(), Level::Full, repair).ok()
+        Self::try_check(home, repair).ok()
+    }
+
+    /// As [`Stage::check`], or whether damage is why it could not.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn try_check(home: &Path, repair: bool) -> Result<Report, Refused> {
+        let cache = open(home).map_err(|error| match error {
+            OpenError::Catalog(CatalogError::Damaged { .. }) => Refused::Damaged,
+            _ => Refused::Otherwise,
+        })?;
+        check(cache.catalog().as_ref(), cache.blobs().as_ref(), Level::Full, repair).map_err(
+            |error| match error {
+                CheckError::Catalog(CatalogError::Damaged { .. }) => Refused::Damaged,
+                _ => Refused::Otherwise,
+            },
+        )
     }
 
     /// Whether a listing tells of every entry what was committed. Uses are not sealed.
@@ -186,7 +214,7 @@ impl Expected {
                 Ok(_) => tally.violate(format!("{damage}: wrong bytes")),
                 Err(_) => {
                     tally.count("blobs refused");
-                    cache.discard(&self.key, &answer);
+                    cache.discard(&self.key, &answer, Loss::Bytes);
                     return false;
                 }
             }

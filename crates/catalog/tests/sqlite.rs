@@ -317,6 +317,116 @@ fn another_format_is_refused() {
     }
 }
 
+/// A catalog as format 2 left it, with the entry `a` in it and a reservation of `b`.
+fn earlier() -> Place {
+    let place = place();
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute_batch(include_str!("format_2.sql")).unwrap();
+    place
+}
+
+fn format(path: &Path) -> i64 {
+    let raw = Connection::open(path).unwrap();
+    raw.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+/// Names, types and constraints of all tables and indices, as SQLite understands them.
+fn layout(path: &Path) -> Vec<String> {
+    let raw = Connection::open(path).unwrap();
+    let sql = "SELECT m.type || ' ' || m.name || ' ' || coalesce(c.name, '') || ' ' || \
+               coalesce(c.type, '') || ' ' || coalesce(c.'notnull', '') || ' ' || \
+               coalesce(c.dflt_value, '') || ' ' || coalesce(c.pk, '') \
+               FROM sqlite_schema m LEFT JOIN pragma_table_xinfo(m.name) c ORDER BY m.name, c.cid";
+    let mut statement = raw.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_catalog_of_the_format_before_is_brought_up() {
+    let place = earlier();
+    assert_eq!(format(&place.path), 2);
+    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+    assert_eq!(why(&reader, "a"), None, "who may only read still hits");
+    drop(reader);
+    assert_eq!(format(&place.path), 2, "and changes nothing");
+
+    let catalog = open(&place.path);
+    assert_eq!(format(&place.path), 3);
+    assert_eq!(why(&catalog, "a"), None);
+    assert_eq!(catalog.check().unwrap(), []);
+    let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(1), HOUR).unwrap();
+    let Reserved::Taken(claim) = taken else { panic!("its lease has long passed: {taken:?}") };
+    assert_eq!(claim.reservation, Some((5, 1)), "fences go on");
+    catalog.commit(&scope("lab"), &entry("b", "b"), &claim).unwrap();
+    let fresh = self::place();
+    drop(open(&fresh.path));
+    assert_eq!(layout(&place.path), layout(&fresh.path));
+}
+
+#[test]
+fn processes_bring_one_catalog_up_at_once() {
+    if let Some((path, _)) = spawned() {
+        let catalog = open(&path);
+        assert_eq!(why(&catalog, "a"), None);
+        return;
+    }
+    let place = earlier();
+    let name = "processes_bring_one_catalog_up_at_once";
+    let children: Vec<_> = (0..8).map(|role| spawn(name, &place.path, role)).collect();
+    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
+    assert_eq!(format(&place.path), 3);
+}
+
+#[test]
+fn a_catalog_that_could_not_be_brought_up_is_as_it_was() {
+    let place = earlier();
+    let raw = Connection::open(&place.path).unwrap();
+    // The last step fails, as it would in a process that dies there.
+    raw.execute_batch("ALTER TABLE memo ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0").unwrap();
+    drop(raw);
+    let before = layout(&place.path);
+    assert!(Sqlite::open(&place.path, Mode::ReadWrite).is_err());
+    assert_eq!(format(&place.path), 2);
+    assert_eq!(layout(&place.path), before);
+    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+    assert_eq!(why(&reader, "a"), None);
+}
+
+#[test]
+fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
+    let place = place();
+    let clock = Stopped::default();
+    clock.pass(1_000_000);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    let reserve = |nonce| catalog.reserve(&scope("lab"), &key("a"), &holder(nonce), HOUR).unwrap();
+    for nonce in 1..=3 {
+        assert!(matches!(reserve(nonce), Reserved::Taken(_)), "{nonce}");
+        clock.pass(60_000);
+    }
+    let alone = |left| Reserved::Unserialised(Duration::from_millis(left));
+    assert_eq!(reserve(4), alone(60_000));
+    clock.pass(59_999);
+    assert_eq!(reserve(5), alone(1));
+    clock.pass(1);
+    assert!(matches!(reserve(6), Reserved::Taken(_)));
+}
+
+#[test]
+fn what_nobody_wrote_into_a_slot_holds_nobody_up() {
+    let place = place();
+    let catalog = open(&place.path);
+    catalog.reserve(&scope("lab"), &key("a"), &holder(1), HOUR).unwrap();
+    let raw = Connection::open(&place.path).unwrap();
+    for damage in ["lease_until = lease_until + (1 << 40)", "alone_until = 1 << 50"] {
+        raw.execute(&format!("UPDATE slot SET {damage}"), []).unwrap();
+        let standing = catalog.standing(&scope("lab"), &key("a")).unwrap();
+        assert_eq!(standing.held.map(|held| held.holder.nonce), None, "{damage}");
+    }
+    let taken = catalog.reserve(&scope("lab"), &key("a"), &holder(2), HOUR).unwrap();
+    assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
+}
+
 #[test]
 fn a_place_without_a_catalog_is_named() {
     let place = place();

@@ -60,9 +60,11 @@ impl Console<'_> {
 
     /// The cache that these settings name, or why it cannot be opened.
     pub(crate) fn open(&self, settings: Settings) -> Result<Arc<Cache>, OpenError> {
-        let Settings { home, project, domain, .. } = settings;
+        let Settings { home, project, domain, lease, .. } = settings;
         let scope = Scope { project: project.value, domain: domain.value };
-        Cache::open_scope(home.value, scope)
+        let cache = Cache::open_scope(home.value, scope)?;
+        cache.set_lease(lease.value);
+        Ok(cache)
     }
 
     /// The text in this colour, if results are coloured.

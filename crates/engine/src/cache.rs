@@ -9,17 +9,17 @@ use parking_lot::{Mutex, RwLock};
 use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
 use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
-use thrifty_store::Blobs;
 use thrifty_store::disk::{self, Disk};
 use thrifty_store::filesystem::{self, Filesystem};
 use thrifty_store::verified::Verified;
+use thrifty_store::{Blobs, GetError};
 
 use crate::answer::Answer;
 use crate::ballast::Ballast;
 use crate::classes::ClassCode;
 use crate::compute::{Computed, Task};
 use crate::flight::Flights;
-use crate::graph::{Failure, Made, Product, Value};
+use crate::graph::{Failure, Loss, Made, Product, Value};
 use crate::health::Health;
 use crate::lookup::{Looked, Target};
 use crate::memory::Memory;
@@ -368,15 +368,21 @@ impl Cache {
         self.catalog.now().unwrap_or_else(|_| self.wall_clock())
     }
 
-    /// Removes the entry behind an answer whose bytes are gone or damaged, so that the next
-    /// lookup misses. If the store merely cannot tell now, the entry stays.
-    pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer) {
+    /// Removes the entry behind an answer that nobody can load, so that the next lookup misses.
+    ///
+    /// Bytes that could not be read are looked for once more, and only if some are certainly gone
+    /// does the entry go: the disk may have failed, or files been short, for a moment.
+    pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer, loss: Loss) {
         self.memory.forget(key);
         let Some(entry) = answer.entry else { return };
-        let undecided =
-            |name| matches!(self.blobs.open(&name), Err(error) if !error.is_certain_absence());
-        if answer.record.blobs().into_iter().any(undecided) {
-            return;
+        let found: Vec<_> =
+            answer.record.blobs().iter().filter_map(|name| self.blobs.open(name).err()).collect();
+        let is_gone = found.iter().any(GetError::is_certain_absence);
+        match loss {
+            Loss::Bytes if !is_gone => return,
+            // What could not be read now may have been read wrong before.
+            Loss::Sense if !is_gone && !found.is_empty() => return,
+            Loss::Bytes | Loss::Sense => {}
         }
         let removed = thrifty_catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
         self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));

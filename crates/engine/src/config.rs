@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::closest::did_you_mean;
 use crate::policy::Mode;
+use crate::reserve::Lease;
 use crate::seed::Seed;
-use crate::units::parse_size;
+use crate::units::{parse_duration, parse_size};
 
 mod file;
 
@@ -99,6 +100,8 @@ pub struct Settings {
     pub project_budget: Setting<Option<u64>>,
     /// The seed of all operations that state none; `None` for none.
     pub seed: Setting<Option<Seed>>,
+    /// How long a reservation outlives the last sign of life of its holder.
+    pub lease: Setting<Lease>,
 }
 
 /// The configuration cannot be used.
@@ -164,10 +167,11 @@ enum Field {
     Budget,
     ProjectBudget,
     Seed,
+    Lease,
 }
 
 impl Field {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Home,
         Self::Project,
         Self::Domain,
@@ -178,6 +182,7 @@ impl Field {
         Self::Budget,
         Self::ProjectBudget,
         Self::Seed,
+        Self::Lease,
     ];
 
     /// Name in a file, variable, and what is allowed.
@@ -193,6 +198,7 @@ impl Field {
             Self::Budget => ("budget", "THRIFTY_BUDGET", SIZE),
             Self::ProjectBudget => ("project_budget", "THRIFTY_PROJECT_BUDGET", SIZE),
             Self::Seed => ("seed", "THRIFTY_SEED", "a whole number from 0 to 9223372036854775807"),
+            Self::Lease => ("lease", "THRIFTY_LEASE", "a duration from `1s` to `1m`"),
         }
     }
 
@@ -261,6 +267,7 @@ impl Settings {
             budget,
             project_budget,
             seed,
+            lease,
         ] = raws;
         Ok(Self {
             home: home.map_or_else(default_home, |raw| Ok(at_home(raw, directory)))?,
@@ -281,6 +288,9 @@ impl Settings {
                 parse_size(text).ok()
             })?,
             seed: optional(Field::Seed, seed, Seed::from_text)?,
+            lease: or_default(optional(Field::Lease, lease, |text| {
+                Lease::new(parse_duration(text).ok()?)
+            })?),
         })
     }
 }

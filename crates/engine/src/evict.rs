@@ -8,7 +8,9 @@ mod placed;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, Catalog, CatalogError, Entry, EntryId, Scope, Selector, Time};
+use thrifty_catalog::{
+    BlobRef, Catalog, CatalogError, Entry, EntryId, LONGEST_LEASE, Scope, Selector, Time,
+};
 use thrifty_key::Key;
 use thrifty_store::BlobName;
 
@@ -17,6 +19,8 @@ pub use self::collect::{CollectError, Collected, Means, collect};
 /// How long bytes that nothing needs are kept. Longer than any upload, and than the time from a
 /// lookup to the opening of the bytes.
 pub const GRACE: Duration = Duration::from_secs(60 * 60);
+/// Whoever holds a reservation has time to be taken over, and once more, before a blob of his goes.
+const _: () = assert!(GRACE.as_secs() > 2 * LONGEST_LEASE.as_secs());
 
 /// How long leftovers of interrupted writers, corrupt blobs that were set aside, and files placed
 /// for readers are kept.

@@ -46,6 +46,8 @@ pub struct Report {
     pub orphans: u64,
     /// The bytes of these.
     pub orphan_bytes: u64,
+    /// Blobs that are gone, and that no entry needs: their rows go with the next collection.
+    pub unbacked: u64,
     /// Interrupted writes, and blobs set aside.
     pub leftovers: u64,
     /// What is wrong, worst first.
@@ -99,7 +101,7 @@ pub enum Finding {
         /// The entries that need it.
         entries: Vec<EntryId>,
     },
-    /// A blob that the catalog takes for live is not there.
+    /// A blob that entries need is not there.
     Missing {
         /// The blob.
         blob: String,

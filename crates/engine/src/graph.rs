@@ -207,6 +207,15 @@ pub struct Expansion {
     pub expires_at: Option<Time>,
 }
 
+/// Why a value that an entry keeps cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Its bytes could not be read: gone, damaged, or out of reach for now.
+    Bytes,
+    /// Its bytes are there, and make no sense here.
+    Sense,
+}
+
 /// Why a body gave nothing.
 #[derive(Clone)]
 pub enum Failure {
@@ -221,6 +230,8 @@ pub enum Failure {
     Lost {
         /// The number of the edge.
         edge: usize,
+        /// In what way.
+        loss: Loss,
         /// What was found.
         reason: String,
     },

@@ -28,7 +28,7 @@ use crate::cache::Cache;
 use crate::compute::{Computed, Settled, Unfinished};
 use crate::event::{Event, Listener};
 use crate::flight;
-use crate::graph::{Edge, Failure, From, Node, Taken, Value};
+use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::observed::Observation;
 use crate::outcome::{Miss, Outcome};
@@ -354,7 +354,7 @@ impl<'a> Schedule<'a> {
             }
             Looked::Hit(answer, _) => {
                 let target = slate.key.and_then(|key| {
-                    self.cache.discard(&key, &answer);
+                    self.cache.discard(&key, &answer, Loss::Bytes);
                     self.cache.slot(&key)
                 });
                 self.missed.push_back((number, (Miss::Unreadable, target)));
@@ -501,8 +501,8 @@ impl<'a> Schedule<'a> {
             Computed::Expanded(expansion, unfinished) => {
                 self.expand(number, expansion, *unfinished);
             }
-            Computed::Failed(Failure::Lost { edge, reason }, _) => {
-                self.recover(number, edge, &reason);
+            Computed::Failed(Failure::Lost { edge, loss, reason }, _) => {
+                self.recover(number, edge, loss, &reason);
             }
             Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
             Computed::Failed(failure, ran) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use thrifty_engine::config::{ConfigError, Executor, Settings, Source};
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
-use thrifty_engine::{Mode, Seed};
+use thrifty_engine::{Lease, Mode, Seed};
 
 fn find(directory: &Path, variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let all: HashMap<_, _> = variables.iter().copied().collect();
@@ -79,6 +79,7 @@ fn every_variable_is_read() {
         ("THRIFTY_BUDGET", "20GB"),
         ("THRIFTY_PROJECT_BUDGET", "5GB"),
         ("THRIFTY_SEED", "7"),
+        ("THRIFTY_LEASE", "1m"),
     ];
     let Settings {
         home,
@@ -91,6 +92,7 @@ fn every_variable_is_read() {
         budget,
         project_budget,
         seed,
+        lease,
     } = find(root.path(), &variables).unwrap();
     assert_eq!(home.value, Path::new("/scratch/cache"));
     assert_eq!((project.value.as_str(), domain.value.as_str()), ("flüge", "production"));
@@ -99,6 +101,23 @@ fn every_variable_is_read() {
     assert_eq!((workers.value, budget.value), (Some(2), Some(20_000_000_000)));
     assert_eq!(project_budget.value, Some(5_000_000_000));
     assert_eq!(seed.value, Seed::new(7));
+    assert_eq!(lease.value.length(), Duration::from_secs(60));
+}
+
+#[test]
+fn a_lease_lasts_seconds_and_outlives_two_lost_heartbeats() {
+    let root = project(&[]);
+    let lease = |text| find(root.path(), &[("THRIFTY_LEASE", text)]);
+    assert_eq!(find(root.path(), &[]).unwrap().lease.value, Lease::default());
+    for text in ["1s", "1.5s", "10s", "60s", "1m"] {
+        let lease = lease(text).unwrap().lease.value;
+        assert!(lease.length() >= lease.heartbeat() * 3 && !lease.heartbeat().is_zero());
+    }
+    for text in ["0s", "0.9s", "61s", "10m", "10", "-5s", "for ever"] {
+        let said = lease(text).unwrap_err().to_string();
+        let told = "`lease` must be a duration from `1s` to `1m`, not";
+        assert!(said.contains(told) && said.contains(text), "{said}");
+    }
 }
 
 #[test]

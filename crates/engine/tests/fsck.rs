@@ -128,16 +128,16 @@ fn the_key_of_a_variant_begins_as_that_of_its_ingredients() {
 }
 
 #[test]
-fn a_blob_that_is_offered_and_not_there_is_found_and_offered_no_more() {
+fn a_blob_that_is_offered_and_not_there_is_counted_and_offered_no_more() {
     let world = World::new();
     let (id, blob) = world.entry("removed");
     let selector = Selector { ids: Some(vec![id]), ..Selector::default() };
     world.catalog.invalidate(None, &selector).unwrap();
     fs::remove_file(world.path(&blob)).unwrap();
-    let missing = Finding::Missing { blob: name(&blob), entries: vec![] };
-    assert_eq!(world.check(Level::Quick, true).findings, [missing]);
+    let seen = world.check(Level::Quick, true);
+    assert_eq!((seen.unbacked, seen.findings), (1, vec![]));
     assert_eq!(world.catalog.find_blob(&blob.digest, Duration::ZERO).unwrap(), None);
-    assert_eq!(world.check(Level::Full, false).findings, []);
+    assert_eq!(world.check(Level::Full, false).unbacked, 0);
 }
 
 #[test]

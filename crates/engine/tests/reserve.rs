@@ -15,9 +15,9 @@ use stage::*;
 use thrifty_engine::catalog::{
     Catalog, Clock, Ended, Holder, Mode as Access, Reserved, Sqlite, System, Time,
 };
-use thrifty_engine::compute::{Computed, Task};
-use thrifty_engine::graph::{Failure, Product};
-use thrifty_engine::{Cache, Looked, Miss, Policy};
+use thrifty_engine::compute::{Computed, Settled, Task};
+use thrifty_engine::graph::{Failure, Loss, Product, Value};
+use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Policy};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -29,36 +29,70 @@ fn one_at_a_time() -> Policy {
     Policy { serialize: true, ..Policy::default() }
 }
 
+fn shared() -> Policy {
+    Policy { on_failure: OnFailure::Share, ..one_at_a_time() }
+}
+
+/// Never again, but for a wait that has no end: then the test fails, and does not hang.
+fn patience() -> impl Fn() -> bool {
+    let asked = AtomicUsize::new(0);
+    move || asked.fetch_add(1, Ordering::SeqCst) > 300
+}
+
 /// A call that other processes wait for; its outcome as a word, and the number.
 fn call(
     cache: &Arc<Cache>,
     interrupted: &dyn Fn() -> bool,
     body: &mut dyn FnMut() -> Result<Product, Failure>,
 ) -> (&'static str, i64) {
-    let operation = operation("f");
-    let key = operation.key([].into_iter());
-    let (miss, slot) = match cache.look(&key, None) {
-        Looked::Miss(miss, slot) => (miss, slot),
-        Looked::Hit(answer, outcome) => {
-            let value = thrifty_engine::graph::Value::Known(answer);
-            return (outcome.word(), load(&Shaky::default(), &value, &[]).unwrap());
-        }
-    };
-    let task = Task {
-        operation: &operation,
-        key: Ok(key),
-        ingredients: &|| operation.ingredients([]),
-        policy: one_at_a_time(),
-        run: (None, 0),
-        interrupted,
-    };
-    match cache.compute(&task, miss, slot, body) {
+    match call_as(cache, "f", one_at_a_time(), interrupted, body) {
         Computed::Settled(settled) => {
             let value = load(&Shaky::default(), &settled.value, &[]).unwrap();
             (settled.outcome.word(), value)
         }
         Computed::Failed(Failure::Cancelled, _) => ("cancelled", 0),
         _ => panic!("it failed"),
+    }
+}
+
+fn call_as(
+    cache: &Arc<Cache>,
+    name: &str,
+    policy: Policy,
+    interrupted: &dyn Fn() -> bool,
+    body: &mut dyn FnMut() -> Result<Product, Failure>,
+) -> Computed {
+    let operation = operation(name);
+    let key = operation.key([].into_iter());
+    let (miss, slot) = match cache.look(&key, None) {
+        Looked::Miss(miss, slot) => (miss, slot),
+        Looked::Hit(answer, outcome) => {
+            return Computed::Settled(Settled {
+                entry: answer.entry,
+                value: Value::Known(answer),
+                outcome,
+                spent: Duration::ZERO,
+                alone: None,
+                made: None,
+            });
+        }
+    };
+    let task = Task {
+        operation: &operation,
+        key: Ok(key),
+        ingredients: &|| operation.ingredients([]),
+        policy,
+        run: (None, 0),
+        interrupted,
+    };
+    cache.compute(&task, miss, slot, body)
+}
+
+fn settled(computed: Computed) -> Settled {
+    match computed {
+        Computed::Settled(settled) => settled,
+        Computed::Failed(failure, _) => panic!("it failed: {}", failure.message()),
+        Computed::Expanded(..) => panic!("it became other operations"),
     }
 }
 
@@ -145,6 +179,244 @@ fn who_was_overtaken_commits_nothing() {
 }
 
 #[test]
+fn a_lease_that_passed_is_good_while_nobody_took_the_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Moved::default());
+    let stage = timed(directory.path(), &clock);
+    let word = call(&stage.cache, &|| false, &mut || {
+        clock.pass(LEASE * 2);
+        Ok(number(1))
+    });
+    assert_eq!(word, ("computed", 1));
+    assert_eq!(call(&stage.again().cache, &|| false, &mut || Ok(number(3))), ("hit-local", 1));
+}
+
+#[test]
+fn who_waits_asks_the_catalog_only_when_something_happened() {
+    let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), |_, _| false);
+    let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+    let key = operation("f").key([].into_iter());
+    stage.catalog.reserve(&scope(), &key, &by(7), LEASE).unwrap();
+    let asked = AtomicUsize::new(0);
+    let first = AtomicUsize::new(0);
+    let interrupted = || {
+        let calls = flaky.calls.load(Ordering::SeqCst);
+        match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => first.store(calls, Ordering::SeqCst),
+            _ => assert_eq!(calls, first.load(Ordering::SeqCst)),
+        }
+        asked.load(Ordering::SeqCst) == 5
+    };
+    assert_eq!(call(&stage.cache, &interrupted, &mut || Ok(number(5))), ("cancelled", 0));
+    // One look at the entry, one at the slot; nothing was written.
+    assert!(first.load(Ordering::SeqCst) <= 4);
+}
+
+/// The first of two handles computes, and its body ends only when the second waits for it.
+fn one_waits(
+    policy: Policy,
+    first: impl Fn() -> Result<Product, Failure> + Sync,
+    second: impl Fn() -> Result<Product, Failure> + Sync,
+) -> (Computed, Computed) {
+    let directory = tempfile::tempdir().unwrap();
+    // Time stands still: whoever waits is woken, or waits for ever.
+    let clock = Arc::new(Moved::default());
+    let (leader, waiter) = (timed(directory.path(), &clock), timed(directory.path(), &clock));
+    let (runs, waits) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        let leading = threads.spawn(|| {
+            call_as(&leader.cache, "f", policy, &|| false, &mut || {
+                runs.store(1, Ordering::SeqCst);
+                while waits.load(Ordering::SeqCst) == 0 {
+                    std::thread::yield_now();
+                }
+                first()
+            })
+        });
+        while runs.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let give_up = patience();
+        let interrupted = || {
+            waits.store(1, Ordering::SeqCst);
+            give_up()
+        };
+        let waited = call_as(&waiter.cache, "f", policy, &interrupted, &mut || second());
+        (leading.join().unwrap(), waited)
+    })
+}
+
+#[test]
+fn the_next_computes_at_once_when_the_first_fails() {
+    let (first, second) = one_waits(one_at_a_time(), || failed("broken"), || Ok(number(2)));
+    assert!(matches!(first, Computed::Failed(Failure::Raised { .. }, _)));
+    let second = settled(second);
+    assert_eq!(second.outcome.word(), "computed");
+    assert_eq!(second.alone, None);
+}
+
+#[test]
+fn a_failure_is_shared_with_those_who_waited_for_it_alone() {
+    let (first, second) = one_waits(shared(), || failed("broken"), || panic!("it waited"));
+    for computed in [first, second] {
+        let Computed::Failed(failure, _) = computed else { panic!("it did not fail") };
+        assert!(failure.message().contains("broken"), "{}", failure.message());
+    }
+    let stage = Stage::new();
+    let fail = || call_as(&stage.cache, "f", shared(), &|| false, &mut || failed("broken"));
+    assert!(matches!(fail(), Computed::Failed(..)));
+    // Who comes later did not wait for it.
+    let later = call_as(&stage.again().cache, "f", shared(), &|| false, &mut || Ok(number(1)));
+    assert_eq!(settled(later).outcome.word(), "computed");
+}
+
+#[test]
+fn after_three_failures_nobody_waits() {
+    let stage = Stage::new();
+    for _ in 0..3 {
+        call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || failed("broken"));
+    }
+    let other = stage.again();
+    let mut inner = None;
+    let outer = call_as(&stage.cache, "f", one_at_a_time(), &patience(), &mut || {
+        let body = &mut || Ok(number(1));
+        inner = Some(call_as(&other.cache, "f", one_at_a_time(), &patience(), body));
+        Ok(number(1))
+    });
+    let (outer, inner) = (settled(outer), settled(inner.unwrap()));
+    assert_eq!((outer.alone, inner.alone), (Some(Alone::Failing), Some(Alone::Failing)));
+    assert_eq!((outer.outcome.word(), inner.outcome.word()), ("computed", "computed"));
+}
+
+#[test]
+fn what_was_given_up_is_no_failure() {
+    let stage = Stage::new();
+    for _ in 0..5 {
+        let lost = || Err(Failure::Lost { edge: 0, loss: Loss::Bytes, reason: "gone".to_owned() });
+        call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || lost());
+        let cancelled = || Err(Failure::Cancelled);
+        call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || cancelled());
+    }
+    let last = call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || Ok(number(1)));
+    assert_eq!(settled(last).alone, None);
+}
+
+/// Whichever answer is lost, the call is repeated and taken for the same one.
+#[test]
+fn a_lost_answer_changes_nothing() {
+    for method in ["standing", "reserve", "commit", "release"] {
+        let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), |_, _| false);
+        let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+        let lost = AtomicUsize::new(0);
+        *flaky.deaf.lock() =
+            Box::new(move |_, called| called == method && lost.fetch_add(1, Ordering::SeqCst) < 2);
+        let key = operation("f").key([].into_iter());
+        let fail = || call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || failed("no"));
+        assert!(matches!(fail(), Computed::Failed(..)));
+        let mut runs = 0;
+        let one = settled(call_as(&stage.cache, "f", one_at_a_time(), &|| false, &mut || {
+            runs += 1;
+            Ok(number(5))
+        }));
+        assert_eq!((one.outcome.word(), one.alone, runs), ("computed", None, 1), "{method}");
+        assert_eq!(call(&stage.again().cache, &|| false, &mut || Ok(number(6))), ("hit-local", 5));
+        let standing = stage.catalog.standing(&scope(), &key).unwrap();
+        assert_eq!(standing.held, None, "{method}: the place was given back");
+    }
+}
+
+/// Two processes that each compute what the other's body asks for: one of them computes alone.
+#[test]
+fn a_circle_of_processes_is_broken_by_the_one_who_closes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Moved::default());
+    let stages = [timed(directory.path(), &clock), timed(directory.path(), &clock)];
+    let names = ["left", "right"];
+    let (barrier, runs, alone) = (Barrier::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+    let compute = |own: usize| {
+        let (other, cache) = (1 - own, &stages[own].cache);
+        let inner = || {
+            barrier.wait();
+            let inner = call_as(cache, names[other], one_at_a_time(), &patience(), &mut || {
+                runs.fetch_add(1, Ordering::SeqCst);
+                Ok(number(other as i64))
+            });
+            let inner = settled(inner);
+            alone.fetch_add(usize::from(inner.alone == Some(Alone::Circle)), Ordering::SeqCst);
+            let taken = load(&Shaky::default(), &inner.value, &[]).unwrap();
+            assert_eq!(taken, other as i64);
+        };
+        let outer = call_as(cache, names[own], one_at_a_time(), &patience(), &mut || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            inner();
+            Ok(number(own as i64))
+        });
+        assert_eq!(settled(outer).outcome.word(), "computed");
+    };
+    std::thread::scope(|threads| {
+        let compute = &compute;
+        let running = [0, 1].map(|own| threads.spawn(move || compute(own)));
+        for thread in running {
+            thread.join().unwrap();
+        }
+    });
+    assert_eq!(alone.load(Ordering::SeqCst), 1, "only one of them closes it");
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+}
+
+/// The wait that closes the circle is one within a process: a thread waits for another one's
+/// flight, which waits for a process that waits for the first.
+#[test]
+fn a_circle_through_threads_of_a_process_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Moved::default());
+    let (own, other) = (timed(directory.path(), &clock), timed(directory.path(), &clock));
+    let [own_runs, other_runs, flies] = [(); 3].map(|()| AtomicUsize::new(0));
+    let until = |flag: &AtomicUsize| {
+        while flag.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+    };
+    let plain = || Policy::default();
+    std::thread::scope(|threads| {
+        // The other process holds `b`, and its body waits for `a`.
+        threads.spawn(|| {
+            let body = &mut || {
+                other_runs.store(1, Ordering::SeqCst);
+                until(&own_runs);
+                let one = &mut || Ok(number(1));
+                settled(call_as(&other.cache, "a", one_at_a_time(), &patience(), one));
+                Ok(number(2))
+            };
+            settled(call_as(&other.cache, "b", one_at_a_time(), &patience(), body));
+        });
+        // This process holds `a`, and its body waits for the flight of `c`, …
+        threads.spawn(|| {
+            let body = &mut || {
+                own_runs.store(1, Ordering::SeqCst);
+                until(&flies);
+                let three = &mut || Ok(number(3));
+                settled(call_as(&own.cache, "c", plain(), &patience(), three));
+                Ok(number(1))
+            };
+            settled(call_as(&own.cache, "a", one_at_a_time(), &patience(), body));
+        });
+        // … whose body waits for `b`, which the other process holds.
+        threads.spawn(|| {
+            until(&own_runs);
+            until(&other_runs);
+            let body = &mut || {
+                flies.store(1, Ordering::SeqCst);
+                let two = &mut || Ok(number(2));
+                settled(call_as(&own.cache, "b", one_at_a_time(), &patience(), two));
+                Ok(number(3))
+            };
+            settled(call_as(&own.cache, "c", plain(), &patience(), body));
+        });
+    });
+}
+
+#[test]
 fn a_failure_and_a_panic_give_the_place_back() {
     let stage = Stage::new();
     let key = operation("f").key([].into_iter());
@@ -211,7 +483,7 @@ fn key_of(name: &str) -> thrifty_engine::key::Key {
 const HOME: &str = "THRIFTY_ENGINE_TEST_HOME";
 
 /// Starts this test program as a process that makes one call in the cache of `home`.
-fn process(home: &Path, what: &str) -> Child {
+fn process_of(home: &Path, what: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "one_of_several_processes", "--nocapture", "--test-threads=1"])
         .env(HOME, home)
@@ -257,9 +529,28 @@ fn one_of_several_processes() {
 }
 
 #[test]
+fn nobody_waits_for_the_process_that_started_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog =
+        Sqlite::open(&directory.path().join("catalog.sqlite"), Access::ReadWrite).unwrap();
+    let key = operation("f").key([].into_iter());
+    let process = thrifty_engine::process::identity();
+    let holder = Holder { nonce: 7, process, ..Holder::default() };
+    catalog.reserve(&scope(), &key, &holder, LEASE).unwrap();
+    let mut child = process_of(directory.path(), "call");
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    child.stdin.take().unwrap().write_all(b"!").unwrap();
+    let said = said(&mut output, "SETTLED");
+    assert!(said.contains("SETTLED computed"), "{said}");
+    assert!(child.wait().unwrap().success());
+    let held = catalog.standing(&scope(), &key).unwrap().held;
+    assert_eq!(held.map(|held| held.holder.nonce), Some(7), "and the place is still taken");
+}
+
+#[test]
 fn processes_on_one_directory_compute_once() {
     let directory = tempfile::tempdir().unwrap();
-    let mut children: Vec<_> = (0..4).map(|_| process(directory.path(), "call")).collect();
+    let mut children: Vec<_> = (0..4).map(|_| process_of(directory.path(), "call")).collect();
     let mut outputs: Vec<_> =
         children.iter_mut().map(|child| BufReader::new(child.stdout.take().unwrap())).collect();
     outputs.iter_mut().for_each(|output| _ = said(output, "READY"));
@@ -297,7 +588,7 @@ impl Clock for Ahead {
 #[test]
 fn the_place_of_a_killed_process_is_taken_over() {
     let directory = tempfile::tempdir().unwrap();
-    let mut holder = process(directory.path(), "hang");
+    let mut holder = process_of(directory.path(), "hang");
     let mut output = BufReader::new(holder.stdout.take().unwrap());
     said(&mut output, "RUNS");
     let path = directory.path().join("catalog.sqlite");

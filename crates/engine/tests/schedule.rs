@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::{NewRun, RunStatus, Selector, Sqlite};
 use thrifty_engine::event::Event;
-use thrifty_engine::graph::{Failure, Made, Node as Call, Product};
+use thrifty_engine::graph::{Failure, Loss, Made, Node as Call, Product};
 use thrifty_engine::record::Draft;
 use thrifty_engine::schedule::Options;
-use thrifty_engine::{Mode, OnFailure, Schedule};
+use thrifty_engine::{Looked, Mode, OnFailure, Schedule};
 
 /// A graph in which a node takes from nodes before it, and what it gives.
 #[derive(Debug, Clone)]
@@ -546,6 +546,55 @@ fn a_lost_value_is_made_again_only_if_it_is_needed() {
     );
 }
 
+/// One that could not be read for a moment is there the next time that anybody looks.
+#[test]
+fn what_cannot_be_read_for_a_moment_is_kept() {
+    let stage = Stage::new();
+    let nodes = |stage: &Stage, last: i64| {
+        vec![
+            stage.big("a", &[], |_| 1),
+            stage.call(&format!("b{last}"), &[0], move |i| i[0] + last),
+        ]
+    };
+    stage.settle(nodes(&stage, 1), &[1], 1);
+    let entries = stage.catalog.entries(None, &Selector::default(), 9).unwrap().len();
+    let again = stage.again();
+    stage.blobs.blinks.store(1, Ordering::SeqCst);
+    let settled = again.settle(nodes(&again, 2), &[1], 1);
+    assert_eq!((settled.values[1], again.take_ran()), (Some(3), vec!["b2".to_owned()]));
+    assert_eq!(stage.catalog.entries(None, &Selector::default(), 9).unwrap().len(), entries + 1);
+}
+
+#[test]
+fn an_entry_goes_only_if_nobody_can_load_it() {
+    let is_blind = |stage: &Stage| stage.blobs.is_blind.store(true, Ordering::SeqCst);
+    type Trouble<'a> = &'a dyn Fn(&Stage);
+    let cases: [(&str, Trouble<'_>, Loss, bool); 6] = [
+        ("nothing", &|_| {}, Loss::Bytes, false),
+        (
+            "for a moment",
+            &|stage| stage.blobs.blinks.store(1, Ordering::SeqCst),
+            Loss::Bytes,
+            false,
+        ),
+        ("for longer", &is_blind, Loss::Bytes, false),
+        ("gone", &|stage| stage.blobs.lose_all(), Loss::Bytes, true),
+        ("makes no sense", &|_| {}, Loss::Sense, true),
+        ("made no sense, and is out of reach", &is_blind, Loss::Sense, false),
+    ];
+    for (what, trouble, loss, goes) in cases {
+        let stage = Stage::new();
+        stage.settle(vec![stage.big("a", &[], |_| 1)], &[0], 1);
+        let entry = stage.catalog.entries(None, &Selector::default(), 1).unwrap().remove(0);
+        let again = stage.again();
+        let Looked::Hit(answer, _) = again.cache.look(&entry.key, None) else { panic!("{what}") };
+        trouble(&stage);
+        again.cache.discard(&entry.key, &answer, loss);
+        let is_there = matches!(again.cache.look(&entry.key, None), Looked::Hit(..));
+        assert_eq!(is_there, !goes, "{what}");
+    }
+}
+
 /// Two operations take the lost one; the second also takes another. It must never see the
 /// other's value in the place of the lost one.
 #[test]
@@ -620,7 +669,7 @@ fn an_output_lost_after_the_run_can_be_asked_for_again() {
         silent(&stage, vec![stage.big("a", &[], |_| 1), stage.big("b", &[0], |i| i[0] + 1)]);
     schedule.settle(&[1]);
     stage.blobs.lose_all();
-    assert!(schedule.reopen(1, "gone"));
+    assert!(schedule.reopen(1, Loss::Bytes, "gone"));
     schedule.settle(&[1]);
     let settled = schedule.settled(1).unwrap().as_ref().ok().unwrap();
     assert_eq!(load(&stage.blobs, &settled.value, &[]), Ok(2));
@@ -763,7 +812,7 @@ fn a_loss_reported_late_makes_nothing_again() {
             while waits && !again() {
                 std::thread::yield_now();
             }
-            Err(Failure::Lost { edge: 0, reason: "gone".to_owned() })
+            Err(Failure::Lost { edge: 0, loss: Loss::Sense, reason: "gone".to_owned() })
         })
     };
     let nodes = vec![stage.call("a", &[], |_| 1), losing("b", false), losing("c", true)];

@@ -11,7 +11,7 @@ use minijinja::value::{Serde, Value};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::Cache;
-use thrifty_engine::graph::{Body, Failure, Made, Product, Taken};
+use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken};
 use thrifty_key::Digest;
 use thrifty_key::plain;
 
@@ -206,7 +206,7 @@ impl Running {
 
 fn failure(error: AttemptError) -> Failure {
     match error {
-        AttemptError::Lost { edge, reason } => Failure::Lost { edge, reason },
+        AttemptError::Lost { edge, reason } => Failure::Lost { edge, loss: Loss::Bytes, reason },
         AttemptError::Cancelled => Failure::Cancelled,
         other => Failure::Raised { message: other.to_string(), cause: Arc::new(other) },
     }

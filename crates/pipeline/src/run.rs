@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::catalog::{NewRun, RunStatus};
 use thrifty_engine::event::Listener;
-use thrifty_engine::graph::{Edge, Failure, From, Taken};
+use thrifty_engine::graph::{Edge, Failure, From, Loss, Taken};
 use thrifty_engine::plan::{Plan, plan};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
@@ -179,7 +179,8 @@ impl Pipeline {
                 .collect::<Result<Vec<_>, _>>();
             match (delivered, lost) {
                 (Ok(delivered), _) => return delivered,
-                (Err(_), Some((number, reason))) if schedule.reopen(number, &reason) => {}
+                (Err(_), Some((number, reason)))
+                    if schedule.reopen(number, Loss::Bytes, &reason) => {}
                 (Err(reason), _) => {
                     shared.notes.lock().push(reason);
                     return Vec::new();

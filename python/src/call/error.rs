@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use thrifty_engine::graph::Loss;
 
 use crate::value::digest::{Reason, Unhashable as NoDigest};
 
@@ -24,6 +25,12 @@ pyo3::create_exception!(
     "A handle was used as if it were the value that it stands for."
 );
 pyo3::create_exception!(thrifty, Lost, PyException, "A value is in the cache no longer.");
+pyo3::create_exception!(thrifty, Garbled, Lost, "The bytes of a value make no sense here.");
+
+/// In what way a value was lost.
+pub fn loss(py: Python<'_>, lost: &PyErr) -> Loss {
+    if lost.is_instance_of::<Garbled>(py) { Loss::Sense } else { Loss::Bytes }
+}
 
 /// The exception for an argument without a digest. What ends the program passes through.
 pub fn unhashable(py: Python<'_>, error: NoDigest) -> PyErr {

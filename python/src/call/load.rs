@@ -9,7 +9,7 @@ use thrifty_engine::Gathered;
 use thrifty_engine::graph::{Failure, Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
 
-use super::error::Lost;
+use super::error::{Garbled, Lost, loss};
 use super::session::Session;
 use crate::value::codec::{self, Shelf, Unreadable};
 
@@ -30,7 +30,7 @@ pub fn record<'py>(
     let shelf = Shelf { blobs: cache.blobs().as_ref(), files: &session.files };
     codec::load(py, record, &open, &shelf).map_err(|error| {
         if error.is_instance_of::<Unreadable>(py) {
-            Lost::new_err(error.to_string())
+            Garbled::new_err(error.to_string())
         } else {
             error
         }
@@ -159,7 +159,8 @@ fn composite<'py>(
 /// The failure that an exception of a body or of loading its inputs is.
 pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     if let (Some(edge), true) = (edge, error.is_instance_of::<Lost>(py)) {
-        return Failure::Lost { edge, reason: crate::shown::message(py, &error) };
+        let (loss, reason) = (loss(py, &error), crate::shown::message(py, &error));
+        return Failure::Lost { edge, loss, reason };
     }
     let class = error
         .get_type(py)

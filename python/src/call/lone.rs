@@ -16,7 +16,7 @@ use thrifty_key::{Digest, Key, Part, plain};
 
 use super::body;
 use super::context::{Frame, RunOptions};
-use super::error::Lost;
+use super::error::{Lost, loss};
 use super::load;
 use super::options::policy;
 use super::parameters::Arguments;
@@ -127,7 +127,8 @@ impl<'py> Lone<'_, 'py> {
             }
             Err(error) if error.is_instance_of::<Lost>(py) => {
                 let (cache, key) = (&self.session.cache, &self.key);
-                py.detach(|| cache.discard(key, answer));
+                let loss = loss(py, &error);
+                py.detach(|| cache.discard(key, answer, loss));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -226,7 +227,7 @@ impl<'py> Lone<'_, 'py> {
             Err(error) if error.is_instance_of::<Lost>(py) => {
                 // Gone between the leader's commit and here: the next call computes it.
                 if let Value::Known(answer) = &settled.value {
-                    self.session.cache.discard(&self.key, answer);
+                    self.session.cache.discard(&self.key, answer, loss(py, &error));
                 }
                 Err(error)
             }

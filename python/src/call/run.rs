@@ -21,7 +21,7 @@ use thrifty_engine::{Mode, Schedule};
 
 use super::body::{self, Running};
 use super::context::{self, Chosen, Frame, RunOptions};
-use super::error::{HandleError, Lost};
+use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::{self, Handle};
 use super::load;
@@ -223,7 +223,7 @@ fn settle(
         });
         match (loaded, lost) {
             (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
-                schedule.reopen(number, &crate::shown::message(py, &error));
+                schedule.reopen(number, loss(py, &error), &crate::shown::message(py, &error));
             }
             (loaded, _) => return loaded.map(Bound::unbind),
         }

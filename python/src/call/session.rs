@@ -64,6 +64,7 @@ impl Session {
         let home = settings.home.value.clone();
         match py.detach(|| Cache::open_scope(&home, scope)) {
             Ok(cache) => {
+                cache.set_lease(settings.lease.value);
                 crate::value::codec::keep_digests(cache.file_memo());
                 Ok(Self::new(py, cache, settings, home.join("files"), true))
             }

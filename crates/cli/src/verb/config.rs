@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use thrifty_engine::Mode;
 use thrifty_engine::config::{Setting, Settings};
-use thrifty_engine::units::show_size;
+use thrifty_engine::units::{show_duration, show_size};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -53,6 +53,7 @@ fn lines(settings: &Settings) -> Vec<Line> {
         budget,
         project_budget,
         seed,
+        lease,
     } = settings;
     let or = |value: Option<String>, unset: &str| value.unwrap_or_else(|| unset.to_owned());
     vec![
@@ -66,6 +67,7 @@ fn lines(settings: &Settings) -> Vec<Line> {
         line("budget", budget, or(budget.value.map(show_size), "any size")),
         line("project_budget", project_budget, or(project_budget.value.map(show_size), "any size")),
         line("seed", seed, or(seed.value.map(|seed| seed.number().to_string()), "none")),
+        line("lease", lease, show_duration(lease.value.length())),
     ]
 }
 

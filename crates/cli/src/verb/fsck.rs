@@ -63,11 +63,12 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
             },
         ))?;
     }
-    if !json && report.orphans + report.leftovers > 0 {
+    if !json && report.orphans + report.unbacked + report.leftovers > 0 {
         console.line(&format!(
-            "{} that nothing refers to ({}) and {}: `thrifty gc` removes them in time",
+            "needed by nothing: {} ({}), {} that are gone, {}; `thrifty gc` removes them in time",
             count(report.orphans, "blob"),
             show_size(report.orphan_bytes),
+            report.unbacked,
             count(report.leftovers, "leftover"),
         ))?;
     }

@@ -138,11 +138,14 @@ impl<'a> Examination<'a> {
             if self.level == Level::Quick && length == Some(&blob.length) {
                 continue;
             }
-            if let Some(finding) = self.bytes(blob, entries)? {
-                if !matches!(finding, Finding::Unreadable { .. }) {
-                    broken.push(*blob);
-                }
-                self.report.findings.push(finding);
+            let Some(finding) = self.bytes(blob, entries)? else { continue };
+            if !matches!(finding, Finding::Unreadable { .. }) {
+                broken.push(*blob);
+            }
+            match finding {
+                // Whoever needed it found it missing, and removed the entry.
+                Finding::Missing { entries, .. } if entries.is_empty() => self.report.unbacked += 1,
+                finding => self.report.findings.push(finding),
             }
         }
         Ok(broken)

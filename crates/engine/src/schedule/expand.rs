@@ -6,7 +6,7 @@ use super::{Closing, Expanded, Problem, Schedule, Slate, State};
 use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
-use crate::graph::{Edge, Expansion, Failure, From, Value};
+use crate::graph::{Edge, Expansion, Failure, From, Loss, Value};
 
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
@@ -118,7 +118,7 @@ impl Schedule<'_> {
                 _ => false,
             };
             if lost {
-                self.reopen(*child, "a part of it is in the store no longer");
+                self.reopen(*child, Loss::Bytes, "a part of it is in the store no longer");
             }
         }
     }

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use super::{LOSSES, Problem, Schedule, State};
 use crate::event::Event;
-use crate::graph::{Edge, Failure, Value};
+use crate::graph::{Edge, Failure, Loss, Value};
 
 impl Schedule<'_> {
     /// Opens a settled operation again, because its value is in the cache no longer or damaged.
-    /// Its entry is removed. A result that is lost again and again is computed and kept in
+    /// Its entry is removed if it cannot be served by anybody. A result that is lost again and again is computed and kept in
     /// memory; returns false, with the operation closed as failed, if even that is lost.
-    pub fn reopen(&mut self, number: usize, reason: &str) -> bool {
+    pub fn reopen(&mut self, number: usize, loss: Loss, reason: &str) -> bool {
         let slate = &mut self.nodes[number];
         let State::Closed(Ok(settled)) = &slate.state else {
             return true;
         };
         if let (Some(key), Value::Known(answer)) = (&slate.key, &settled.value) {
-            self.cache.discard(key, answer);
+            self.cache.discard(key, answer, loss);
         }
         self.reopened += 1;
         slate.opened = self.reopened;
@@ -39,7 +39,7 @@ impl Schedule<'_> {
     }
 
     /// An input of an operation was found lost: settle that again first.
-    pub(super) fn recover(&mut self, number: usize, edge: usize, reason: &str) {
+    pub(super) fn recover(&mut self, number: usize, edge: usize, loss: Loss, reason: &str) {
         let from = self.nodes[number].node.edges.get(edge).and_then(Edge::node);
         let Some(from) = from else {
             let (message, cause) = (reason.to_owned(), Arc::new(reason.to_owned()));
@@ -48,7 +48,7 @@ impl Schedule<'_> {
         };
         self.nodes[number].state = State::Idle;
         if self.nodes[from].opened <= self.nodes[number].began {
-            self.reopen(from, reason);
+            self.reopen(from, loss, reason);
         }
         self.unlead(number);
         self.demand(number);

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use thrifty_engine::catalog::*;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::graph::{
-    Body, Edge, Expansion, Failure, From, Input, Made, Node as Call, Product, Taken, Value,
+    Body, Edge, Expansion, Failure, From, Input, Loss, Made, Node as Call, Product, Taken, Value,
 };
 use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
 use thrifty_engine::record::{Buffer, Draft, Record, Shape, Source, Step};
@@ -64,6 +64,8 @@ pub struct Shaky {
     pub put: AtomicUsize,
     pub is_full: AtomicBool,
     pub is_blind: AtomicBool,
+    /// So many blobs cannot be opened, and then they can.
+    pub blinks: AtomicUsize,
 }
 
 impl Shaky {
@@ -91,7 +93,9 @@ impl Blobs for Shaky {
 
     fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
         self.opened.fetch_add(1, Ordering::SeqCst);
-        if self.is_blind.load(Ordering::SeqCst) {
+        let blinks = self.blinks.load(Ordering::SeqCst);
+        self.blinks.store(blinks.saturating_sub(1), Ordering::SeqCst);
+        if blinks > 0 || self.is_blind.load(Ordering::SeqCst) {
             return Err(GetError::Transient {
                 path: PathBuf::from("shaky"),
                 source: std::io::ErrorKind::PermissionDenied.into(),
@@ -133,6 +137,8 @@ pub struct Flaky {
     pub inner: Arc<dyn Catalog>,
     pub calls: AtomicUsize,
     pub plan: Mutex<Box<Plan>>,
+    /// Which calls take effect without their answer being heard.
+    pub deaf: Mutex<Box<Plan>>,
     /// Whether what fails says that there is no space left, and not that others are busy.
     pub is_full: AtomicBool,
     /// What happens once, between the next lookup and the use of its answer.
@@ -148,6 +154,7 @@ impl Flaky {
             inner,
             calls: AtomicUsize::new(0),
             plan: Mutex::new(Box::new(plan)),
+            deaf: Mutex::new(Box::new(|_, _| false)),
             is_full: AtomicBool::new(false),
             after_lookup: Mutex::default(),
         })
@@ -162,6 +169,18 @@ impl Flaky {
             return Err(CatalogError::Busy { path: PathBuf::from("flaky"), waited_ms: 1 });
         }
         Ok(())
+    }
+
+    fn hear<T>(
+        &self,
+        method: &'static str,
+        answer: Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        if (self.deaf.lock())(self.calls.load(Ordering::SeqCst), method) {
+            let reason = "the answer was lost".to_owned();
+            return Err(CatalogError::Failed { path: PathBuf::from("flaky"), reason });
+        }
+        answer
     }
 }
 
@@ -187,6 +206,7 @@ macro_rules! by_plan {
             $(fn $method(&self, $($name: $kind),*) -> Result<$answer, CatalogError> {
                 self.pass(stringify!($method))?;
                 let answer = self.inner.$method($($name),*);
+                let answer = self.hear(stringify!($method), answer);
                 if let ("lookup", Some(act)) = (stringify!($method), self.after_lookup.lock().take()) {
                     act();
                 }
@@ -472,7 +492,11 @@ impl Body for Script {
         let mut numbers = Vec::new();
         for (edge, taken) in inputs.iter().enumerate() {
             let loaded = load(&self.blobs, &taken.value, &taken.steps);
-            numbers.push(loaded.map_err(|reason| Failure::Lost { edge, reason })?);
+            numbers.push(loaded.map_err(|reason| Failure::Lost {
+                edge,
+                loss: Loss::Bytes,
+                reason,
+            })?);
         }
         self.ran.lock().push(self.name.clone());
         (self.script)(&numbers)

@@ -172,7 +172,7 @@ impl<'a> Source<'a> {
             }
         }
         // Whoever held one is refused now, and need not be waited for.
-        self.new.execute("UPDATE slot SET nonce = NULL, lease_until = NULL", [])?;
+        self.new.execute("UPDATE slot SET nonce = NULL, lease_until = NULL, ended = NULL", [])?;
         Ok(())
     }
 }
