@@ -39,6 +39,7 @@ ENVIRONMENTS = {
     "joblib_mmap": "joblib",
     "diskcache": "diskcache",
     "flytekit": "flytekit",
+    "filelock": "filelock",
     "limit": "limit",
     "hash_pandas": "limit",
 }
@@ -71,12 +72,14 @@ BESIDE = (
     ("limit", "BLAKE3 alone"),
     ("hash_pandas", "`hash_pandas_object`, 64 bits, no names or types"),
     ("joblib_mmap", "joblib mapped"),
+    ("filelock", "filelock around a pickle"),
 )
 """What has no column of its own."""
 
 MAPPED = ("thrifty", "joblib", "joblib_mmap", "diskcache", "flytekit")
 LIMITED = ("limit", *ALL)
 OWN = ("thrifty",)
+SERIAL = ("thrifty", "diskcache", "filelock")
 HASHED = ("hash_pandas", *ALL)
 ROWS = [
     Row("trivial_hit", "trivial hit, same process", 5 * MICRO),
@@ -108,6 +111,21 @@ ROWS = [
         systems=OWN,
     ),
     Row("code_warm", "whether that fingerprint still holds", 20 * MICRO, systems=OWN),
+    Row(
+        "serialized_misses",
+        "miss of an empty body with `serialize=True` and nobody else, each of 1,000",
+        1 * MILLI,
+        systems=SERIAL,
+        empty_cache=True,
+    ),
+    Row("serialized_hit", "trivial hit with `serialize=True`", 5 * MICRO, systems=SERIAL),
+    Row(
+        "woken",
+        "from the end of a body in another process to the value of who waits for it",
+        50 * MILLI,
+        systems=SERIAL,
+        empty_cache=True,
+    ),
     Row("graph", "graph of 10,000 nodes, all hits", 100 * MILLI, empty_cache=True),
 ]
 

@@ -1,4 +1,10 @@
-"""diskcache: ``Cache.memoize`` on each function. Code is no part of its keys."""
+"""diskcache: ``Cache.memoize`` on each function, and ``barrier`` where one process is to compute.
+
+Code is no part of its keys.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import diskcache
 from measures import System, main
@@ -9,7 +15,12 @@ SIZE_LIMIT = 2**40
 
 def opened(folder: str) -> System:
     """A cache in the folder."""
-    return System(diskcache.Cache(folder, size_limit=SIZE_LIMIT).memoize(), diskcache.__version__)
+    cache = diskcache.Cache(folder, size_limit=SIZE_LIMIT)
+
+    def serialized(function: Callable[..., Any]) -> Callable[..., Any]:
+        return diskcache.barrier(cache, diskcache.Lock)(cache.memoize()(function))
+
+    return System(cache.memoize(), diskcache.__version__, serialized=serialized)
 
 
 if __name__ == "__main__":

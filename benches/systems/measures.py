@@ -8,7 +8,9 @@ ran, so a result that comes twice is a hit, and a result that changes is none.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ class System:
     cached: Callable[..., Any]
     version: str
     workflow: Callable[..., Any] = plain
+    serialized: Callable[..., Any] = plain
+    """The decorator for a cached function that one process computes while others wait."""
 
 
 def stamp(x: int) -> int:
@@ -103,6 +107,19 @@ def take_frame(x: pd.DataFrame) -> int:
     return monotonic_ns()
 
 
+def alone(x: int) -> int:
+    """As little as a body can do, while no other process computes it."""
+    return x
+
+
+def waited_for(x: int) -> int:
+    """Computed until its starter says so; its result is the time at which it was let go."""
+    print("holding", flush=True)
+    sys.stdin.readline()
+    return monotonic_ns()
+
+
+SERIALIZED = (alone, waited_for)
 TASKS = (stamp, step, join, empty, make_array, take_array, make_numbers, make_text, take_frame)
 
 
@@ -282,6 +299,63 @@ def resident(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def serialized_misses(measure: Measure) -> dict[str, Any]:
+    """Calls never made before, that another process would wait for and none does; per call."""
+    calls = measure.sized(1000)
+    seconds = []
+    for _ in range(measure.repeat):
+        start = monotonic_ns()
+        began = perf_counter()
+        for i in range(calls):
+            alone(start + i)
+        seconds.append((perf_counter() - began) / calls)
+    return {"seconds": seconds}
+
+
+def serialized_hit(measure: Measure) -> dict[str, Any]:
+    """A hit on a function that one process computes while others wait; per call, in batches."""
+    calls, batches = (50, 2) if measure.quick else (1000, 7)
+    alone(1)
+    seconds = []
+    for _ in range(batches):
+        began = perf_counter()
+        for _ in range(calls):
+            alone(1)
+        seconds.append((perf_counter() - began) / calls)
+    return {"seconds": seconds}
+
+
+def woken(measure: Measure) -> dict[str, Any]:
+    """From the end of a body in another process until who waits for its value has it."""
+    command = [sys.executable, sys.argv[0], "holder", *sys.argv[2:]]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    seconds = []
+    with subprocess.Popen(command, text=True, bufsize=1, **pipes) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        for _ in range(2 if measure.quick else 20):
+            n = monotonic_ns()
+            print(n, file=holder.stdin, flush=True)
+            assert holder.stdout.readline() == "holding\n"
+            # By then this process waits.
+            letting_go = threading.Timer(0.2, lambda: print(file=holder.stdin, flush=True))
+            letting_go.start()
+            ended = waited_for(n)
+            seconds.append((monotonic_ns() - ended) / 1e9)
+            letting_go.join()
+            assert holder.stdout.readline() == "done\n"
+        holder.communicate()
+    return {"seconds": seconds}
+
+
+def holder(measure: Measure) -> dict[str, Any]:
+    """The other process of ``woken``."""
+    while line := sys.stdin.readline():
+        waited_for(int(line))
+        print("done", flush=True)
+    return {"seconds": []}
+
+
 MEASURES: dict[str, Callable[[Measure], dict[str, Any]]] = {
     "trivial_hit": trivial_hit,
     "misses": misses,
@@ -299,6 +373,10 @@ MEASURES: dict[str, Callable[[Measure], dict[str, Any]]] = {
     "out_numbers": out_numbers,
     "out_text": out_text,
     "memory": memory,
+    "serialized_misses": serialized_misses,
+    "serialized_hit": serialized_hit,
+    "woken": woken,
+    "holder": holder,
 }
 
 
@@ -308,6 +386,8 @@ def main(opened: Callable[[str], System]) -> None:
     system = opened(folder)
     for task in TASKS:
         globals()[task.__name__] = system.cached(task)
+    for task in SERIALIZED:
+        globals()[task.__name__] = system.serialized(task)
     quick = pace == "quick"
     result = MEASURES[name](Measure(system, quick, repeat=2 if quick else 5))
     print(json.dumps({"version": system.version, **result}))

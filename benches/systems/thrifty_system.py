@@ -17,7 +17,9 @@ from thrifty import _native
 
 def opened(folder: str) -> System:
     """The cache is where the environment says."""
-    return System(thrifty.task, thrifty.__version__, thrifty.workflow)
+    # The bodies that wait do so by what the observer would keep an eye on.
+    serialized = thrifty.task(cache=thrifty.Cache(serialize=True, version="1", observe=False))
+    return System(thrifty.task, thrifty.__version__, thrifty.workflow, serialized)
 
 
 def reaching(helpers: int) -> Any:
