@@ -8,7 +8,7 @@ use std::time::Duration;
 use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::{Sqlite, Time};
 use thrifty_engine::compute::{Computed, Settled, Task};
-use thrifty_engine::graph::{Failure, Product, Value as Output};
+use thrifty_engine::graph::{Failure, Loss, Product, Value as Output};
 use thrifty_engine::key::Key;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
 use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy};
@@ -250,7 +250,7 @@ impl Worker {
                 // What merely cannot be read now is kept.
                 if error.is_certain_absence() {
                     let key = world::with(|world| world.keys.place(call.cell).key);
-                    self.cache(call.cell).discard(&key, answer);
+                    self.cache(call.cell).discard(&key, answer, Loss::Bytes);
                 }
                 false
             }

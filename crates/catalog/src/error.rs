@@ -50,8 +50,8 @@ pub enum CatalogError {
     },
     /// It was made by an earlier version of the format.
     #[error(
-        "the catalog {path} has format {found} and this version knows {known} alone; \
-         delete its directory, or set THRIFTY_HOME to another one"
+        "the catalog {path} has format {found}, from before those that this version brings up to \
+         {known}; delete its directory, or set THRIFTY_HOME to another one"
     )]
     Older {
         /// The catalog.

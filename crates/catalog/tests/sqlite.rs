@@ -413,6 +413,27 @@ fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
 }
 
 #[test]
+fn compacting_forgets_waits_of_reservations_that_are_no_more() {
+    let place = place();
+    let catalog = open(&place.path);
+    let take = |name, nonce| {
+        let taken = catalog.reserve(&scope("lab"), &key(name), &holder(nonce), HOUR).unwrap();
+        assert!(matches!(taken, Reserved::Taken(_)));
+    };
+    take("a", 1);
+    take("b", 2);
+    // Nothing has the nonce 9: its process died before it was heard of.
+    let standing = catalog.wait_for(&scope("lab"), &key("a"), &[2, 9]).unwrap();
+    assert_eq!(standing.held.map(|held| held.holder.nonce), Some(1));
+    catalog.compact().unwrap();
+    let raw = Connection::open(&place.path).unwrap();
+    let left: Vec<u8> = raw.query_row("SELECT holder FROM waiting", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 2_u128.to_be_bytes());
+    let rows: i64 = raw.query_row("SELECT count(*) FROM waiting", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[test]
 fn what_nobody_wrote_into_a_slot_holds_nobody_up() {
     let place = place();
     let catalog = open(&place.path);

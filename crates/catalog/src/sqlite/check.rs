@@ -139,6 +139,11 @@ impl Sqlite {
     pub(super) fn shrink(&self) -> std::result::Result<(), CatalogError> {
         let buried = self.write(|write| {
             let last = write.now.saturating_sub(millis(BURIED));
+            // What a reservation waited for that is no more means nothing.
+            write.conn.execute_batch(
+                "DELETE FROM waiting WHERE holder NOT IN \
+                 (SELECT nonce FROM slot WHERE nonce IS NOT NULL)",
+            )?;
             write
                 .conn
                 .prepare_cached("DELETE FROM blob WHERE state = ?1 AND used_at < ?2")?
