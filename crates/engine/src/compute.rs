@@ -10,14 +10,13 @@ use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
 use crate::flight::{Claim, Landing, Lead, lineage};
-use crate::graph::{Expansion, Failure, Made, Product, Value};
+use crate::graph::{Expansion, Failure, Made, Product, Unstored, Value};
 use crate::lookup::{Looked, Target};
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::{OnFailure, Policy};
 use crate::publish::{Published, Writing};
-use crate::reason::Reason;
 use crate::record::Draft;
 use crate::reserve::{Alone, Reservation, Turn, Wanted};
 
@@ -88,7 +87,7 @@ pub(crate) struct Goal {
 struct Output<'a> {
     object: Arc<dyn std::any::Any + Send + Sync>,
     contribution: Option<Vec<u8>>,
-    writing: Result<Writing<'a>, &'a str>,
+    writing: Result<Writing<'a>, &'a Unstored>,
     terms: Terms,
 }
 
@@ -173,8 +172,11 @@ impl Cache {
             Ok(Product::Expanded(mut expansion)) => {
                 // Whoever held a reservation while other operations run could wait for one that
                 // waits for this one in another process.
-                let goal = match goal {
-                    Some(Goal { key, claim }) if task.policy.mode.writes() => {
+                let goal = match (goal, expansion.unstored.take()) {
+                    (_, Some(unstored)) if task.policy.mode.writes() => {
+                        Err(Outcome::NotStored(miss, unstored.reason, unstored.text))
+                    }
+                    (Some(Goal { key, claim }), None) if task.policy.mode.writes() => {
                         let claim = CatalogClaim { reservation: None, ..claim };
                         Ok((Goal { key, claim }, miss))
                     }
@@ -266,14 +268,17 @@ impl Cache {
         output: Output<'_>,
         spent: Duration,
     ) -> Settled {
+        if !task.policy.mode.writes() {
+            return output.unstored(self.not_written(&task.policy, miss), spent);
+        }
         let writing = match output.writing {
             Ok(writing) => writing,
-            Err(reason) => {
-                let outcome = Outcome::NotStored(miss, Reason::Unstorable, reason.to_owned());
+            Err(Unstored { reason, text }) => {
+                let outcome = Outcome::NotStored(miss, *reason, text.clone());
                 return output.unstored(outcome, spent);
             }
         };
-        let (Some(goal), true) = (goal, task.policy.mode.writes()) else {
+        let Some(goal) = goal else {
             return output.unstored(self.not_written(&task.policy, miss), spent);
         };
         match self.publish(task, goal, writing, &output.terms, spent) {
@@ -359,7 +364,7 @@ impl Cache {
             contribution: made.contribution.clone(),
             writing: match &made.draft {
                 Ok(draft) => Ok(Writing { draft, taken: &[] }),
-                Err(reason) => Err(reason),
+                Err(unstored) => Err(unstored),
             },
         }
     }

@@ -11,6 +11,7 @@ use crate::classes::{ClassCode, contribution_with_code};
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::record::{Draft, Record, Step, contribution_of_part};
 
 /// One call of an operation.
@@ -175,8 +176,8 @@ pub struct Made {
     pub object: Arc<dyn Any + Send + Sync>,
     /// What it contributes to keys, if it has a digest.
     pub contribution: Option<Vec<u8>>,
-    /// How to store it, or why it cannot be stored.
-    pub draft: Result<Draft, String>,
+    /// How to store it, or why it is not stored.
+    pub draft: Result<Draft, Unstored>,
     /// What the body observed, in any order. What it wrote itself before reading it is no part.
     pub observed: Vec<Observation>,
     /// When the first of the results expires that the body took by calling other operations.
@@ -189,6 +190,22 @@ impl Made {
         let contribution = draft.contribution().ok();
         let (draft, observed) = (Ok(draft), Vec::new());
         Self { object, contribution, draft, observed, expires_at: None }
+    }
+}
+
+/// Why a value is not to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unstored {
+    /// In one word.
+    pub reason: Reason,
+    /// For people: which value, or which input.
+    pub text: String,
+}
+
+impl Unstored {
+    /// The same of a value of a kind that no codec can keep.
+    pub const fn unstorable(text: String) -> Self {
+        Self { reason: Reason::Unstorable, text }
     }
 }
 
@@ -205,6 +222,8 @@ pub struct Expansion {
     pub observed: Vec<Observation>,
     /// As in [`Made`].
     pub expires_at: Option<Time>,
+    /// Why the value is not stored, if the body alone decides that: what it was made of changed.
+    pub unstored: Option<Unstored>,
 }
 
 /// Why a value that an entry keeps cannot be had.

@@ -315,7 +315,7 @@ impl Planner<'_> {
         let Some(expansion) = node.body.outline() else {
             return Ok(false);
         };
-        let Expansion { mut nodes, mut edges, output, observed: _, expires_at: _ } = expansion?;
+        let Expansion { mut nodes, mut edges, output, .. } = expansion?;
         let (base, count) = (self.slots.len(), nodes.len());
         let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);
         if !every.all(|edge| place(edge, base, count, &node.edges)) {

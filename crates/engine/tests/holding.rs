@@ -161,6 +161,7 @@ fn call(how: How, stage: &Stage, places: &[Observed]) -> (String, Vec<String>) {
                     output,
                     observed,
                     expires_at: None,
+                    unstored: None,
                 }))
             })],
         ),
@@ -487,6 +488,7 @@ fn a_whole_observes_what_all_its_parts_do() {
                                 output,
                                 observed,
                                 expires_at,
+                                unstored: None,
                             })
                         }
                         "ahead" => number(3),
@@ -856,7 +858,14 @@ fn a_value_lives_no_longer_than_what_its_body_took() {
                     How::Lone | How::Graph => expiring(number(1), expires_at),
                     How::Expanding => {
                         let nodes = vec![within_call(1)];
-                        Product::Expanded(Expansion { nodes, edges, output, observed, expires_at })
+                        Product::Expanded(Expansion {
+                            nodes,
+                            edges,
+                            output,
+                            observed,
+                            expires_at,
+                            unstored: None,
+                        })
                     }
                     How::Unit => {
                         let within = Stage::new();

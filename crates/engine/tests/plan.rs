@@ -179,6 +179,7 @@ impl Unit {
             output: Draft::Edge(0),
             observed: Vec::new(),
             expires_at: None,
+            unstored: None,
         })
     }
 }

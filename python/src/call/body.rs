@@ -1,6 +1,7 @@
 //! Bodies: Python functions as the engine runs them.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_engine::config::Executor;
-use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken};
+use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken, Unstored};
 use thrifty_engine::record::Draft;
 use thrifty_engine::{Mode, Stream};
 use thrifty_key::{Context, Digest, Hasher, plain};
@@ -144,15 +145,16 @@ impl CallBody {
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
             let expansion = graph::expand(&value, &self.session, &self.running, 0);
-            return expansion.map(|it| expanded(it, gathered)).map_err(raised);
+            let expansion = expansion.map(|it| gathered.onto_expansion(it));
+            return expansion.map(Product::Expanded).map_err(raised);
         }
         made(slf, &value).map(|made| Product::Made(gathered.onto(made))).map_err(raised)
     }
 
-    /// What the body read, which is over. It is told what could not be followed; to the catalog
-    /// not where this is a plan.
+    /// What the body read, which is over, and whether what it was given still is what it was. It
+    /// is told what could not be followed; to the catalog not where this is a plan.
     fn end(&self, watch: Watch, py: Python<'_>) -> Gathered {
-        let gathered = watch.end(py);
+        let gathered = watch.end(py).given(py, &self.call.on_disk);
         let mode = if context::is_planning() { Mode::Off } else { self.mode() };
         let (cache, operation) = (&self.session.cache, &self.call.operation);
         observe::tell(py, cache, operation, mode, &gathered.notes);
@@ -170,7 +172,9 @@ impl CallBody {
             None => self.call.task.get().definition().wish(&self.session, self.mode()),
         };
         let task = self.call.task.get();
-        Watch::begin(py, task.name(), wish, self.session.scenery(py)?, &self.running.outer)
+        let scenery = self.session.scenery(py)?;
+        let given = self.call.on_disk.paths();
+        Watch::begin(py, task.name(), wish, scenery, given, &self.running.outer)
     }
 
     /// Whether results of this call may be stored.
@@ -273,7 +277,10 @@ impl CallBody {
     ) -> PyResult<Option<String>> {
         let mut number_of =
             |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
-        let inputs = slf.get().inputs(slf.py(), arguments, Some(&mut number_of))?;
+        // Files count as they were then: a change of theirs is noticed when the body is over.
+        let known = self.call.on_disk.arguments();
+        let mut around = Around::of_arguments_with(Some(&mut number_of), known);
+        let inputs = slf.get().inputs(slf.py(), arguments, &mut around)?;
         let mut pairs = inputs.into_iter().zip(&self.call.inputs);
         Ok(pairs.find(|(now, then)| now.encoding != then.encoding).map(|(input, _)| input.name))
     }
@@ -300,13 +307,8 @@ impl CallBody {
         let value = seed::call(slf, &arguments?, frame, self.stream(inputs))?;
         let gathered = self.end(watch, py);
         let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
-        Ok(Expansion { observed: gathered.observed, ..expansion })
+        Ok(gathered.onto_expansion(expansion))
     }
-}
-
-fn expanded(expansion: Expansion, gathered: Gathered) -> Product {
-    let Gathered { observed, expires_at, .. } = gathered;
-    Product::Expanded(Expansion { observed, expires_at, ..expansion })
 }
 
 /// A copy of an argument.
@@ -332,12 +334,13 @@ pub fn perform<'py>(
     slf: &Bound<'py, Task>,
     session: &Session,
     mode: Mode,
+    given: Vec<PathBuf>,
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<(Made, Gathered)> {
     let py = slf.py();
     let task = slf.get();
     let wish = task.definition().wish(session, mode);
-    let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, &[])?;
+    let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, given, &[])?;
     let value = forced(&call()?)?;
     let gathered = watch.end(py);
     Ok((made(slf, &value)?, gathered))
@@ -363,7 +366,7 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            let draft = Err(crate::shown::message(py, &error));
+            let draft = Err(Unstored::unstorable(crate::shown::message(py, &error)));
             let (observed, expires_at) = (Vec::new(), None);
             return Ok(Made { object, contribution, draft, observed, expires_at });
         }

@@ -1,5 +1,7 @@
 //! Whether this process is a clean one, made to execute one operation again.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -10,7 +12,8 @@ use thrifty_key::plain;
 
 use super::body;
 use super::context::Frame;
-use super::ingredients::encode_result;
+use super::ingredients::{Around, encode_result};
+use super::on_disk::OnDisk;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
@@ -74,13 +77,24 @@ fn repeat<'py>(
 ) -> PyResult<Repeated<'py>> {
     let py = slf.py();
     let session = Session::current(py)?;
-    let watch = Watch::begin(py, slf.get().name(), Wish::Observe, session.scenery(py)?, &[])?;
+    let (name, scenery) = (slf.get().name(), session.scenery(py)?);
+    let watch = Watch::begin(py, name, Wish::Observe, scenery, given(args, kwargs), &[])?;
     STATE.store(REPEATING, Ordering::Relaxed);
     let value = execute(slf, args, kwargs, stream.map(Stream::from_bytes))?;
     let Gathered { observed, problem, notes, expires_at: _ } = watch.end(py);
     let reads = observed.iter().map(|it| it.what.to_string()).collect();
     let notes = notes.into_iter().map(|note| format!("it {}", note.text()));
+    let problem = problem.map(|problem| problem.text);
     Ok((value, reads, notes.chain(problem).collect()))
+}
+
+/// Where the files among the arguments are. What has no digest holds none that a key knows.
+fn given(args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Vec<PathBuf> {
+    let mut around = Around::of_arguments(None);
+    for value in args.iter().chain(kwargs.values()) {
+        _ = around.encode(&value, "argument", &mut plain::Writer::new());
+    }
+    OnDisk::new(around.into_files(), Arc::default()).paths()
 }
 
 fn execute<'py>(

@@ -15,6 +15,7 @@ use thrifty_key::plain;
 
 use super::context::RunOptions;
 use super::error::HandleError;
+use super::on_disk::OnDisk;
 use super::options::Options;
 use super::task::Task;
 use crate::value::digest;
@@ -72,6 +73,8 @@ pub struct Call {
     pub arguments: Vec<Option<Py<PyAny>>>,
     /// What enters the key.
     pub inputs: Vec<Input>,
+    /// The files that entered it.
+    pub on_disk: OnDisk,
     /// The handles among the arguments, as edges in the order of their numbers.
     pub takes: Vec<Py<Handle>>,
     /// What was chosen before the run.

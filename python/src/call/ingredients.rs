@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,16 +9,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use thrifty_engine::store::StatIdentity;
 use thrifty_engine::{ClassCode, Operation, Seed, Seeding, digest_of_codes, encoding_with_code};
 use thrifty_key::plain;
 use thrifty_key::{Context, Digest, Hasher, Ingredients, Kind, Preview, without_passwords};
 
 use super::handle::Handle;
+use super::on_disk::{self, Named};
 use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
 use crate::code::{Closure, Depth, code_of_class, code_of_hook, code_of_named, project_class};
+use crate::observe;
 use crate::program::imported_as;
 use crate::value::codec::{self, Encoded};
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
@@ -42,16 +42,13 @@ pub struct Prepared {
 #[derive(Default)]
 struct Outside {
     environment: Vec<(String, Option<OsString>)>,
-    files: Seen,
+    files: Arc<[Named]>,
 }
 
 impl Outside {
     fn is_current(&self) -> bool {
         self.environment.iter().all(|(name, value)| std::env::var_os(name) == *value)
-            && self
-                .files
-                .iter()
-                .all(|(path, identity)| identity_of(path).as_ref() == Some(identity))
+            && self.files.iter().all(Named::is_current)
     }
 }
 
@@ -84,10 +81,11 @@ impl Settings {
                 seeding.seed().map_or_else(|| "none".to_owned(), |it| it.number().to_string());
             builder.text(Kind::Seed, "seed", &text)?;
         }
-        builder.sources(options, &mut outside.files)?;
+        builder.sources(options)?;
         outside.environment = builder.environment(options)?;
         builder.packages(py, options)?;
-        builder.files(py, options, &mut outside.files)?;
+        builder.files(py, options)?;
+        outside.files = builder.named.into();
         let found = builder.ingredients;
         let parts = Kind::ALL.into_iter().flat_map(|kind| found.parts(kind));
         let lines: Vec<_> = parts
@@ -130,7 +128,7 @@ impl Prepared {
             builder.text(Kind::Environment, "observe", "off")?;
         }
         let mut outside = Outside::default();
-        let closure = builder.code(function, options, beside, &mut outside.files)?;
+        let closure = builder.code(function, options, beside)?;
         builder.signature(function, parameters, options)?;
         builder.interpreter(function.py())?;
         if let Some(salt) = &options.salt {
@@ -138,7 +136,8 @@ impl Prepared {
         }
         outside.environment = builder.environment(options)?;
         builder.packages(function.py(), options)?;
-        builder.files(function.py(), options, &mut outside.files)?;
+        builder.files(function.py(), options)?;
+        outside.files = builder.named.into();
         let notes = closure.as_ref().map(|closure| closure.notes.clone()).unwrap_or_default();
         let operation = Operation::new(name, builder.ingredients, builder.texts).with_notes(notes);
         let operation = Arc::new(operation);
@@ -191,6 +190,11 @@ impl Prepared {
         Ok(seeded)
     }
 
+    /// The files that are named in `Cache(files=…)` and `Cache(sources=…)`.
+    pub fn named(&self) -> Arc<[Named]> {
+        Arc::clone(&self.outside.files)
+    }
+
     /// Whether finding them again would give the same.
     pub fn is_current(&self, py: Python<'_>) -> bool {
         self.outside.is_current()
@@ -198,19 +202,11 @@ impl Prepared {
     }
 }
 
-/// Files that were read, as they were.
-type Seen = Vec<(PathBuf, StatIdentity)>;
-
-/// Taken before the content is read, so that a change meanwhile is noticed.
-fn identified(field: &str, path: &str) -> PyResult<(PathBuf, StatIdentity)> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(field, path, &error))?;
-    Ok((PathBuf::from(path), StatIdentity::of(&metadata)))
-}
-
 #[derive(Default)]
 struct Builder {
     ingredients: Ingredients,
     texts: Vec<(Digest, String)>,
+    named: Vec<Named>,
 }
 
 impl Builder {
@@ -238,7 +234,6 @@ impl Builder {
         function: &Bound<'_, PyAny>,
         options: &Options,
         beside: &[(String, Bound<'_, PyAny>)],
-        seen: &mut Seen,
     ) -> PyResult<Option<Closure>> {
         if let Some(version) = &options.version {
             self.text(Kind::Version, "version", version)?;
@@ -253,7 +248,7 @@ impl Builder {
             };
             self.add(Kind::Code, &unit.name, unit.digest, preview)?;
         }
-        self.sources(options, seen)?;
+        self.sources(options)?;
         Ok(Some(closure))
     }
 
@@ -273,11 +268,12 @@ impl Builder {
         Ok(())
     }
 
-    fn sources(&mut self, options: &Options, seen: &mut Seen) -> PyResult<()> {
+    fn sources(&mut self, options: &Options) -> PyResult<()> {
         for path in options.sources.iter().flatten() {
-            seen.push(identified("sources", path)?);
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| unreadable("sources", path, &error))?;
+            let failed = |error| unreadable("sources", path, &error);
+            let named = Named::look(path).map_err(failed)?;
+            let text = std::fs::read_to_string(path).map_err(failed)?;
+            self.named.push(named.holding(text.as_bytes()));
             let digest = plain::digest_text(&text);
             let preview = self.source(&text);
             self.add(Kind::Code, path, digest, preview)?;
@@ -335,21 +331,17 @@ impl Builder {
         Ok(())
     }
 
-    fn files(&mut self, py: Python<'_>, options: &Options, seen: &mut Seen) -> PyResult<()> {
+    fn files(&mut self, py: Python<'_>, options: &Options) -> PyResult<()> {
         for path in options.files.iter().flatten() {
-            seen.push(identified("files", path)?);
-            let bytes = py
-                .detach(|| std::fs::read(path))
-                .map_err(|error| unreadable("files", path, &error))?;
+            let failed = |error| unreadable("files", path, &error);
+            let named = Named::look(path).map_err(failed)?;
+            let bytes = py.detach(|| std::fs::read(path)).map_err(failed)?;
             let preview = Preview::text(format!("{} bytes", bytes.len()));
             self.add(Kind::Files, path, Digest::of_blob(&bytes), preview)?;
+            self.named.push(named.holding(&bytes));
         }
         Ok(())
     }
-}
-
-fn identity_of(path: &PathBuf) -> Option<StatIdentity> {
-    std::fs::metadata(path).ok().map(|metadata| StatIdentity::of(&metadata))
 }
 
 fn unreadable(field: &str, path: &str, error: &std::io::Error) -> PyErr {
@@ -468,12 +460,39 @@ pub type Numbering<'a> = dyn FnMut(&Bound<'_, Handle>) -> u64 + 'a;
 pub struct Around<'a, 'b> {
     edges: Option<&'a mut Numbering<'b>>,
     classes: Vec<Py<PyAny>>,
+    arguments: Option<Files<'a>>,
+}
+
+/// The files among arguments.
+struct Files<'a> {
+    /// Those that an earlier look found: their content is taken to be as it was then.
+    known: &'a [on_disk::Argument],
+    met: Vec<on_disk::Argument>,
 }
 
 impl<'a, 'b> Around<'a, 'b> {
     /// Surroundings with this numbering of handles, or where no handle may stand.
     pub fn new(edges: Option<&'a mut Numbering<'b>>) -> Self {
-        Self { edges, classes: Vec::new() }
+        Self { edges, classes: Vec::new(), arguments: None }
+    }
+
+    /// As [`Around::new`], of arguments, whose files are remembered. Bodies for which this thread
+    /// runs depend on their content.
+    pub fn of_arguments(edges: Option<&'a mut Numbering<'b>>) -> Self {
+        Self::of_arguments_with(edges, &[])
+    }
+
+    /// As [`Around::of_arguments`], with files that are not looked at again.
+    pub fn of_arguments_with(
+        edges: Option<&'a mut Numbering<'b>>,
+        known: &'a [on_disk::Argument],
+    ) -> Self {
+        Self { arguments: Some(Files { known, met: Vec::new() }), ..Self::new(edges) }
+    }
+
+    /// The files among the arguments, as they entered the encodings.
+    pub fn into_files(self) -> Vec<on_disk::Argument> {
+        self.arguments.map(|files| files.met).unwrap_or_default()
     }
 
     /// Appends the encoding of an argument or result. Instances of classes of the project count
@@ -522,7 +541,7 @@ impl Surroundings for Around<'_, '_> {
         }
         match value.cast::<Task>() {
             Ok(task) => callable(task.get(), value.py()).map(Some),
-            Err(_) => Ok(codec::file_encoding(value)?.map(StandIn::Encoding)),
+            Err(_) => self.file(value),
         }
     }
 
@@ -540,6 +559,27 @@ impl Surroundings for Around<'_, '_> {
         if code.is_instance_of::<PyType>() || is_named() {
             self.classes.push(code.clone().unbind());
         }
+    }
+}
+
+impl Around<'_, '_> {
+    fn file(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
+        let Some(files) = &mut self.arguments else {
+            return Ok(codec::file_encoding(value)?.map(StandIn::Encoding));
+        };
+        let Some(place) = codec::Place::of(value)? else {
+            return Ok(None);
+        };
+        if let Some(known) = files.known.iter().find_map(|known| known.encoding_at(&place)) {
+            return Ok(Some(StandIn::Encoding(known.to_owned())));
+        }
+        // Before its content is taken: a change between the two is noticed.
+        observe::read(value.py(), &place.path, place.is_directory());
+        let Some(encoding) = codec::file_encoding(value)? else {
+            return Ok(None);
+        };
+        files.met.push(on_disk::Argument::new(place, encoding.clone()));
+        Ok(Some(StandIn::Encoding(encoding)))
     }
 }
 

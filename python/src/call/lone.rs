@@ -17,7 +17,9 @@ use thrifty_key::{Digest, Key, Part, plain};
 use super::body;
 use super::context::{Frame, RunOptions};
 use super::error::{Lost, loss};
+use super::ingredients::Around;
 use super::load;
+use super::on_disk::OnDisk;
 use super::options::policy;
 use super::parameters::Arguments;
 use super::seed::{self, is_seeded};
@@ -54,7 +56,9 @@ pub fn call<'py>(
         return uncached(slf, &arguments, run);
     }
     let operation = prepared.under(py, run.seeding, parameters)?;
-    let inputs = task.inputs(py, &arguments, None)?;
+    let mut around = Around::of_arguments(None);
+    let inputs = task.inputs(py, &arguments, &mut around)?;
+    let on_disk = OnDisk::new(around.into_files(), prepared.named());
     let digests = digests(&inputs)?;
     let names = inputs.iter().map(|input| input.name.as_str());
     let key = operation.key(names.zip(digests.iter().copied()));
@@ -63,6 +67,7 @@ pub fn call<'py>(
         session: &session,
         operation: &operation,
         inputs: &inputs,
+        on_disk: &on_disk,
         digests: &digests,
         key,
         policy,
@@ -103,6 +108,7 @@ struct Lone<'a, 'py> {
     session: &'a Arc<Session>,
     operation: &'a Arc<Operation>,
     inputs: &'a [Input],
+    on_disk: &'a OnDisk,
     digests: &'a [Digest],
     key: Key,
     policy: Policy,
@@ -160,6 +166,7 @@ impl<'py> Lone<'_, 'py> {
         let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
         let (session, mode, operation) = (self.session, self.policy.mode, self.operation);
+        let on_disk = self.on_disk;
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);
@@ -167,10 +174,10 @@ impl<'py> Lone<'_, 'py> {
                     given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
                 let frame = Frame::Running(Arc::clone(&run));
                 let call = || seed::call(task, &arguments, frame, stream);
-                body::perform(task, session, mode, call)
+                body::perform(task, session, mode, on_disk.paths(), call)
                     .map(|(made, gathered)| {
                         observe::tell(py, cache, operation, mode, &gathered.notes);
-                        Product::Made(gathered.onto(made))
+                        Product::Made(gathered.given(py, on_disk).onto(made))
                     })
                     .map_err(|error| load::failure(py, error, None))
             })

@@ -16,6 +16,7 @@ mod hooks;
 mod ingredients;
 mod load;
 mod lone;
+mod on_disk;
 mod options;
 mod parameters;
 mod plan;
@@ -27,6 +28,8 @@ mod surroundings;
 mod task;
 mod turn;
 mod words;
+
+pub use on_disk::OnDisk;
 
 use pyo3::prelude::*;
 

@@ -4,6 +4,7 @@
 //! is. It loads the arguments, calls the function, writes the large parts of the result to the
 //! store, and returns a record: values never travel between the processes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use glob::Pattern;
@@ -11,13 +12,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use thrifty_engine::catalog::Time;
-use thrifty_engine::graph::{Failure, Made, Taken, Value};
+use thrifty_engine::graph::{Failure, Made, Taken, Unstored, Value};
 use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
-use thrifty_engine::{Mode, Stream};
+use thrifty_engine::{Mode, Reason, Stream};
 
 use super::body;
-use super::context::{Frame, RunOptions};
+use super::context::Frame;
 use super::handle::{self, Call, Handle};
 use super::load;
 use super::options::policy;
@@ -28,6 +29,8 @@ use crate::observe::{self, Gathered, Note};
 
 /// Under which name the stream of a call is sent.
 const STREAM: &str = "stream";
+/// Under which name the paths of the files that the body is given are sent.
+const GIVEN: &str = "given";
 
 /// Runs a call in a worker process.
 pub fn run(
@@ -41,6 +44,7 @@ pub fn run(
     let sent = send(py, session, call, inputs, stream, &mut edge);
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
+    let gathered = gathered.given(py, &call.on_disk);
     let mode = policy(call.choices, &call.options).mode;
     observe::tell(py, &session.cache, &call.operation, mode, &gathered.notes);
     // What is not going to be stored has to be here.
@@ -51,10 +55,18 @@ pub fn run(
     Ok(gathered.onto(Made::new(object, Draft::Stored(record))))
 }
 
-/// What a worker gives: a record; what was observed, when what it was made of expires, why the result must not be stored, and
-/// words for what was noted.
-type Sent<'py> =
-    (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Time>, Option<String>, Vec<&'static str>);
+/// What a worker gives: a record; what was observed, when what it was made of expires, why the
+/// result must not be stored, in one word and for people, and words for what was noted.
+type Sent<'py> = (
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+    Option<Time>,
+    Option<(&'static str, String)>,
+    Vec<&'static str>,
+);
+
+/// As it arrives.
+type Arrived = (Vec<u8>, Vec<u8>, Option<Time>, Option<(String, String)>, Vec<String>);
 
 fn send(
     py: Python<'_>,
@@ -68,14 +80,17 @@ fn send(
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
     let workers = session.workers(&call.run);
     let slf = call.task.bind(py);
-    let chosen = chosen(py, &call.run, stream)?;
+    let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options).mode;
     let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
-    let (record, observed, expires_at, problem, notes): (Vec<u8>, Vec<u8>, _, _, Vec<String>) =
-        sent.extract()?;
+    let (record, observed, expires_at, problem, notes): Arrived = sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
+    let problem = problem.map(|(word, text)| Unstored {
+        reason: Reason::from_word(&word).unwrap_or(Reason::Changed),
+        text,
+    });
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
     Ok((record, Gathered { observed, problem, expires_at, notes }))
 }
@@ -130,15 +145,17 @@ pub fn packed<'py>(
 /// What was chosen for the run, for the tasks that the body calls, and what it draws from.
 fn chosen<'py>(
     py: Python<'py>,
-    run: &RunOptions,
+    call: &Call,
     stream: Option<Stream>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let run = &call.run;
     let chosen = PyDict::new(py);
     chosen.set_item("cache", run.mode.map(Mode::word))?;
     let refresh: Vec<_> = run.refresh.iter().map(Pattern::as_str).collect();
     chosen.set_item("refresh", refresh)?;
     chosen.set_item("seed", run.seeding.and_then(seed::given))?;
     chosen.set_item(STREAM, stream.map(|stream| PyBytes::new(py, stream.as_bytes())))?;
+    chosen.set_item(GIVEN, call.on_disk.paths())?;
     Ok(chosen)
 }
 
@@ -165,16 +182,19 @@ fn perform<'py>(
     let chosen = chosen.copy()?;
     let stream: Option<[u8; 32]> = chosen.call_method1("pop", (STREAM,))?.extract()?;
     let stream = stream.map(Stream::from_bytes);
+    let given: Vec<PathBuf> = chosen.call_method1("pop", (GIVEN,))?.extract()?;
     let frame = Frame::Running(Arc::new(super::run::options(&chosen)?));
     let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
-    let (made, gathered) = body::perform(slf, &session, mode, call)?;
-    let draft = made.draft.map_err(crate::value::codec::NotStorable::new_err)?;
+    let (made, gathered) = body::perform(slf, &session, mode, given, call)?;
+    let unstorable = |unstored: Unstored| crate::value::codec::NotStorable::new_err(unstored.text);
+    let draft = made.draft.map_err(unstorable)?;
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
     let Gathered { observed, problem, expires_at, notes } = gathered;
     let observed = observed::encode(&observed).unwrap_or_default();
+    let problem = problem.map(|Unstored { reason, text }| (reason.word(), text));
     let notes = notes.into_iter().map(Note::word).collect();
     let record = PyBytes::new(py, &record.to_bytes());
     Ok((record, PyBytes::new(py, &observed), expires_at, problem, notes))

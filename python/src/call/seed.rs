@@ -11,7 +11,7 @@ use thrifty_key::{Digest, Preview};
 use super::context::{self, Frame, RunOptions};
 use super::ending;
 use super::error::{HandleError, UnhashableArgument};
-use super::ingredients::describe;
+use super::ingredients::{Around, describe};
 use super::parameters::Arguments;
 use super::task::Task;
 use super::turn;
@@ -206,7 +206,7 @@ pub fn stream_of_call(
     if !is_seeded(seeding) {
         return Ok(None);
     }
-    let inputs = match task.inputs(py, arguments, None) {
+    let inputs = match task.inputs(py, arguments, &mut Around::new(None)) {
         Ok(inputs) => inputs,
         Err(error)
             if error.is_instance_of::<UnhashableArgument>(py)

@@ -15,7 +15,8 @@ use super::context::{self, Frame, RunOptions};
 use super::error::{self, HandleError};
 use super::handle::{self, Call, Handle};
 use super::hooks::Hook;
-use super::ingredients::{Around, Numbering, Prepared, Settings};
+use super::ingredients::{Around, Prepared, Settings};
+use super::on_disk::OnDisk;
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::seed::{self, is_seeded};
@@ -154,7 +155,7 @@ impl Task {
             return Err(PyTypeError::new_err("the arguments do not fit the parameters"));
         };
         let operation = self.prepared(py)?.under(py, seeding, parameters)?;
-        let inputs = self.inputs(py, &arguments, None)?;
+        let inputs = self.inputs(py, &arguments, &mut Around::new(None))?;
         let digests = inputs
             .iter()
             .map(|input| Ok((input.name.as_str(), plain::digest(&input.encoding)?)))
@@ -272,7 +273,9 @@ impl Task {
                 takes.len() - 1
             }) as u64
         };
-        let inputs = self.inputs(py, arguments, Some(&mut number_of))?;
+        let mut around = Around::of_arguments(Some(&mut number_of));
+        let inputs = self.inputs(py, arguments, &mut around)?;
+        let on_disk = OnDisk::new(around.into_files(), prepared.named());
         if takes.len() > visible {
             return Err(HandleError::new_err(format!(
                 "an argument of {} holds the output of another task inside an object; \
@@ -290,6 +293,7 @@ impl Task {
                 .map(|argument| argument.clone().map(Bound::unbind))
                 .collect(),
             inputs,
+            on_disk,
             takes,
             choices,
             options: Arc::clone(&self.definition),
@@ -317,14 +321,13 @@ impl Task {
         &self,
         py: Python<'_>,
         arguments: &Arguments<'_>,
-        edges: Option<&mut Numbering<'_>>,
+        around: &mut Around<'_, '_>,
     ) -> PyResult<Vec<Input>> {
         if let Some(key) = &self.definition.key {
-            return self.custom_key(key.bind(py), arguments);
+            return self.custom_key(key.bind(py), arguments, around);
         }
         let parameters = self.parameters(py)?;
         let hooks = self.hooks(py)?;
-        let mut around = Around::new(edges);
         let mut inputs = Vec::with_capacity(hooks.keyed.len());
         for index in &hooks.keyed {
             let Some(value) = &arguments[*index] else {
@@ -333,7 +336,7 @@ impl Task {
             let name = &parameters.all[*index].name;
             let hook = &hooks.parameters[*index];
             let mut writer = plain::Writer::new();
-            let preview = encode(value, name, hook, &mut around, &mut writer)?;
+            let preview = encode(value, name, hook, around, &mut writer)?;
             inputs.push(Input { name: name.clone(), encoding: writer.into_bytes(), preview });
         }
         Ok(inputs)
@@ -343,6 +346,7 @@ impl Task {
         &self,
         key: &Bound<'_, PyAny>,
         arguments: &Arguments<'_>,
+        around: &mut Around<'_, '_>,
     ) -> PyResult<Vec<Input>> {
         let py = key.py();
         for argument in arguments.iter().flatten() {
@@ -359,9 +363,7 @@ impl Task {
         let (args, kwargs) = self.parameters(py)?.unbind(py, arguments)?;
         let given = key.call(args, Some(&kwargs))?;
         let mut writer = plain::Writer::new();
-        Around::new(None)
-            .encode(&given, "key", &mut writer)
-            .map_err(|error| error::unhashable(py, error))?;
+        around.encode(&given, "key", &mut writer).map_err(|error| error::unhashable(py, error))?;
         let preview = Preview::text(digest::preview(&given));
         Ok(vec![Input { name: "key".to_owned(), encoding: writer.into_bytes(), preview }])
     }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use pyo3::prelude::*;
+use thrifty_engine::Reason;
 use thrifty_engine::catalog::Time;
-use thrifty_engine::graph::Made;
-use thrifty_engine::observed::{Observation, Observed, State};
+use thrifty_engine::graph::{Expansion, Made, Unstored};
+use thrifty_engine::observed::{Observation, Observed, Place, State};
 use thrifty_key::{Context, Hasher};
 
 use super::note::Note;
+use crate::call::OnDisk;
 
 /// What is known of a body once it is over.
 #[derive(Debug, Default)]
@@ -16,7 +19,7 @@ pub struct Gathered {
     /// nothing which was made of it can be taken for valid.
     pub observed: Vec<Observation>,
     /// Why its result must not be stored.
-    pub problem: Option<String>,
+    pub problem: Option<Unstored>,
     /// When the first of the results expires that it took from operations it called.
     pub expires_at: Option<Time>,
     /// What it did that cannot be followed.
@@ -25,13 +28,26 @@ pub struct Gathered {
 
 impl Gathered {
     /// The same, of a body whose look at this is worth nothing.
-    pub(super) fn unsteady(mut self, problem: Option<(Observed, String)>) -> Self {
-        if let Some((what, text)) = problem {
+    pub(super) fn unsteady(mut self, problem: Option<(Observed, Unstored)>) -> Self {
+        if let Some((what, unstored)) = problem {
             self.observed.retain(|it| it.what != what);
             self.observed.push(Observation { what, state: never() });
-            self.problem = Some(text);
+            self.problem = Some(unstored);
         }
         self
+    }
+
+    /// The same, of a body that was given these files: none of them may have changed meanwhile.
+    pub fn given(self, py: Python<'_>, files: &OnDisk) -> Self {
+        if self.problem.is_some() {
+            return self;
+        }
+        let problem = py.detach(|| files.change()).map(|change| {
+            let path = change.path.to_string_lossy().into_owned();
+            let unstored = Unstored { reason: Reason::Changed, text: change.text };
+            (Observed::File(Place::Absolute(path)), unstored)
+        });
+        self.unsteady(problem)
     }
 
     /// Puts it with the value that the body made.
@@ -42,6 +58,12 @@ impl Gathered {
             made.draft = Err(problem);
         }
         made
+    }
+
+    /// Puts it with the operations that the body became.
+    pub fn onto_expansion(self, expansion: Expansion) -> Expansion {
+        let Self { observed, expires_at, problem, .. } = self;
+        Expansion { observed, expires_at, unstored: problem, ..expansion }
     }
 }
 

@@ -20,7 +20,7 @@ mod thread;
 mod whose;
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -85,7 +85,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A body of the operation begins, on behalf of these bodies of other threads.
+    /// A body of the operation begins, on behalf of these bodies of other threads. What it is
+    /// given by value is no news: files, and directories with all that is in them.
     ///
     /// # Errors
     ///
@@ -95,6 +96,7 @@ impl Watch {
         operation: &str,
         wish: Wish,
         scenery: &Scenery,
+        given: Vec<PathBuf>,
         outer: &[Arc<Recorder>],
     ) -> PyResult<Self> {
         let mut watch = Self {
@@ -112,7 +114,8 @@ impl Watch {
                 hook::install(py)?;
                 watch.random = random::Before::first_runs(py, operation);
                 let surroundings = Arc::clone(&scenery.surroundings);
-                let recorder = Arc::new(Recorder::new(surroundings, Arc::clone(&scenery.ignored)));
+                let ignored = Arc::clone(&scenery.ignored);
+                let recorder = Arc::new(Recorder::new(surroundings, ignored, given));
                 thread::push(Some(Arc::clone(&recorder)));
                 watch.recorder = Some(recorder);
             }
@@ -160,6 +163,17 @@ impl Drop for Watch {
 /// The bodies for which this thread runs.
 pub fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
     if thread::is_anybody_watching() { thread::readers(py) } else { Vec::new() }
+}
+
+/// A body of this thread is about to take the content of a file as a value, or of a directory with
+/// all that is in it.
+pub fn read(py: Python<'_>, path: &Path, is_directory: bool) {
+    thread::observing(py, |readers| {
+        for reader in readers {
+            reader.take(path, is_directory);
+        }
+        Ok(())
+    });
 }
 
 /// What operations depend on that a body of this thread asked for: what they observed, and when

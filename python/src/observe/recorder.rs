@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use thrifty_engine::Reason;
+use thrifty_engine::graph::Unstored;
 use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
 use thrifty_store::StatIdentity;
 
@@ -48,6 +50,8 @@ impl Way {
 pub struct Recorder {
     surroundings: Arc<Surroundings>,
     ignored: Arc<Ignored>,
+    /// What the body was given by value, which its key holds.
+    given: Vec<PathBuf>,
     began: SystemTime,
     working: PathBuf,
     has_moved: AtomicBool,
@@ -66,7 +70,7 @@ struct Seen {
     own: Own,
     notes: BTreeSet<Note>,
     /// Why the result must not be stored: what was looked at in vain, and a sentence.
-    problem: Option<(Observed, String)>,
+    problem: Option<(Observed, Unstored)>,
 }
 
 /// What the body made itself.
@@ -96,10 +100,15 @@ enum Found {
 
 impl Recorder {
     /// The recorder of a body that begins now.
-    pub(super) fn new(surroundings: Arc<Surroundings>, ignored: Arc<Ignored>) -> Self {
+    pub(super) fn new(
+        surroundings: Arc<Surroundings>,
+        ignored: Arc<Ignored>,
+        given: Vec<PathBuf>,
+    ) -> Self {
         Self {
             surroundings,
             ignored,
+            given,
             began: SystemTime::now(),
             working: std::env::current_dir().unwrap_or_default(),
             has_moved: AtomicBool::new(false),
@@ -151,6 +160,7 @@ impl Recorder {
     /// Whether what is at a path is no input, whoever reads it.
     pub(super) fn ignores(&self, absolute: &Path) -> bool {
         self.ignored.holds(absolute)
+            || self.given.iter().any(|given| absolute.starts_with(given))
             || self.seen.lock().own.has(absolute)
             || self.is_made_for_now(absolute)
     }
@@ -173,6 +183,7 @@ impl Recorder {
                 let path = absolute.to_string_lossy().into_owned();
                 let problem = format!("the path {path} is not valid UTF-8");
                 let what = Observed::File(Place::Absolute(path));
+                let problem = Unstored::unstorable(problem);
                 self.seen.lock().problem.get_or_insert((what, problem));
                 return;
             }
@@ -183,6 +194,26 @@ impl Recorder {
         let known = seen.looks.entry(what).or_insert(look);
         if way == Way::Content {
             known.way = way;
+        }
+    }
+
+    /// The content of a file is taken as a value, or of a directory with all that is in it.
+    pub(super) fn take(&self, path: &Path, is_directory: bool) {
+        let mut waiting = vec![(path::tidy(path), is_directory)];
+        while let Some((path, is_directory)) = waiting.pop() {
+            if self.ignores(&path) {
+                continue;
+            }
+            if !is_directory {
+                self.look(Way::Content, &path, &path, false);
+                continue;
+            }
+            self.look(Way::Listing, &path, &path, false);
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(entries.map(|entry| {
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                (entry.path(), is_directory)
+            }));
         }
     }
 
@@ -273,7 +304,8 @@ impl Recorder {
     /// What the body reads could not be told.
     pub(super) fn trouble(&self, trouble: &str) {
         let problem = format!("what the task reads could not be observed: {trouble}");
-        self.seen.lock().problem.get_or_insert((Observed::WorkingDirectory, problem));
+        let problem = (Observed::WorkingDirectory, Unstored::unstorable(problem));
+        self.seen.lock().problem.get_or_insert(problem);
     }
 
     /// What an operation that the body asked for observed.
@@ -374,15 +406,20 @@ impl Recorder {
 impl Seen {
     fn changed(&mut self, what: &Observed) {
         self.problem.get_or_insert_with(|| {
-            (what.clone(), format!("{what} was changed while the task ran"))
+            (what.clone(), changed(format!("{what} was changed while the task ran")))
         });
     }
 
     fn wrote_after_reading(&mut self, what: &Observed) {
         self.problem.get_or_insert_with(|| {
-            (what.clone(), format!("the task read {what} and changed it afterwards"))
+            let text = format!("the task read {what} and changed it afterwards");
+            (what.clone(), changed(text))
         });
     }
+}
+
+const fn changed(text: String) -> Unstored {
+    Unstored { reason: Reason::Changed, text }
 }
 
 impl Own {

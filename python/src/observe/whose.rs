@@ -95,7 +95,8 @@ fn of_file(frame: &Frame<'_>, file: &str) -> PyResult<Whose> {
     let path = Path::new(file);
     let thrifty = package(py, "thrifty")?;
     if path.starts_with(&thrifty) {
-        let is_wrapper = path.ends_with("_observe.py");
+        // `File` and `Dir` read for whoever asks them to.
+        let is_wrapper = ["_observe.py", "files.py"].iter().any(|name| path.ends_with(name));
         return Ok(remember(file, if is_wrapper { Whose::System } else { Whose::Own }));
     }
     let module = frame.global("__name__").unwrap_or_default();

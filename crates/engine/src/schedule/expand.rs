@@ -11,7 +11,7 @@ use crate::graph::{Edge, Expansion, Failure, From, Loss, Value};
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
     pub(super) fn expand(&mut self, number: usize, expansion: Expansion, unfinished: Unfinished) {
-        let Expansion { mut nodes, mut edges, output, observed: _, expires_at: _ } = expansion;
+        let Expansion { mut nodes, mut edges, output, .. } = expansion;
         let (base, count) = (self.nodes.len(), nodes.len());
         let parent = std::sync::Arc::clone(&self.nodes[number].node);
         let mut every = nodes.iter_mut().flat_map(|node| node.edges.iter_mut()).chain(&mut edges);

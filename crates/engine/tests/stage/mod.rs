@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use thrifty_engine::catalog::*;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::graph::{
-    Body, Edge, Expansion, Failure, From, Input, Loss, Made, Node as Call, Product, Taken, Value,
+    Body, Edge, Expansion, Failure, From, Input, Loss, Made, Node as Call, Product, Taken,
+    Unstored, Value,
 };
 use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
 use thrifty_engine::record::{Buffer, Draft, Record, Shape, Source, Step};
@@ -461,7 +462,7 @@ pub fn unstorable(value: i64) -> Product {
     Product::Made(Made {
         object: Arc::new(value),
         contribution: plain::contribution(&plain::int(value)).ok(),
-        draft: Err("it is a number of the wrong kind".to_owned()),
+        draft: Err(Unstored::unstorable("it is a number of the wrong kind".to_owned())),
         observed: Vec::new(),
         expires_at: None,
     })
@@ -471,7 +472,7 @@ pub fn unstorable(value: i64) -> Product {
 pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
     let (edges, output) = (vec![whole(output)], Draft::Edge(0));
     let (observed, expires_at) = (Vec::new(), None);
-    Product::Expanded(Expansion { nodes, edges, output, observed, expires_at })
+    Product::Expanded(Expansion { nodes, edges, output, observed, expires_at, unstored: None })
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {

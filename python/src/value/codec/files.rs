@@ -23,6 +23,7 @@ use thrifty_store::{BlobName, Blobs, StatIdentity, restore};
 
 use super::error::unreadable;
 use super::{Parts, header, loaded_type, only};
+use crate::observe;
 
 /// The codec of a file and its version.
 pub(super) const FILE: &str = "file/1";
@@ -120,29 +121,66 @@ fn os_error(error: ScanError) -> PyErr {
 ///
 /// As [`scan_file`].
 pub fn encoding(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
-    let mut writer = Writer::new();
-    match class_of(value)? {
-        None => return Ok(None),
-        Some(Class::File) => {
-            let file = scan_file(value.py(), &path_of(value)?)?;
-            writer.typed("thrifty.File");
-            writer.open(Container::Tuple, 2);
-            writer.bytes(file.digest.as_bytes());
-            writer.bool(file.executable);
-        }
-        Some(Class::Directory) => {
-            let manifest = scan_directory(value.py(), &path_of(value)?)?;
-            writer.typed("thrifty.Dir");
-            writer.bytes(manifest.digest().as_bytes());
-        }
-    }
-    Ok(Some(writer.into_bytes()))
+    let Some(place) = Place::of(value)? else {
+        return Ok(None);
+    };
+    value.py().detach(|| place.encoding()).map(Some).map_err(os_error)
+}
+
+/// Where a `thrifty.File` or `thrifty.Dir` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The path, which is absolute.
+    pub path: PathBuf,
+    class: Class,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     File,
     Directory,
+}
+
+impl Place {
+    /// Where such a value is; `None` for any other value.
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        match class_of(value)? {
+            Some(class) => Ok(Some(Self { path: path_of(value)?, class })),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether it is that of a directory.
+    pub const fn is_directory(&self) -> bool {
+        matches!(self.class, Class::Directory)
+    }
+
+    /// What stands for the content that is there now; unchanged files cost a stat.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError`] for what is not there or cannot be read.
+    pub fn encoding(&self) -> Result<Vec<u8>, ScanError> {
+        let mut writer = Writer::new();
+        match self.class {
+            Class::File => {
+                let file = scan::file(&self.path, &DIGESTED)?;
+                writer.typed("thrifty.File");
+                writer.open(Container::Tuple, 2);
+                writer.bytes(file.digest.as_bytes());
+                writer.bool(file.executable);
+            }
+            Class::Directory => {
+                writer.typed("thrifty.Dir");
+                writer.bytes(scan::directory(&self.path, &DIGESTED)?.digest().as_bytes());
+            }
+        }
+        Ok(writer.into_bytes())
+    }
 }
 
 fn class_of(value: &Bound<'_, PyAny>) -> PyResult<Option<Class>> {
@@ -308,6 +346,7 @@ fn place_for(shelf: &Shelf<'_>, kind: &str, digest: &Digest, name: &str) -> PyRe
 #[pyfunction]
 #[pyo3(name = "_scan_file")]
 fn scanned_file(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, bool)> {
+    observe::read(py, &path, false);
     let file = scan_file(py, &path)?;
     Ok((file.digest.to_string(), file.length, file.executable))
 }
@@ -316,6 +355,7 @@ fn scanned_file(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, bool)> 
 #[pyfunction]
 #[pyo3(name = "_scan_directory")]
 fn scanned_directory(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, Vec<String>)> {
+    observe::read(py, &path, true);
     let manifest = scan_directory(py, &path)?;
     let paths = manifest.files().map(|(path, _)| path.to_owned()).collect();
     Ok((manifest.digest().to_string(), manifest.length(), paths))

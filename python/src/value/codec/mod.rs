@@ -27,7 +27,7 @@ use thrifty_engine::record::{Object, Record, Shape, Source};
 
 pub use self::drafting::{Encode, Encoded, draft};
 pub use self::error::{NotStorable, Unreadable};
-pub use self::files::{Shelf, encoding as file_encoding, keep_digests};
+pub use self::files::{Place, Shelf, encoding as file_encoding, keep_digests};
 pub use self::memory::Open;
 
 use self::error::{as_unreadable, unreadable};
