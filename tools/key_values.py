@@ -1,7 +1,8 @@
 """The part *Values* of `docs/formats/key.md` in plain Python, beside `key_format`.
 
 It covers what the vectors show: builtins, the standard library, numpy, pandas and the reduce
-protocol. Values of other libraries are :class:`Elsewhere`.
+protocol; pyarrow and scipy by their stand-ins in `key_libraries`. Values of other libraries are
+:class:`Elsewhere`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from key_format import (
     framed,
     integer,
 )
+from key_libraries import Arrow, Sparse, extension_array
 
 LIBRARIES = ("torch", "polars", "pyarrow", "scipy", "PIL", "pydantic", "attr", "attrs", "sklearn")
+"""Those whose real values have no rule here."""
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "builtins.range": ("start", "stop", "step"),
@@ -161,6 +164,8 @@ class Encoder:
 
     def named_type(self, value: Any) -> bytes:
         """By the rules for the type of a value."""
+        if isinstance(value, Arrow | Sparse):
+            return value.encode()
         name = name_of(type(value))
         root = name.split(".")[0]
         if root in LIBRARIES:
@@ -298,4 +303,10 @@ class Encoder:
             column = self.column(list(value), has_missing=True)
             kind = self.value(value.dtype.storage), self.value(value.dtype.na_value)
             return named("pandas.StringArray", sequence(TUPLE, (*kind, column)))
+        if short == "ArrowExtensionArray":
+            missing = value.isna()
+            elements = [None if gone else it for it, gone in zip(value, missing, strict=True)]
+            encoded = extension_array(str(value.dtype.pyarrow_dtype), elements)
+            if encoded is not None:
+                return encoded
         raise Elsewhere(name)

@@ -10,8 +10,8 @@ use std::time::Duration;
 use minijinja::value::{Serde, Value};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
-use thrifty_engine::Cache;
-use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken};
+use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken, Unstored};
+use thrifty_engine::{Cache, Reason};
 use thrifty_key::Digest;
 use thrifty_key::plain;
 
@@ -101,9 +101,9 @@ impl Running {
                 let made = Made::new(object, draft);
                 match self.changed() {
                     Some(path) => {
-                        let reason =
+                        let text =
                             format!("{} was changed while the operation ran", path.display());
-                        Made { draft: Err(reason), ..made }
+                        Made { draft: Err(Unstored { reason: Reason::Changed, text }), ..made }
                     }
                     None => made,
                 }
@@ -111,7 +111,7 @@ impl Running {
             Err(reason) => Made {
                 object,
                 contribution: None,
-                draft: Err(reason),
+                draft: Err(Unstored::unstorable(reason)),
                 observed: Vec::new(),
                 expires_at: None,
             },

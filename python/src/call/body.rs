@@ -154,7 +154,7 @@ impl CallBody {
     /// What the body read, which is over, and whether what it was given still is what it was. It
     /// is told what could not be followed; to the catalog not where this is a plan.
     fn end(&self, watch: Watch, py: Python<'_>) -> Gathered {
-        let gathered = watch.end(py).given(py, &self.call.on_disk);
+        let gathered = self.call.on_disk.check(py, watch.end(py));
         let mode = if context::is_planning() { Mode::Off } else { self.mode() };
         let (cache, operation) = (&self.session.cache, &self.call.operation);
         observe::tell(py, cache, operation, mode, &gathered.notes);

@@ -19,7 +19,6 @@ use super::options::Options;
 use super::parameters::Parameters;
 use super::task::Task;
 use crate::code::{Closure, Depth, code_of_class, code_of_hook, code_of_named, project_class};
-use crate::observe;
 use crate::program::imported_as;
 use crate::value::codec::{self, Encoded};
 use crate::value::digest::{self, Reason, StandIn, Surroundings, Unhashable};
@@ -460,14 +459,7 @@ pub type Numbering<'a> = dyn FnMut(&Bound<'_, Handle>) -> u64 + 'a;
 pub struct Around<'a, 'b> {
     edges: Option<&'a mut Numbering<'b>>,
     classes: Vec<Py<PyAny>>,
-    arguments: Option<Files<'a>>,
-}
-
-/// The files among arguments.
-struct Files<'a> {
-    /// Those that an earlier look found: their content is taken to be as it was then.
-    known: &'a [on_disk::Argument],
-    met: Vec<on_disk::Argument>,
+    arguments: Option<on_disk::Arguments<'a>>,
 }
 
 impl<'a, 'b> Around<'a, 'b> {
@@ -487,12 +479,13 @@ impl<'a, 'b> Around<'a, 'b> {
         edges: Option<&'a mut Numbering<'b>>,
         known: &'a [on_disk::Argument],
     ) -> Self {
-        Self { arguments: Some(Files { known, met: Vec::new() }), ..Self::new(edges) }
+        let arguments = on_disk::Arguments { known, met: Vec::new() };
+        Self { arguments: Some(arguments), ..Self::new(edges) }
     }
 
     /// The files among the arguments, as they entered the encodings.
     pub fn into_files(self) -> Vec<on_disk::Argument> {
-        self.arguments.map(|files| files.met).unwrap_or_default()
+        self.arguments.map(|arguments| arguments.met).unwrap_or_default()
     }
 
     /// Appends the encoding of an argument or result. Instances of classes of the project count
@@ -541,7 +534,13 @@ impl Surroundings for Around<'_, '_> {
         }
         match value.cast::<Task>() {
             Ok(task) => callable(task.get(), value.py()).map(Some),
-            Err(_) => self.file(value),
+            Err(_) => {
+                let encoding = match &mut self.arguments {
+                    Some(arguments) => arguments.encoding(value)?,
+                    None => codec::file_encoding(value)?,
+                };
+                Ok(encoding.map(StandIn::Encoding))
+            }
         }
     }
 
@@ -559,27 +558,6 @@ impl Surroundings for Around<'_, '_> {
         if code.is_instance_of::<PyType>() || is_named() {
             self.classes.push(code.clone().unbind());
         }
-    }
-}
-
-impl Around<'_, '_> {
-    fn file(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<StandIn>> {
-        let Some(files) = &mut self.arguments else {
-            return Ok(codec::file_encoding(value)?.map(StandIn::Encoding));
-        };
-        let Some(place) = codec::Place::of(value)? else {
-            return Ok(None);
-        };
-        if let Some(known) = files.known.iter().find_map(|known| known.encoding_at(&place)) {
-            return Ok(Some(StandIn::Encoding(known.to_owned())));
-        }
-        // Before its content is taken: a change between the two is noticed.
-        observe::read(value.py(), &place.path, place.is_directory());
-        let Some(encoding) = codec::file_encoding(value)? else {
-            return Ok(None);
-        };
-        files.met.push(on_disk::Argument::new(place, encoding.clone()));
-        Ok(Some(StandIn::Encoding(encoding)))
     }
 }
 

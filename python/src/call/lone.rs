@@ -177,7 +177,7 @@ impl<'py> Lone<'_, 'py> {
                 body::perform(task, session, mode, on_disk.paths(), call)
                     .map(|(made, gathered)| {
                         observe::tell(py, cache, operation, mode, &gathered.notes);
-                        Product::Made(gathered.given(py, on_disk).onto(made))
+                        Product::Made(on_disk.check(py, gathered).onto(made))
                     })
                     .map_err(|error| load::failure(py, error, None))
             })

@@ -29,8 +29,6 @@ mod task;
 mod turn;
 mod words;
 
-pub use on_disk::OnDisk;
-
 use pyo3::prelude::*;
 
 pub use check::{Refused, Report, check};
@@ -58,5 +56,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     check::register(module)?;
     run::register(module)?;
     turn::register(module)?;
+    on_disk::register(module)?;
     words::register(module)
 }

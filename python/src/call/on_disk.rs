@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pyo3::prelude::*;
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::store::scan::ScanError;
 use thrifty_key::Digest;
 
-use crate::value::codec::Place;
+use crate::observe::{self, Gathered};
+use crate::value::codec::{self, Place};
 
 /// A `File` or `Dir` among the arguments, as it entered the key.
 #[derive(Debug, Clone)]
@@ -18,15 +20,36 @@ pub struct Argument {
     encoding: Vec<u8>,
 }
 
-impl Argument {
-    /// What is at a place, by what stands for its content.
-    pub const fn new(place: Place, encoding: Vec<u8>) -> Self {
-        Self { place, encoding }
-    }
+/// The files among arguments that are being encoded.
+#[derive(Default)]
+pub struct Arguments<'a> {
+    /// Those that an earlier look found: their content is taken to be as it was then.
+    pub known: &'a [Argument],
+    /// Those that were found now.
+    pub met: Vec<Argument>,
+}
 
-    /// What stood for the content of this place.
-    pub fn encoding_at(&self, place: &Place) -> Option<&[u8]> {
-        (self.place == *place).then_some(&self.encoding)
+impl Arguments<'_> {
+    /// What stands for the content of a `File` or `Dir`; `None` for any other value. Bodies for
+    /// which this thread runs depend on it.
+    ///
+    /// # Errors
+    ///
+    /// `OSError` with what is in the way.
+    pub fn encoding(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+        let Some(place) = Place::of(value)? else {
+            return Ok(None);
+        };
+        if let Some(known) = self.known.iter().find(|known| known.place == place) {
+            return Ok(Some(known.encoding.clone()));
+        }
+        // Before its content is taken: a change between the two is noticed.
+        observe::read(value.py(), &place.path, place.is_directory());
+        let encoding = codec::file_encoding(value)?;
+        if let Some(encoding) = &encoding {
+            self.met.push(Argument { place, encoding: encoding.clone() });
+        }
+        Ok(encoding)
     }
 }
 
@@ -97,14 +120,6 @@ pub struct OnDisk {
     named: Arc<[Named]>,
 }
 
-/// A file that is not what it was.
-pub struct Change {
-    /// Which.
-    pub path: PathBuf,
-    /// What became of it, for people.
-    pub text: String,
-}
-
 impl OnDisk {
     /// The files among the arguments, and those that were named.
     pub const fn new(arguments: Vec<Argument>, named: Arc<[Named]>) -> Self {
@@ -121,9 +136,20 @@ impl OnDisk {
         self.arguments.iter().map(|argument| argument.place.path.clone()).collect()
     }
 
-    /// The first that is not what it was. What was only touched, or put in the place of the
-    /// other with the same content, is.
-    pub fn change(&self) -> Option<Change> {
+    /// What is known of a body that was given them and is over: none of them may have changed.
+    pub fn check(&self, py: Python<'_>, gathered: Gathered) -> Gathered {
+        if gathered.problem.is_some() {
+            return gathered;
+        }
+        match py.detach(|| self.change()) {
+            Some((path, text)) => gathered.of_changed(&path, text),
+            None => gathered,
+        }
+    }
+
+    /// The first that is not what it was, and a sentence. What was only touched, or put in the
+    /// place of the other with the same content, is.
+    fn change(&self) -> Option<(PathBuf, String)> {
         let arguments = self.arguments.iter().filter_map(|argument| {
             let became = match argument.place.encoding() {
                 Ok(now) if now == argument.encoding => return None,
@@ -136,6 +162,35 @@ impl OnDisk {
         let named = self.named.iter().filter_map(|it| Some((it.given.clone(), it.change()?)));
         let (path, became) = arguments.chain(named).next()?;
         let text = format!("the input {} {became} while the task ran", path.display());
-        Some(Change { path, text })
+        Some((path, text))
     }
+}
+
+/// Digest (hexadecimal), length and whether it is executable.
+#[pyfunction]
+#[pyo3(name = "_scan_file")]
+fn scanned_file(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, bool)> {
+    observe::read(py, &path, false);
+    let file = codec::scan_file(py, &path)?;
+    Ok((file.digest.to_string(), file.length, file.executable))
+}
+
+/// Digest (hexadecimal), length of all files, and their paths.
+#[pyfunction]
+#[pyo3(name = "_scan_directory")]
+fn scanned_directory(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, Vec<String>)> {
+    observe::read(py, &path, true);
+    let manifest = codec::scan_directory(py, &path)?;
+    let paths = manifest.files().map(|(path, _)| path.to_owned()).collect();
+    Ok((manifest.digest().to_string(), manifest.length(), paths))
+}
+
+/// Adds the functions to the module.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(scanned_file, module)?)?;
+    module.add_function(wrap_pyfunction!(scanned_directory, module)?)
 }

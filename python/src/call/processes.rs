@@ -44,7 +44,7 @@ pub fn run(
     let sent = send(py, session, call, inputs, stream, &mut edge);
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
-    let gathered = gathered.given(py, &call.on_disk);
+    let gathered = call.on_disk.check(py, gathered);
     let mode = policy(call.choices, &call.options).mode;
     observe::tell(py, &session.cache, &call.operation, mode, &gathered.notes);
     // What is not going to be stored has to be here.

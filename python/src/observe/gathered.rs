@@ -1,8 +1,8 @@
 //! What is known of a body once it is over.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use pyo3::prelude::*;
 use thrifty_engine::Reason;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::{Expansion, Made, Unstored};
@@ -10,7 +10,6 @@ use thrifty_engine::observed::{Observation, Observed, Place, State};
 use thrifty_key::{Context, Hasher};
 
 use super::note::Note;
-use crate::call::OnDisk;
 
 /// What is known of a body once it is over.
 #[derive(Debug, Default)]
@@ -37,17 +36,10 @@ impl Gathered {
         self
     }
 
-    /// The same, of a body that was given these files: none of them may have changed meanwhile.
-    pub fn given(self, py: Python<'_>, files: &OnDisk) -> Self {
-        if self.problem.is_some() {
-            return self;
-        }
-        let problem = py.detach(|| files.change()).map(|change| {
-            let path = change.path.to_string_lossy().into_owned();
-            let unstored = Unstored { reason: Reason::Changed, text: change.text };
-            (Observed::File(Place::Absolute(path)), unstored)
-        });
-        self.unsteady(problem)
+    /// The same, of a body that was given a file which changed meanwhile: a sentence.
+    pub fn of_changed(self, path: &Path, text: String) -> Self {
+        let what = Observed::File(Place::Absolute(path.to_string_lossy().into_owned()));
+        self.unsteady(Some((what, Unstored { reason: Reason::Changed, text })))
     }
 
     /// Puts it with the value that the body made.

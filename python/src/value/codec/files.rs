@@ -23,7 +23,6 @@ use thrifty_store::{BlobName, Blobs, StatIdentity, restore};
 
 use super::error::unreadable;
 use super::{Parts, header, loaded_type, only};
-use crate::observe;
 
 /// The codec of a file and its version.
 pub(super) const FILE: &str = "file/1";
@@ -340,29 +339,4 @@ fn place_for(shelf: &Shelf<'_>, kind: &str, digest: &Digest, name: &str) -> PyRe
         return Err(unreadable(format_args!("{name:?} is no name of a file")));
     }
     Ok(shelf.files.join(kind).join(digest.to_string()).join(name))
-}
-
-/// Digest (hexadecimal), length and whether it is executable.
-#[pyfunction]
-#[pyo3(name = "_scan_file")]
-fn scanned_file(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, bool)> {
-    observe::read(py, &path, false);
-    let file = scan_file(py, &path)?;
-    Ok((file.digest.to_string(), file.length, file.executable))
-}
-
-/// Digest (hexadecimal), length of all files, and their paths.
-#[pyfunction]
-#[pyo3(name = "_scan_directory")]
-fn scanned_directory(py: Python<'_>, path: PathBuf) -> PyResult<(String, u64, Vec<String>)> {
-    observe::read(py, &path, true);
-    let manifest = scan_directory(py, &path)?;
-    let paths = manifest.files().map(|(path, _)| path.to_owned()).collect();
-    Ok((manifest.digest().to_string(), manifest.length(), paths))
-}
-
-/// Adds the functions to the module.
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(scanned_file, module)?)?;
-    module.add_function(wrap_pyfunction!(scanned_directory, module)?)
 }

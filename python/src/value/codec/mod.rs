@@ -27,7 +27,9 @@ use thrifty_engine::record::{Object, Record, Shape, Source};
 
 pub use self::drafting::{Encode, Encoded, draft};
 pub use self::error::{NotStorable, Unreadable};
-pub use self::files::{Place, Shelf, encoding as file_encoding, keep_digests};
+pub use self::files::{
+    Place, Shelf, encoding as file_encoding, keep_digests, scan_directory, scan_file,
+};
 pub use self::memory::Open;
 
 use self::error::{as_unreadable, unreadable};
@@ -141,6 +143,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     memory::register(module)?;
     text::register(module)?;
-    files::register(module)?;
     probe::register(module)
 }
