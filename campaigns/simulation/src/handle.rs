@@ -9,7 +9,7 @@ use thrifty_engine::key::{Digest, Key};
 
 use crate::identity::{At, CellId, ProcessId};
 use crate::model::{Meant, Told};
-use crate::options::Micros;
+use crate::options::{Micros, SECOND};
 use crate::scheduler;
 use crate::world::{self, World};
 
@@ -296,7 +296,14 @@ impl Catalog for Handle {
     ) -> Result<Committed, CatalogError> {
         let cell = cell(scope, &entry.key);
         let at = self.at();
-        world::with(|world| world.model.commits(at, cell));
+        world::with(|world| {
+            world.model.commits(at, cell);
+            if world.strikes(|faults| faults.stall) {
+                let most = if world.rng.bool() { 3 * 3600 * SECOND } else { 60 * SECOND };
+                let time = world.rng.u64(..most);
+                world.pause(at.process, time);
+            }
+        });
         let late: Box<dyn FnOnce()> = {
             let (catalog, process) = (Arc::clone(&self.catalog), self.process);
             let (scope, entry, claim) = (scope.clone(), entry.clone(), *claim);

@@ -10,7 +10,7 @@ mod slots;
 
 pub use self::entries::Meant;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thrifty_engine::catalog::{BlobRef, Time};
 use thrifty_engine::store::BlobName;
@@ -57,7 +57,8 @@ pub struct Model {
     failing: BTreeSet<ProcessId>,
     /// When a process read the count of commits last.
     counted: HashMap<ProcessId, u64>,
-    nonces: HashSet<u128>,
+    /// Whose a nonce is.
+    nonces: HashMap<u128, ProcessId>,
     /// When an epoch was seen first.
     epochs: HashMap<i64, u64>,
     clock: (Time, Time),
@@ -171,7 +172,7 @@ impl Model {
             claims: HashMap::new(),
             failing: BTreeSet::new(),
             counted: HashMap::new(),
-            nonces: HashSet::new(),
+            nonces: HashMap::new(),
             epochs: HashMap::new(),
             clock: (Time::MIN, 0),
         }

@@ -86,6 +86,8 @@ pub struct Faults {
     pub crash: u32,
     /// The process stands still, for up to five leases.
     pub pause: u32,
+    /// The process stands still right before a commit, for up to three hours.
+    pub stall: u32,
     /// The call is lost before it does anything.
     pub lost: u32,
     /// It does all, and its answer is lost.
@@ -201,6 +203,7 @@ fn faults(rng: &mut Rng) -> Faults {
     Faults {
         crash: rate(200),
         pause: rate(200),
+        stall: rate(1000),
         lost: rate(500),
         reply_lost: rate(800),
         twice: rate(1000),

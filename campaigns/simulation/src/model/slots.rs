@@ -85,8 +85,10 @@ impl Model {
         self.require(fence > last, "S3", || {
             format!("key {cell} was given with fence {fence} after {last}")
         });
-        let is_fresh = self.nonces.insert(nonce);
-        self.require(is_fresh, "S3", || format!("key {cell}: a nonce came twice"));
+        let owner = *self.nonces.entry(nonce).or_insert(at.process);
+        self.require(owner == at.process, "S3", || {
+            format!("key {cell}: processes {owner} and {} share a nonce", at.process)
+        });
         self.mark_taken(cell);
         let slot = &mut self.cells[cell];
         slot.failures += u32::from(slot.holder.is_some());
