@@ -247,11 +247,8 @@ impl Worker {
                     world.tell(|| format!("process {}: {error}", self.process));
                     world.model.marks.hit(mark);
                 });
-                // What merely cannot be read now is kept.
-                if error.is_certain_absence() {
-                    let key = world::with(|world| world.keys.place(call.cell).key);
-                    self.cache(call.cell).discard(&key, answer, Loss::Bytes);
-                }
+                let key = world::with(|world| world.keys.place(call.cell).key);
+                self.cache(call.cell).discard(&key, answer, Loss::Bytes);
                 false
             }
         }
