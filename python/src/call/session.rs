@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{NewRun, Scope};
@@ -18,6 +18,8 @@ use crate::observe::Scenery;
 pub use crate::warning::warn;
 
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
+/// Held by the thread that opens the session, which may come here again: opening runs Python.
+static OPENING: ReentrantMutex<()> = ReentrantMutex::new(());
 
 /// The cache of this process, and what its configuration says.
 pub struct Session {
@@ -50,8 +52,16 @@ impl Session {
         if let Some(session) = SESSION.read().as_ref() {
             return Ok(Arc::clone(session));
         }
+        let _opening = loop {
+            if let Some(opening) = OPENING.try_lock() {
+                break opening;
+            }
+            py.detach(|| drop(OPENING.lock()));
+        };
+        if let Some(session) = SESSION.read().as_ref() {
+            return Ok(Arc::clone(session));
+        }
         let session = Arc::new(Self::open(py)?);
-        // Two threads may have opened one: the first to come here wins, for both.
         Ok(Arc::clone(SESSION.write().get_or_insert(session)))
     }
 
@@ -255,6 +265,10 @@ fn after_fork() {
     crate::observe::after_fork();
     super::run::forget_all();
     super::turn::after_fork();
+    while OPENING.try_lock().is_none() {
+        // SAFETY: the thread that held the lock is not in this process.
+        unsafe { OPENING.force_unlock() };
+    }
     // The parent's connections and threads must not be touched, not even to close them; and its
     // lock may have been held by a thread that is not here.
     if let Some(mut session) = SESSION.try_write() {
