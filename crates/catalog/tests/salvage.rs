@@ -248,3 +248,64 @@ fn the_database_of_another_program_is_left_alone() {
     assert!(matches!(refused, SalvageError::Foreign { .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
+
+/// In a process of its own: opens the catalog again and again, and commits.
+#[test]
+fn comes_and_goes() {
+    let Some(path) = std::env::var_os("THRIFTY_TEST_CATALOG").map(PathBuf::from) else { return };
+    let role = std::process::id();
+    let mut acknowledged = String::new();
+    for number in 0..40 {
+        let name = format!("{role} {number}");
+        let Ok(catalog) = Sqlite::open(&path, Mode::ReadWrite) else { continue };
+        let Ok(slot) = catalog.slot(&scope("lab"), &key(&name)) else { continue };
+        let claim = Claim { epoch: slot.epoch, ..Claim::default() };
+        match catalog.commit(&scope("lab"), &entry(&name, &name), &claim) {
+            Ok(Committed::Stored(_)) => acknowledged += &format!("{name}\n"),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => assert!(matches!(error, CatalogError::Busy { .. }), "{error}"),
+        }
+    }
+    fs::write(path.with_extension(format!("acknowledged-{role}")), acknowledged).unwrap();
+}
+
+#[test]
+fn whoever_comes_while_it_is_repaired_writes_into_the_new_one() {
+    let place = place();
+    let start = || {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["comes_and_goes", "--exact"])
+            .env("THRIFTY_TEST_CATALOG", &place.path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut children = [start(), start()];
+    let mut repaired = 0;
+    // Not for as long as they work: they would hardly get in between.
+    while repaired < 10 && children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+        match Sqlite::salvage(&place.path) {
+            Ok(saved) => {
+                assert_eq!(saved.lost, 0);
+                fs::remove_file(saved.aside).unwrap();
+                repaired += 1;
+            }
+            Err(error) => assert!(matches!(error, SalvageError::InUse { .. }), "{error}"),
+        }
+    }
+    assert!(repaired > 0);
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    let catalog = open(&place.path);
+    assert_eq!((catalog.check().unwrap(), hits(&catalog)), (vec![], COUNT));
+    let mut acknowledged = 0;
+    for child in children {
+        let list = place.path.with_extension(format!("acknowledged-{}", child.id()));
+        for name in fs::read_to_string(list).unwrap().lines() {
+            let request = [Request { key: key(name), max_age: None }];
+            let found = catalog.lookup(&scope("lab"), &request).unwrap().remove(0);
+            assert!(matches!(found, Found::Hit(hit) if hit.output == name.as_bytes()), "{name}");
+            acknowledged += 1;
+        }
+    }
+    assert!(acknowledged > 0);
+}

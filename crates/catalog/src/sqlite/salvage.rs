@@ -171,18 +171,23 @@ fn noted(file: &mut File, path: &Path) -> Result<Option<PathBuf>, SalvageError> 
 /// Copies the damaged file and its log to names of their own.
 fn put_aside(file: &mut File, path: &Path) -> Result<PathBuf, SalvageError> {
     let aside = free_name(path);
-    for (from, to) in [(path.to_owned(), aside.clone()), (log(path), log(&aside))] {
-        match fs::copy(&from, &to) {
-            Err(error) if error.kind() == ErrorKind::NotFound && from != path => {}
-            copied => {
-                copied.map_err(at(&to))?;
-                File::open(&to).and_then(|copy| copy.sync_all()).map_err(at(&to))?;
-            }
-        }
+    let copied = copy(path, &aside).and_then(|()| match copy(&log(path), &log(&aside)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        copied => copied,
+    });
+    if let Err(error) = copied {
+        // Half a copy is none, and takes the space that was short.
+        let _ = (fs::remove_file(&aside), fs::remove_file(log(&aside)));
+        return Err(at(&aside)(error));
     }
     file.rewind().map_err(at(path))?;
     sync_directory(path)?;
     Ok(aside)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    File::open(to)?.sync_all()
 }
 
 /// `catalog.damaged-` and the time, with a number if there is one of this second.
@@ -218,7 +223,7 @@ fn rebuild(path: &Path, aside: &Path, work: &Path, fresh: &Path) -> Result<Salva
         fs::copy(aside, &copy).map_err(at(&copy))?;
         let _ = fs::copy(log(aside), log(&copy));
         readable(&copy, pages).map_err(at(&copy))?;
-        let Ok(old) = Connection::open(&copy) else { continue };
+        let old = Connection::open(&copy).map_err(failed)?;
         is_ours |= !pages.is_empty() || !is_foreign(&old);
         if !is_ours {
             return Err(SalvageError::Foreign { path: path.to_owned() });

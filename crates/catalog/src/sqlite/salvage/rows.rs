@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
 use super::Salvaged;
 use crate::entry::{Scope, Time};
 use crate::sqlite::commit::tail;
+use crate::sqlite::fault::is_damage;
 use crate::sqlite::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use crate::sqlite::select::references;
 
@@ -68,18 +69,19 @@ impl<'a> Source<'a> {
         let meta = old.query_row("SELECT clock, last_entry FROM meta", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         });
+        let meta = around_damage(meta)?;
         let is_sane = |number: &i64| (0..ABSURD).contains(number);
-        if let Ok((clock, last_entry)) = meta {
+        if let Some((clock, last_entry)) = meta {
             self.clock = self.clock.max(Some(clock).filter(is_sane).unwrap_or(0));
             self.last_entry = self.last_entry.max(Some(last_entry).filter(is_sane).unwrap_or(0));
         }
         for sql in EPOCHS {
-            let seen = numbers(old, sql).into_iter().filter(is_sane).max().unwrap_or(0);
+            let seen = numbers(old, sql)?.into_iter().filter(is_sane).max().unwrap_or(0);
             self.epoch = self.epoch.max(seen);
         }
         self.new.execute_batch("BEGIN IMMEDIATE")?;
         self.save_entries(old)?;
-        if !self.has_rest && meta.is_ok() {
+        if !self.has_rest && meta.is_some() {
             self.save_rest(old)?;
             self.has_rest = true;
         }
@@ -103,13 +105,13 @@ impl<'a> Source<'a> {
     fn save_entries(&mut self, old: &Connection) -> Result<()> {
         for sql in NUMBERS {
             let is_sane = |number: &i64| (1..ABSURD).contains(number);
-            self.known.extend(numbers(old, sql).into_iter().filter(is_sane));
+            self.known.extend(numbers(old, sql)?.into_iter().filter(is_sane));
         }
         let tried = 1..=self.last_entry.min(TRIED);
         let candidates: BTreeSet<i64> = self.known.iter().copied().chain(tried).collect();
         // In the order of their numbers, so that of two for one key the newer one stays.
         for id in candidates.difference(&self.saved.clone()) {
-            if let Ok(Some(entry)) = verified(old, *id) {
+            if let Some(entry) = around_damage(verified(old, *id))?.flatten() {
                 self.put(old, *id, &entry)?;
                 self.known.insert(*id);
                 self.saved.insert(*id);
@@ -168,7 +170,7 @@ impl<'a> Source<'a> {
                     columns.join(", "),
                     order.join(", ")
                 );
-                copy_rows(old, self.new, table, &columns, &sql);
+                copy_rows(old, self.new, table, &columns, &sql)?;
             }
         }
         // Whoever held one is refused now, and need not be waited for.
@@ -198,7 +200,7 @@ fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
     let Some(sealed) = Sealed::read(row, 0, &scope, &key) else { return Ok(None) };
     let ingredients: Vec<u8> = row.get(WIDTH + 4)?;
     // Where they cannot be read, the digest tells whether there were any.
-    let blobs = references(old, id).unwrap_or_default();
+    let blobs = around_damage(references(old, id))?.unwrap_or_default();
     if parts_digest(&ingredients, &blobs) != sealed.parts_digest
         || !(blobs.is_empty() || are_live(old, id)?)
     {
@@ -225,8 +227,17 @@ fn are_live(old: &Connection, id: i64) -> Result<bool> {
     old.prepare_cached(sql)?.query_row([id], |row| row.get(0))
 }
 
+/// Nothing in the place of what is damaged. What merely could not be read now ends the repair:
+/// it would be lost without need.
+fn around_damage<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error) if is_damage(&error) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// The numbers that a query gives until it meets damage, from both ends.
-fn numbers(old: &Connection, sql: &str) -> Vec<i64> {
+fn numbers(old: &Connection, sql: &str) -> Result<Vec<i64>> {
     let mut found = Vec::new();
     let backwards = match sql.split_once(" ORDER BY ") {
         Some((select, order)) => {
@@ -235,13 +246,13 @@ fn numbers(old: &Connection, sql: &str) -> Vec<i64> {
         None => sql.to_owned(),
     };
     for sql in [sql, &backwards] {
-        let Ok(mut statement) = old.prepare(sql) else { continue };
-        let Ok(mut rows) = statement.query([]) else { continue };
-        while let Ok(Some(row)) = rows.next() {
+        let Some(mut statement) = around_damage(old.prepare(sql))? else { continue };
+        let mut rows = statement.query([])?;
+        while let Some(row) = around_damage(rows.next())?.flatten() {
             found.extend(row.get::<_, i64>(0).ok());
         }
     }
-    found
+    Ok(found)
 }
 
 /// The columns that a table has in both.
@@ -262,15 +273,22 @@ fn primary_key(conn: &Connection, table: &str) -> Result<Vec<String>> {
 }
 
 /// Copies what can be read of a query's rows. A row that the new table refuses is none.
-fn copy_rows(old: &Connection, new: &Connection, table: &str, columns: &[String], sql: &str) {
-    let Ok(mut statement) = old.prepare(sql) else { return };
-    let Ok(mut rows) = statement.query([]) else { return };
-    while let Ok(Some(row)) = rows.next() {
+fn copy_rows(
+    old: &Connection,
+    new: &Connection,
+    table: &str,
+    columns: &[String],
+    sql: &str,
+) -> Result<()> {
+    let Some(mut statement) = around_damage(old.prepare(sql))? else { return Ok(()) };
+    let mut rows = statement.query([])?;
+    while let Some(row) = around_damage(rows.next())?.flatten() {
         let values: Result<Vec<Value>> = (0..columns.len()).map(|at| row.get(at)).collect();
         if let Ok(values) = values {
             let _ = insert(new, table, columns, &values);
         }
     }
+    Ok(())
 }
 
 fn copy_row(
