@@ -17,9 +17,9 @@ def bodies(room) -> collections.Counter[str]:
     return collections.Counter(line.split()[3] for line in (room / "book").read_text().splitlines())
 
 
-def calling(room, count: int = 1, **more: str) -> list[Program]:
+def calling(room, count: int = 1, operation: str = "gated", **more: str) -> list[Program]:
     """Processes that are about to call."""
-    started = [Program(room, "crowd", "gated", 7, 1, **more) for _ in range(count)]
+    started = [Program(room, "crowd", operation, 7, 1, **more) for _ in range(count)]
     for program in started:
         assert program.heard() == "calling"
     return started
@@ -64,6 +64,21 @@ def test_a_killed_holder_is_followed_by_one(tmp_path):
         said = [program.result() for program in others]
     assert sum("computing" in words for words in said) == 1
     assert sum(bodies(tmp_path).values()) == 2
+
+
+def test_a_child_that_is_forked_in_a_body_gives_nothing_back(tmp_path):
+    with crowd(*calling(tmp_path, 1, "forking")) as programs:
+        assert programs[0].heard().startswith("computing")
+        programs += calling(tmp_path, 1, "forking")
+        programs[0].tell("fork")
+        assert programs[0].heard() == "forked 0"
+        # Another process comes to wait. Had the child ended the reservation, one would compute.
+        programs += calling(tmp_path, 1, "forking")
+        assert not any(program.has_spoken() for program in programs[1:])
+        programs[0].tell("go")
+        for program in programs:
+            assert program.result().startswith("values ")
+    assert bodies(tmp_path) == {str(programs[0].pid): 1}
 
 
 def test_a_holder_that_fails_is_followed_by_one_at_once(tmp_path):

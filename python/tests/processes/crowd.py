@@ -1,8 +1,9 @@
 """Members of a crowd: processes that all call one operation.
 
 ``crowd.py OPERATION NUMBER THREADS`` calls it from every thread at once and says when. The body of
-``gated`` says that it computes and waits for a line; that of ``timed`` takes a while. Times are
-those of the machine's monotonic clock, which all processes share.
+``gated`` says that it computes and waits for a line, so does that of ``forking`` before and after
+it forks; that of ``timed`` takes a while. Times are those of the machine's monotonic clock, which
+all processes share.
 """
 
 from __future__ import annotations
@@ -39,6 +40,20 @@ def timed(n: int, call: str) -> int:
     return n * 3
 
 
+@task(cache=SHARED)
+def forking(n: int, call: str) -> int:
+    """Its child ends by unwinding the body, as if it were its own."""
+    enter("forking", n, call)
+    say("computing", time.monotonic())
+    hear()
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    say("forked", os.waitpid(child, 0)[1])
+    hear()
+    return n * 3
+
+
 @workflow
 def gated_run(n: int, call: str) -> int:
     return gated(n, call)
@@ -47,7 +62,7 @@ def gated_run(n: int, call: str) -> int:
 def call(operation: str, number: int) -> tuple[float, float]:
     """Calls, and gives when it did and when the value was there."""
     began = time.monotonic()
-    made = {"gated": gated, "timed": timed}[operation](number, call_name())
+    made = {"gated": gated, "timed": timed, "forking": forking}[operation](number, call_name())
     assert made == number * 3
     return began, time.monotonic()
 
