@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulation test-simulation mutants corruption soak processes bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
+.PHONY: help demo test simulation test-simulation mutants corruption crash faults soak processes bench fuzz pairs venv wheel build lint test-rust test-python test-torch docs fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,13 @@ test-simulation: ## 20,000 seeds of the simulated protocol
 
 corruption: ## every bit of a catalog and of blobs flipped, one after the other
 	cargo run --locked --release --quiet -p thrifty-corruption
+
+crash: ## processes killed at named moments, two hundred times each, and at every call
+	cargo run --locked --release --quiet -p thrifty-faults -- crash
+
+faults: ## every call of every job fails in every way; every job on a disk that fills up
+	cargo run --locked --release --quiet -p thrifty-faults -- errors
+	cargo run --locked --release --quiet -p thrifty-faults -- full
 
 simulation: ## a million seeds of the simulated protocol
 	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000

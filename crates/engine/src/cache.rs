@@ -371,21 +371,25 @@ impl Cache {
     /// Removes the entry behind an answer that nobody can load, so that the next lookup misses.
     ///
     /// Bytes that could not be read are looked for once more, and only if some are certainly gone
-    /// does the entry go: the disk may have failed, or files been short, for a moment.
-    pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer, loss: Loss) {
+    /// does the entry go: the disk may have failed, or files been short, for a moment. Says as
+    /// what miss the key is to be computed: an entry that stays is not replaced either.
+    pub fn discard(&self, key: &thrifty_key::Key, answer: &Answer, loss: Loss) -> Miss {
         self.memory.forget(key);
-        let Some(entry) = answer.entry else { return };
         let found: Vec<_> =
             answer.record.blobs().iter().filter_map(|name| self.blobs.open(name).err()).collect();
         let is_gone = found.iter().any(GetError::is_certain_absence);
         match loss {
-            Loss::Bytes if !is_gone => return,
+            Loss::Bytes if !is_gone => return Miss::Unavailable,
             // What could not be read now may have been read wrong before.
-            Loss::Sense if !is_gone && !found.is_empty() => return,
+            Loss::Sense if !is_gone && !found.is_empty() => return Miss::Unavailable,
             Loss::Bytes | Loss::Sense => {}
         }
-        let removed = thrifty_catalog::Selector { ids: Some(vec![entry]), ..Default::default() };
-        self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+        if let Some(entry) = answer.entry {
+            let ids = Some(vec![entry]);
+            let removed = thrifty_catalog::Selector { ids, ..Default::default() };
+            self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+        }
+        Miss::Unreadable
     }
 
     /// Whether all bytes of an answer are in the store.

@@ -353,11 +353,11 @@ impl<'a> Schedule<'a> {
                 self.close(number, Ok(settled));
             }
             Looked::Hit(answer, _) => {
-                let target = slate.key.and_then(|key| {
-                    self.cache.discard(&key, &answer, Loss::Bytes);
-                    self.cache.slot(&key)
+                let missed = slate.key.map(|key| {
+                    let miss = self.cache.discard(&key, &answer, Loss::Bytes);
+                    (miss, self.cache.slot(&key))
                 });
-                self.missed.push_back((number, (Miss::Unreadable, target)));
+                self.missed.push_back((number, missed.unwrap_or((Miss::Unreadable, None))));
             }
             Looked::Miss(Miss::Absent, target) if slate.losses > 0 => {
                 self.missed.push_back((number, (Miss::Unreadable, target)));

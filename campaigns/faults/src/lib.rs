@@ -1,0 +1,17 @@
+//! What if a call to the system fails, is cut short, or is the last one this process makes?
+//!
+//! A worker performs one [`Job`](job::Job) on a real cache directory. A small library between it
+//! and the C library makes one of its calls go wrong: [`Fault`](fault::Fault) says which, and how.
+//! Afterwards [`stage`] examines what is left. The production code knows nothing of this.
+
+pub mod child;
+pub mod crash;
+pub mod errors;
+pub mod examine;
+pub mod fault;
+pub mod full;
+pub mod job;
+pub mod points;
+pub mod stage;
+pub mod sweep;
+pub mod value;

@@ -1,0 +1,43 @@
+//! A sample of each campaign; `make crash` and `make faults` run them whole.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use thrifty_faults::points::POINTS;
+use thrifty_faults::stage::Setting;
+use thrifty_faults::sweep::Tally;
+use thrifty_faults::{crash, errors, full};
+
+fn holds(campaign: impl Fn(&Path) -> Setting<Tally>, cases: usize) {
+    let Tally { cases: tried, violations } =
+        campaign(Path::new(env!("CARGO_BIN_EXE_thrifty-faults"))).expect("a stage can be set");
+    assert!(violations.is_empty(), "{} of {tried}: {violations:#?}", violations.len());
+    assert!(tried >= cases, "{tried} cases");
+}
+
+#[test]
+fn a_kill_at_a_named_moment_loses_nothing_acknowledged_and_leaves_nothing_half() {
+    let names: BTreeSet<_> = POINTS.iter().map(|point| point.name).collect();
+    assert!(names.len() == POINTS.len() && names.len() >= 26);
+    holds(|program| crash::at_points(program, 10), 260);
+}
+
+#[test]
+fn a_kill_at_any_call_loses_nothing_acknowledged_and_leaves_nothing_half() {
+    holds(|program| crash::at_calls(program, 20), 60);
+}
+
+#[test]
+fn a_call_that_fails_costs_no_value_and_no_entry() {
+    holds(|program| errors::at_calls(program, 53), 100);
+}
+
+#[test]
+fn a_sync_that_failed_is_not_tried_again() {
+    holds(errors::syncs, 3);
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_no_value_and_no_entry() {
+    holds(|program| full::at_steps(program, 64), 100);
+}
