@@ -881,10 +881,35 @@ def digests(sources=SOURCES):
     }
 
 
-if __name__ == "__main__":
+def check_groups(table, *, at_least):
+    """Members of a group have one digest, and no two groups have the same."""
+    assert {name: members for name, members in table.items() if len(set(members)) != 1} == {}
+    names = {}
+    for name, members in table.items():
+        names.setdefault(members[0], []).append(name)
+    assert [same for same in names.values() if len(same) > 1] == []
+    assert len(table) >= at_least
+
+
+def in_another_process(sources, seed):
+    """As `digests`, of these sources, as an expression, with another seed for hashes."""
     import json
+    import os
+    import pathlib
+    import subprocess
 
-    import digest_values
+    from thrifty import _native
 
-    chosen = [getattr(digest_values, name) for name in sys.argv[1:]] or digest_values.SOURCES
-    json.dump(digest_values.digests(chosen), sys.stdout)
+    here = pathlib.Path(__file__).parent
+    package = pathlib.Path(_native.__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    environment["PYTHONPATH"] = os.pathsep.join([str(package), str(here)])
+    program = (
+        "import json, sys, digest_values;"
+        f"{sources.split('.')[0]} = __import__({sources.split('.')[0]!r});"
+        f"json.dump(digest_values.digests({sources}), sys.stdout)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True
+    )
+    return json.loads(ran.stdout)

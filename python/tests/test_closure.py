@@ -1283,3 +1283,25 @@ def test_a_table_of_functions_that_use_the_table_has_an_end(project: Project) ->
     assert {f"step:f{i}" for i in range(12)} <= set(before)
     project.edit("step", "+ 7", "+ 8")
     assert project.units() != before
+
+
+def test_a_name_for_annotations_alone_is_no_gap(project: Project) -> None:
+    step = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from somewhere import Model, Other as Alias
+
+@dataclass
+class Fitted:
+    model: Model
+    others: list[Alias]
+
+def run():
+    return Fitted, nowhere
+"""
+    project.write(step=step)
+    notes = project.run("import step\nshow(step.run)")[-1]["notes"]
+    assert notes == ["step: nothing is bound to `nowhere`"]

@@ -62,8 +62,8 @@ impl Note {
                  Cache(files=…), or hand it over as File"
             }
             Self::Random => {
-                "draws random numbers without a seed, so that each run gives another result: \
-                 give it a seed"
+                "draws random numbers that no seed decides, so that each run gives another result: \
+                 give it a seed, and if it takes an `rng`, let it draw from that alone"
             }
             Self::Environment => {
                 "takes all environment variables at once, which is not observed: name those that \

@@ -32,7 +32,7 @@
 mod bound;
 mod changes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{Expr, Stmt, StmtClassDef, StmtFunctionDef, StmtImport, StmtImportFrom};
@@ -97,6 +97,8 @@ pub struct Outline {
     /// Names of the module. One that is bound only by a star import, or under
     /// `if TYPE_CHECKING:`, is not among them.
     pub names: HashMap<String, Binding>,
+    /// Names of the module that are bound under `if TYPE_CHECKING:`, for annotations.
+    pub typed: HashSet<String>,
     /// Modules of `from … import *` in the body of the module, in order: a later one outweighs.
     pub stars: Vec<FromModule>,
     /// Names in the bodies of classes, by the qualified name of the class. Classes in functions
@@ -179,6 +181,9 @@ impl Reader<'_> {
     /// One statement: what it binds for sure, then what it may bind besides.
     fn statement(&mut self, statement: &Stmt, scope: &mut Scope<'_>) {
         let mut bound = Bound::by(statement);
+        if scope.class.is_empty() {
+            self.outline.typed.extend(std::mem::take(&mut bound.typed));
+        }
         for sure in self.sure(statement, scope) {
             bound.names.remove(&sure.name);
             self.bind(scope, sure);

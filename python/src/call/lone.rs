@@ -17,9 +17,9 @@ use thrifty_key::{Digest, Key, Part, plain};
 use super::body;
 use super::context::{Frame, RunOptions};
 use super::error::{Lost, loss};
-use super::ingredients::Around;
+use super::ingredients::{Around, Prepared};
 use super::load;
-use super::on_disk::OnDisk;
+use super::on_disk::{Argument, OnDisk};
 use super::options::policy;
 use super::parameters::Arguments;
 use super::seed::{self, is_seeded};
@@ -58,7 +58,7 @@ pub fn call<'py>(
     let operation = prepared.under(py, run.seeding, parameters)?;
     let mut around = Around::of_arguments(None);
     let inputs = task.inputs(py, &arguments, &mut around)?;
-    let on_disk = OnDisk::new(around.into_files(), prepared.named());
+    let files = around.into_files();
     let digests = digests(&inputs)?;
     let names = inputs.iter().map(|input| input.name.as_str());
     let key = operation.key(names.zip(digests.iter().copied()));
@@ -67,7 +67,8 @@ pub fn call<'py>(
         session: &session,
         operation: &operation,
         inputs: &inputs,
-        on_disk: &on_disk,
+        files: &files,
+        prepared: &prepared,
         digests: &digests,
         key,
         policy,
@@ -108,7 +109,8 @@ struct Lone<'a, 'py> {
     session: &'a Arc<Session>,
     operation: &'a Arc<Operation>,
     inputs: &'a [Input],
-    on_disk: &'a OnDisk,
+    files: &'a [Argument],
+    prepared: &'a Prepared,
     digests: &'a [Digest],
     key: Key,
     policy: Policy,
@@ -166,7 +168,7 @@ impl<'py> Lone<'_, 'py> {
         let given: Vec<_> = arguments.iter().map(|it| it.clone().map(Bound::unbind)).collect();
         let task = self.slf.clone().unbind();
         let (session, mode, operation) = (self.session, self.policy.mode, self.operation);
-        let on_disk = self.on_disk;
+        let on_disk = &OnDisk::new(self.files.to_vec(), self.prepared.named());
         let mut body = || -> Result<Product, Failure> {
             Python::attach(|py| {
                 let task = task.bind(py);

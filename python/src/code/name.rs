@@ -247,8 +247,8 @@ impl<'py> Walk<'_, 'py> {
         live: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let root = path[0].as_str();
-        let stars =
-            scope.text.as_ref().map(|text| text.outline().stars.clone()).unwrap_or_default();
+        let text = scope.text.clone();
+        let stars = text.as_ref().map(|text| text.outline().stars.clone()).unwrap_or_default();
         // Which star brings a name depends on `__all__`, and on what ran: the live module knows.
         let live = if stars.is_empty() { live } else { self.loaded(scope, root)? };
         let is_loaded = scope.globals.borrow().is_some();
@@ -274,6 +274,8 @@ impl<'py> Walk<'_, 'py> {
         };
         match live {
             Some(live) => self.value(scope, &live, &hint, &path[1..]),
+            // Only an annotation can mention it: there is nothing to run.
+            None if text.is_some_and(|text| text.outline().typed.contains(root)) => Ok(()),
             None => {
                 self.note(format!("{}: nothing is bound to `{root}`", scope.name));
                 Ok(())

@@ -18,6 +18,8 @@ pub(super) struct Bound {
     pub(super) caught: HashSet<String>,
     /// It holds a `from … import *`, and so may bind any name.
     pub(super) star: bool,
+    /// Names that only type checkers see.
+    pub(super) typed: HashSet<String>,
 }
 
 impl Bound {
@@ -56,6 +58,8 @@ impl Visitor<'_> for Bound {
             // `x: int` alone binds nothing in the body of a module or class.
             Stmt::AnnAssign(assign) if assign.value.is_none() => {}
             Stmt::If(branch) if is_type_checking(&branch.test) => {
+                let seen = branch.body.iter().flat_map(|statement| Self::by(statement).names);
+                self.typed.extend(seen);
                 for clause in &branch.elif_else_clauses {
                     self.visit_elif_else_clause(clause);
                 }
