@@ -89,11 +89,13 @@ def interrupted(program: Program) -> str:
 
 def test_an_interrupt_at_any_moment(tmp_path):
     choose = random.Random(1)
+    ends = set()
     for seed in range(20):
         with crowd(Program(tmp_path, "interrupted", seed)) as (program,):
             assert program.heard() == "ready"
             # Any moment will do: nothing waits for this time.
             time.sleep(choose.random() * 0.3)
             program.send(signal.SIGINT)
-            assert interrupted(program) in ("interrupted", "finished")
+            ends.add(interrupted(program))
+    assert "interrupted" in ends
     check(tmp_path)

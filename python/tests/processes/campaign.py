@@ -188,6 +188,7 @@ def interrupts(room: pathlib.Path, times: int) -> Iterator[str]:
         if seed % 50 == 0:
             check(room)
     check(room)
+    assert ends["interrupted"] * 10 > 5 * times, ends
     yield f"{5 * times} interrupts: {dict(ends)}, the cache is whole"
 
 

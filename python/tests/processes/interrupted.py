@@ -12,6 +12,8 @@ from operations import call_name, content, say
 
 def main(seed: str) -> None:
     operations.begin()
+    # A shell that starts the tests in the background has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     choose = random.Random(seed)
     say("ready")
     for _ in range(40):
