@@ -278,7 +278,8 @@ impl Cache {
     /// Looks at the slot, and tells whom this wait holds up, if there is news about that.
     fn stand(&self, trying: &mut Trying) -> Option<Standing> {
         let found = repeated(|| self.catalog.standing(&self.scope, &trying.told.key));
-        let found = self.health.note(found)?;
+        // A slot that cannot be read says nothing about entries: hits go on.
+        let found = found.inspect_err(|error| self.health.failed_to_write(error)).ok()?;
         let holding = self.held_up(&trying.lineage);
         if found.held.is_none() || holding == trying.told.holding {
             return Some(found);
