@@ -144,7 +144,11 @@ impl Options {
         let count = 1 + rng.usize(..3) + if rng.bool() { 0 } else { rng.usize(..=3) };
         let lease = Duration::from_secs(*pick(rng, &[10, 10, 10, 1, 60]));
         let think = *pick(rng, &[SECOND / 10, SECOND, 20 * SECOND, 600 * SECOND, 7200 * SECOND]);
-        let operations = (0..count).map(|n| operation(rng, n, count, is_peaceful)).collect();
+        let mut operations: Vec<_> =
+            (0..count).map(|n| operation(rng, n, count, is_peaceful)).collect();
+        if count > 1 && rng.u32(..8) == 0 {
+            close_circle(&mut operations);
+        }
         Self {
             seed,
             is_peaceful,
@@ -185,6 +189,15 @@ fn operation(rng: &mut Rng, number: usize, count: usize, is_peaceful: bool) -> O
         shares_failure: rng.u32(..4) == 0,
         refreshing: if is_peaceful { 0 } else { *pick(rng, &[0, 0, 0, 10, 50]) },
         max_age: rarely(rng, &[1, 60, 7200]),
+    }
+}
+
+/// Each body calls the next operation, and waits for whoever computes it.
+fn close_circle(operations: &mut [Operation]) {
+    let count = operations.len();
+    for (number, operation) in operations.iter_mut().enumerate() {
+        operation.needs = Some((number + 1) % count);
+        operation.serialize = true;
     }
 }
 

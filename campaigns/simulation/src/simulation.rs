@@ -160,9 +160,7 @@ fn probe(worker: &Worker, cell: usize) {
         if spent > most {
             world.violate("L1", || format!("a call of key {cell} took {} ms", spent / 1000));
         }
-        // Those who do not wait for each other may overtake each other.
-        let is_alone = world.options.operations[world.keys.place(cell).number].serialize;
-        if ended != Ended::Cached && (is_alone || ended != Ended::Overtaken) {
+        if ![Ended::Cached, Ended::Overtaken].contains(&ended) {
             world.violate("L5", || format!("a call of key {cell} in calm: {ended:?}"));
         }
     });

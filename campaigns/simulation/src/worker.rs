@@ -50,7 +50,7 @@ enum Breaker {
 pub enum Ended {
     /// With a value, and without trouble from the cache.
     Cached,
-    /// With a value that somebody else's replaced meanwhile.
+    /// With a value that somebody else's replaced meanwhile, who did not wait for it.
     Overtaken,
     /// With a value that is not in the cache.
     Uncached,
@@ -181,12 +181,13 @@ impl Worker {
                     world::with(|world| world.model.marks.hit(Mark::CircleBroken));
                 }
                 self.heard(&settled);
+                let is_alone = settled.alone.is_none() && self.serialises(cell);
                 let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
                 if let Some(own) = own {
                     world::with(|world| world.model.returned(call, *own));
                     return match settled.outcome {
                         Outcome::Computed(_) | Outcome::Nondeterministic => Ended::Cached,
-                        Outcome::Fenced => Ended::Overtaken,
+                        Outcome::Fenced if !is_alone => Ended::Overtaken,
                         _ => Ended::Uncached,
                     };
                 }
@@ -306,6 +307,10 @@ impl Worker {
             return Err(Failure::Raised { message, cause: Arc::new(()) });
         }
         Ok(Product::Made(value.made(operation.is_large)))
+    }
+
+    fn serialises(&self, cell: CellId) -> bool {
+        world::with(|world| world.options.operations[world.keys.place(cell).number].serialize)
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {
