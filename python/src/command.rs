@@ -178,6 +178,7 @@ fn options(
         refresh,
         executor: request.executor,
         workers: request.workers,
+        now: request.now,
         check: request.check.map(Chosen::Share),
         seeding,
         ..RunOptions::default()

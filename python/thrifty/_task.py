@@ -52,6 +52,7 @@ class Task(_native.Task[P, R]):
         executor: Executor | None = None,
         check: float | str | Iterable[str] | None = None,
         seed: int | EllipsisType | None = ...,
+        now: bool = False,
     ) -> Task[P, R]:
         """The same task, with what is chosen here for the whole run.
 
@@ -68,6 +69,8 @@ class Task(_native.Task[P, R]):
                 operations it checks.
             seed: What random number generators are seeded with, in the place of the seed of the
                 definition; ``None`` for no seed.
+            now: Wait for nobody: what another run or process computes already is computed here
+                as well, also where ``serialize`` is set.
 
         >>> from thrifty import task, testing
         >>> @task
@@ -86,6 +89,7 @@ class Task(_native.Task[P, R]):
             "workers": _workers_of(workers),
             "executor": _executor_of(executor),
             "check": _check_of(check),
+            "now": True if now else None,
         }
         run = {name: value for name, value in given.items() if value is not None}
         run.update(_seed_of(seed))

@@ -463,6 +463,31 @@ impl Catalog for Handle {
         )
     }
 
+    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
+        self.write(
+            &|| format!("evict {entries:?}"),
+            &|catalog| catalog.evict(entries),
+            &|world, at, how| world.model.evicted(at, entries, *how),
+        )
+    }
+
+    fn pin(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        pinned: bool,
+    ) -> Result<u64, CatalogError> {
+        self.write(
+            &|| "pin".to_owned(),
+            &|catalog| catalog.pin(scope, selector, pinned),
+            &|_, _, _| (),
+        )
+    }
+
+    fn shorten(&self, age: Duration) -> Result<Shortened, CatalogError> {
+        self.write(&|| "shorten".to_owned(), &|catalog| catalog.shorten(age), &|_, _, _| ())
+    }
+
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {
         self.write(&|| "touch".to_owned(), &|catalog| catalog.touch(uses), &|world, at, ()| {
             world.model.touched(at, uses.iter().map(|(id, _)| *id))

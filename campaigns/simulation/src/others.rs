@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use thrifty_engine::catalog::{Catalog, Selector, Sqlite};
-use thrifty_engine::evict::{self, Goal, Means};
+use thrifty_engine::evict::{self, Goal, HISTORY, Means};
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
@@ -37,7 +37,7 @@ pub fn collect_once(handle: &Handle, blobs: &Bytes, collector: &Collector) {
     let goal = Goal { budget, older_than, ..Goal::default() };
     let wall = world::with(|world| world.wall());
     let now = UNIX_EPOCH + Duration::from_millis(wall.unsigned_abs());
-    let means = Means { grace, now, files: None, dry_run: false };
+    let means = Means { grace, now, files: None, history: HISTORY, dry_run: false };
     let collected = evict::plan(handle, &goal)
         .map_err(evict::CollectError::from)
         .and_then(|victims| evict::collect(handle, blobs, &victims, &means));

@@ -10,7 +10,7 @@ use crate::entry::{
 };
 use crate::error::CatalogError;
 use crate::problem::Problem;
-use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Shortened, Totals};
 
 /// The longest lease there is. A longer one is cut; one that reaches further was not written
 /// by anybody, and counts as lapsed.
@@ -133,6 +133,19 @@ pub trait Catalog: Send + Sync {
         selector: &Selector,
     ) -> Result<Invalidated, CatalogError>;
 
+    /// Removes entries that are not pinned, and nothing else: a computation of the same key that
+    /// is under way may commit, and one that was invalidated before stays so.
+    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError>;
+
+    /// Pins the selected entries, or takes their pins back: one that is pinned is not evicted,
+    /// and what replaces it is pinned as well. Says how many were selected.
+    fn pin(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        pinned: bool,
+    ) -> Result<u64, CatalogError>;
+
     /// The selected entries, whole, most recent first, `limit` at most.
     fn entries(
         &self,
@@ -177,6 +190,10 @@ pub trait Catalog: Send + Sync {
 
     /// The nodes of a run, by number.
     fn nodes(&self, run: &RunId) -> Result<Vec<Node>, CatalogError>;
+
+    /// Forgets runs that began, memos that were kept and texts that are needed no longer and were
+    /// kept longer ago than this.
+    fn shorten(&self, age: Duration) -> Result<Shortened, CatalogError>;
 
     /// Counts and seconds by operation and outcome.
     fn totals(&self, scope: Option<&Scope>) -> Result<Vec<Totals>, CatalogError>;

@@ -120,6 +120,8 @@ pub struct Entry {
     pub origin: Origin,
     /// A later computation of the same key gave another output.
     pub nondeterministic: bool,
+    /// Somebody said that it is not to be evicted.
+    pub pinned: bool,
     /// As in [`NewEntry`].
     pub observed: Vec<u8>,
 }

@@ -23,5 +23,5 @@ pub use entry::{
 };
 pub use error::CatalogError;
 pub use problem::{Problem, Remedy};
-pub use run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
+pub use run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Shortened, Totals};
 pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks};

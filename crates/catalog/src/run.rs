@@ -76,6 +76,9 @@ pub struct Run {
     pub finished_at: Option<Time>,
     /// Nodes by outcome word, counts summed.
     pub outcomes: Vec<(String, u64)>,
+    /// Nodes by the reason why they are not in the cache, or did without its protection, where
+    /// there is one.
+    pub reasons: Vec<Reasoned>,
     /// Seconds that hits saved.
     pub saved: Duration,
 }
@@ -95,6 +98,9 @@ pub struct Node {
     pub outcome: String,
     /// More about the outcome, for people.
     pub detail: String,
+    /// The word of the reason why it is not in the cache, or did without its protection; empty if
+    /// there is none.
+    pub reason: String,
     /// Which rule decided whether the cache was used.
     pub rule: String,
     /// The entry that was hit or stored.
@@ -130,6 +136,26 @@ pub struct RunFilter {
     pub until: Option<Time>,
     /// How many at most; `None` for 50.
     pub limit: Option<usize>,
+}
+
+/// What was forgotten of the history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shortened {
+    /// Runs, with their nodes.
+    pub runs: u64,
+    /// Memos.
+    pub memos: u64,
+    /// Source texts.
+    pub texts: u64,
+}
+
+/// Operations of a run that ended with a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reasoned {
+    /// The word of the reason.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// What was done with one operation, over all runs.

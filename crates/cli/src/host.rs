@@ -96,6 +96,8 @@ pub struct RunRequest {
     pub executor: Option<Executor>,
     /// How many run at once, if that was said.
     pub workers: Option<usize>,
+    /// Whether it waits for nobody who computes the same.
+    pub now: bool,
     /// Which share of the hits is executed again, if that was said.
     pub check: Option<f64>,
     /// Only tell what would run: for people, or as JSON.

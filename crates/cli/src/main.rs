@@ -70,8 +70,18 @@ fn check_arguments(request: &CheckRequest) -> Vec<String> {
 
 /// The arguments that ask for this request.
 fn arguments(request: &RunRequest) -> Vec<String> {
-    let RunRequest { target, parameters, mode, refresh, executor, workers, check, dry_run, seed } =
-        request;
+    let RunRequest {
+        target,
+        parameters,
+        mode,
+        refresh,
+        executor,
+        workers,
+        now,
+        check,
+        dry_run,
+        seed,
+    } = request;
     let mut arguments = vec!["run".to_owned(), target.clone()];
     for (name, value) in parameters {
         arguments.extend(["-p".to_owned(), format!("{name}={value}")]);
@@ -89,6 +99,7 @@ fn arguments(request: &RunRequest) -> Vec<String> {
     if let Some(workers) = workers {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
     }
+    arguments.extend(now.then(|| "--now".to_owned()));
     arguments.extend(check.map(|share| format!("--check={share}")));
     match dry_run {
         None => {}
@@ -180,6 +191,7 @@ mod tests {
                 refresh: refresh.into_iter().map(str::to_owned).collect(),
                 executor: Some(Executor::Processes),
                 workers: Some(3),
+                now: true,
                 check: Some(0.25),
                 dry_run: match mode {
                     None => None,

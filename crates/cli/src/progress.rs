@@ -1,5 +1,6 @@
 //! What a run shows while it goes on.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use thrifty_engine::Outcome;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::show_duration;
 
-use crate::show::{Counts, count, short_name};
+use crate::show::{Counts, count, short_name, unstored};
 
 /// How often the live line moves; what happens meanwhile is shown with the next move.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,7 +32,11 @@ struct State {
     operations: u64,
     counts: Counts,
     saved: Duration,
+    reasons: BTreeMap<&'static str, u64>,
     running: Vec<String>,
+    waiting: HashMap<usize, String>,
+    /// Operations of which it was said that they wait.
+    waited: HashSet<usize>,
 }
 
 impl Progress {
@@ -62,9 +67,20 @@ impl Progress {
                 state.operations += *operations as u64;
                 self.bar.set_length(state.operations);
             }
-            Event::Started { operation, .. } => state.running.push(operation.clone()),
-            Event::Settled { operation, label, outcome, spent, saved, .. } => {
-                state.settle(operation, outcome, *saved);
+            Event::Started { number, operation } => {
+                state.waiting.remove(number);
+                state.running.push(operation.clone());
+            }
+            Event::Waiting { number, operation, behind } => {
+                if state.wait(*number, operation) {
+                    self.say(&format!("  waiting      {}  for {behind}", short_name(operation)));
+                }
+            }
+            Event::Settled { number, operation, label, outcome, reason, spent, saved } => {
+                state.settle(*number, operation, outcome, *saved);
+                if let Some(reason) = reason {
+                    *state.reasons.entry(reason.word()).or_default() += 1;
+                }
                 self.bar.inc(1);
                 if let Some(line) = settled_line(operation, label, outcome, *spent) {
                     self.say(&line);
@@ -89,6 +105,7 @@ impl Progress {
         let mut parts = vec![format!("{computed} computed"), count(hits, "hit")];
         parts.extend((failed > 0).then(|| format!("{failed} failed")));
         parts.extend((other > 0).then(|| format!("{other} not run")));
+        parts.extend(unstored(state.reasons.iter().map(|(word, times)| (*word, *times))));
         parts.extend(
             (!state.saved.is_zero()).then(|| format!("saved {}", show_duration(state.saved))),
         );
@@ -111,32 +128,55 @@ impl Progress {
 }
 
 impl State {
-    fn settle(&mut self, operation: &str, outcome: &Outcome, saved: Duration) {
+    /// Whether it is news that an operation waits.
+    fn wait(&mut self, number: usize, operation: &str) -> bool {
+        self.stop(operation);
+        self.waiting.insert(number, operation.to_owned());
+        self.waited.insert(number)
+    }
+
+    fn settle(&mut self, number: usize, operation: &str, outcome: &Outcome, saved: Duration) {
         self.counts.add(outcome.word(), 1);
         self.saved += saved;
+        if self.waiting.remove(&number).is_none() {
+            self.stop(operation);
+        }
+    }
+
+    fn stop(&mut self, operation: &str) {
         if let Some(at) = self.running.iter().position(|name| name == operation) {
             self.running.remove(at);
         }
     }
 
-    /// What is running: `tournament, train ×2`.
+    /// What is running, and what waits: `tournament, train ×2; waiting: clean`.
     fn shown(&self) -> String {
-        let mut names: Vec<(&str, usize)> = Vec::new();
-        for name in self.running.iter().map(|name| short_name(name)) {
-            match names.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, times)) => *times += 1,
-                None => names.push((name, 1)),
-            }
+        let running = listed(self.running.iter());
+        match listed(self.waiting.values()) {
+            waiting if waiting.is_empty() => running,
+            waiting if running.is_empty() => format!("waiting: {waiting}"),
+            waiting => format!("{running}; waiting: {waiting}"),
         }
-        let more = names.len().saturating_sub(NAMES);
-        let shown = names.iter().take(NAMES).map(|(name, times)| match times {
-            1 => (*name).to_owned(),
-            _ => format!("{name} ×{times}"),
-        });
-        let mut parts: Vec<_> = shown.collect();
-        parts.extend((more > 0).then(|| format!("{more} more")));
-        parts.join(", ")
     }
+}
+
+/// Names of operations, each once.
+fn listed<'a>(operations: impl Iterator<Item = &'a String>) -> String {
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for name in operations.map(|name| short_name(name)) {
+        match names.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, times)) => *times += 1,
+            None => names.push((name, 1)),
+        }
+    }
+    let more = names.len().saturating_sub(NAMES);
+    let shown = names.iter().take(NAMES).map(|(name, times)| match times {
+        1 => (*name).to_owned(),
+        _ => format!("{name} ×{times}"),
+    });
+    let mut parts: Vec<_> = shown.collect();
+    parts.extend((more > 0).then(|| format!("{more} more")));
+    parts.join(", ")
 }
 
 /// What is said of an operation; nothing of a hit.

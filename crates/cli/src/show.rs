@@ -1,8 +1,10 @@
 //! How facts are shown: names, ages, counts of a run.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+use thrifty_engine::Reason;
 use thrifty_engine::catalog::{Node, Run, Time};
 use thrifty_engine::units::show_duration;
 
@@ -94,6 +96,7 @@ pub(crate) struct RunJson {
     hits: u64,
     failed: u64,
     saved_seconds: f64,
+    reasons: BTreeMap<String, u64>,
 }
 
 impl RunJson {
@@ -114,8 +117,29 @@ impl RunJson {
             hits: counts.hits,
             failed: counts.failed,
             saved_seconds: run.saved.as_secs_f64(),
+            reasons: run.reasons.iter().map(|it| (it.reason.clone(), it.count)).collect(),
         }
     }
+}
+
+/// What is to be said of results that are not in the cache, or went there without protection:
+/// `3 not stored (2 no space left, 1 the cache was busy), 1 computed without waiting for others`.
+/// Nothing if there are none.
+pub(crate) fn unstored<'a>(reasons: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
+    let (mut all, mut why, mut parts) = (0, Vec::new(), Vec::new());
+    for (word, times) in reasons {
+        let text: &str = Reason::from_word(word).map_or(word, |reason| reason.text());
+        if Reason::from_word(word).is_some_and(Reason::is_stored) {
+            parts.push(format!("{times} {text}"));
+        } else {
+            all += times;
+            why.push(format!("{times} {text}"));
+        }
+    }
+    if all > 0 {
+        parts.insert(0, format!("{all} not stored ({})", why.join(", ")));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A node for programs.
@@ -127,6 +151,7 @@ pub(crate) struct NodeJson {
     label: String,
     outcome: String,
     detail: String,
+    reason: String,
     rule: String,
     calls: u64,
     seconds: f64,
@@ -147,6 +172,7 @@ impl NodeJson {
             operation: node.operation.clone(),
             outcome: node.outcome.clone(),
             detail: node.detail.clone(),
+            reason: node.reason.clone(),
             rule: node.rule.clone(),
             calls: node.count,
             seconds: node.spent.as_secs_f64(),

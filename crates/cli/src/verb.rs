@@ -8,6 +8,7 @@ pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod invalidate;
 pub(crate) mod logs;
+pub(crate) mod pin;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;

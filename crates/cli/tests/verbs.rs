@@ -47,10 +47,11 @@ impl Host for Told {
         listener: Arc<Listener>,
     ) -> Result<RunReport, HostError> {
         self.asked.lock().unwrap().push(request.clone());
-        let settled = |number, outcome, saved| Event::Settled {
+        let settled = |number, outcome: Outcome, saved| Event::Settled {
             number,
             operation: "m:train".to_owned(),
             label: "lr=0.1".to_owned(),
+            reason: outcome.reason(),
             outcome,
             spent: Duration::from_millis(2_000),
             saved: Duration::from_secs(saved),
@@ -178,6 +179,7 @@ impl World {
             ingredients: None,
             outcome: "computed".to_owned(),
             detail: "no entry".to_owned(),
+            reason: String::new(),
             rule: "default".to_owned(),
             entry: Some(id),
             source: None,
@@ -200,6 +202,7 @@ impl World {
             number,
             outcome: "hit-local".to_owned(),
             detail: String::new(),
+            reason: String::new(),
             source: Some(source.clone()),
             spent: Duration::from_micros(200),
             saved: Duration::from_secs(90),
@@ -776,6 +779,7 @@ fn run_asks_the_host_and_reports() {
         "note=a=b",
         "--workers",
         "2",
+        "--now",
         "--executor",
         "processes",
         "--seed",
@@ -801,6 +805,7 @@ fn run_asks_the_host_and_reports() {
         refresh: vec!["train".to_owned(), "clean_*".to_owned()],
         executor: Some(Executor::Processes),
         workers: Some(2),
+        now: true,
         check: None,
         dry_run: None,
         seed: Seed::new(7),
@@ -958,6 +963,7 @@ fn observing() -> (World, String) {
             ingredients: None,
             outcome: "computed".to_owned(),
             detail: detail.to_owned(),
+            reason: String::new(),
             rule: "default".to_owned(),
             entry: Some(id),
             source: None,

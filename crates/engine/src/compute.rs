@@ -9,16 +9,16 @@ use thrifty_key::{Ingredients, Key};
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
-use crate::flight::{Claim, Landing, Lead, lineage};
+use crate::flight::{self, Attempt, Claim, Landing, Lead, Lineage};
 use crate::graph::{Expansion, Failure, Made, Product, Unstored, Value};
 use crate::lookup::{Looked, Target};
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
-use crate::policy::{OnFailure, Policy};
+use crate::policy::{Mode, OnFailure, Policy};
 use crate::publish::{Published, Writing};
 use crate::record::Draft;
-use crate::reserve::{Alone, Reservation, Turn, Wanted};
+use crate::reserve::{Alone, Reservation, Step, Turn, Waiting, Wanted};
 
 /// One call, ready to be computed.
 pub struct Task<'a> {
@@ -44,6 +44,14 @@ pub enum Computed {
     Expanded(Expansion, Box<Unfinished>),
     /// It failed.
     Failed(Failure, Duration),
+}
+
+/// How a call waits for its turn.
+pub(crate) enum Manner<'a> {
+    /// On its thread.
+    Waits,
+    /// Not at all; with what it has waited before. These go on only when it is computed.
+    Parks(Option<Box<Waiting>>, &'a Lineage),
 }
 
 /// A call that has a value.
@@ -76,6 +84,9 @@ pub struct Unfinished {
     pub(crate) expires_at: Option<Time>,
 }
 
+/// Why a call that would wait for itself is not cached.
+pub(crate) const CYCLE: &str = "it is part of its own computation";
+
 /// Under which key a result is committed, and what the commit stands on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal {
@@ -103,30 +114,62 @@ impl Cache {
         target: Option<Target>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
-        let key = match &task.key {
-            Ok(key) if task.policy.mode != crate::policy::Mode::Off => *key,
-            Ok(_) => return self.run_uncached(&task.policy, task.policy.rule.word(), body),
+        let key = match key_of(task) {
+            Ok(key) => key,
             Err(reason) => return self.run_uncached(&task.policy, reason, body),
         };
+        if task.policy.now {
+            return self.compute_beside(task, key, miss, target, body);
+        }
         let began = self.timer.now();
         loop {
             match self.flights.claim(&key, task.interrupted) {
-                Claim::Lead(lead) => return self.lead(task, key, miss, target, lead, body),
-                Claim::Landed(Landing::Answer(answer)) if self.suits(task, &answer) => {
-                    return waited(answer, self.since(began));
+                Claim::Lead(lead) => {
+                    let led = self.lead(task, key, miss, target, Some(lead), Manner::Waits, body);
+                    return done(led);
                 }
-                Claim::Landed(Landing::Failure(failure)) => {
-                    return Computed::Failed(failure, self.since(began));
+                Claim::Landed(landing) => {
+                    if let Some(computed) = self.take_landing(task, landing, began) {
+                        return computed;
+                    }
                 }
-                Claim::Landed(Landing::Answer(_) | Landing::Nothing) => {}
-                Claim::Cycle => {
-                    let reason = "it is part of its own computation";
-                    return self.run_uncached(&task.policy, reason, body);
-                }
+                Claim::Cycle => return self.run_uncached(&task.policy, CYCLE, body),
                 Claim::Interrupted => {
                     return Computed::Failed(Failure::Cancelled, self.since(began));
                 }
             }
+        }
+    }
+
+    /// Computes a key whoever else computes it; leads if nobody else in this process does.
+    pub(crate) fn compute_beside(
+        self: &Arc<Self>,
+        task: &Task<'_>,
+        key: Key,
+        miss: Miss,
+        target: Option<Target>,
+        body: &mut dyn FnMut() -> Result<Product, Failure>,
+    ) -> Computed {
+        let lead = match self.flights.try_claim(&key, flight::lineage) {
+            Attempt::Lead(lead) => Some(lead),
+            Attempt::Taken(_) | Attempt::Cycle => None,
+        };
+        done(self.lead(task, key, miss, target, lead, Manner::Waits, body))
+    }
+
+    /// What a leader left behind, if it is of use.
+    pub(crate) fn take_landing(
+        &self,
+        task: &Task<'_>,
+        landing: Landing,
+        began: Duration,
+    ) -> Option<Computed> {
+        match landing {
+            Landing::Answer(answer) if self.suits(task, &answer) => {
+                Some(waited(answer, self.since(began)))
+            }
+            Landing::Failure(failure) => Some(Computed::Failed(failure, self.since(began))),
+            Landing::Answer(_) | Landing::Nothing => None,
         }
     }
 
@@ -140,31 +183,36 @@ impl Cache {
         is_valid && self.holds(&answer.observed)
     }
 
-    /// Leads the computation of a key: nobody else in this process computes it meanwhile.
-    fn lead(
+    /// Leads the computation of a key: nobody else in this process computes it meanwhile, if
+    /// there is a lead. An error if it would have to wait and is not to.
+    #[expect(clippy::too_many_arguments, reason = "a call, its miss, and how it is led")]
+    pub(crate) fn lead(
         self: &Arc<Self>,
         task: &Task<'_>,
         key: Key,
         miss: Miss,
         target: Option<Target>,
-        lead: Lead<'_>,
+        lead: Option<Lead<'_>>,
+        manner: Manner<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
-    ) -> Computed {
+    ) -> Result<Computed, Box<Waiting>> {
         let began = self.timer.now();
-        let (goal, reservation, alone) = match self.prepare(task, &key, &miss, target) {
+        let land = |landing| lead.map_or((), |lead| lead.land(landing));
+        let (goal, reservation, alone) = match self.prepare(task, &key, &miss, target, manner) {
             Prepared::Compute(goal, reservation) => (goal, reservation, None),
             Prepared::Alone(goal, why) => (goal, None, Some(why)),
             Prepared::Answered(answer) => {
-                lead.land(Landing::Answer(Arc::clone(&answer)));
-                return waited(answer, self.since(began));
+                land(Landing::Answer(Arc::clone(&answer)));
+                return Ok(waited(answer, self.since(began)));
             }
             Prepared::Failed(failure) => {
-                lead.land(Landing::Failure(failure.clone()));
-                return Computed::Failed(failure, self.since(began));
+                land(Landing::Failure(failure.clone()));
+                return Ok(Computed::Failed(failure, self.since(began)));
             }
             Prepared::Interrupted => {
-                return Computed::Failed(Failure::Cancelled, self.since(began));
+                return Ok(Computed::Failed(Failure::Cancelled, self.since(began)));
             }
+            Prepared::Held(waiting) => return Err(waiting),
         };
         let began = self.timer.now();
         let mut made = match body() {
@@ -188,7 +236,7 @@ impl Cache {
                 let observed = std::mem::take(&mut expansion.observed);
                 let expires_at = expansion.expires_at;
                 let unfinished = Unfinished { began, goal, observed, expires_at };
-                return Computed::Expanded(expansion, Box::new(unfinished));
+                return Ok(Computed::Expanded(expansion, Box::new(unfinished)));
             }
             Err(failure) => {
                 let shares = task.policy.on_failure == OnFailure::Share;
@@ -196,9 +244,9 @@ impl Cache {
                     reservation.fail(&failure, shares);
                 }
                 if shares && matches!(failure, Failure::Raised { .. }) {
-                    lead.land(Landing::Failure(failure.clone()));
+                    land(Landing::Failure(failure.clone()));
                 }
-                return Computed::Failed(failure, self.since(began));
+                return Ok(Computed::Failed(failure, self.since(began)));
             }
         };
         let output = self.output(&task.policy, &mut made);
@@ -210,14 +258,21 @@ impl Cache {
             reservation.committed();
         }
         if let Value::Known(answer) = &settled.value {
-            lead.land(Landing::Answer(Arc::clone(answer)));
+            land(Landing::Answer(Arc::clone(answer)));
         }
-        Computed::Settled(settled)
+        Ok(Computed::Settled(settled))
     }
 
     /// What a leader does before it computes: it looks again, because the answer may have come
     /// while it was claiming, and takes its turn among processes.
-    fn prepare(&self, task: &Task<'_>, key: &Key, miss: &Miss, target: Option<Target>) -> Prepared {
+    fn prepare(
+        &self,
+        task: &Task<'_>,
+        key: &Key,
+        miss: &Miss,
+        target: Option<Target>,
+        manner: Manner<'_>,
+    ) -> Prepared {
         let mut goal = target.map(|target| Goal::new(key, target, miss));
         // An entry whose bytes are gone may still be there, if it could not be removed. And where
         // nothing was stored since the lookup, nothing new can be found.
@@ -237,16 +292,27 @@ impl Cache {
                 Looked::Miss(_, None) => {}
             }
         }
-        let Some(unreserved) = goal.filter(|_| task.policy.serialize) else {
+        let Policy { serialize, now, mode, .. } = task.policy;
+        let Some(unreserved) = goal.filter(|_| serialize && !now && mode.writes()) else {
             return Prepared::Compute(goal, None);
         };
-        if !task.policy.mode.writes() {
-            return Prepared::Compute(goal, None);
-        }
-        let lineage = lineage();
+        let (waiting, lineage) = match manner {
+            Manner::Parks(waiting, lineage) => (Some(waiting), Arc::clone(lineage)),
+            Manner::Waits => (None, flight::lineage()),
+        };
         let goal_key = &unreserved.key;
         let wanted = Wanted { task, key, goal: goal_key, miss, commits, lineage: &lineage };
-        match self.take_turn(&wanted) {
+        let turn = match waiting {
+            None => self.take_turn(&wanted),
+            Some(waiting) => match self.try_turn(&wanted, waiting) {
+                Step::Mine(reservation) => Turn::Mine(reservation),
+                Step::Answered(answer) => Turn::Answered(answer),
+                Step::Unserialised(why) => Turn::Unserialised(why),
+                Step::Failed(failure) => Turn::Failed(failure),
+                Step::Held(waiting) => return Prepared::Held(waiting),
+            },
+        };
+        match turn {
             Turn::Mine(taken) => {
                 let replace = unreserved.claim.replace;
                 let claim = CatalogClaim { replace, ..taken.claim() };
@@ -323,7 +389,7 @@ impl Cache {
         settled
     }
 
-    fn run_uncached(
+    pub(crate) fn run_uncached(
         &self,
         policy: &Policy,
         reason: &str,
@@ -404,6 +470,8 @@ enum Prepared {
     Failed(Failure),
     /// The caller gave up waiting.
     Interrupted,
+    /// It is not its turn, and it does not wait for it.
+    Held(Box<Waiting>),
 }
 
 impl Goal {
@@ -451,6 +519,19 @@ impl Output<'_> {
             made: Some(self.object),
         }
     }
+}
+
+/// Why a call has no key of use: it has none, or the cache is off.
+pub(crate) fn key_of<'a>(task: &'a Task<'_>) -> Result<Key, &'a str> {
+    match &task.key {
+        Ok(key) if task.policy.mode != Mode::Off => Ok(*key),
+        Ok(_) => Err(task.policy.rule.word()),
+        Err(reason) => Err(reason),
+    }
+}
+
+fn done(led: Result<Computed, Box<Waiting>>) -> Computed {
+    led.unwrap_or_else(|_| unreachable!("who waits on its thread is not put aside"))
 }
 
 fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {

@@ -8,6 +8,7 @@ use thrifty_catalog::RunId;
 
 use crate::check::Checked;
 use crate::outcome::Outcome;
+use crate::reason::Reason;
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub enum Event {
         /// The name of its operation.
         operation: String,
     },
+    /// An operation waits for somebody else who computes it, and holds no worker. It begins to
+    /// run later, or takes the result.
+    Waiting {
+        /// Its number.
+        number: usize,
+        /// Its name.
+        operation: String,
+        /// Who computes it, and since when, for people.
+        behind: String,
+    },
     /// An operation has its outcome.
     Settled {
         /// Its number.
@@ -43,6 +54,8 @@ pub enum Event {
         label: String,
         /// What became of it.
         outcome: Outcome,
+        /// Why its result is not in the cache, or went there without protection.
+        reason: Option<Reason>,
         /// Time spent on it.
         spent: Duration,
         /// Time a hit saved.

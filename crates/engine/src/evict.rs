@@ -22,6 +22,9 @@ pub const GRACE: Duration = Duration::from_secs(60 * 60);
 /// Whoever holds a reservation has time to be taken over, and once more, before a blob of his goes.
 const _: () = assert!(GRACE.as_secs() > 2 * LONGEST_LEASE.as_secs());
 
+/// How long the history of runs is kept.
+pub const HISTORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// How long leftovers of interrupted writers, corrupt blobs that were set aside, and files placed
 /// for readers are kept.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -64,14 +67,16 @@ pub struct Victim {
     pub cost: Duration,
     /// When it was last used.
     pub used_at: Time,
+    is_pinned: bool,
     hits: u64,
     own: u64,
     blobs: Vec<BlobRef>,
 }
 
-/// The entries that must go to reach the goal: first those expired or beyond an age, then, while more bytes
-/// are held than the quota of the project or the budget allows, those that save the fewest
-/// seconds for each byte, counting recent use more than old use. Bytes shared with an entry that stays are not counted as won.
+/// The entries that must go to reach the goal: first those expired or beyond an age, then, while
+/// more bytes are held than the quota of the project or the budget allows, those that save the
+/// fewest seconds for each byte, counting recent use more than old use. Bytes shared with an entry
+/// that stays are not counted as won. Pinned entries stay.
 ///
 /// # Errors
 ///
@@ -87,9 +92,10 @@ pub fn plan(catalog: &dyn Catalog, goal: &Goal) -> Result<Vec<Victim>, CatalogEr
         if only.as_ref().is_some_and(|only| *only != entry.scope.project) {
             return;
         }
-        let gone = is_beyond(entry.created_at, older_than)
-            || is_beyond(entry.used_at, unused_for)
-            || entry.expires_at.is_some_and(|expiry| expiry <= now);
+        let gone = !entry.pinned
+            && (is_beyond(entry.created_at, older_than)
+                || is_beyond(entry.used_at, unused_for)
+                || entry.expires_at.is_some_and(|expiry| expiry <= now));
         if gone { &mut victims } else { &mut others }.push(Victim::of(entry));
     })?;
     if let Some((project, quota)) = quota {
@@ -116,6 +122,7 @@ impl Victim {
             size: entry.size,
             cost: entry.cost,
             used_at: entry.used_at,
+            is_pinned: entry.pinned,
             hits: entry.hits,
             own: entry.size.saturating_sub(shared),
             blobs: entry.blobs,
@@ -147,14 +154,17 @@ fn each_entry(catalog: &dyn Catalog, mut visit: impl FnMut(Entry)) -> Result<(),
     }
 }
 
-/// The entries of least worth, until the others fit the budget; and those others.
-fn cheapest_beyond(mut entries: Vec<Victim>, budget: u64, now: Time) -> (Vec<Victim>, Vec<Victim>) {
+/// The entries of least worth, until the others fit the budget; and those others. Pinned ones
+/// stay, whatever they hold.
+fn cheapest_beyond(entries: Vec<Victim>, budget: u64, now: Time) -> (Vec<Victim>, Vec<Victim>) {
     let mut users: HashMap<BlobRef, u64> = HashMap::new();
     for blob in entries.iter().flat_map(|entry| &entry.blobs) {
         *users.entry(*blob).or_default() += 1;
     }
     let shared: u64 = users.keys().map(|blob| blob.length).sum();
     let mut held = shared + entries.iter().map(|entry| entry.own).sum::<u64>();
+    let (pinned, mut entries): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.is_pinned);
     entries.sort_by(|a, b| a.worth(now).total_cmp(&b.worth(now)).then(a.id.cmp(&b.id)));
     let stays = entries.iter().position(|entry| {
         if held <= budget {
@@ -170,7 +180,8 @@ fn cheapest_beyond(mut entries: Vec<Victim>, budget: u64, now: Time) -> (Vec<Vic
         }
         false
     });
-    let others = entries.split_off(stays.unwrap_or(entries.len()));
+    let mut others = entries.split_off(stays.unwrap_or(entries.len()));
+    others.extend(pinned);
     (entries, others)
 }
 

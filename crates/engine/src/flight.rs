@@ -1,7 +1,8 @@
 //! One leader per key in this process.
 //!
 //! A leader holds a [`Lead`]; dropping it, on whatever path, wakes the followers. Followers that
-//! would wait for a computation that itself waits for them are told so instead.
+//! would wait for a computation that itself waits for them are told so instead. A follower waits
+//! on its thread, or is *parked*: it holds none, and has itself called when the leader has landed.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -55,16 +56,22 @@ struct Flight {
     leader: ThreadId,
     landing: Mutex<Option<Landing>>,
     landed: Condvar,
+    parked: Mutex<Vec<Wake>>,
 }
+
+/// Called once, on the thread of the leader, when a flight has landed. Must be quick.
+pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 
 /// The computations under way in this process.
 #[derive(Default)]
-pub(crate) struct Flights(Mutex<Board>);
+pub(crate) struct Flights(Arc<Mutex<Board>>);
 
 #[derive(Default)]
 struct Board {
     flights: HashMap<Key, Arc<Flight>>,
-    waiting: HashMap<ThreadId, (Lineage, Arc<Flight>)>,
+    /// Who waits for which flight, and how many did so far: each has a number.
+    waiting: HashMap<u64, (Lineage, Arc<Flight>)>,
+    waits: u64,
 }
 
 /// What became of the wish to compute a key.
@@ -79,33 +86,51 @@ pub(crate) enum Claim<'a> {
     Interrupted,
 }
 
+/// What became of the wish to compute a key without waiting.
+pub(crate) enum Attempt<'a> {
+    /// Compute it.
+    Lead(Lead<'a>),
+    /// Somebody else computes it.
+    Taken(Follower),
+    /// As in [`Claim`].
+    Cycle,
+}
+
 impl Flights {
     /// Claims a key, or waits for who has it. While waiting, `interrupted` is asked a few times
     /// a second.
     pub fn claim(&self, key: &Key, interrupted: &dyn Fn() -> bool) -> Claim<'_> {
-        let me = thread::current().id();
-        let flight = {
-            let mut board = self.0.lock();
-            let Some(flight) = board.flights.get(key).cloned() else {
-                let flight = Arc::new(Flight {
-                    key: *key,
-                    leader: me,
-                    landing: Mutex::new(None),
-                    landed: Condvar::new(),
-                });
-                board.flights.insert(*key, Arc::clone(&flight));
-                return Claim::Lead(Lead { flights: self, flight, landing: Landing::Nothing });
-            };
-            let lineage = lineage();
-            if board.leads_to(&flight, &lineage) {
-                return Claim::Cycle;
+        match self.try_claim(key, lineage) {
+            Attempt::Lead(lead) => Claim::Lead(lead),
+            Attempt::Cycle => Claim::Cycle,
+            Attempt::Taken(follower) => {
+                follower.flight.wait(interrupted).map_or(Claim::Interrupted, Claim::Landed)
             }
-            board.waiting.insert(me, (lineage, Arc::clone(&flight)));
-            flight
+        }
+    }
+
+    /// Claims a key, if nobody has it. The lineage is of those who go on only when it lands.
+    pub fn try_claim(&self, key: &Key, lineage: impl FnOnce() -> Lineage) -> Attempt<'_> {
+        let mut board = self.0.lock();
+        let Some(flight) = board.flights.get(key).cloned() else {
+            let flight = Arc::new(Flight {
+                key: *key,
+                leader: thread::current().id(),
+                landing: Mutex::new(None),
+                landed: Condvar::new(),
+                parked: Mutex::default(),
+            });
+            board.flights.insert(*key, Arc::clone(&flight));
+            return Attempt::Lead(Lead { flights: self, flight, landing: Landing::Nothing });
         };
-        let landing = flight.wait(interrupted);
-        self.0.lock().waiting.remove(&me);
-        landing.map_or(Claim::Interrupted, Claim::Landed)
+        let lineage = lineage();
+        if board.leads_to(&flight, &lineage) {
+            return Attempt::Cycle;
+        }
+        board.waits += 1;
+        let number = board.waits;
+        board.waiting.insert(number, (lineage, Arc::clone(&flight)));
+        Attempt::Taken(Follower { board: Arc::clone(&self.0), number, flight })
     }
 
     /// The threads of a lineage, and all that go on only when one of these does.
@@ -123,6 +148,37 @@ impl Flights {
                 return held_up;
             }
         }
+    }
+}
+
+/// A wait for somebody else's computation, until it is dropped.
+pub(crate) struct Follower {
+    board: Arc<Mutex<Board>>,
+    number: u64,
+    flight: Arc<Flight>,
+}
+
+impl Follower {
+    /// Has `wake` called when the flight lands, or at once if it has.
+    pub fn park(&self, wake: Wake) {
+        let landing = self.flight.landing.lock();
+        if landing.is_none() {
+            // Within the lock: a landing looks here after it has taken it.
+            return self.flight.parked.lock().push(wake);
+        }
+        drop(landing);
+        wake();
+    }
+
+    /// What the leader left behind, if it has landed.
+    pub fn landing(&self) -> Option<Landing> {
+        self.flight.landing.lock().clone()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.board.lock().waiting.remove(&self.number);
     }
 }
 
@@ -186,5 +242,7 @@ impl Drop for Lead<'_> {
         *self.flight.landing.lock() = Some(landing);
         self.flight.landed.notify_all();
         self.flights.0.lock().flights.remove(&self.flight.key);
+        let parked = std::mem::take(&mut *self.flight.parked.lock());
+        parked.into_iter().for_each(|wake| wake());
     }
 }

@@ -2,7 +2,10 @@
 
 use thrifty_catalog::{Node, RunStatus};
 
+use crate::compute::Settled;
 use crate::outcome::Outcome;
+use crate::policy::Mode;
+use crate::reason::Reason;
 use crate::schedule::{Problem, Schedule};
 
 impl Schedule<'_> {
@@ -30,6 +33,7 @@ impl Schedule<'_> {
             ingredients: keeps_ingredients.then(|| node.ingredients(self.digests(number))),
             outcome: outcome.word().to_owned(),
             detail: outcome.detail(),
+            reason: self.reason(number).map_or_else(String::new, |it| it.word().to_owned()),
             rule: node.policy.rule.word().to_owned(),
             entry,
             source,
@@ -40,11 +44,23 @@ impl Schedule<'_> {
                 .ran(number)
                 .or_else(|| done.map(|settled| settled.spent))
                 .unwrap_or_default(),
-            saved: done.map(crate::compute::Settled::saved).unwrap_or_default(),
+            saved: done.map(Settled::saved).unwrap_or_default(),
             upstream: upstream.collect(),
             takes: node.takes(),
             parent: self.parent(number).and_then(|parent| u32::try_from(parent).ok()),
         })
+    }
+
+    fn reason(&self, number: usize) -> Option<Reason> {
+        self.reason_of(number, self.settled(number)?.as_ref().ok()?)
+    }
+
+    /// Why the result of an operation is not in the cache, or went there without protection.
+    pub(crate) fn reason_of(&self, number: usize, settled: &Settled) -> Option<Reason> {
+        let reads_or_writes = self.node(number).policy.mode != Mode::Off;
+        let is_unkeyed = self.key(number).is_none() && reads_or_writes && settled.outcome.ran();
+        let alone = settled.alone.map(|_| Reason::Unserialised);
+        settled.outcome.reason().or(alone).or(is_unkeyed.then_some(Reason::Unkeyed))
     }
 
     /// How the run ended.

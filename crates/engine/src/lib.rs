@@ -50,6 +50,7 @@ mod notes;
 pub mod observed;
 mod operation;
 mod outcome;
+mod parked;
 pub mod plan;
 mod policy;
 pub mod process;

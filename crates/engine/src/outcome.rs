@@ -100,6 +100,23 @@ impl Outcome {
         }
     }
 
+    /// Why it is not in the cache though it ran, if it is not and nobody chose so.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::NotStored(_, reason, _) => Some(*reason),
+            Self::Fenced => Some(Reason::Fenced),
+            Self::Nondeterministic => Some(Reason::Nondeterministic),
+            Self::HitMemory
+            | Self::HitLocal
+            | Self::Waited
+            | Self::Computed(_)
+            | Self::Uncached(_)
+            | Self::Failed(_)
+            | Self::UpstreamFailed(_)
+            | Self::Cancelled => None,
+        }
+    }
+
     /// Whether the result was taken and not computed.
     pub const fn is_hit(&self) -> bool {
         matches!(self, Self::HitMemory | Self::HitLocal | Self::Waited)

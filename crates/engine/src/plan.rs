@@ -375,6 +375,7 @@ impl Planner<'_> {
             ingredients: (made.outcome != "uncached").then(|| node.operation.ingredients(known)),
             outcome: made.outcome.to_owned(),
             detail: made.detail.clone(),
+            reason: String::new(),
             rule: node.policy.rule.word().to_owned(),
             entry: answer.and_then(|answer| answer.entry),
             source: answer.and_then(|answer| answer.run.clone()),

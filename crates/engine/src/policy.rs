@@ -142,6 +142,8 @@ pub struct Policy {
     pub rule: Rule,
     /// Compute once across processes: others wait.
     pub serialize: bool,
+    /// Wait for nobody: compute beside whoever computes it already.
+    pub now: bool,
     /// What waiters do when the computation fails.
     pub on_failure: OnFailure,
     /// The oldest entry the reader accepts.
@@ -156,6 +158,7 @@ impl Default for Policy {
             mode: Mode::On,
             rule: Rule::Default,
             serialize: false,
+            now: false,
             on_failure: OnFailure::Next,
             max_age: None,
             expires: None,

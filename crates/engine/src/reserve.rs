@@ -188,6 +188,14 @@ impl Waiting {
             || cache.held_up(&self.trying.lineage) != self.trying.told.holding
     }
 
+    /// For how long it needs no look if nobody acts; a moment at most.
+    pub fn rest(&self, cache: &Cache) -> Duration {
+        let now = cache.timer.now();
+        let is_news = now < self.not_before && cache.catalog.turns() != self.seen;
+        let until = if is_news { self.not_before } else { self.look_at };
+        until.saturating_sub(now).min(INTERRUPT)
+    }
+
     /// Sleeps until it may be over, for a moment at most.
     pub fn pause(&self, cache: &Cache) {
         let now = cache.timer.now();

@@ -11,6 +11,8 @@ mod expand;
 mod job;
 mod label;
 mod loss;
+mod perform;
+mod wait;
 
 pub(crate) use expand::place;
 
@@ -24,14 +26,15 @@ use thrifty_key::{Digest, Key};
 
 use self::job::Missed;
 use self::label::Labels;
+use self::wait::PutAside;
 use crate::cache::Cache;
-use crate::compute::{Computed, Settled, Unfinished};
+use crate::compute::{Settled, Unfinished};
 use crate::event::{Event, Listener};
-use crate::flight;
 use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::observed::Observation;
 use crate::outcome::{Miss, Outcome};
+use crate::parked::{Attempted, Parked, Resumed, Watch};
 use crate::policy::Mode;
 use crate::record::Draft;
 use crate::workers::Workers;
@@ -62,15 +65,24 @@ pub struct Schedule<'a> {
     leaders: HashMap<Key, usize>,
     ready: Vec<usize>,
     missed: VecDeque<(usize, Missed)>,
+    /// What waits for somebody else, and holds no worker.
+    parked: HashMap<usize, PutAside>,
+    /// What has waited, and is among the missed again.
+    resumed: HashMap<usize, Parked>,
     running: usize,
     /// How many operations were opened again so far.
     reopened: u64,
     workers: Workers,
+    watch: Watch,
     done: (Sender<Report>, Receiver<Report>),
     stopped: bool,
 }
 
-type Report = (usize, Computed);
+/// What the schedule is told by its workers, and by whoever wakes what was put aside.
+enum Report {
+    Attempted(usize, Missed, Box<Attempted>),
+    Resumed(Resumed),
+}
 /// An operation that is to be closed, and how.
 type Closing = (usize, Result<Settled, Problem>);
 
@@ -127,6 +139,7 @@ impl<'a> Schedule<'a> {
     /// circle.
     pub fn new(cache: Arc<Cache>, nodes: Vec<Node>, options: Options<'a>) -> Self {
         let workers = Workers::new(options.workers);
+        let watch = Watch::new(Arc::clone(&cache));
         let begun = Event::Begun { run: options.run.clone(), operations: nodes.len() };
         (options.listener)(&begun);
         Self {
@@ -137,9 +150,12 @@ impl<'a> Schedule<'a> {
             leaders: HashMap::new(),
             ready: Vec::new(),
             missed: VecDeque::new(),
+            parked: HashMap::new(),
+            resumed: HashMap::new(),
             running: 0,
             reopened: 0,
             workers,
+            watch,
             done: mpsc::channel(),
             stopped: false,
         }
@@ -159,7 +175,8 @@ impl<'a> Schedule<'a> {
                 self.stopped = true;
                 return;
             }
-            if self.running == 0 && self.missed.len() == 1 {
+            // What is put aside goes on as soon as it can: not after a body on this thread.
+            if self.running == 0 && self.missed.len() == 1 && self.parked.is_empty() {
                 self.run_here();
                 continue;
             }
@@ -167,13 +184,14 @@ impl<'a> Schedule<'a> {
             if !self.ready.is_empty() {
                 continue;
             }
-            if self.running == 0 {
+            if self.running == 0 && self.parked.is_empty() {
                 return;
             }
             match self.done.1.recv_timeout(INTERRUPT) {
-                Ok(report) => {
+                Ok(Report::Resumed(resumed)) => self.resume(resumed),
+                Ok(Report::Attempted(number, missed, attempted)) => {
                     self.running -= 1;
-                    self.receive(report);
+                    self.receive(number, missed, *attempted);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -452,75 +470,9 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Runs the only thing there is to do on this thread.
-    fn run_here(&mut self) {
-        if let Some((number, miss)) = self.missed.pop_front()
-            && let Some(taken) = self.inputs(number)
-        {
-            self.begin(number);
-            let job = self.job(number);
-            let computed = job.compute(miss, &taken, self.options.interrupted);
-            self.receive((number, computed));
-        }
-    }
-
-    /// Hands misses to free workers.
-    fn start(&mut self) {
-        while self.running < self.options.workers.max(1) {
-            let Some((number, miss)) = self.missed.pop_front() else {
-                return;
-            };
-            let Some(taken) = self.inputs(number) else {
-                continue;
-            };
-            if !self.workers.are_there(self.running) {
-                // The system allows no thread: everything runs here.
-                self.missed.push_front((number, miss));
-                return self.run_here();
-            }
-            self.begin(number);
-            let job = self.job(number);
-            let (done, above) = (self.done.0.clone(), flight::lineage());
-            let stop = self.workers.stop_flag();
-            self.workers.run(Box::new(move || {
-                if stop.is_set() {
-                    return;
-                }
-                let computed =
-                    flight::on_behalf_of(above, || job.compute(miss, &taken, &|| stop.is_set()));
-                // Nobody listens if the run was interrupted.
-                _ = done.send((number, computed));
-            }));
-            self.running += 1;
-        }
-    }
-
-    fn receive(&mut self, (number, computed): Report) {
-        match computed {
-            Computed::Settled(settled) => self.close(number, Ok(settled)),
-            Computed::Expanded(expansion, unfinished) => {
-                self.expand(number, expansion, *unfinished);
-            }
-            Computed::Failed(Failure::Lost { edge, loss, reason }, _) => {
-                self.recover(number, edge, loss, &reason);
-            }
-            Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
-            Computed::Failed(failure, ran) => {
-                self.nodes[number].ran = Some(ran);
-                self.close(number, Err(Problem::Failed(failure)));
-            }
-        }
-    }
-
     /// The time, for records.
     pub(crate) fn now(&self) -> thrifty_catalog::Time {
         self.cache.wall_clock()
-    }
-
-    fn begin(&mut self, number: usize) {
-        self.nodes[number].began = self.reopened;
-        let operation = self.nodes[number].node.operation.name().to_owned();
-        self.tell(&Event::Started { number, operation });
     }
 
     fn tell(&self, event: &Event) {

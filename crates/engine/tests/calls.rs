@@ -634,6 +634,7 @@ fn lone_hits_are_counted_together_and_written_on_demand() {
             ingredients: None,
             outcome: outcome.word().to_owned(),
             detail: String::new(),
+            reason: String::new(),
             rule: "default".to_owned(),
             entry: Some(entry),
             source: None,

@@ -15,7 +15,7 @@ use thrifty_engine::catalog::{
     BlobRef, Catalog, Claim, Clock, Committed, EntryId, NewEntry, Scope, Selector, Sqlite, Time,
     Usage,
 };
-use thrifty_engine::evict::{Collected, GRACE, Goal, Means, Victim, collect, plan};
+use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::record::{Buffer, Object, Record};
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{BlobName, Blobs};
@@ -80,7 +80,7 @@ impl World {
     }
 
     fn collect_after(&self, victims: &[Victim], grace: Duration, dry_run: bool) -> Collected {
-        let means = Means { grace, now: SystemTime::now(), files: None, dry_run };
+        let means = Means { grace, now: SystemTime::now(), files: None, history: HISTORY, dry_run };
         collect(&self.catalog, &self.blobs, victims, &means).unwrap()
     }
 
@@ -220,13 +220,38 @@ fn a_commit_that_comes_after_its_bytes_were_collected_is_refused() {
     let world = World::new();
     let blob = world.upload(b"bytes");
     let later = SystemTime::now() + 2 * GRACE;
-    let means = Means { grace: GRACE, now: later, files: None, dry_run: false };
+    let means = Means { grace: GRACE, now: later, files: None, history: HISTORY, dry_run: false };
     let told = collect(&world.catalog, &world.blobs, &[], &means).unwrap();
     assert_eq!((told.blobs, world.is_there(&blob)), (1, false));
     let late = new_entry("f", "late", vec![blob]);
     let committed = world.catalog.commit(&stage::scope(), &late, &Claim::default()).unwrap();
     assert_eq!(committed, Committed::BlobGone(blob));
     assert_eq!(world.entries(), 0);
+}
+
+#[test]
+fn what_is_pinned_stays_and_counts() {
+    let world = World::new();
+    let big = vec![0; 10_000];
+    let pinned = world.entry("pinned", Duration::from_millis(1), vec![world.upload(&big)]);
+    let small = world.entry("small", HOUR, vec![world.upload(b"small")]);
+    let expiring = NewEntry { expires_in: Some(HOUR), ..new_entry("f", "expiring", vec![]) };
+    let expiring = commit(&world.catalog, &expiring);
+    let by_id = |id| Selector { ids: Some(vec![id]), ..Selector::default() };
+    for id in [pinned, expiring] {
+        assert_eq!(world.catalog.pin(None, &by_id(id), true).unwrap(), 1);
+    }
+    let beyond = || world.victims(Goal { budget: Some(5_000), ..Goal::default() });
+    assert_eq!(beyond(), [small]);
+    world.clock.pass(DAY);
+    let old = Goal { older_than: Some(HOUR), unused_for: Some(HOUR), ..Goal::default() };
+    assert_eq!(world.victims(old), [small]);
+    // Pinned after it was chosen.
+    let victims = world.plan(&[small]);
+    world.catalog.pin(None, &by_id(small), true).unwrap();
+    assert_eq!(world.collect(&victims, false).entries, 0);
+    world.catalog.pin(None, &by_id(expiring), false).unwrap();
+    assert_eq!(beyond(), [expiring]);
 }
 
 #[test]
@@ -265,14 +290,20 @@ fn on_a_full_disk_fewer_entries_go_at_once() {
     let victims = world.plan(&ids);
     let catalog = stage::Flaky::new(Arc::new(world.catalog), {
         let attempts = AtomicI64::new(0);
-        move |_, method| method == "invalidate" && attempts.fetch_add(1, Ordering::SeqCst) < 3
+        move |_, method| method == "evict" && attempts.fetch_add(1, Ordering::SeqCst) < 3
     });
     catalog.is_full.store(true, Ordering::SeqCst);
-    let means = Means { grace: GRACE, now: SystemTime::now(), files: None, dry_run: false };
+    let means = Means {
+        grace: GRACE,
+        now: SystemTime::now(),
+        files: None,
+        history: HISTORY,
+        dry_run: false,
+    };
     let told = collect(catalog.as_ref(), &world.blobs, &victims, &means).unwrap();
     assert_eq!(told.entries, 20);
     // Full even for one: it is said.
-    *catalog.plan.lock() = Box::new(|_, method| method == "invalidate");
+    *catalog.plan.lock() = Box::new(|_, method| method == "evict");
     let refused = collect(catalog.as_ref(), &world.blobs, &victims, &means).unwrap_err();
     assert!(refused.is_full(), "{refused}");
 }
@@ -304,7 +335,8 @@ fn placed_files_go_with_the_last_entry_that_is_loaded_as_them() {
     std::fs::create_dir(&other).unwrap();
     let collect_in = |days: u32, victims: &[Victim], dry_run| {
         let now = SystemTime::now() + days * DAY;
-        let means = Means { grace: GRACE, now, files: Some(files.path()), dry_run };
+        let means =
+            Means { grace: GRACE, now, files: Some(files.path()), history: HISTORY, dry_run };
         collect(&world.catalog, &world.blobs, victims, &means).unwrap().placed
     };
     assert_eq!(collect_in(0, &[], false), 0, "somebody may be about to read it");

@@ -277,6 +277,7 @@ fn hits_are_left_out_unless_asked_for_and_name_their_source() {
         outcome: "hit-local".to_owned(),
         source: Some(first.id.clone()),
         detail: String::new(),
+        reason: String::new(),
         ..stored
     };
     second.record(&hit);

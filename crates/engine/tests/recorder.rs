@@ -17,6 +17,7 @@ fn node(number: u32, outcome: &str) -> Node {
         ingredients: None,
         outcome: outcome.to_owned(),
         detail: String::new(),
+        reason: String::new(),
         rule: String::new(),
         entry: None,
         source: None,

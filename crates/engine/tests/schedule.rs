@@ -164,6 +164,7 @@ fn the_events_of_a_small_graph_are_these() {
                 Event::Begun { operations, .. } => format!("begun {operations}"),
                 Event::Expanded { number, operations } => format!("{number} expanded {operations}"),
                 Event::Started { number, operation } => format!("{number} {operation} started"),
+                Event::Waiting { number, .. } => format!("{number} waiting"),
                 Event::Settled { number, outcome, .. } => format!("{number} {outcome}"),
                 Event::Reopened { number, .. } => format!("{number} reopened"),
                 Event::Checking { operations } => format!("checking {operations}"),

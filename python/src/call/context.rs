@@ -18,6 +18,8 @@ pub struct RunOptions {
     pub executor: Option<Executor>,
     /// How many bodies run at once.
     pub workers: Option<usize>,
+    /// Whether it waits for nobody who computes the same.
+    pub now: bool,
     /// Which operations that hit are executed again, to compare.
     pub check: Option<Chosen>,
     /// Nothing is computed or stored: it is only looked up what is. If there are names, units
@@ -44,6 +46,7 @@ impl RunOptions {
             refresh: self.refresh.iter().chain(&outer.refresh).cloned().collect(),
             executor: self.executor.or(outer.executor),
             workers: self.workers.or(outer.workers),
+            now: self.now || outer.now,
             // What is called inside a checked run is checked as a part of what calls it.
             check: self.check.clone(),
             look: outer.look.clone(),

@@ -48,6 +48,7 @@ pub fn call<'py>(
         return task.function.bind(py).call(args, kwargs);
     };
     let policy = policy(task.choices(&session, &run), task.definition());
+    let policy = Policy { now: run.now, ..policy };
     if policy.mode == Mode::Off {
         return uncached(slf, &arguments, run);
     }
@@ -265,6 +266,7 @@ impl<'py> Lone<'_, 'py> {
             ingredients: keeps_ingredients.then(|| self.operation.ingredients(self.parts())),
             outcome: outcome.word().to_owned(),
             detail: outcome.detail(),
+            reason: outcome.reason().map_or_else(String::new, |it| it.word().to_owned()),
             rule: self.policy.rule.word().to_owned(),
             entry: None,
             source: None,

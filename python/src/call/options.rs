@@ -195,6 +195,7 @@ pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
         mode,
         rule,
         serialize: options.serialize.unwrap_or(false),
+        now: false,
         on_failure: options.on_failure.unwrap_or_default(),
         max_age: options.max_age,
         expires: options.expires,

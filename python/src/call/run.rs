@@ -530,6 +530,7 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
                     Err(_) => Chosen::Named(patterns(&value, "check")?),
                 });
             }
+            "now" => options.now = value.extract()?,
             "workers" => options.workers = Some(value.extract::<usize>()?.max(1)),
             "executor" => {
                 let word: String = value.extract()?;

@@ -1,7 +1,7 @@
 //! Entries: found when they are there and only then, stored once, gone when they were removed.
 
 use thrifty_engine::catalog::{
-    BlobRef, Claim, Committed, Found, Invalidated, NewEntry, Request, Time, Why,
+    BlobRef, Claim, Committed, EntryId, Found, Invalidated, NewEntry, Request, Time, Why,
 };
 use thrifty_engine::record::Record;
 use thrifty_engine::store::BlobName;
@@ -267,6 +267,16 @@ impl Model {
 
     fn disturb(&mut self, at: At, cell: CellId) {
         self.cells[cell].disturbed = at.step;
+    }
+
+    /// Entries were evicted; who computes one of them meanwhile may commit it.
+    pub fn evicted(&mut self, at: At, entries: &[EntryId], how: Invalidated) {
+        let known = |id: &&EntryId| self.entries.contains_key(&id.0);
+        let doomed: Vec<i64> = entries.iter().filter(known).map(|id| id.0).collect();
+        self.require(how.entries == doomed.len() as u64, "S6", || {
+            format!("{} entries were evicted, and {} were there", how.entries, doomed.len())
+        });
+        doomed.into_iter().for_each(|id| self.remove(at, id));
     }
 
     fn remove(&mut self, at: At, id: i64) {

@@ -6,7 +6,10 @@ use super::{
     HOUR, Make, WORKS, blob, by_id, by_operation, entry, find, hit, key, let_time_pass, miss, only,
     put, scope, take,
 };
-use crate::entry::{Claim, Committed, Found, Origin, Request, RunId, Scope, Selector, Why};
+use crate::entry::{
+    Claim, Committed, EntryId, Found, Holder, Invalidated, Origin, Request, Reserved, RunId, Scope,
+    Selector, Why,
+};
 
 /// A committed entry is found, alone and among others, with all that was given.
 pub fn finds_what_was_committed(make: Make<'_>) {
@@ -172,4 +175,42 @@ pub fn takes_any_text_and_size(make: Make<'_>) {
     catalog.invalidate(None, &Selector::default()).expect(WORKS);
     catalog.compact().expect(WORKS);
     assert_eq!(catalog.check().expect(WORKS), []);
+}
+
+/// An eviction removes entries that are not pinned, and refuses nobody.
+pub fn evicts_without_refusing(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let ids: Vec<_> =
+        ["a", "b"].map(|name| put(&*catalog, &scope, &entry(name, name))).into_iter().collect();
+    let by_id = |id| Selector { ids: Some(vec![id]), ..Selector::default() };
+    let pin = |id, pinned| catalog.pin(Some(&scope), &by_id(id), pinned).expect(WORKS);
+    assert_eq!(pin(ids[0], true), 1);
+    assert_eq!(pin(EntryId(i64::MAX), true), 0);
+    let pinned = |name: &str| {
+        let selector = Selector { key_prefix: Some(key(name).to_string()), ..Selector::default() };
+        let found = catalog.entries(None, &selector, 9).expect(WORKS);
+        found.first().map(|entry| entry.pinned)
+    };
+    assert_eq!((pinned("a"), pinned("b")), (Some(true), Some(false)));
+    let taken = Holder { nonce: 5, ..Holder::default() };
+    let held = catalog.reserve(&scope, &key("b"), &taken, HOUR).expect(WORKS);
+    let Reserved::Taken(claim) = held else { panic!("{held:?}") };
+    let (changes, commits) = (catalog.changes(), catalog.commits());
+    let removed = catalog.evict(&ids).expect(WORKS);
+    assert_eq!(removed, Invalidated { entries: 1, bytes: 1 });
+    assert_ne!(catalog.changes(), changes, "memories are told");
+    assert_eq!(catalog.commits(), commits);
+    assert_eq!((pinned("a"), pinned("b")), (Some(true), None));
+    let committed = catalog.commit(&scope, &entry("b", "new"), &claim).expect(WORKS);
+    assert!(matches!(committed, Committed::Stored(_)), "{committed:?}");
+
+    // What replaces a pinned entry is pinned as well.
+    let (claim, _) = miss(&*catalog, &scope, "c");
+    let claim = Claim { replace: true, ..claim };
+    let new = catalog.commit(&scope, &entry("a", "newer"), &claim).expect(WORKS);
+    assert!(matches!(new, Committed::Stored(_)), "{new:?}");
+    assert_eq!(pinned("a"), Some(true));
+    assert_eq!(catalog.pin(None, &Selector::default(), false).expect(WORKS), 2);
+    assert_eq!(pinned("a"), Some(false));
 }

@@ -1,11 +1,14 @@
 //! Runs, texts and memos.
 
+use std::thread;
 use std::time::Duration;
 
-use super::{Make, WORKS, entry, key, scope};
+use thrifty_key::{Kind, Preview};
+
+use super::{HOUR, Make, WORKS, entry, key, put, scope};
 use crate::entry::EntryId;
 use crate::entry::RunId;
-use crate::run::{NewRun, Node, RunFilter, RunStatus};
+use crate::run::{NewRun, Node, RunFilter, RunStatus, Shortened};
 
 /// Runs are listed with what became of their nodes.
 pub fn keeps_runs(make: Make<'_>) {
@@ -80,6 +83,7 @@ fn node(number: u32, outcome: &str, count: u64) -> Node {
         ingredients: (number == 1).then(|| entry("a", "x").ingredients),
         outcome: outcome.to_owned(),
         detail: "because".to_owned(),
+        reason: if number == 1 { "full".to_owned() } else { String::new() },
         rule: "default".to_owned(),
         entry: Some(EntryId(5)),
         source: Some(RunId("source".to_owned())),
@@ -112,4 +116,30 @@ pub fn keeps_texts_and_memos(make: Make<'_>) {
         assert_eq!(recall("t").as_deref(), Some(body));
     }
     assert_eq!(recall("other"), None);
+}
+
+/// History is forgotten by its age, but for what is still referred to.
+pub fn forgets_what_is_old(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let mut kept = entry("a", "x");
+    let source = Preview::Source(key("needed"));
+    kept.ingredients.add(Kind::Code, "f", key("code"), source).expect("it is the first");
+    put(&*catalog, &scope, &kept);
+    let run = catalog.begin_run(&scope, &NewRun::default()).expect(WORKS);
+    catalog.record(&run, &[node(0, "computed", 1)]).expect(WORKS);
+    catalog.put_texts(&[(key("needed"), "a"), (key("unneeded"), "b")]).expect(WORKS);
+    catalog.remember("t", &[(b"n", b"body")]).expect(WORKS);
+    let none = Shortened::default();
+    assert_eq!(catalog.shorten(HOUR).expect(WORKS), none, "it is new");
+    // Times are milliseconds: what was kept in this very one is not older than nothing.
+    thread::sleep(Duration::from_millis(2));
+    let all = Shortened { runs: 1, memos: 1, texts: 1 };
+    assert_eq!(catalog.shorten(Duration::ZERO).expect(WORKS), all);
+    assert_eq!(catalog.runs(None, &RunFilter::default()).expect(WORKS), []);
+    assert_eq!(catalog.nodes(&run).expect(WORKS), []);
+    assert_eq!(catalog.recall("t", b"n").expect(WORKS), None);
+    assert_eq!(catalog.text(&key("unneeded")).expect(WORKS), None);
+    assert!(catalog.text(&key("needed")).expect(WORKS).is_some());
+    assert_eq!(catalog.shorten(Duration::ZERO).expect(WORKS), none);
 }

@@ -24,10 +24,10 @@ use thrifty_key::{Digest, Ingredients, Key, Kind, Preview, plain};
 
 pub use self::blobs::{buries_collected_blobs, disowns_what_it_never_knew, protects_blobs};
 pub use self::entries::{
-    finds_what_was_committed, judges_age_by_its_clock, keeps_scopes_apart,
+    evicts_without_refusing, finds_what_was_committed, judges_age_by_its_clock, keeps_scopes_apart,
     keeps_the_first_of_two_results, replaces_when_told_to, takes_any_text_and_size,
 };
-pub use self::history::{keeps_runs, keeps_texts_and_memos};
+pub use self::history::{forgets_what_is_old, keeps_runs, keeps_texts_and_memos};
 pub use self::select::{counts_uses, selects_by_time, selects_entries};
 pub use self::slots::{
     brings_nothing_invalidated_back, gives_a_slot_to_one_at_a_time, gives_each_fence_once,
@@ -79,6 +79,8 @@ pub fn all(make: Make<'_>) {
     lists_reservations(make);
     keeps_runs(make);
     keeps_texts_and_memos(make);
+    forgets_what_is_old(make);
+    evicts_without_refusing(make);
     takes_any_text_and_size(make);
     gives_each_fence_once(make);
 }

@@ -128,12 +128,28 @@ impl Write<'_> {
             self.set_slot_epoch(scope, &new.entry.key, epoch, Some(new.entry.id))?;
             self.changes();
         }
+        let mut is_pinned = false;
         if let Some(there) = there {
+            is_pinned = self.is_pinned(there.id)?;
             self.remove(there.id)?;
         }
         let id = EntryId(self.next_entry());
         self.insert(id, scope, new)?;
+        if is_pinned {
+            self.conn
+                .prepare_cached("UPDATE usage SET pinned = 1 WHERE entry = ?1")?
+                .execute([id.0])?;
+        }
         Ok(Committed::Stored(id))
+    }
+
+    fn is_pinned(&self, id: EntryId) -> Result<bool> {
+        let pinned = self
+            .conn
+            .prepare_cached("SELECT pinned FROM usage WHERE entry = ?1")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        Ok(pinned.unwrap_or(false))
     }
 
     fn existing(&self, scope: &Scope, key: &Key) -> Result<Option<Existing>> {

@@ -14,10 +14,11 @@ impl Sqlite {
         }
         self.write(|write| {
             let mut keep = write.conn.prepare_cached(
-                "INSERT INTO text (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                "INSERT INTO text (digest, body, kept_at) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET kept_at = ?3",
             )?;
             for (digest, text) in texts {
-                keep.execute((digest.as_bytes(), text))?;
+                keep.execute((digest.as_bytes(), text, write.now))?;
             }
             Ok(())
         })
@@ -52,11 +53,11 @@ impl Sqlite {
         }
         self.write(|write| {
             let mut keep = write.conn.prepare_cached(
-                "INSERT INTO memo (topic, name, body) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT DO UPDATE SET body = ?3",
+                "INSERT INTO memo (topic, name, body, kept_at) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT DO UPDATE SET body = ?3, kept_at = ?4",
             )?;
             for (name, body) in memos {
-                keep.execute((topic, name, body))?;
+                keep.execute((topic, name, body, write.now))?;
             }
             Ok(())
         })

@@ -23,6 +23,7 @@ mod schema;
 mod seal;
 mod select;
 mod signal;
+mod upkeep;
 mod wait;
 mod write;
 
@@ -49,7 +50,7 @@ use crate::entry::{
 };
 use crate::error::CatalogError;
 use crate::problem::Problem;
-use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
+use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Shortened, Totals};
 
 /// What a catalog is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,6 +275,23 @@ impl Catalog for Sqlite {
         limit: usize,
     ) -> Result<Vec<Entry>, CatalogError> {
         self.list_entries(scope, selector, limit)
+    }
+
+    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
+        self.remove_unpinned(entries)
+    }
+
+    fn pin(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        pinned: bool,
+    ) -> Result<u64, CatalogError> {
+        self.mark_pinned(scope, selector, pinned)
+    }
+
+    fn shorten(&self, age: Duration) -> Result<Shortened, CatalogError> {
+        self.shorten_history(age)
     }
 
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {

@@ -10,7 +10,7 @@ use super::lookup::{column, nanos};
 use super::write::Write;
 use crate::entry::{EntryId, RunId, Scope};
 use crate::error::CatalogError;
-use crate::run::{NewRun, Node, Run, RunFilter, RunStatus, Totals};
+use crate::run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Totals};
 
 /// Letters of a run's id: none looks like another.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -111,7 +111,7 @@ impl Sqlite {
         self.read(|conn| {
             conn.prepare_cached(
                 "SELECT number, operation, outcome, count, at, spent, saved, key, detail, rule, \
-                 entry, source, output_digest, upstream, ingredients FROM node \
+                 entry, source, output_digest, upstream, ingredients, reason FROM node \
                  WHERE run = (SELECT id FROM run WHERE code = ?1) ORDER BY number",
             )?
             .query_map([&run.0], read_node)?
@@ -190,7 +190,7 @@ impl Write<'_> {
             ingredients.transpose().map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
         let links = rmp_serde::to_vec(&(&node.upstream, &node.takes, node.parent))
             .map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
-        let columns: [&dyn ToSql; 16] = [
+        let columns: [&dyn ToSql; 17] = [
             &run,
             &node.number,
             &node.operation,
@@ -207,12 +207,14 @@ impl Write<'_> {
             &node.output_digest.as_ref().map(Digest::as_bytes),
             &links,
             &ingredients,
+            &node.reason,
         ];
         self.conn
             .prepare_cached(
                 "INSERT OR REPLACE INTO node (run, number, operation, outcome, count, at, spent, \
-                 saved, key, detail, rule, entry, source, output_digest, upstream, ingredients) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 saved, key, detail, rule, entry, source, output_digest, upstream, ingredients, \
+                 reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+                 ?15, ?16, ?17)",
             )?
             .execute(columns)?;
         Ok(())
@@ -238,6 +240,7 @@ fn read_run(row: &Row<'_>) -> Result<Run> {
         started_at: row.get(10)?,
         finished_at: row.get(11)?,
         outcomes: Vec::new(),
+        reasons: Vec::new(),
         saved: Duration::ZERO,
     })
 }
@@ -260,6 +263,16 @@ fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
         run.outcomes.push((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
         run.saved += nanos(row.get(2)?);
     }
+    run.reasons = conn
+        .prepare_cached(
+            "SELECT reason, sum(count) FROM node WHERE run = ?1 AND reason <> '' \
+             GROUP BY reason ORDER BY reason",
+        )?
+        .query_map([number], |row| {
+            let count = row.get::<_, i64>(1)?.unsigned_abs();
+            Ok(Reasoned { reason: row.get(0)?, count })
+        })?
+        .collect::<Result<_>>()?;
     Ok(run)
 }
 
@@ -285,6 +298,7 @@ fn read_node(row: &Row<'_>) -> Result<Node> {
         upstream,
         takes,
         parent,
+        reason: row.get(15)?,
         ingredients: ingredients.and_then(|body| rmp_serde::from_slice::<Ingredients>(&body).ok()),
     })
 }

@@ -122,7 +122,7 @@ impl Sqlite {
         };
         let sql = format!(
             "SELECT {COLUMNS}, entry.id, entry.project, entry.domain, entry.key, usage.used_at, \
-             usage.hits, usage.nondeterministic, ingredients.body \
+             usage.hits, usage.nondeterministic, ingredients.body, usage.pinned \
              FROM entry JOIN usage ON usage.entry = entry.id \
              JOIN ingredients ON ingredients.entry = entry.id \
              WHERE {} ORDER BY entry.id DESC",
@@ -202,6 +202,7 @@ fn read_entry(conn: &Connection, row: &Row<'_>) -> Result<Option<Entry>> {
             user: sealed.user.to_owned(),
         },
         nondeterministic: row.get(WIDTH + 6)?,
+        pinned: row.get(WIDTH + 8)?,
         observed: sealed.observed.to_vec(),
         scope,
     }))

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::Ballast;
-use thrifty_engine::evict::{Collected, GRACE, Goal, Means, Victim, collect, plan};
+use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
 
@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Remove entries not used for longer than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     unused_for: Option<Duration>,
+    /// Forget runs that began longer ago than this; 90d if not given
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    history: Option<Duration>,
     /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -97,7 +100,13 @@ fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure>
     if dry_run && !json && !victims.is_empty() {
         list(&victims, catalog.now()?, console)?;
     }
-    let means = Means { grace: GRACE, now: SystemTime::now(), files: Some(&files), dry_run };
+    let means = Means {
+        grace: GRACE,
+        now: SystemTime::now(),
+        files: Some(&files),
+        history: arguments.history.unwrap_or(HISTORY),
+        dry_run,
+    };
     let collected = collect(catalog, blobs, &victims, &means)?;
     if !dry_run {
         // Only so that a later miss can say who did it.
@@ -115,6 +124,9 @@ fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure>
         count(collected.blobs + collected.leftovers + collected.placed, "file"),
         show_size(collected.waiting),
     ))?;
+    if collected.runs > 0 {
+        console.line(&format!("forgot {}", count(collected.runs, "run")))?;
+    }
     for failure in &collected.failures {
         let failure = console.paint(Paint::Yellow, failure);
         console.note(&failure)?;

@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
     /// How many operations run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     workers: Option<u16>,
+    /// Wait for nobody: compute what another run or process computes already, too
+    #[arg(long)]
+    now: bool,
     /// Where operations run
     #[arg(long, value_parser = Executor::ALL.map(Executor::word))]
     executor: Option<String>,
@@ -107,6 +110,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         refresh,
         read_only,
         workers,
+        now,
         executor,
         check,
         seed,
@@ -131,6 +135,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         refresh: refresh.unwrap_or_default(),
         executor: executor.as_deref().and_then(Executor::from_word),
         workers: workers.map(usize::from),
+        now,
         check,
         dry_run: arguments.dry_run.then_some(telling),
         seed: seed.and_then(Seed::new),

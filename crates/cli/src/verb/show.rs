@@ -12,7 +12,7 @@ use thrifty_engine::{did_you_mean, notes};
 use crate::choose;
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
-use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero};
+use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero, unstored};
 use crate::verb::runs::colour;
 
 /// Show a run with its operations, or a cache entry
@@ -91,6 +91,11 @@ fn show_run(
     if !run.arguments.is_empty() {
         console.line(&format!("arguments: {}", run.arguments))?;
     }
+    let reasons = run.reasons.iter().map(|it| (it.reason.as_str(), it.count));
+    if let Some(unstored) = unstored(reasons) {
+        let unstored = console.paint(Paint::Yellow, &unstored);
+        console.line(&unstored)?;
+    }
     let heading = ["# ", "operation", "outcome", "time ", "saved ", "from", "detail"];
     let rows: Vec<_> = nodes.iter().map(|node| node_row(node, label(node), console)).collect();
     console.table(heading, rows)
@@ -138,6 +143,9 @@ fn show_entry(
     for (fact, value) in facts {
         console.line(&format!("  {fact:<10} {value}"))?;
     }
+    if entry.pinned {
+        console.line("  pinned     `thrifty gc` keeps it")?;
+    }
     if entry.nondeterministic {
         let warning = "nondeterministic: a later computation gave another output";
         let warning = console.paint(Paint::Yellow, warning);
@@ -173,6 +181,7 @@ struct EntryJson {
     size_bytes: u64,
     cost_seconds: f64,
     nondeterministic: bool,
+    pinned: bool,
     output: String,
     blobs: Vec<String>,
     run: Option<String>,
@@ -208,6 +217,7 @@ impl EntryJson {
             size_bytes: entry.size,
             cost_seconds: entry.cost.as_secs_f64(),
             nondeterministic: entry.nondeterministic,
+            pinned: entry.pinned,
             output: entry.output_digest.to_string(),
             blobs: blobs.map(|blob| format!("{}.{}", blob.digest, blob.generation)).collect(),
             run: entry.origin.run.as_ref().map(ToString::to_string),

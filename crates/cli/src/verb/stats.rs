@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::Totals;
+use thrifty_engine::catalog::{Catalog, Reservation, Scope, Selector, Totals};
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::show::{Counts, unless_zero};
+use crate::show::{Counts, age, count, unless_zero};
 
 /// Show hits, misses and time saved, by operation
 #[derive(Debug, Args)]
@@ -60,7 +60,34 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     lines.iter().for_each(|(_, line)| total.add_line(line));
     let all = lines.into_iter().chain([("all".to_owned(), total)]);
     let heading = ["operation", "hits ", "computed ", "failed ", "spent ", "saved "];
-    console.table(heading, all.map(|(operation, line)| line.row(operation)))
+    console.table(heading, all.map(|(operation, line)| line.row(operation)))?;
+    let pinned = cache.catalog().entries(scope, &Selector::default(), usize::MAX >> 1)?;
+    let pinned = pinned.iter().filter(|entry| entry.pinned).count() as u64;
+    if pinned > 0 {
+        console.line(&format!("\n{} pinned", count(pinned, "entry")))?;
+    }
+    computing(cache.catalog().as_ref(), scope, console)
+}
+
+/// What others compute now, of the operations that are computed one at a time.
+fn computing(
+    catalog: &dyn Catalog,
+    scope: Option<&Scope>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let held = catalog.reservations(scope)?;
+    if held.is_empty() {
+        return Ok(());
+    }
+    let now = catalog.now()?;
+    let rows = held.into_iter().map(|reservation| {
+        let Reservation { key, held, waiting, .. } = reservation;
+        let number = held.holder.process.split(' ').nth(2).unwrap_or("?").to_owned();
+        let since = age(now, held.since);
+        [held.holder.operation, key.short(), held.holder.host, number, since, waiting.to_string()]
+    });
+    console.line("")?;
+    console.table(["computing now", "key", "host", "process ", "since", "held up "], rows)
 }
 
 /// By operation, those that saved most first.

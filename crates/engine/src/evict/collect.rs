@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use thrifty_catalog::{BlobRef, Catalog, CatalogError, EntryId, Selector};
+use thrifty_catalog::{BlobRef, Catalog, CatalogError, EntryId};
 use thrifty_store::{BlobName, Blobs, GetError, RemoveError};
 
 use super::placed::Placed;
@@ -27,6 +27,9 @@ pub struct Means<'a> {
     pub now: SystemTime,
     /// Where files that came out of the cache are placed, if they are to be collected.
     pub files: Option<&'a Path>,
+    /// Runs that began longer ago are forgotten, and what else of the history is as old:
+    /// [`HISTORY`](super::HISTORY) unless somebody says otherwise.
+    pub history: Duration,
     /// Nothing changes; the bytes of the entries that would go count as waiting.
     pub dry_run: bool,
 }
@@ -44,6 +47,8 @@ pub struct Collected {
     pub leftovers: u64,
     /// Files and directories deleted that were placed for readers of entries that are gone.
     pub placed: u64,
+    /// Runs forgotten, with their operations.
+    pub runs: u64,
     /// Bytes that nothing needs and that stay until their time of grace is over.
     pub waiting: u64,
     /// What could not be deleted now, one line each. The next collection tries again.
@@ -87,8 +92,9 @@ pub fn collect(
     collection.remove_entries(victims)?;
     collection.delete_condemned()?;
     collection.delete_placed(victims)?;
+    collection.shorten_history()?;
     collection.count_waiting(victims)?;
-    if !means.dry_run && collection.done.entries > 0 {
+    if !means.dry_run && collection.done.entries + collection.done.runs > 0 {
         collection.compact()?;
     }
     Ok(collection.done)
@@ -154,9 +160,8 @@ impl Collection<'_> {
         let (mut left, mut batch) = (victims, BATCH);
         while !left.is_empty() {
             let (some, rest) = left.split_at(batch.min(left.len()));
-            let ids = Some(some.iter().map(|victim| victim.id).collect());
-            let selector = Selector { ids, ..Selector::default() };
-            match self.catalog.invalidate(None, &selector) {
+            let ids: Vec<_> = some.iter().map(|victim| victim.id).collect();
+            match self.catalog.evict(&ids) {
                 Ok(removed) => {
                     self.done.entries += removed.entries;
                     left = rest;
@@ -200,6 +205,13 @@ impl Collection<'_> {
         for path in placed.into_unneeded() {
             let removed = if self.means.dry_run { Ok(()) } else { Placed::remove(&path) };
             self.done.placed += u64::from(self.succeeded(removed));
+        }
+        Ok(())
+    }
+
+    fn shorten_history(&mut self) -> Result<(), CatalogError> {
+        if !self.means.dry_run {
+            self.done.runs = self.catalog.shorten(self.means.history)?.runs;
         }
         Ok(())
     }

@@ -80,8 +80,9 @@ impl Schedule<'_> {
                 (self.outcome_of(problem), ran, Duration::ZERO)
             }
         };
+        let reason = result.as_ref().ok().and_then(|settled| self.reason_of(number, settled));
         let label = if outcome.is_hit() { String::new() } else { self.label(number) };
-        self.tell(&Event::Settled { number, operation, label, outcome, spent, saved });
+        self.tell(&Event::Settled { number, operation, label, outcome, reason, spent, saved });
     }
 }
 

@@ -9,9 +9,11 @@ use thrifty_key::{Digest, Key};
 use super::{LOSSES, Schedule};
 use crate::cache::Cache;
 use crate::compute::{Computed, Task};
+use crate::flight::Lineage;
 use crate::graph::{Failure, Node, Taken};
 use crate::lookup::Target;
 use crate::outcome::Miss;
+use crate::parked::{Attempted, Parked};
 
 /// An operation, with all that is needed to compute it without the schedule.
 pub(super) struct Job {
@@ -47,18 +49,21 @@ impl Schedule<'_> {
 }
 
 impl Job {
-    /// Computes it, or takes the result of who does. A panic of the body is its failure.
-    pub(super) fn compute(
+    /// Computes it, takes the result of who did, or finds that it would have to wait. A panic of
+    /// the body is its failure.
+    pub(super) fn attempt(
         &self,
-        (miss, target): Missed,
+        missed: Missed,
         taken: &[Taken],
+        parked: Option<Parked>,
+        lineage: &Lineage,
         interrupted: &dyn Fn() -> bool,
-    ) -> Computed {
+    ) -> Attempted {
         let body = &self.node.body;
         let began = self.cache.timer.now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache.compute(task, miss, target, &mut || body.run(taken))
+                self.cache.attempt(task, missed, parked, lineage, &mut || body.run(taken))
             })
         });
         std::panic::catch_unwind(computing).unwrap_or_else(|cause| {
@@ -71,7 +76,8 @@ impl Job {
                 None => format!("{} panicked", self.node.operation.name()),
             };
             let cause: Arc<dyn Any + Send + Sync> = Arc::new(text.unwrap_or_default());
-            Computed::Failed(Failure::Raised { message, cause }, self.cache.since(began))
+            let failure = Failure::Raised { message, cause };
+            Attempted::done(Computed::Failed(failure, self.cache.since(began)))
         })
     }
 

@@ -86,6 +86,7 @@ impl<'a> Past<'a> {
             ingredients: None,
             outcome: "computed".to_owned(),
             detail: "no entry".to_owned(),
+            reason: String::new(),
             rule: "default".to_owned(),
             entry: None,
             source: None,

@@ -232,6 +232,9 @@ by_plan! {
     invalidate(scope: Option<&Scope>, selector: &Selector) -> Invalidated;
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
+    evict(entries: &[EntryId]) -> Invalidated;
+    pin(scope: Option<&Scope>, selector: &Selector, pinned: bool) -> u64;
+    shorten(age: Duration) -> Shortened;
     find_blob(digest: &Digest, pin: Duration) -> Option<BlobRef>;
     condemn(grace: Duration, dry_run: bool) -> Vec<BlobRef>;
     disown(blobs: &[BlobRef]) -> Vec<BlobRef>;

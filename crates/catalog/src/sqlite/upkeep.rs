@@ -1,0 +1,149 @@
+//! What people and collections do: pins, evictions, and a history that does not grow for ever.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result};
+use thrifty_key::{Digest, Ingredients, Kind, Preview};
+
+use super::Sqlite;
+use super::lookup::millis;
+use super::select::Conditions;
+use crate::entry::{EntryId, Invalidated, Scope, Selector, Time};
+use crate::error::CatalogError;
+use crate::run::Shortened;
+
+/// Runs deleted in one transaction, with all their nodes.
+const RUNS: i64 = 20;
+/// Memos or texts deleted in one transaction.
+const ROWS: usize = 1_000;
+
+impl Sqlite {
+    /// See [`crate::Catalog::pin`].
+    pub(super) fn mark_pinned(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        pinned: bool,
+    ) -> std::result::Result<u64, CatalogError> {
+        self.write(|write| {
+            let Some(conditions) = Conditions::new(scope, selector, write.now) else {
+                return Ok(0);
+            };
+            let sql = format!(
+                "UPDATE usage SET pinned = {} WHERE entry IN (SELECT entry.id FROM entry \
+                 JOIN usage ON usage.entry = entry.id WHERE {})",
+                u8::from(pinned),
+                conditions.sql()
+            );
+            Ok(write.conn.prepare_cached(&sql)?.execute(conditions.params())? as u64)
+        })
+    }
+
+    /// See [`crate::Catalog::evict`].
+    pub(super) fn remove_unpinned(
+        &self,
+        ids: &[EntryId],
+    ) -> std::result::Result<Invalidated, CatalogError> {
+        self.write(|write| {
+            let mut size = write.conn.prepare_cached(
+                "SELECT size FROM entry JOIN usage ON usage.entry = entry.id \
+                 WHERE id = ?1 AND pinned = 0",
+            )?;
+            let mut removed = Invalidated::default();
+            for id in ids {
+                let size: Option<i64> = size.query_row([id.0], |row| row.get(0)).optional()?;
+                if let Some(size) = size {
+                    write.remove(*id)?;
+                    removed.entries += 1;
+                    removed.bytes = removed.bytes.saturating_add(size.unsigned_abs());
+                }
+            }
+            Ok(removed)
+        })
+    }
+
+    /// See [`crate::Catalog::shorten`].
+    pub(super) fn shorten_history(
+        &self,
+        age: Duration,
+    ) -> std::result::Result<Shortened, CatalogError> {
+        let before = self.ratchet.now().saturating_sub(millis(age));
+        let runs = self.delete_all(|conn| {
+            conn.prepare_cached(
+                "DELETE FROM run WHERE id IN \
+                 (SELECT id FROM run WHERE started_at < ?1 LIMIT ?2)",
+            )?
+            .execute([before, RUNS])
+        })?;
+        let memos = self.delete_all(|conn| {
+            conn.prepare_cached(
+                "DELETE FROM memo WHERE (topic, name) IN \
+                 (SELECT topic, name FROM memo WHERE kept_at < ?1 LIMIT ?2)",
+            )?
+            .execute([before, i64::try_from(ROWS).unwrap_or(i64::MAX)])
+        })?;
+        let texts = self.delete_texts(before)?;
+        Ok(Shortened { runs, memos, texts })
+    }
+
+    /// Deletes some in each transaction, until none are left; says how many there were.
+    fn delete_all(
+        &self,
+        some: impl Fn(&Connection) -> Result<usize>,
+    ) -> std::result::Result<u64, CatalogError> {
+        let mut all = 0;
+        loop {
+            match self.write(|write| some(write.conn))? {
+                0 => return Ok(all),
+                deleted => all += deleted as u64,
+            }
+        }
+    }
+
+    /// Deletes source texts that nothing refers to and that were kept before this time. Keeping
+    /// one again makes it new, so that none goes that is about to be referred to.
+    fn delete_texts(&self, before: Time) -> std::result::Result<u64, CatalogError> {
+        let unused = self.read(|conn| unused_texts(conn, before))?;
+        let mut all = 0;
+        for some in unused.chunks(ROWS) {
+            all += self.write(|write| {
+                let mut delete = write
+                    .conn
+                    .prepare_cached("DELETE FROM text WHERE digest = ?1 AND kept_at < ?2")?;
+                let delete = some.iter().map(|text| delete.execute((text.as_bytes(), before)));
+                delete.sum::<Result<usize>>()
+            })? as u64;
+        }
+        Ok(all)
+    }
+}
+
+fn unused_texts(conn: &Connection, before: Time) -> Result<Vec<Digest>> {
+    let mut unused: HashSet<Digest> = conn
+        .prepare_cached("SELECT digest FROM text WHERE kept_at < ?1")?
+        .query_map([before], |row| row.get(0).map(Digest::from_bytes))?
+        .collect::<Result<_>>()?;
+    for sql in [
+        "SELECT body FROM ingredients",
+        "SELECT ingredients FROM node WHERE ingredients IS NOT NULL",
+    ] {
+        if unused.is_empty() {
+            break;
+        }
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let body = row.get_ref(0)?.as_blob().unwrap_or_default();
+            // What cannot be read refers to nothing that can be shown.
+            let Ok(ingredients) = rmp_serde::from_slice::<Ingredients>(body) else { continue };
+            let parts = Kind::ALL.into_iter().flat_map(|kind| ingredients.parts(kind));
+            for (_, part) in parts {
+                if let Preview::Source(text) = &part.preview {
+                    unused.remove(text);
+                }
+            }
+        }
+    }
+    Ok(unused.into_iter().collect())
+}

@@ -1,0 +1,89 @@
+//! Attempting misses, here or on workers.
+
+use std::sync::Arc;
+
+use super::job::Missed;
+use super::{Problem, Report, Schedule};
+use crate::compute::Computed;
+use crate::event::Event;
+use crate::flight;
+use crate::graph::Failure;
+use crate::parked::Attempted;
+
+impl Schedule<'_> {
+    /// Runs the only thing there is to do on this thread.
+    pub(super) fn run_here(&mut self) {
+        if let Some((number, missed)) = self.missed.pop_front()
+            && let Some(taken) = self.inputs(number)
+        {
+            self.begin(number);
+            let (job, parked) = (self.job(number), self.resumed.remove(&number));
+            let (lineage, stop) = (flight::lineage(), self.options.interrupted);
+            let attempted = job.attempt(missed.clone(), &taken, parked, &lineage, stop);
+            self.receive(number, missed, attempted);
+        }
+    }
+
+    /// Hands misses to free workers.
+    pub(super) fn start(&mut self) {
+        while self.running < self.options.workers.max(1) {
+            let Some((number, missed)) = self.missed.pop_front() else {
+                return;
+            };
+            let Some(taken) = self.inputs(number) else {
+                continue;
+            };
+            if !self.workers.are_there(self.running) {
+                // The system allows no thread: everything runs here.
+                self.missed.push_front((number, missed));
+                return self.run_here();
+            }
+            self.begin(number);
+            let (job, parked) = (self.job(number), self.resumed.remove(&number));
+            let (done, above) = (self.done.0.clone(), flight::lineage());
+            let stop = self.workers.stop_flag();
+            self.workers.run(Box::new(move || {
+                if stop.is_set() {
+                    return;
+                }
+                // The run waits for what is put aside, and this thread does not.
+                let attempted = flight::on_behalf_of(Arc::clone(&above), || {
+                    job.attempt(missed.clone(), &taken, parked, &above, &|| stop.is_set())
+                });
+                // Nobody listens if the run was interrupted.
+                _ = done.send(Report::Attempted(number, missed, Box::new(attempted)));
+            }));
+            self.running += 1;
+        }
+    }
+
+    pub(super) fn receive(&mut self, number: usize, missed: Missed, attempted: Attempted) {
+        match attempted {
+            Attempted::Done(computed) => self.take_in(number, *computed),
+            Attempted::Parked(parked) => self.put_aside(number, missed, parked),
+        }
+    }
+
+    fn take_in(&mut self, number: usize, computed: Computed) {
+        match computed {
+            Computed::Settled(settled) => self.close(number, Ok(settled)),
+            Computed::Expanded(expansion, unfinished) => {
+                self.expand(number, expansion, *unfinished);
+            }
+            Computed::Failed(Failure::Lost { edge, loss, reason }, _) => {
+                self.recover(number, edge, loss, &reason);
+            }
+            Computed::Failed(Failure::Cancelled, _) => self.stopped = true,
+            Computed::Failed(failure, ran) => {
+                self.nodes[number].ran = Some(ran);
+                self.close(number, Err(Problem::Failed(failure)));
+            }
+        }
+    }
+
+    fn begin(&mut self, number: usize) {
+        self.nodes[number].began = self.reopened;
+        let operation = self.nodes[number].node.operation.name().to_owned();
+        self.tell(&Event::Started { number, operation });
+    }
+}
