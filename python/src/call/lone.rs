@@ -77,13 +77,15 @@ pub fn call<'py>(
     let (miss, target) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age))
     {
         Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
-            Some(value) => return Ok(value),
-            None => (Miss::Unreadable, session.cache.slot(&key)),
+            Ok(value) => return Ok(value),
+            Err(miss) => (miss, session.cache.slot(&key)),
         },
         Some(Looked::Miss(miss, target)) => (miss, target),
         None => (Miss::Refresh, session.cache.slot(&key)),
     };
-    turn::paused(py, || call.compute(&arguments, run, miss, target))
+    let computed = turn::paused(py, || call.compute(&arguments, &run, miss, target))?;
+    // What somebody else computed meanwhile cannot be had: nobody is waited for once more.
+    computed.map_or_else(|| uncached(slf, &arguments, run), Ok)
 }
 
 /// Calls the function as if there were no cache.
@@ -118,8 +120,12 @@ struct Lone<'a, 'py> {
 }
 
 impl<'py> Lone<'_, 'py> {
-    /// The value of a hit; `None` if its bytes are gone, and its entry with them.
-    fn load(&self, answer: &Arc<Answer>, outcome: &Outcome) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// The value of a hit; a miss if it cannot be had.
+    fn load(
+        &self,
+        answer: &Arc<Answer>,
+        outcome: &Outcome,
+    ) -> PyResult<Result<Bound<'py, PyAny>, Miss>> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
@@ -132,25 +138,30 @@ impl<'py> Lone<'_, 'py> {
                     };
                     self.session.cache.recorder().lone_hit(entry, answer.cost, node);
                 }
-                Ok(Some(value))
+                Ok(Ok(value))
             }
-            Err(error) if error.is_instance_of::<Lost>(py) => {
-                let (cache, key) = (&self.session.cache, &self.key);
-                let loss = loss(py, &error);
-                py.detach(|| cache.discard(key, answer, loss));
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Err(error) => Ok(Err(self.discard(answer, error)?)),
         }
     }
 
+    /// Does without an answer that could not be loaded, if that was why.
+    fn discard(&self, answer: &Answer, error: PyErr) -> PyResult<Miss> {
+        let (py, cache, key) = (self.slf.py(), &self.session.cache, &self.key);
+        if !error.is_instance_of::<Lost>(py) {
+            return Err(error);
+        }
+        let loss = loss(py, &error);
+        Ok(py.detach(|| cache.discard(key, answer, loss)))
+    }
+
+    /// The computed value; `None` if somebody else computed it and it cannot be had.
     fn compute(
         &self,
         arguments: &Arguments<'py>,
-        run: Arc<RunOptions>,
+        run: &Arc<RunOptions>,
         miss: Miss,
         target: Option<Target>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
         let cache = &self.session.cache;
         let numbered = cache.recorder().lone();
@@ -175,7 +186,7 @@ impl<'py> Lone<'_, 'py> {
                 let task = task.bind(py);
                 let arguments: Vec<_> =
                     given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
-                let frame = Frame::Running(Arc::clone(&run));
+                let frame = Frame::Running(Arc::clone(run));
                 let call = || seed::call(task, &arguments, frame, stream);
                 body::perform(task, session, mode, on_disk.paths(), call)
                     .map(|(made, gathered)| {
@@ -214,7 +225,7 @@ impl<'py> Lone<'_, 'py> {
         &self,
         settled: Settled,
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
         observe::absorb_value(py, &settled.value);
         self.record(
@@ -230,18 +241,12 @@ impl<'py> Lone<'_, 'py> {
         if let Some(object) =
             settled.made.as_ref().and_then(|made| made.downcast_ref::<Py<PyAny>>())
         {
-            return Ok(object.bind(py).clone());
+            return Ok(Some(object.bind(py).clone()));
         }
         let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
-        match load::taken(py, self.session, &taken) {
-            Err(error) if error.is_instance_of::<Lost>(py) => {
-                // Gone between the leader's commit and here: the next call computes it.
-                if let Value::Known(answer) = &settled.value {
-                    self.session.cache.discard(&self.key, answer, loss(py, &error));
-                }
-                Err(error)
-            }
-            loaded => loaded,
+        match (load::taken(py, self.session, &taken), &settled.value) {
+            (Err(error), Value::Known(answer)) => self.discard(answer, error).map(|_| None),
+            (loaded, _) => loaded.map(Some),
         }
     }
 
