@@ -15,7 +15,7 @@ use thrifty_engine::catalog::{
     CatalogError, Claim, Committed, Ended, Holder, NewEntry, NewRun, Origin, Reserved, RunStatus,
     Selector,
 };
-use thrifty_engine::evict::{CollectError, Collected, Goal, Means, collect, plan};
+use thrifty_engine::evict::{CollectError, Collected, Goal, HISTORY, Means, collect, plan};
 use thrifty_engine::fsck::{self, Finding, Level};
 use thrifty_engine::key::Key;
 use thrifty_engine::record::reference;
@@ -274,7 +274,13 @@ fn free_once(cache: &Cache) -> Result<Collected, CollectError> {
 
 /// How whoever uses the cache alone collects.
 pub fn without_grace() -> Means<'static> {
-    Means { grace: Duration::ZERO, now: SystemTime::now(), files: None, dry_run: false }
+    Means {
+        grace: Duration::ZERO,
+        now: SystemTime::now(),
+        files: None,
+        history: HISTORY,
+        dry_run: false,
+    }
 }
 
 fn check(cache: &Cache, repair: bool) {

@@ -201,8 +201,11 @@ impl Disk {
 impl Blobs for Disk {
     fn put(&self, parts: &[&[u8]]) -> Result<BlobName, PutError> {
         let length = parts.iter().map(|part| part.len()).sum();
-        let mut temporary = self.temporary()?;
-        let write = || parts.iter().try_for_each(|part| temporary.write_all(part));
+        let temporary = self.temporary()?;
+        // Not through the temporary itself, whose errors name its random path: one trouble is told
+        // once.
+        let mut file = temporary.as_file();
+        let write = || parts.iter().try_for_each(|part| file.write_all(part));
         let (digest, written) = parallel::both(length, || parallel::hash_parts(parts), write);
         written.map_err(|error| PutError::new(&self.root, error))?;
         self.publish(temporary, digest, length as u64)
