@@ -71,6 +71,27 @@ def test_bodies_run_in_worker_processes(library):
     assert library.run("main.py") == "computed computed\nhit hit\n"
 
 
+def test_an_input_that_a_worker_cannot_load_is_computed_again(library):
+    library.write(
+        "main.py",
+        """
+        import pathlib
+        import os
+        import library
+
+        if __name__ == "__main__":
+            processes = library.pipeline.with_options(executor="processes", workers=1)
+            processes(100_000)
+            for blob in pathlib.Path(os.environ["THRIFTY_HOME"]).glob("blobs/v1/*/*"):
+                blob.unlink()
+            run = processes.with_options(refresh=["scaled"]).run(100_000)
+            assert run.value[:3].tolist() == [1, 3, 5], run
+            print(*(node["outcome"] for node in run.nodes))
+        """,
+    )
+    assert library.run("main.py") == "computed computed\n"
+
+
 def test_the_configuration_may_choose_worker_processes(library):
     library.write("thrifty.toml", 'executor = "processes"\nworkers = 1\n')
     library.write(

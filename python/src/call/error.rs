@@ -24,8 +24,13 @@ pyo3::create_exception!(
     PyTypeError,
     "A handle was used as if it were the value that it stands for."
 );
-pyo3::create_exception!(thrifty, Lost, PyException, "A value is in the cache no longer.");
-pyo3::create_exception!(thrifty, Garbled, Lost, "The bytes of a value make no sense here.");
+pyo3::create_exception!(
+    thrifty._native,
+    Lost,
+    PyException,
+    "A value is in the cache no longer. Told by worker processes, too."
+);
+pyo3::create_exception!(thrifty._native, Garbled, Lost, "The bytes of a value make no sense here.");
 
 /// In what way a value was lost.
 pub fn loss(py: Python<'_>, lost: &PyErr) -> Loss {
@@ -66,5 +71,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("UnhashableArgument", py.get_type::<UnhashableArgument>())?;
     module.add("ArgumentChanged", py.get_type::<ArgumentChanged>())?;
+    module.add("Lost", py.get_type::<Lost>())?;
+    module.add("Garbled", py.get_type::<Garbled>())?;
     module.add("HandleError", py.get_type::<HandleError>())
 }

@@ -4,13 +4,14 @@ use std::io::Read;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::{ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use thrifty_engine::catalog::{NewRun, Scope};
+use thrifty_engine::catalog::{CatalogError, NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
-use thrifty_engine::{Cache, Mode, Seeding};
+use thrifty_engine::{Cache, Mode, OpenError, Seeding};
 
 use super::context::RunOptions;
 use super::ingredients::PythonClasses;
@@ -20,6 +21,9 @@ pub use crate::warning::warn;
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 /// Held by the thread that opens the session, which may come here again: opening runs Python.
 static OPENING: ReentrantMutex<()> = ReentrantMutex::new(());
+
+/// How long a directory is left alone that others held too long: as long as a cache in trouble.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// The cache of this process, and what its configuration says.
 pub struct Session {
@@ -31,6 +35,8 @@ pub struct Session {
     pub files: PathBuf,
     /// Whether the cache is a directory, which other processes can open.
     is_shared: bool,
+    /// When the directory is tried again, if others held it too long to be waited for.
+    again_at: Option<Instant>,
     /// The mode chosen by the environment, for every run.
     pub run_mode: Option<Mode>,
     /// The mode chosen by the project's configuration.
@@ -49,8 +55,8 @@ impl Session {
     /// `ValueError` for a configuration that makes no sense; trouble with the cache itself is an
     /// error only where `THRIFTY_STRICT` asks for it.
     pub fn current(py: Python<'_>) -> PyResult<Arc<Self>> {
-        if let Some(session) = SESSION.read().as_ref() {
-            return Ok(Arc::clone(session));
+        if let Some(session) = Self::opened() {
+            return Ok(session);
         }
         let _opening = loop {
             if let Some(opening) = OPENING.try_lock() {
@@ -58,11 +64,22 @@ impl Session {
             }
             py.detach(|| drop(OPENING.lock()));
         };
-        if let Some(session) = SESSION.read().as_ref() {
-            return Ok(Arc::clone(session));
+        if let Some(session) = Self::opened() {
+            return Ok(session);
         }
         let session = Arc::new(Self::open(py)?);
-        Ok(Arc::clone(SESSION.write().get_or_insert(session)))
+        let mut current = SESSION.write();
+        let kept = current.take().filter(|before| !before.is_over()).unwrap_or(session);
+        Ok(Arc::clone(current.insert(kept)))
+    }
+
+    fn opened() -> Option<Arc<Self>> {
+        SESSION.read().as_ref().filter(|session| !session.is_over()).cloned()
+    }
+
+    /// Whether the directory is to be tried again.
+    fn is_over(&self) -> bool {
+        self.again_at.is_some_and(|at| Instant::now() >= at)
     }
 
     fn open(py: Python<'_>) -> PyResult<Self> {
@@ -82,9 +99,13 @@ impl Session {
                 Err(PyRuntimeError::new_err(error.to_string()))
             }
             Err(error) => {
+                let is_passing = matches!(error, OpenError::Catalog(CatalogError::Busy { .. }));
+                let again_at = is_passing.then(|| Instant::now() + PAUSE);
                 let text = format!("thrifty runs without its cache directory: {error}");
                 warn(py, &text)?;
-                Self::in_memory(py, settings)
+                let mut session = Self::in_memory(py, settings)?;
+                session.again_at = again_at;
+                Ok(session)
             }
         }
     }
@@ -122,6 +143,7 @@ impl Session {
             settings,
             files,
             is_shared,
+            again_at: None,
             run_mode,
             project_mode,
             seeding,
