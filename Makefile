@@ -54,8 +54,8 @@ test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environm
 	LD_LIBRARY_PATH=$(TORCH)/stand-ins $(TORCH)/bin/pytest python/tests/test_torch.py
 
 # After the wheel: what both are made of is built once.
-test-simulation: ## 20,000 seeds of the simulated protocol
-	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000
+test-simulation: ## 20,000 seeds of the simulated protocol, and that rare states were reached
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000 --marks 5
 
 corruption: ## every bit of a catalog and of blobs flipped, one after the other
 	cargo run --locked --release --quiet -p thrifty-corruption
@@ -68,7 +68,7 @@ faults: ## every call of every job fails in every way; every job on a disk that 
 	cargo run --locked --release --quiet -p thrifty-faults -- full
 
 simulation: ## a million seeds of the simulated protocol
-	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000 --marks 200
 
 mutants: ## deliberate bugs in the protocol, each of which the simulation must find
 	$(PYTHON) tools/mutants.py

@@ -315,11 +315,7 @@ impl Catalog for Handle {
                     &catalog,
                     process,
                     &|catalog| catalog.commit(&scope, &entry, &claim),
-                    &|world, at, how| {
-                        world.model.is_late = true;
-                        world.model.committed(at, cell, &entry, &claim, how);
-                        world.model.is_late = false;
-                    },
+                    &|world, at, how| world.model.committed(at, cell, &entry, &claim, how),
                 );
             })
         };

@@ -39,8 +39,6 @@ pub struct Model {
     pub violation: Option<Violation>,
     /// What the call that is looked at told other processes.
     pub told: Told,
-    /// Whether that call is one that nobody waits for any more.
-    pub is_late: bool,
     /// What is known of each key.
     pub cells: Vec<Cell>,
     /// Blobs that the medium lost or damaged.
@@ -82,12 +80,12 @@ pub struct Cell {
     holder: Option<Holder>,
     /// What ended last, a reservation or a commit, if nothing has happened since.
     ended: Option<u128>,
-    /// The last commit that stored an entry, and the entry.
-    committed: Option<(u128, i64)>,
+    /// The last commit that stored an entry.
+    committed: Option<u128>,
     failures: u32,
     alone_until: Time,
     has_failed: bool,
-    /// When an execution of it failed last.
+    /// When a failure of it was shared last.
     failed: u64,
 }
 
@@ -124,6 +122,8 @@ struct Bytes {
 struct Claimed {
     /// When it was given the slot that it has.
     taken: Option<u64>,
+    /// How often blobs of its output were gone.
+    gone: u32,
 }
 
 /// One run of a body.
@@ -158,7 +158,6 @@ impl Model {
             marks: Marks::default(),
             violation: None,
             told: Told::default(),
-            is_late: false,
             cells,
             damaged: BTreeSet::new(),
             executions: Vec::new(),
@@ -249,15 +248,12 @@ impl Model {
 
     /// A body ends, with a value or without.
     pub fn ends(&mut self, at: At, id: ExecutionId, made: Option<Value>) {
-        let At { process, step, .. } = at;
+        let process = at.process;
         self.running.entry(process).or_default().retain(|running| *running != id);
         let execution = &mut self.executions[id as usize - 1];
         execution.made = made;
         let cell = execution.cell;
         self.cells[cell].has_failed = made.is_none();
-        if made.is_none() {
-            self.cells[cell].failed = step;
-        }
         self.finished.insert((process, cell), id);
     }
 
@@ -334,6 +330,14 @@ impl Model {
         }
     }
 
+    /// A call could not store its value since blobs were collected: they are written anew once.
+    pub fn lost_blobs(&mut self, process: ProcessId, cell: CellId) {
+        let gone = self.claims.get(&(process, cell)).map_or(0, |claimed| claimed.gone);
+        self.require(gone > 1, "E1", || {
+            format!("process {process} did not write the blobs of key {cell} anew")
+        });
+    }
+
     /// A call is over: its process keeps no slot, unless it could not say so.
     pub fn is_over(&mut self, process: ProcessId, cell: CellId) {
         let keeps = self.cells[cell].holder.is_some_and(|holder| holder.process == process);
@@ -342,6 +346,11 @@ impl Model {
             format!("process {process} keeps the slot of key {cell} after its call")
         });
         self.claims.entry((process, cell)).or_default().taken = None;
+    }
+
+    /// Whether a key ever failed so often that nobody waited for another.
+    pub fn was_left_alone(&self, cell: CellId) -> bool {
+        self.cells[cell].alone_until > 0
     }
 
     /// When an entry was stored.

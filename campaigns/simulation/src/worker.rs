@@ -11,7 +11,7 @@ use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Product, Value as Output};
 use thrifty_engine::key::Key;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
-use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy};
+use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason};
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
@@ -180,14 +180,16 @@ impl Worker {
                 if settled.alone == Some(Alone::Circle) {
                     world::with(|world| world.model.marks.hit(Mark::CircleBroken));
                 }
+                if let Outcome::NotStored(_, Reason::Collected, _) = &settled.outcome {
+                    world::with(|world| world.model.lost_blobs(self.process, cell));
+                }
                 self.heard(&settled);
-                let is_alone = settled.alone.is_none() && self.serialises(cell);
                 let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
                 if let Some(own) = own {
                     world::with(|world| world.model.returned(call, *own));
                     return match settled.outcome {
                         Outcome::Computed(_) | Outcome::Nondeterministic => Ended::Cached,
-                        Outcome::Fenced if !is_alone => Ended::Overtaken,
+                        Outcome::Fenced => Ended::Overtaken,
                         _ => Ended::Uncached,
                     };
                 }
@@ -307,10 +309,6 @@ impl Worker {
             return Err(Failure::Raised { message, cause: Arc::new(()) });
         }
         Ok(Product::Made(value.made(operation.is_large)))
-    }
-
-    fn serialises(&self, cell: CellId) -> bool {
-        world::with(|world| world.options.operations[world.keys.place(cell).number].serialize)
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {

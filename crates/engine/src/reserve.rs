@@ -243,9 +243,6 @@ impl Cache {
         };
         for _ in 0..ATTEMPTS {
             let seen = self.catalog.turns();
-            if self.health.may_write().is_err() {
-                break;
-            }
             let Some(standing) = self.stand(&mut trying) else { break };
             if let Some(failure) = shared_failure(wanted.task, &standing, waited) {
                 return Step::Failed(failure);
@@ -322,6 +319,10 @@ impl Cache {
             host: self.host.clone(),
             process: process::own_identity(),
         };
+        // Asked right before the write: whoever is let through to try must try.
+        if self.health.may_write().is_err() {
+            return Some(Step::Unserialised(Alone::Unavailable));
+        }
         let (goal, lease) = (wanted.goal, self.lease().length());
         let reserved = repeated(|| self.catalog.reserve(&self.scope, goal, &holder, lease));
         match self.health.note_write(reserved) {

@@ -73,7 +73,7 @@ impl Model {
         how: &Committed,
     ) {
         let slot = &self.cells[cell];
-        if slot.committed.is_some_and(|(id, _)| id == new.id) {
+        if slot.committed == Some(new.id) {
             self.marks.hit(Mark::CommitRepeated);
         }
         if slot.holder.is_none() && slot.ended == Some(new.id) {
@@ -98,11 +98,12 @@ impl Model {
                 });
                 self.marks.hit(Mark::Nondeterministic);
             }
-            Committed::Fenced => self.refused(cell, new, claim),
+            Committed::Fenced => self.refused(cell, claim),
             Committed::BlobGone(blob) => {
                 let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
                 self.require(is_gone, "S6", || format!("{blob:?} is said to be gone"));
                 self.marks.hit(Mark::BlobGone);
+                self.claims.entry((at.process, cell)).or_default().gone += 1;
             }
         }
         let is_held = self.has_slot(cell, claim);
@@ -202,18 +203,13 @@ impl Model {
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
-        self.cells[cell].committed = Some((new.id, id));
+        self.cells[cell].committed = Some(new.id);
     }
 
     /// A refusal must have a reason: the slot is another's, or something happened since.
-    fn refused(&mut self, cell: CellId, new: &NewEntry, claim: &Claim) {
+    fn refused(&mut self, cell: CellId, claim: &Claim) {
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
-        let slot = self.cells[cell].clone();
-        let is_stored =
-            slot.committed.is_some_and(|(id, entry)| id == new.id && slot.entry == Some(entry));
-        self.require(!is_stored || self.is_late, "S10", || {
-            format!("a commit of key {cell} refuses itself")
-        });
+        let slot = &self.cells[cell];
         let is_disturbed = slot.disturbed.max(slot.invalidated) >= since;
         if slot.invalidated >= since {
             self.marks.hit(Mark::InvalidatedRefused);

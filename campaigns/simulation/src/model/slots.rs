@@ -159,6 +159,9 @@ impl Model {
         slot.holder = None;
         slot.ended = Some(slot.nonce);
         slot.failures += u32::from(ended != Ended::Unused);
+        if let Ended::Shared(_) = ended {
+            slot.failed = at.step;
+        }
         if slot.failures >= FAILURES {
             self.leave_alone(at, cell);
         }
