@@ -45,7 +45,6 @@ pub struct Model {
     pub damaged: BTreeSet<BlobName>,
     executions: Vec<Execution>,
     running: HashMap<ProcessId, Vec<ExecutionId>>,
-    finished: HashMap<(ProcessId, CellId), ExecutionId>,
     entries: BTreeMap<i64, Kept>,
     removed: HashMap<i64, u64>,
     last_entry: i64,
@@ -130,6 +129,7 @@ struct Claimed {
 #[derive(Debug, Clone)]
 struct Execution {
     cell: CellId,
+    process: ProcessId,
     began: u64,
     is_reserved: bool,
     made: Option<Value>,
@@ -162,7 +162,6 @@ impl Model {
             damaged: BTreeSet::new(),
             executions: Vec::new(),
             running: HashMap::new(),
-            finished: HashMap::new(),
             entries: BTreeMap::new(),
             removed: HashMap::new(),
             last_entry: 0,
@@ -240,7 +239,8 @@ impl Model {
             });
         }
         let version = self.cells[cell].version;
-        self.executions.push(Execution { cell, began: at.step, is_reserved, made: None });
+        let (process, began) = (at.process, at.step);
+        self.executions.push(Execution { cell, process, began, is_reserved, made: None });
         let id = self.executions.len() as ExecutionId;
         self.running.entry(at.process).or_default().push(id);
         (id, version)
@@ -254,7 +254,6 @@ impl Model {
         execution.made = made;
         let cell = execution.cell;
         self.cells[cell].has_failed = made.is_none();
-        self.finished.insert((process, cell), id);
     }
 
     fn others_run(&self, process: ProcessId, cell: CellId) -> bool {

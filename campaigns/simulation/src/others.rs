@@ -1,7 +1,5 @@
 //! Who removes: the collector and the invalidator.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,21 +12,22 @@ use crate::options::{Collector, Micros};
 use crate::scheduler;
 use crate::world;
 
-/// Collects now and then, until `is_over`. A collection that fails is tried again at the next.
-pub fn collect(catalog: &Arc<Sqlite>, collector: &Collector, is_over: &Rc<Cell<bool>>) {
+/// Collects now and then. A collection that fails is tried again at the next.
+pub fn collect(catalog: &Arc<Sqlite>, collector: &Collector) {
     let process = world::with(|world| world.process());
     let handle = Handle::new(catalog, process, true);
     let blobs = Bytes::new(process);
-    let (collector, is_over) = (collector.clone(), Rc::clone(is_over));
+    let collector = collector.clone();
     let work = move || {
-        while !is_over.get() {
+        loop {
             scheduler::sleep(world::with(|world| world.rng.u64(1..=collector.period)));
-            if !is_over.get() {
-                collect_once(&handle, &blobs, &collector);
-            }
+            collect_once(&handle, &blobs, &collector);
         }
     };
-    world::with(|world| world.spawn(process, 0, work));
+    world::with(|world| {
+        world.removers.push(process);
+        world.spawn(process, 0, work);
+    });
 }
 
 /// One collection.
@@ -47,20 +46,20 @@ pub fn collect_once(handle: &Handle, blobs: &Bytes, collector: &Collector) {
     });
 }
 
-/// Changes the world that bodies read and invalidates what was made of it, until `is_over`.
-pub fn invalidate(catalog: &Arc<Sqlite>, rest: Micros, is_over: &Rc<Cell<bool>>) {
+/// Changes the world that bodies read and invalidates what was made of it.
+pub fn invalidate(catalog: &Arc<Sqlite>, rest: Micros) {
     let process = world::with(|world| world.process());
     let handle = Handle::new(catalog, process, true);
-    let is_over = Rc::clone(is_over);
     let work = move || {
-        while !is_over.get() {
+        loop {
             scheduler::sleep(world::with(|world| world.rng.u64(1..=rest)));
-            if !is_over.get() {
-                invalidate_once(&handle);
-            }
+            invalidate_once(&handle);
         }
     };
-    world::with(|world| world.spawn(process, 0, work));
+    world::with(|world| {
+        world.removers.push(process);
+        world.spawn(process, 0, work);
+    });
 }
 
 fn invalidate_once(handle: &Handle) {

@@ -72,16 +72,15 @@ fn run(scheduler: &mut Scheduler, options: &Options) {
     let catalog = Sqlite::in_memory_with_clock(Arc::new(Machine));
     let catalog = Arc::new(catalog.expect("there is memory for a catalog"));
     let turns = || catalog.turns();
-    let is_over = Rc::new(Cell::new(false));
     let left = Rc::new(Cell::new(options.workers));
     for _ in 0..options.workers {
-        employ(&catalog, options.calls, &left, &is_over);
+        employ(&catalog, options.calls, &left);
     }
     if let Some(collector) = &options.collector {
-        others::collect(&catalog, collector, &is_over);
+        others::collect(&catalog, collector);
     }
     if let Some(rest) = options.invalidator {
-        others::invalidate(&catalog, rest, &is_over);
+        others::invalidate(&catalog, rest);
     }
     scheduler.run(&turns);
     sweep(&catalog, scheduler);
@@ -90,7 +89,7 @@ fn run(scheduler: &mut Scheduler, options: &Options) {
 
 /// Starts a worker. One that dies is followed by another, which does the rest. The last to end
 /// brings the calm.
-fn employ(catalog: &Arc<Sqlite>, calls: usize, left: &Rc<Cell<usize>>, is_over: &Rc<Cell<bool>>) {
+fn employ(catalog: &Arc<Sqlite>, calls: usize, left: &Rc<Cell<usize>>) {
     let worker = Worker::new(catalog);
     let done = Rc::new(RefCell::new(0));
     let process = worker.process();
@@ -99,7 +98,6 @@ fn employ(catalog: &Arc<Sqlite>, calls: usize, left: &Rc<Cell<usize>>, is_over: 
         calls,
         done: Rc::clone(&done),
         left: Rc::clone(left),
-        is_over: Rc::clone(is_over),
     });
     let work = move || {
         worker.work(calls, &done);
@@ -118,18 +116,16 @@ struct Successor {
     calls: usize,
     done: Rc<RefCell<usize>>,
     left: Rc<Cell<usize>>,
-    is_over: Rc<Cell<bool>>,
 }
 
 impl Drop for Successor {
     fn drop(&mut self) {
         let rest = self.calls - *self.done.borrow();
         if rest > 0 && !world::with(|world| world.is_over()) {
-            return employ(&self.catalog, rest, &self.left, &self.is_over);
+            return employ(&self.catalog, rest, &self.left);
         }
         self.left.set(self.left.get() - 1);
         if self.left.get() == 0 {
-            self.is_over.set(true);
             world::with(|world| world.calm());
         }
     }

@@ -38,6 +38,8 @@ pub struct World {
     pub spawned: Vec<Spawned>,
     /// The bytes in the store, and when they were written by the wall clock.
     pub blobs: BTreeMap<BlobName, (Blob, Time)>,
+    /// Processes that do not live to see the calm.
+    pub removers: Vec<ProcessId>,
     /// Uploads so far.
     pub uploads: u64,
     /// Until when nothing gets through.
@@ -77,6 +79,7 @@ pub fn begin(options: Options, keeps_log: bool) {
         is_chaos: true,
         spawned: Vec::new(),
         blobs: BTreeMap::new(),
+        removers: Vec::new(),
         uploads: 0,
         outage: 0,
         log: keeps_log.then(Vec::new),
@@ -164,6 +167,10 @@ impl World {
         self.options.wall.pace = 1000;
         self.jumped += wall - self.wall();
         self.is_chaos = false;
+        // What they were about to remove would be a fault in what follows.
+        for process in std::mem::take(&mut self.removers) {
+            self.kill(process);
+        }
         self.outage = 0;
         self.processes.iter_mut().for_each(|process| process.paused_until = 0);
         self.tell(|| "calm".to_owned());

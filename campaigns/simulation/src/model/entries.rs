@@ -6,7 +6,7 @@ use thrifty_engine::catalog::{
 use thrifty_engine::record::Record;
 use thrifty_engine::store::BlobName;
 
-use super::{Kept, Model};
+use super::{Execution, Kept, Model};
 use crate::identity::{At, CellId};
 use crate::mark::Mark;
 use crate::value::Value;
@@ -161,13 +161,16 @@ impl Model {
         self.require(id > self.last_entry, "S3", || format!("entry {id} was there before"));
         self.last_entry = self.last_entry.max(id);
         let value = Record::from_bytes(&new.output).ok().as_ref().and_then(Value::described);
-        let execution = self.finished.get(&(process, cell)).map(|id| *id as usize - 1);
-        let execution = execution.map(|index| self.executions[index].clone());
-        let (Some(value), Some(execution)) = (value, execution) else {
-            return self.violate("S1", || format!("process {process} stored what nobody made"));
+        let Some(value) = value else {
+            return self.violate("S1", || format!("process {process} stored what has no value"));
         };
-        self.require(execution.made == Some(value), "S1", || {
-            format!("process {process} stored {value:?}, and made {:?}", execution.made)
+        // A commit that arrives late is of an execution before the last.
+        let of_value = |it: &&Execution| (it.process, it.made) == (process, Some(value));
+        let Some(execution) = self.executions.iter().rev().find(of_value).cloned() else {
+            return self.violate("S1", || format!("process {process} stored {value:?} of nobody"));
+        };
+        self.require(value.cell == cell, "S1", || {
+            format!("process {process} stored {value:?} under key {cell}")
         });
         self.require(execution.began > self.cells[cell].invalidated, "S5", || {
             format!("process {process} stored key {cell}, invalidated since its body began")
