@@ -64,7 +64,7 @@ pub enum Mode {
 
 /// A catalog in one SQLite file, or in memory.
 ///
-/// Beside the file `catalog.db` lie SQLite's own `catalog.db-wal` and `catalog.db-shm`, and
+/// Beside the file `catalog.sqlite` lie SQLite's own `catalog.sqlite-wal` and `catalog.sqlite-shm`, and
 /// `catalog.changes`, through which processes tell each other of changes. Forks are safe: no
 /// connection is carried across, and both sides open their own when they need one.
 ///
