@@ -1,5 +1,7 @@
 //! Bodies at the end of the interpreter.
 
+use std::hint::black_box;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -19,17 +21,20 @@ pub fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // PyO3 declares it as a function that is never unwound.
-    unsafe extern "C-unwind" {
-        fn PyObject_Call(
-            callable: *mut ffi::PyObject,
-            args: *mut ffi::PyObject,
-            kwargs: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject;
-    }
+    // PyO3 declares it as a function that is never unwound, and one program can declare it only
+    // once. A pointer that the optimiser knows nothing of is no declaration.
+    type Call = unsafe extern "C-unwind" fn(
+        callable: *mut ffi::PyObject,
+        args: *mut ffi::PyObject,
+        kwargs: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+    // SAFETY: it is this function, with these arguments; that it may be unwound is the truth.
+    let object_call = black_box(unsafe {
+        std::mem::transmute::<*const (), Call>(ffi::PyObject_Call as *const ())
+    });
     let stays = Stays;
     // SAFETY: the three are alive and of the types wanted, and the interpreter is attached.
-    let value = unsafe { PyObject_Call(function.as_ptr(), args.as_ptr(), kwargs.as_ptr()) };
+    let value = unsafe { object_call(function.as_ptr(), args.as_ptr(), kwargs.as_ptr()) };
     std::mem::forget(stays);
     // SAFETY: a reference of our own, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(function.py(), value) }
