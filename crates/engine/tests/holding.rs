@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -429,13 +429,16 @@ fn what_an_operation_of_the_run_writes_is_seen_by_those_behind_it() {
 fn a_call_behind_a_change_does_not_take_what_was_seen_before_it() {
     for (mode, is_running) in [(Mode::Refresh, false), (Mode::ReadOnly, true)] {
         let world = World::new();
+        let has_looked = Arc::new(AtomicBool::new(false));
         let look = |from: &[usize], waits: bool| {
             let (cache, variables) = (Arc::clone(&world.stage.cache), Arc::clone(&world.variables));
             let events = Arc::clone(&world.stage.events);
+            let has_looked = Arc::clone(&has_looked);
             let edges = from.iter().map(|from| whole(*from)).collect();
             let mut call = world.stage.scripted("look", edges, move |_| {
                 let observed = vec![observe(&cache.surroundings(), &variable("MODE"))];
                 let value = if variables.lock().is_empty() { 1 } else { 2 };
+                has_looked.store(true, Ordering::SeqCst);
                 let is_set = |event: &Event| matches!(event, Event::Settled { number: 1, .. });
                 while waits && !events.lock().iter().any(is_set) {
                     std::thread::yield_now();
@@ -448,8 +451,11 @@ fn a_call_behind_a_change_does_not_take_what_was_seen_before_it() {
             call.policy.mode = mode;
             call
         };
-        let variables = Arc::clone(&world.variables);
+        let (variables, looked) = (Arc::clone(&world.variables), Arc::clone(&has_looked));
         let set = world.stage.call("set", if is_running { &[] } else { &[0] }, move |_| {
+            while !looked.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
             variables.lock().insert("MODE".to_owned(), "fast".to_owned());
             0
         });
