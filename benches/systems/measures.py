@@ -183,17 +183,21 @@ def trivial_hit(measure: Measure) -> dict[str, Any]:
     return {"seconds": seconds, "hit": stamp(1) == first, "proof": str(first)}
 
 
-def misses(measure: Measure) -> dict[str, Any]:
+def misses(function: Callable[[int], int]) -> Callable[[Measure], dict[str, Any]]:
     """A thousand calls never made before, per call."""
-    calls = measure.sized(1000)
-    seconds = []
-    for _ in range(measure.repeat):
-        start = monotonic_ns()
-        began = perf_counter()
-        for i in range(calls):
-            empty(start + i)
-        seconds.append((perf_counter() - began) / calls)
-    return {"seconds": seconds}
+
+    def measured(measure: Measure) -> dict[str, Any]:
+        calls = measure.sized(1000)
+        seconds = []
+        for _ in range(measure.repeat):
+            start = monotonic_ns()
+            began = perf_counter()
+            for i in range(calls):
+                function(start + i)
+            seconds.append((perf_counter() - began) / calls)
+        return {"seconds": seconds}
+
+    return measured
 
 
 def chain(steps: int) -> Callable[[Measure], dict[str, Any]]:
@@ -308,19 +312,6 @@ def resident(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def serialized_misses(measure: Measure) -> dict[str, Any]:
-    """Calls never made before, that another process would wait for and none does; per call."""
-    calls = measure.sized(1000)
-    seconds = []
-    for _ in range(measure.repeat):
-        start = monotonic_ns()
-        began = perf_counter()
-        for i in range(calls):
-            alone(start + i)
-        seconds.append((perf_counter() - began) / calls)
-    return {"seconds": seconds}
-
-
 def serialized_hit(measure: Measure) -> dict[str, Any]:
     """A hit on a function that one process computes while others wait; per call, in batches."""
     calls, batches = (50, 2) if measure.quick else (1000, 7)
@@ -367,7 +358,7 @@ def holder(measure: Measure) -> dict[str, Any]:
 
 MEASURES: dict[str, Callable[[Measure], dict[str, Any]]] = {
     "trivial_hit": trivial_hit,
-    "misses": misses,
+    "misses": misses(empty),
     "chain_100": chain(100),
     "chain_1000": chain(1000),
     "chain_10000": chain(10_000),
@@ -382,7 +373,7 @@ MEASURES: dict[str, Callable[[Measure], dict[str, Any]]] = {
     "out_numbers": out_numbers,
     "out_text": out_text,
     "memory": memory,
-    "serialized_misses": serialized_misses,
+    "serialized_misses": misses(alone),
     "serialized_hit": serialized_hit,
     "woken": woken,
     "holder": holder,

@@ -24,4 +24,4 @@ pub use entry::{
 pub use error::CatalogError;
 pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Shortened, Totals};
-pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks};
+pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks, uptime};

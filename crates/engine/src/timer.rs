@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
-use rustix::time::{ClockId, clock_gettime};
+use thrifty_catalog::uptime;
 
 /// Where the engine gets the time from.
 pub trait Timer: Send + Sync {
@@ -32,13 +32,7 @@ pub struct Machine;
 
 impl Timer for Machine {
     fn now(&self) -> Duration {
-        // What the machine slept counts: a lease passes meanwhile.
-        #[cfg(target_os = "linux")]
-        let clock = ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
-        let clock = ClockId::Monotonic;
-        let now = clock_gettime(clock);
-        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+        uptime()
     }
 
     fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {

@@ -1,7 +1,7 @@
 //! The catalog's clock: never backwards, never still.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -28,13 +28,18 @@ impl Clock for System {
     }
 
     fn steady(&self) -> Time {
-        #[cfg(target_os = "linux")]
-        let clock = ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
-        let clock = ClockId::Monotonic;
-        let now = clock_gettime(clock);
-        now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+        Time::try_from(uptime().as_millis()).unwrap_or(Time::MAX)
     }
+}
+
+/// The time since the machine started, suspended time included: a lease passes meanwhile.
+pub fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Turns the machine's clocks into the catalog's.

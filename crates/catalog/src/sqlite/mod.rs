@@ -37,7 +37,7 @@ use thrifty_key::{Digest, Key};
 
 use self::budget::{ASK, COMMIT};
 use self::clock::Ratchet;
-pub use self::clock::{Clock, System};
+pub use self::clock::{Clock, System, uptime};
 use self::fault::fault;
 pub use self::fork::hold_off_forks;
 use self::pool::Pool;
