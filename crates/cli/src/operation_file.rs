@@ -60,12 +60,8 @@ fn failed(operation: &str, failure: &Failed) -> host::Failed {
 }
 
 fn read(request: &RunRequest, console: &Console<'_>) -> Result<Pipeline, Failure> {
-    let RunRequest { target, parameters, executor, check, seed, .. } = request;
-    let refused = [
-        ("--executor", executor.is_some()),
-        ("--check", check.is_some()),
-        ("--seed", seed.is_some()),
-    ];
+    let RunRequest { target, parameters, executor, check, .. } = request;
+    let refused = [("--executor", executor.is_some()), ("--check", check.is_some())];
     if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
         let message =
             format!("{option} is for workflows in Python; `{target}` is an operation file");
@@ -128,6 +124,8 @@ fn chosen(
         mode: request.mode.or(configured.filter(|_| by_variable)),
         refresh,
         project: configured.filter(|_| !by_variable),
+        seed: request.seed,
+        project_seed: settings.seed.value,
     })
 }
 

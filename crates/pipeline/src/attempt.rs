@@ -34,6 +34,9 @@ const SHOWN: usize = 20;
 /// How much of a log is kept, in bytes: its end.
 const KEPT: u64 = 4 << 20;
 
+/// The variable in which a command that draws from a seed finds its number.
+pub(crate) const SEED: &str = "THRIFTY_SEED";
+
 /// Variables of the caller that every command gets: where programs and temporary files are, and
 /// who the user is. None of them counts.
 const PASSED_ON: [&str; 14] = [
@@ -116,9 +119,14 @@ impl Attempt {
         command: &Command,
         base: &Path,
         names: &Value,
+        seed: Option<u32>,
         cancelled: &AtomicBool,
     ) -> Result<(), AttemptError> {
         let mut process = self.process(command, base, names)?;
+        let is_declared = command.env.iter().any(|(name, _)| name == SEED);
+        if let Some(seed) = seed.filter(|_| !is_declared) {
+            process.env(SEED, seed.to_string());
+        }
         let program = process.get_program().to_string_lossy().into_owned();
         let child = SharedChild::spawn(&mut process)
             .map_err(|error| AttemptError::Start { program, reason: error.to_string() })?;

@@ -19,6 +19,7 @@ use crate::attempt::Attempt;
 use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::pipeline::{Command, Origin};
+use crate::seed::Drawing;
 
 /// What all commands of a run share.
 pub(crate) struct Shared {
@@ -68,6 +69,8 @@ pub(crate) struct Running {
     pub(crate) command: Command,
     /// Files of the project that the key was made of, each with the value digest it had.
     pub(crate) read: Vec<(PathBuf, Digest)>,
+    /// What it draws from, if it does.
+    pub(crate) seed: Option<Drawing>,
 }
 
 impl Body for Running {
@@ -128,8 +131,10 @@ impl Running {
         self.put_inputs(&attempt, taken)?;
         attempt.link_code(&self.command, &self.shared.base)?;
         attempt.prepare_outputs(&self.command)?;
-        let names = self.names(taken)?;
-        attempt.run(&self.command, &self.shared.base, &names, &self.shared.cancelled)?;
+        let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
+        let names = self.names(taken, seed)?;
+        let base = &self.shared.base;
+        attempt.run(&self.command, base, &names, seed, &self.shared.cancelled)?;
         Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
     }
 
@@ -157,7 +162,7 @@ impl Running {
     }
 
     /// What the templates of the command may name.
-    fn names(&self, taken: &[Taken]) -> Result<Value, AttemptError> {
+    fn names(&self, taken: &[Taken], seed: Option<u32>) -> Result<Value, AttemptError> {
         let mut params: BTreeMap<&str, Json> = BTreeMap::new();
         let mut edge = 0;
         for (name, given) in &self.command.params {
@@ -186,7 +191,10 @@ impl Running {
             .iter()
             .map(|(name, output)| (name.as_str(), output.path()))
             .collect();
+        // Without a seed there is no such name.
+        let seed = seed.map_or(Value::UNDEFINED, Value::from);
         Ok(minijinja::context! {
+            seed,
             params => Value::from(Serde(params)),
             inputs => Value::from(Serde(inputs)),
             outputs => Value::from(Serde(outputs)),

@@ -35,6 +35,10 @@ pub struct Document {
     /// How all operations use the cache, where they do not say it themselves.
     #[serde(default)]
     pub cache: Cache,
+    /// The seed from which each operation that asks for one gets a number of its own.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>")]
+    pub seed: Option<Spanned<u64>>,
     /// The operations, by name.
     #[schemars(with = "IndexMap<String, Operation>")]
     pub operations: Table<Operation>,
@@ -81,6 +85,11 @@ pub struct Operation {
     /// How it uses the cache.
     #[serde(default)]
     pub cache: Cache,
+    /// `true`: it draws random numbers, from the seed in force; a number: from this seed. A command that names
+    /// `{{ seed }}` or `THRIFTY_SEED` need not say it.
+    #[serde(default)]
+    #[schemars(with = "Option<SeedForms>")]
+    pub seed: Option<Spanned<Seeded>>,
     /// How often it is tried again after a failure.
     #[serde(default)]
     pub retries: u32,
@@ -158,6 +167,15 @@ pub enum Run {
     Shell(String),
     /// The program and its arguments.
     Words(Vec<String>),
+}
+
+/// What an operation says about its seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeded {
+    /// Whether it draws from the seed in force.
+    Used(bool),
+    /// It draws from this one.
+    Pinned(u64),
 }
 
 /// A value for a command.
@@ -265,6 +283,28 @@ impl<'de> Deserialize<'de> for Run {
                     all.push(word);
                 }
                 Ok(Run::Words(all))
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl Visitor<'_> for Forms {
+            type Value = Seeded;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false`, or a whole number that is the seed")
+            }
+
+            fn visit_bool<E>(self, used: bool) -> Result<Seeded, E> {
+                Ok(Seeded::Used(used))
+            }
+
+            fn visit_u64<E>(self, seed: u64) -> Result<Seeded, E> {
+                Ok(Seeded::Pinned(seed))
             }
         }
         deserializer.deserialize_any(Forms)
@@ -443,6 +483,7 @@ macro_rules! forms {
 forms! {
     ParamForms { Described(LongParam), Default(Json) }
     RunForms { Shell(String), Words(Vec<String>) }
+    SeedForms { Used(bool), Pinned(u64) }
     VariableForms { Text(Option<String>), Number(f64), Flag(bool) }
     ArgumentForms { Taken(LongArgument), Value(Json) }
     InputForms { Path(String), Long(LongInput) }

@@ -193,6 +193,16 @@ pub enum PrepareError {
         /// What is wrong.
         reason: String,
     },
+    /// An operation draws random numbers, and there is no seed.
+    #[error(
+        "{place}: `{operation}` draws from the seed, and there is none: write `seed: 1` in the file, or give --seed"
+    )]
+    Seedless {
+        /// Where it says so.
+        place: Place,
+        /// The operation.
+        operation: String,
+    },
     /// There is no such operation.
     #[error("there is no operation `{name}`; {hint}")]
     Unknown {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thrifty_engine::graph::{Edge, From, Input, Node};
-use thrifty_engine::{Choices, Mode, Operation, Policy, Rule};
+use thrifty_engine::{Choices, Mode, Operation, Policy, Rule, Seed};
 use thrifty_key::plain::{self, Writer};
 use thrifty_key::{Digest, Ingredients, Kind, Preview};
 use thrifty_store::scan::Memo;
@@ -15,7 +15,8 @@ use crate::document::{Output, Run};
 use crate::error::PrepareError;
 use crate::given;
 use crate::json;
-use crate::pipeline::{Command, Given, Origin, Pipeline, Reference};
+use crate::pipeline::{Command, Drawn, Given, Origin, Pipeline, Reference};
+use crate::seed::Drawing;
 
 /// How a run uses the cache, where that was chosen for it.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,10 @@ pub struct Chosen {
     pub refresh: Vec<String>,
     /// By the project's configuration.
     pub project: Option<Mode>,
+    /// The seed of the run.
+    pub seed: Option<Seed>,
+    /// The seed of the project's configuration.
+    pub project_seed: Option<Seed>,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -67,7 +72,9 @@ fn node(
     );
     let (inputs, read) = inputs(command, memo)?;
     let operation = operation(pipeline, command, &code)?.with_notes(code.notes);
-    let running = Running { shared: Arc::clone(shared), command: command.clone(), read };
+    let seed = seed_of(pipeline, command, chosen)?;
+    let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
+    let running = Running { shared: Arc::clone(shared), command: command.clone(), read, seed };
     Ok(Node {
         operation: Arc::new(operation),
         policy: policy(command, chosen),
@@ -76,6 +83,24 @@ fn node(
         unkeyed: None,
         body: Arc::new(running),
     })
+}
+
+/// The seed that an operation draws from: its own, that of the run, of the file, of the project.
+fn seed_of(
+    pipeline: &Pipeline,
+    command: &Command,
+    chosen: &Chosen,
+) -> Result<Option<Seed>, PrepareError> {
+    match &command.seed {
+        None => Ok(None),
+        Some(Drawn::Own(seed)) => Ok(Some(*seed)),
+        Some(Drawn::InForce(place)) => {
+            let seed = chosen.seed.or(pipeline.seed).or(chosen.project_seed);
+            let missing =
+                || PrepareError::Seedless { place: place.clone(), operation: command.name.clone() };
+            seed.ok_or_else(missing).map(Some)
+        }
+    }
 }
 
 fn edge(reference: &Reference) -> Edge {

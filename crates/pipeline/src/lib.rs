@@ -59,14 +59,18 @@ mod paths;
 mod pipeline;
 mod run;
 mod schema;
+mod seed;
 mod template;
 
 pub use document::{
-    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Source, Table,
+    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Seeded,
+    Source, Table,
 };
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::log_of;
 pub use graph::Chosen;
-pub use pipeline::{Caching, Command, Delivered, Given, Origin, Pipeline, Placed, Reference};
+pub use pipeline::{
+    Caching, Command, Delivered, Drawn, Given, Origin, Pipeline, Placed, Reference,
+};
 pub use run::{Demand, Ended, Gave};
 pub use schema::schema;

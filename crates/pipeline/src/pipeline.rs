@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use thrifty_engine::Seed;
 
 use crate::document::{Output, Run};
+use crate::error::Place;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -19,6 +21,8 @@ pub struct Pipeline {
     pub commands: Vec<Command>,
     /// What the pipeline gives.
     pub deliveries: Vec<Delivered>,
+    /// The seed that the file states.
+    pub seed: Option<Seed>,
 }
 
 /// An operation of a pipeline.
@@ -42,10 +46,21 @@ pub struct Command {
     pub needs: Vec<usize>,
     /// How it uses the cache.
     pub cache: Caching,
+    /// The seed it draws from, if it does.
+    pub seed: Option<Drawn>,
     /// How often it is tried again.
     pub retries: u32,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
+}
+
+/// From which seed an operation draws.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drawn {
+    /// From the one in force. Who asks for it stands there.
+    InForce(Place),
+    /// From this one, whatever is in force.
+    Own(Seed),
 }
 
 /// How an operation uses the cache: its own choices, and under them those of the pipeline.

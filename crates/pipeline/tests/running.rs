@@ -2,84 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+mod project;
 
+use std::path::Path;
+
+use project::Project;
 use serde_json::json;
-use tempfile::TempDir;
 use thrifty_engine::Cache;
 use thrifty_engine::catalog::RunStatus;
-use thrifty_engine::event::Event;
-use thrifty_pipeline::{Chosen, Demand, Ended, Gave, Pipeline, log_of};
-
-/// A project and a cache of its own.
-struct Project {
-    directory: TempDir,
-}
-
-impl Project {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let project = Self { directory: tempfile::tempdir().unwrap() };
-        files.iter().for_each(|(name, text)| project.write(name, text));
-        project
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.directory.path().join("project").join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::create_dir_all(self.at(name).parent().unwrap()).unwrap();
-        std::fs::write(self.at(name), text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.at(name)).unwrap()
-    }
-
-    fn run(&self, set: &[(&str, &str)]) -> (Ended, Vec<String>) {
-        self.run_with(set, &|| false, |_| ())
-    }
-
-    /// Runs the pipeline; gives its end, and `name outcome` of each operation, sorted.
-    fn run_with(
-        &self,
-        set: &[(&str, &str)],
-        interrupted: &(dyn Fn() -> bool + Sync),
-        change: impl FnOnce(&mut Demand<'_>),
-    ) -> (Ended, Vec<String>) {
-        let set: Vec<_> = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let pipeline = Pipeline::read(&self.at("p.yaml"), &set, &|_| None).unwrap();
-        let home = self.directory.path().join("home");
-        let settled = Arc::new(Mutex::new(Vec::new()));
-        let listener = {
-            let settled = Arc::clone(&settled);
-            Arc::new(move |event: &Event| {
-                if let Event::Settled { operation, outcome, .. } = event {
-                    let word = if outcome.is_hit() { "hit" } else { outcome.word() };
-                    settled.lock().unwrap().push(format!("{} {word}", &operation[2..]));
-                }
-            })
-        };
-        let mut demand = Demand {
-            cache: Cache::open(&home).unwrap(),
-            work: home.join("work"),
-            chosen: Chosen::default(),
-            only: Vec::new(),
-            workers: 2,
-            interrupted,
-            listener,
-            arguments: String::new(),
-        };
-        change(&mut demand);
-        let ended = pipeline.run(demand).unwrap();
-        let mut settled = settled.lock().unwrap().clone();
-        settled.sort();
-        let left: Vec<_> = std::fs::read_dir(home.join("work")).into_iter().flatten().collect();
-        assert!(left.is_empty(), "no attempt leaves its directory: {left:?}");
-        (ended, settled)
-    }
-}
+use thrifty_pipeline::{Demand, Ended, Gave, log_of};
 
 const SUMS: &str = "params: {factor: 2}
 operations:

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     /// With --dry-run: write JSON
     #[arg(long, requires = "dry_run")]
     json: bool,
-    /// Seed random number generators, other than where the code states a seed
+    /// Seed random number generators, other than where code or operations state a seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=Seed::LARGEST))]
     seed: Option<u64>,
 }

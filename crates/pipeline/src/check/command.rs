@@ -39,6 +39,7 @@ impl Check<'_> {
             code: self.code(operation)?,
             env: self.env(operation)?,
             cache: self.caching(operation)?,
+            seed: self.drawn(operation)?,
             retries: operation.retries,
             timeout: self.duration("timeout", operation.timeout.as_ref())?,
             needs: needs?,
@@ -233,9 +234,10 @@ impl Check<'_> {
             }
             "inputs" => operation.inputs.keys().map(String::as_str).collect(),
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
+            "seed" if rest.is_empty() => return Ok(None),
             _ => {
                 let reason = format!(
-                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`"
+                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`, or are `seed`"
                 );
                 return Err(self.wrong(at, reason));
             }

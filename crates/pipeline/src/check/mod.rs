@@ -4,6 +4,7 @@
 
 mod command;
 mod names;
+mod seed;
 
 use std::path::{Path, PathBuf};
 
@@ -56,10 +57,10 @@ fn checked(
         order.iter().enumerate().map(|(at, from)| (check.name(*from), at)).collect();
     let commands: Result<Vec<_>, _> =
         order.iter().map(|from| check.command(*from, &position)).collect();
-    let (commands, deliveries) = (commands?, check.deliveries(&position)?);
+    let (commands, deliveries, seed) = (commands?, check.deliveries(&position)?, check.seed()?);
     let name =
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    Ok(Pipeline { name, base: check.base, commands, deliveries })
+    Ok(Pipeline { name, base: check.base, commands, deliveries, seed })
 }
 
 /// The directory of a file, from the root.
