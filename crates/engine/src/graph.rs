@@ -11,6 +11,7 @@ use crate::classes::{ClassCode, contribution_with_code};
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::policy::Policy;
+use crate::pool::ClaimOn;
 use crate::reason::Reason;
 use crate::record::{Draft, Record, Step, contribution_of_part};
 
@@ -73,6 +74,11 @@ pub trait Body: Any + Send + Sync {
     /// inputs: those of a nested workflow.
     fn outline(&self) -> Option<Result<Expansion, Failure>> {
         None
+    }
+
+    /// What it holds while it runs; always the same. A hit holds nothing.
+    fn claims(&self) -> &[ClaimOn] {
+        &[]
     }
 }
 

@@ -12,6 +12,7 @@ mod job;
 mod label;
 mod loss;
 mod perform;
+mod room;
 mod wait;
 
 pub(crate) use expand::place;
@@ -26,6 +27,7 @@ use thrifty_key::{Digest, Key};
 
 use self::job::Missed;
 use self::label::Labels;
+use self::room::Aside;
 use self::wait::PutAside;
 use crate::cache::Cache;
 use crate::compute::{Settled, Unfinished};
@@ -70,6 +72,8 @@ pub struct Schedule<'a> {
     /// What has waited, and is among the missed again.
     resumed: HashMap<usize, Parked>,
     running: usize,
+    /// What there is no room for now.
+    aside: Aside,
     /// How many operations were opened again so far.
     reopened: u64,
     workers: Workers,
@@ -153,6 +157,7 @@ impl<'a> Schedule<'a> {
             parked: HashMap::new(),
             resumed: HashMap::new(),
             running: 0,
+            aside: Aside::default(),
             reopened: 0,
             workers,
             watch,

@@ -27,7 +27,7 @@ impl Schedule<'_> {
     /// Hands misses to free workers.
     pub(super) fn start(&mut self) {
         while self.running < self.options.workers.max(1) {
-            let Some((number, missed)) = self.missed.pop_front() else {
+            let Some((number, missed)) = self.next_with_room() else {
                 return;
             };
             let Some(taken) = self.inputs(number) else {
@@ -58,6 +58,7 @@ impl Schedule<'_> {
     }
 
     pub(super) fn receive(&mut self, number: usize, missed: Missed, attempted: Attempted) {
+        self.release_room(number);
         match attempted {
             Attempted::Done(computed) => self.take_in(number, *computed),
             Attempted::Parked(parked) => self.put_aside(number, missed, parked),
@@ -83,6 +84,7 @@ impl Schedule<'_> {
 
     fn begin(&mut self, number: usize) {
         self.nodes[number].began = self.reopened;
+        self.take_room(number);
         let operation = self.nodes[number].node.operation.name().to_owned();
         self.tell(&Event::Started { number, operation });
     }
