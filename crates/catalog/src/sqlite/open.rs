@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::budget;
@@ -71,6 +72,8 @@ fn checked(mut conn: Connection) -> Result<(Connection, Made), Error> {
 fn configure(conn: &mut Connection) -> Result<(), Error> {
     budget::limit(conn)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise what is bound may lead to another plan, and a prepared statement is prepared again.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -8192)
 }
 
