@@ -190,6 +190,7 @@ fn settled_line(
     let name = name.trim_end();
     let line = match outcome {
         outcome if outcome.is_hit() => return None,
+        Outcome::Expanded => return None,
         Outcome::Computed(_) => format!("  computed     {name}  {}", show_duration(spent)),
         Outcome::Failed(_) => format!("  failed       {name}  {}", show_duration(spent)),
         other => format!("  {:<11}  {name}  {}", other.word(), other.detail()),

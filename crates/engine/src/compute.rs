@@ -238,6 +238,12 @@ impl Cache {
                 let unfinished = Unfinished { began, goal, observed, expires_at };
                 return Ok(Computed::Expanded(expansion, Box::new(unfinished)));
             }
+            Ok(Product::Became(expansion)) => {
+                if let Some(reservation) = reservation {
+                    reservation.end(Ended::Unused);
+                }
+                return Ok(became(expansion, began));
+            }
             Err(failure) => {
                 let shares = task.policy.on_failure == OnFailure::Share;
                 if let Some(reservation) = reservation {
@@ -408,6 +414,7 @@ impl Cache {
                 let unfinished = Unfinished { began, goal: Err(outcome), observed, expires_at };
                 Computed::Expanded(expansion, Box::new(unfinished))
             }
+            Ok(Product::Became(expansion)) => became(expansion, began),
             Err(failure) => Computed::Failed(failure, self.since(began)),
         }
     }
@@ -532,6 +539,14 @@ pub(crate) fn key_of<'a>(task: &'a Task<'_>) -> Result<Key, &'a str> {
 
 fn done(led: Result<Computed, Box<Waiting>>) -> Computed {
     led.unwrap_or_else(|_| unreachable!("who waits on its thread is not put aside"))
+}
+
+/// The operations that stand in the place of one from now on.
+fn became(mut expansion: Expansion, began: Duration) -> Computed {
+    let observed = std::mem::take(&mut expansion.observed);
+    let expires_at = expansion.expires_at;
+    let unfinished = Unfinished { began, goal: Err(Outcome::Expanded), observed, expires_at };
+    Computed::Expanded(expansion, Box::new(unfinished))
 }
 
 fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {

@@ -3,7 +3,7 @@
 use thrifty_key::plain::{self, PlainError};
 
 use crate::graph::{Taken, Value};
-use crate::record::{Buffer, Draft, Object, Record, RecordError, Shape, Source};
+use crate::record::{Buffer, Draft, Object, Record, RecordError, Shape, Source, Step};
 
 /// The value of an operation that became other operations: made of their outputs.
 pub struct Gathered {
@@ -14,6 +14,18 @@ pub struct Gathered {
 }
 
 impl Draft {
+    /// The part that one subscript leads to, if it is a part of its own: not within a plain
+    /// value, a stored one or another operation's.
+    pub fn part(&self, step: &Step) -> Option<&Self> {
+        match self {
+            Self::Composite { container, parts } => {
+                parts.get(container.position(step, parts.len())?)
+            }
+            Self::Hashed { value, .. } => value.part(step),
+            Self::Plain(_) | Self::Object { .. } | Self::Stored(_) | Self::Edge(_) => None,
+        }
+    }
+
     /// What the value contributes to a container it stands in.
     ///
     /// # Errors

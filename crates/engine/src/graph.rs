@@ -80,7 +80,17 @@ pub trait Body: Any + Send + Sync {
     fn claims(&self) -> &[ClaimOn] {
         &[]
     }
+
+    /// Whether it runs also if something fails that it takes: [`Value::failed`] stands in the
+    /// place of what is not there, so that it has no key and is not stored.
+    fn takes_failures(&self) -> bool {
+        false
+    }
 }
+
+/// What stands in the place of the output of an operation that failed, or never ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed;
 
 /// What an edge leads to.
 #[derive(Clone)]
@@ -111,6 +121,17 @@ pub enum Value {
 }
 
 impl Value {
+    /// What stands in the place of an output that there is none of.
+    pub(crate) fn failed() -> Self {
+        let terms = Terms::default();
+        Self::Live { object: Arc::new(Failed), contribution: None, outline: None, terms }
+    }
+
+    /// Whether the operation at the beginning of the edge failed, or never ran.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Live { object, .. } if object.is::<Failed>())
+    }
+
     /// What the part at the end of the steps contributes to the key of an operation that takes
     /// it, the code of its classes included; `None` if it has no digest.
     pub fn input_at(&self, steps: &[Step], language: Option<&dyn ClassCode>) -> Option<Vec<u8>> {
@@ -174,6 +195,9 @@ pub enum Product {
     Made(Made),
     /// More operations, and a value made of their outputs.
     Expanded(Expansion),
+    /// More operations that stand in its place: each is looked up for itself whenever this one
+    /// comes up, and the value made of their outputs is not stored again.
+    Became(Expansion),
 }
 
 /// A value a body made.

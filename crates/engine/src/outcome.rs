@@ -27,6 +27,8 @@ pub enum Outcome {
     NotStored(Miss, Reason, String),
     /// It ran, with the cache off or without a key.
     Uncached(String),
+    /// Other operations stood in its place, each with an outcome of its own.
+    Expanded,
     /// It failed.
     Failed(String),
     /// It never ran, because an operation it needs failed.
@@ -81,6 +83,7 @@ impl Outcome {
             Self::Fenced => "fenced",
             Self::NotStored(..) => "computed-not-stored",
             Self::Uncached(_) => "uncached",
+            Self::Expanded => "expanded",
             Self::Failed(_) => "failed",
             Self::UpstreamFailed(_) => "upstream-failed",
             Self::Cancelled => "cancelled",
@@ -90,7 +93,9 @@ impl Outcome {
     /// More about it, for people; may be empty.
     pub fn detail(&self) -> String {
         match self {
-            Self::HitMemory | Self::HitLocal | Self::Waited | Self::Cancelled => String::new(),
+            Self::HitMemory | Self::HitLocal | Self::Waited | Self::Expanded | Self::Cancelled => {
+                String::new()
+            }
             Self::Computed(miss) => miss.to_string(),
             Self::Nondeterministic => "another result was stored before".to_owned(),
             Self::Fenced => "invalidated while it ran".to_owned(),
@@ -111,6 +116,7 @@ impl Outcome {
             | Self::Waited
             | Self::Computed(_)
             | Self::Uncached(_)
+            | Self::Expanded
             | Self::Failed(_)
             | Self::UpstreamFailed(_)
             | Self::Cancelled => None,

@@ -287,7 +287,7 @@ impl Shape {
         writer.into_bytes()
     }
 
-    fn position(&self, step: &Step, length: usize) -> Option<usize> {
+    pub(crate) fn position(&self, step: &Step, length: usize) -> Option<usize> {
         match self {
             Self::Tuple | Self::List => step.index(length),
             Self::Dict(keys) => keys.iter().position(|key| key.as_slice() == step.0),

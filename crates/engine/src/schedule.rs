@@ -230,7 +230,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The operation whose body became this one.
-    pub(crate) fn parent(&self, number: usize) -> Option<usize> {
+    pub fn parent(&self, number: usize) -> Option<usize> {
         self.nodes[number].parent
     }
 
@@ -296,8 +296,11 @@ impl<'a> Schedule<'a> {
 
     /// Everything it takes is settled: it is looked up next, or fails with what it needs.
     fn make_ready(&mut self, number: usize) -> Option<Closing> {
-        let mut upstream = self.nodes[number].node.upstream().into_iter();
-        if let Some(from) = upstream.find(|from| self.has_failed(*from)) {
+        let node = &self.nodes[number].node;
+        let mut upstream = node.upstream().into_iter();
+        if !node.body.takes_failures()
+            && let Some(from) = upstream.find(|from| self.has_failed(*from))
+        {
             return Some((number, Err(Problem::Upstream(from))));
         }
         self.nodes[number].state = State::Open;
@@ -449,7 +452,10 @@ impl<'a> Schedule<'a> {
             self.close(number, Err(Problem::Failed(failure)));
             return None;
         }
-        let taken = self.take_all(&node.edges);
+        let taken = match node.body.takes_failures() {
+            true => node.edges.iter().map(|edge| self.take_any(edge)).collect(),
+            false => self.take_all(&node.edges),
+        };
         if taken.is_none() {
             self.nodes[number].state = State::Idle;
             self.demand(number);
@@ -472,6 +478,17 @@ impl<'a> Schedule<'a> {
                 Some(Taken { value: settled.value.clone(), steps: edge.steps.clone() })
             }
             _ => None,
+        }
+    }
+
+    /// What an edge leads to, also if that failed.
+    fn take_any(&self, edge: &Edge) -> Option<Taken> {
+        let from = edge.node()?;
+        match &self.nodes[from].state {
+            State::Closed(Err(_)) => {
+                Some(Taken { value: Value::failed(), steps: edge.steps.clone() })
+            }
+            _ => self.take(edge),
         }
     }
 
