@@ -106,7 +106,7 @@ fn chosen(
 ) -> Result<Chosen, Failure> {
     let configured: Option<Mode> = settings.cache.value;
     let by_variable = matches!(settings.cache.source, Source::Variable(_));
-    let names: Vec<&str> = pipeline.commands.iter().map(|command| command.name.as_str()).collect();
+    let names = pipeline.names();
     let mut refresh = Vec::new();
     for pattern in &request.refresh {
         let matcher = Pattern::new(pattern)

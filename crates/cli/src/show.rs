@@ -8,9 +8,12 @@ use thrifty_engine::Reason;
 use thrifty_engine::catalog::{Node, Run, Time};
 use thrifty_engine::units::show_duration;
 
-/// The part of an operation's name behind the last `.` or `:`.
+/// An operation's name without that of its module or file: of a step, `process.step`.
 pub(crate) fn short_name(operation: &str) -> &str {
-    operation.rsplit(['.', ':']).next().unwrap_or(operation)
+    match operation.split_once(':') {
+        Some((_, name)) => name.rsplit("<locals>.").next().unwrap_or(name),
+        None => operation.rsplit('.').next().unwrap_or(operation),
+    }
 }
 
 /// A time as text for programs: RFC 3339, UTC.

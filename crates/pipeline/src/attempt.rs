@@ -87,12 +87,12 @@ impl Attempt {
 
     /// Makes the scripts of a command found under their own names. They are run from where they
     /// are, so that they find what lies beside them.
-    pub(crate) fn link_code(&self, command: &Command, base: &Path) -> Result<(), AttemptError> {
+    pub(crate) fn link_code(&self, command: &Command) -> Result<(), AttemptError> {
         for script in &command.code {
             let link = self.place().join(script);
             // An input may have been put there already.
             if link.symlink_metadata().is_err() {
-                self.link(&base.join(script), &link)?;
+                self.link(&command.base.join(script), &link)?;
             }
         }
         Ok(())
@@ -117,12 +117,12 @@ impl Attempt {
     pub(crate) fn run(
         &self,
         command: &Command,
-        base: &Path,
+        run: &Run,
         names: &Value,
         seed: Option<u32>,
         cancelled: &AtomicBool,
     ) -> Result<(), AttemptError> {
-        let mut process = self.process(command, base, names)?;
+        let mut process = self.process(command, run, names)?;
         let is_declared = command.env.iter().any(|(name, _)| name == SEED);
         if let Some(seed) = seed.filter(|_| !is_declared) {
             process.env(SEED, seed.to_string());
@@ -147,14 +147,14 @@ impl Attempt {
     fn process(
         &self,
         command: &Command,
-        base: &Path,
+        run: &Run,
         names: &Value,
     ) -> Result<process::Command, AttemptError> {
         let rendered = |text: &str, purpose| {
             template::render(text, purpose, names)
                 .map_err(|reason| AttemptError::Template { reason })
         };
-        let mut words = match &command.run {
+        let mut words = match run {
             Run::Shell(text) => {
                 vec!["sh".to_owned(), "-e".to_owned(), "-c".to_owned(), rendered(text, For::Shell)?]
             }
@@ -168,7 +168,7 @@ impl Attempt {
         process.args(words).current_dir(self.place()).process_group(0);
         process.stdin(Stdio::null()).stdout(out).stderr(err).env_clear();
         let passed = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        process.envs(passed).env("LANG", "C.UTF-8").env("PYTHONPATH", base);
+        process.envs(passed).env("LANG", "C.UTF-8").env("PYTHONPATH", &*command.base);
         process.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1");
         for (name, value) in &command.env {
             match value {

@@ -16,6 +16,7 @@ use thrifty_key::Digest;
 use thrifty_key::plain;
 
 use crate::attempt::Attempt;
+use crate::document::Run;
 use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::pipeline::{Command, Origin};
@@ -24,8 +25,6 @@ use crate::seed::Drawing;
 /// What all commands of a run share.
 pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
-    /// The directory of the operation file.
-    pub(crate) base: PathBuf,
     /// Where attempts have their directories.
     pub(crate) work: PathBuf,
     /// Set when the run is interrupted.
@@ -67,6 +66,7 @@ impl Shared {
 pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) command: Command,
+    pub(crate) run: Run,
     /// Files of the project that the key was made of, each with the value digest it had.
     pub(crate) read: Vec<(PathBuf, Digest)>,
     /// What it draws from, if it does.
@@ -129,12 +129,11 @@ impl Running {
         }
         let attempt = Attempt::begin(&self.shared.work)?;
         self.put_inputs(&attempt, taken)?;
-        attempt.link_code(&self.command, &self.shared.base)?;
+        attempt.link_code(&self.command)?;
         attempt.prepare_outputs(&self.command)?;
         let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
         let names = self.names(taken, seed)?;
-        let base = &self.shared.base;
-        attempt.run(&self.command, base, &names, seed, &self.shared.cancelled)?;
+        attempt.run(&self.command, &self.run, &names, seed, &self.shared.cancelled)?;
         Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
     }
 
@@ -145,11 +144,11 @@ impl Running {
             let target = attempt.place().join(&input.to);
             match &input.from {
                 Origin::Path(path) => attempt.link(path, &target)?,
-                Origin::Output(reference) => {
+                Origin::Output(_) => {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    match given::place_of(taken, &reference.output) {
+                    match given::place_of(taken) {
                         Some(path) => attempt.link(&path, &target)?,
                         None => given::restore(taken, &**self.shared.cache.blobs(), &target, false)
                             .map_err(lost)?,
@@ -168,11 +167,11 @@ impl Running {
         for (name, given) in &self.command.params {
             let value = match given {
                 crate::pipeline::Given::Value(value) => value.clone(),
-                crate::pipeline::Given::From(reference) => {
+                crate::pipeline::Given::From(_) => {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    let value = given::value(taken, &reference.output).map_err(lost)?;
+                    let value = given::value(taken).map_err(lost)?;
                     edge += 1;
                     value
                 }

@@ -46,8 +46,7 @@ pub(crate) struct Code {
 }
 
 /// Files that were read, each once for all commands of a run.
-pub(crate) struct Files<'a> {
-    base: &'a Path,
+pub(crate) struct Files {
     /// What a module imports depends on where the script is that imports it.
     read: HashMap<(PathBuf, PathBuf), Arc<Read>>,
     interpreters: Interpreters,
@@ -64,11 +63,10 @@ struct Read {
     notes: Vec<String>,
 }
 
-impl<'a> Files<'a> {
-    /// Files below and beside an operation file in `base`; the catalog remembers what
-    /// interpreters say.
-    pub(crate) fn new(base: &'a Path, catalog: Arc<dyn Catalog>) -> Self {
-        Self { base, read: HashMap::new(), interpreters: Interpreters::new(catalog) }
+impl Files {
+    /// No file yet; the catalog remembers what interpreters say.
+    pub(crate) fn new(catalog: Arc<dyn Catalog>) -> Self {
+        Self { read: HashMap::new(), interpreters: Interpreters::new(catalog) }
     }
 
     /// All that counts of the code of a command.
@@ -77,13 +75,14 @@ impl<'a> Files<'a> {
     ///
     /// [`CodeError`] names the file.
     pub(crate) fn code_of(&mut self, command: &Command) -> Result<Code, CodeError> {
+        let base = &*command.base;
         let mut found: BTreeMap<PathBuf, Arc<Read>> = BTreeMap::new();
         for script in &command.code {
-            let script = self.base.join(script);
+            let script = base.join(script);
             // A script is run from where it really is; what it imports is looked for there.
             let script =
                 script.canonicalize().map_err(|error| CodeError::unreadable(&script, &error))?;
-            let roots = [script.parent().unwrap_or(self.base).to_owned(), self.base.to_owned()];
+            let roots = [script.parent().unwrap_or(base).to_owned(), base.to_owned()];
             let mut open = vec![script];
             while let Some(path) = open.pop() {
                 if found.contains_key(&path) {
@@ -98,11 +97,11 @@ impl<'a> Files<'a> {
             found.values().flat_map(|read| read.foreign.iter().cloned()).collect();
         let mut code = Code::default();
         if found.keys().any(|path| is_python(path)) {
-            let program = interpreter_of(&command.run);
+            let program = interpreter_of(command.run());
             code.packages = self.interpreters.packages(&program, &foreign)?;
         }
         for (path, read) in &found {
-            let name = path.strip_prefix(self.base).unwrap_or(path).display().to_string();
+            let name = path.strip_prefix(base).unwrap_or(path).display().to_string();
             let preview = match &read.text {
                 Some((digest, _)) => Preview::Source(*digest),
                 None => Preview::text("its bytes"),
@@ -168,12 +167,13 @@ fn is_python(path: &Path) -> bool {
 }
 
 /// The interpreter that a command names, or the usual one.
-fn interpreter_of(run: &Run) -> String {
+fn interpreter_of(run: Option<&Run>) -> String {
     let words = match run {
-        Run::Words(words) => words.clone(),
-        Run::Shell(text) => {
+        Some(Run::Words(words)) => words.clone(),
+        Some(Run::Shell(text)) => {
             text.lines().flat_map(|line| shlex::split(line).unwrap_or_default()).collect()
         }
+        None => Vec::new(),
     };
     let is_interpreter = |word: &&String| {
         let name = Path::new(word).file_name().map(|name| name.to_string_lossy().into_owned());

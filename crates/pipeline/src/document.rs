@@ -12,7 +12,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use serde_saphyr::Spanned;
+
+use crate::place::Spanned;
 
 /// A table by name, in the order of the file.
 pub type Table<T> = IndexMap<String, Spanned<T>>;
@@ -39,6 +40,10 @@ pub struct Document {
     #[serde(default)]
     #[schemars(with = "Option<u64>")]
     pub seed: Option<Spanned<u64>>,
+    /// Files and directories that operations take as `{from: inputs.NAME}`; `null` must be given by the file that uses this one.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Option<InputForms>>")]
+    pub inputs: Table<Option<Input>>,
     /// The operations, by name.
     #[schemars(with = "IndexMap<String, Operation>")]
     pub operations: Table<Operation>,
@@ -48,7 +53,7 @@ pub struct Document {
     pub outputs: Table<Delivery>,
 }
 
-/// A command with everything it takes and gives.
+/// A command with everything it takes and gives; or a process: operations that are one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
@@ -56,9 +61,18 @@ pub struct Operation {
     #[serde(default)]
     pub description: Option<String>,
     /// The command: a list of words, or a text for the shell `sh`.
-    #[schemars(with = "RunForms")]
-    pub run: Spanned<Run>,
-    /// Values for the command: written here, or `{from: operation.output}`.
+    #[serde(default)]
+    #[schemars(with = "Option<RunForms>")]
+    pub run: Option<Spanned<Run>>,
+    /// The steps of a process, by name. They see its `params` and `inputs`, and nothing else.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Operation>")]
+    pub operations: Table<Operation>,
+    /// Another operation file, whose operations are the steps of this process.
+    #[serde(default, rename = "use")]
+    #[schemars(with = "Option<String>")]
+    pub uses: Option<Spanned<String>>,
+    /// Values for the command or the steps: written here, or `{from: operation.output}`.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, ArgumentForms>")]
     pub params: Table<Argument>,
@@ -66,7 +80,7 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "IndexMap<String, InputForms>")]
     pub inputs: Table<Input>,
-    /// What it makes: a path of a file (or, with a final `/`, of a directory), or a mapping.
+    /// What it makes: a path of a file (or, with a final `/`, of a directory), or a mapping; of a process, `step.output`.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, OutputForms>")]
     pub outputs: Table<Output>,

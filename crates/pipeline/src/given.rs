@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::Value as Json;
+use thrifty_engine::Gathered;
 use thrifty_engine::graph::{Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
 use thrifty_key::plain::{self, Container, Reader, Token, Writer};
@@ -125,8 +125,8 @@ impl Given {
         }
     }
 
-    fn find(&self, name: &str) -> Option<(PathBuf, &Made)> {
-        let (_, output, made) = self.outputs.iter().find(|(known, ..)| known == name)?;
+    fn find(&self, path: &[Step]) -> Option<(PathBuf, &Made)> {
+        let (_, output, made) = self.outputs.iter().find(|(name, ..)| steps(name) == path)?;
         Some((self.attempt.place().join(output.path()), made))
     }
 }
@@ -137,39 +137,63 @@ pub(crate) fn steps(output: &str) -> Vec<Step> {
 }
 
 /// The value at the end of an edge.
-pub(crate) fn value(taken: &Taken, output: &str) -> Result<Json, String> {
+pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
+    let nothing = || "there is no such value".to_owned();
+    let taken = made(taken).ok_or_else(nothing)?;
     match &taken.value {
         Value::Known(answer) => match answer.record.select(&taken.steps) {
             Some(Record::Plain(encoding)) => {
                 json::decode(&encoding).ok_or_else(|| "it is no value of JSON".to_owned())
             }
-            _ => Err("there is no such value".to_owned()),
+            _ => Err(nothing()),
         },
-        Value::Live { object, .. } => match live(object, output) {
+        Value::Live { .. } => match live(&taken) {
             Some((_, Made::Value(value))) => Ok(value.clone()),
-            _ => Err("there is no such value".to_owned()),
+            _ => Err(nothing()),
         },
     }
 }
 
 /// Where the file or directory at the end of an edge is, if its command has just run; else it is
 /// in the cache.
-pub(crate) fn place_of(taken: &Taken, output: &str) -> Option<PathBuf> {
+pub(crate) fn place_of(taken: &Taken) -> Option<PathBuf> {
+    let taken = made(taken)?;
+    live(&taken).map(|(path, _)| path)
+}
+
+fn live(taken: &Taken) -> Option<(PathBuf, &Made)> {
     match &taken.value {
         Value::Known(_) => None,
-        Value::Live { object, .. } => live_path(object, output),
+        Value::Live { object, .. } => object.downcast_ref::<Given>()?.find(&taken.steps),
     }
 }
 
-fn live_path(object: &Arc<dyn std::any::Any + Send + Sync>, output: &str) -> Option<PathBuf> {
-    live(object, output).map(|(path, _)| path)
+/// The same, taken of whoever made it: a process that is not stored has only what its steps gave.
+fn made(taken: &Taken) -> Option<Taken> {
+    let mut taken = taken.clone();
+    loop {
+        let Value::Live { object, .. } = &taken.value else { return Some(taken) };
+        let Some(gathered) = object.downcast_ref::<Gathered>() else { return Some(taken) };
+        let mut part = &gathered.output;
+        let mut steps = taken.steps.as_slice();
+        while let Draft::Composite { container, parts } = part {
+            let (step, rest) = steps.split_first()?;
+            part = parts.get(position(container, step)?)?;
+            steps = rest;
+        }
+        let Draft::Edge(number) = part else { return None };
+        let from = gathered.taken.get(usize::try_from(*number).ok()?)?;
+        let steps = from.steps.iter().chain(steps).cloned().collect();
+        taken = Taken { value: from.value.clone(), steps };
+    }
 }
 
-fn live<'a>(
-    object: &'a Arc<dyn std::any::Any + Send + Sync>,
-    output: &str,
-) -> Option<(PathBuf, &'a Made)> {
-    object.downcast_ref::<Given>()?.find(output)
+/// Which part of what a process gave a subscript leads to: its outputs stand first.
+fn position(container: &Shape, step: &Step) -> Option<usize> {
+    match container {
+        Shape::Dict(keys) => keys.iter().position(|key| **key == *step.0),
+        Shape::Tuple | Shape::List => (step.0 == plain::int(0)).then_some(0),
+    }
 }
 
 /// Puts the file or directory at the end of an edge at a path, out of the cache.
@@ -179,10 +203,10 @@ pub(crate) fn restore(
     target: &Path,
     writable: bool,
 ) -> Result<(), String> {
-    let Value::Known(answer) = &taken.value else {
+    let Some(Taken { value: Value::Known(answer), steps }) = made(taken) else {
         return Err("it is not in the cache".to_owned());
     };
-    let Some(Record::Object(object)) = answer.record.select(&taken.steps) else {
+    let Some(Record::Object(object)) = answer.record.select(&steps) else {
         return Err("there is no such file".to_owned());
     };
     match object.codec.as_str() {

@@ -15,7 +15,7 @@ use crate::document::{Output, Run};
 use crate::error::PrepareError;
 use crate::given;
 use crate::json;
-use crate::pipeline::{Command, Drawn, Given, Origin, Pipeline, Reference};
+use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work};
 use crate::seed::Drawing;
 
 /// How a run uses the cache, where that was chosen for it.
@@ -23,7 +23,7 @@ use crate::seed::Drawing;
 pub struct Chosen {
     /// For the whole run.
     pub mode: Option<Mode>,
-    /// For operations of these names: compute again and replace.
+    /// For operations of these names, and their steps: compute again and replace.
     pub refresh: Vec<String>,
     /// By the project's configuration.
     pub project: Option<Mode>,
@@ -31,6 +31,14 @@ pub struct Chosen {
     pub seed: Option<Seed>,
     /// The seed of the project's configuration.
     pub project_seed: Option<Seed>,
+}
+
+/// Makes the nodes of a pipeline.
+pub(crate) struct Making<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) chosen: &'a Chosen,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) files: Files,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -43,68 +51,74 @@ pub(crate) fn nodes(
     chosen: &Chosen,
     shared: &Arc<Shared>,
 ) -> Result<Vec<Node>, PrepareError> {
-    let mut files = Files::new(&pipeline.base, Arc::clone(shared.cache.catalog()));
-    let memo = shared.cache.file_memo();
-    pipeline
-        .commands
-        .iter()
-        .map(|command| {
-            let code = match command.cache.version {
-                Some(_) => Code::default(),
-                None => files.code_of(command)?,
-            };
-            node(pipeline, command, code, chosen, shared, &*memo)
-        })
-        .collect()
+    let files = Files::new(Arc::clone(shared.cache.catalog()));
+    let mut making = Making { pipeline, chosen, shared, files };
+    making.nodes(&pipeline.commands)
 }
 
-fn node(
-    pipeline: &Pipeline,
-    command: &Command,
-    code: Code,
-    chosen: &Chosen,
-    shared: &Arc<Shared>,
-    memo: &dyn Memo,
-) -> Result<Node, PrepareError> {
-    let mut edges: Vec<Edge> = command.takes().map(edge).collect();
-    edges.extend(
-        command.needs.iter().map(|from| Edge { from: From::Node(*from), steps: Vec::new() }),
-    );
-    let (inputs, read) = inputs(command, memo)?;
-    let operation = operation(pipeline, command, &code)?.with_notes(code.notes);
-    let seed = seed_of(pipeline, command, chosen)?;
-    let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
-    let running = Running { shared: Arc::clone(shared), command: command.clone(), read, seed };
-    Ok(Node {
-        operation: Arc::new(operation),
-        policy: policy(command, chosen),
-        inputs,
-        edges,
-        unkeyed: None,
-        body: Arc::new(running),
-    })
+impl Making<'_> {
+    /// The nodes of operations that see each other, by their positions.
+    pub(crate) fn nodes(&mut self, commands: &[Command]) -> Result<Vec<Node>, PrepareError> {
+        commands
+            .iter()
+            .map(|command| match &command.work {
+                Work::Run(run) => self.command(command, run),
+                Work::Process(process) => self.process(command, process),
+            })
+            .collect()
+    }
+
+    fn command(&mut self, command: &Command, run: &Run) -> Result<Node, PrepareError> {
+        let code = match command.cache.version {
+            Some(_) => Code::default(),
+            None => self.files.code_of(command)?,
+        };
+        let (inputs, read) = inputs(command, &*self.shared.cache.file_memo())?;
+        let operation = operation(self.pipeline, command, run, &code)?.with_notes(code.notes);
+        let seed = seed_of(command, self.chosen)?;
+        let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
+        let (shared, run) = (Arc::clone(self.shared), run.clone());
+        let running = Running { shared, command: command.clone(), run, read, seed };
+        Ok(Node {
+            operation: Arc::new(operation),
+            policy: policy(command, self.chosen),
+            inputs,
+            edges: edges(command),
+            unkeyed: None,
+            body: Arc::new(running),
+        })
+    }
 }
 
 /// The seed that an operation draws from: its own, that of the run, of the file, of the project.
-fn seed_of(
-    pipeline: &Pipeline,
-    command: &Command,
-    chosen: &Chosen,
-) -> Result<Option<Seed>, PrepareError> {
+fn seed_of(command: &Command, chosen: &Chosen) -> Result<Option<Seed>, PrepareError> {
     match &command.seed {
         None => Ok(None),
         Some(Drawn::Own(seed)) => Ok(Some(*seed)),
-        Some(Drawn::InForce(place)) => {
-            let seed = chosen.seed.or(pipeline.seed).or(chosen.project_seed);
+        Some(Drawn::InForce { at, stated }) => {
+            let seed = chosen.seed.or(*stated).or(chosen.project_seed);
             let missing =
-                || PrepareError::Seedless { place: place.clone(), operation: command.name.clone() };
+                || PrepareError::Seedless { place: at.clone(), operation: command.name.clone() };
             seed.ok_or_else(missing).map(Some)
         }
     }
 }
 
-fn edge(reference: &Reference) -> Edge {
-    Edge { from: From::Node(reference.operation), steps: given::steps(&reference.output) }
+/// What an operation takes and what it comes after, in the order of [`Command::takes`].
+pub(crate) fn edges(command: &Command) -> Vec<Edge> {
+    let needs = command.needs.iter();
+    let needs = needs.map(|from| Edge { from: From::Node(*from), steps: Vec::new() });
+    command.takes().map(edge).chain(needs).collect()
+}
+
+pub(crate) fn edge(reference: &Reference) -> Edge {
+    match reference.from {
+        Maker::Operation(position) => {
+            Edge { from: From::Node(position), steps: given::steps(&reference.output) }
+        }
+        // The edge of the process says already which output it is.
+        Maker::Argument(number) => Edge { from: From::Argument(number), steps: Vec::new() },
+    }
 }
 
 /// A file of the project and the value digest it has.
@@ -166,9 +180,9 @@ fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>),
 fn operation(
     pipeline: &Pipeline,
     command: &Command,
+    run: &Run,
     code: &Code,
 ) -> Result<Operation, PrepareError> {
-    let name = format!("{}:{}", pipeline.name, command.name);
     let mut fixed = Ingredients::new();
     let mut add = |kind, part: String, digest, preview| {
         fixed.add(kind, part, digest, preview).map_err(|twice| PrepareError::Input {
@@ -178,7 +192,7 @@ fn operation(
         })
     };
     let text = |text: &str| (plain::digest_text(text), Preview::text(text));
-    let (digest, preview) = text(&name);
+    let (digest, preview) = text(&command.operation);
     add(Kind::Operation, "name".to_owned(), digest, preview)?;
     match &command.cache.version {
         Some(version) => {
@@ -186,7 +200,7 @@ fn operation(
             add(Kind::Version, "version".to_owned(), digest, preview)?;
         }
         None => {
-            let (digest, preview) = run_part(&command.run);
+            let (digest, preview) = run_part(run);
             add(Kind::Code, "run".to_owned(), digest, preview)?;
             for part in &code.parts {
                 add(Kind::Code, format!("file {}", part.name), part.digest, part.preview.clone())?;
@@ -220,8 +234,13 @@ fn operation(
         add(Kind::Salt, "salt".to_owned(), digest, preview)?;
     }
     let mut texts = code.texts.clone();
-    texts.push(run_text(&command.run));
-    Ok(Operation::new(name, fixed, texts))
+    texts.push(run_text(run));
+    Ok(Operation::new(shown(pipeline, command), fixed, texts))
+}
+
+/// The name of an operation in the history and wherever it is shown.
+pub(crate) fn shown(pipeline: &Pipeline, command: &Command) -> String {
+    format!("{}:{}", pipeline.name, command.name)
 }
 
 fn none() -> Vec<u8> {
@@ -260,10 +279,19 @@ fn described(output: &Output) -> String {
     }
 }
 
-fn policy(command: &Command, chosen: &Chosen) -> Policy {
+/// Whether computing one operation again means to compute another: its steps, or the process
+/// that it is a step of.
+fn reaches(refreshed: &str, name: &str) -> bool {
+    let is_within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    is_within(name, refreshed) || is_within(refreshed, name)
+}
+
+pub(crate) fn policy(command: &Command, chosen: &Chosen) -> Policy {
     let word =
         |disable: Option<bool>| disable.map(|disable| if disable { Mode::Off } else { Mode::On });
-    let refreshed = chosen.refresh.contains(&command.name);
+    let refreshed = chosen.refresh.iter().any(|name| reaches(name, &command.name));
     let choices = Choices {
         operation_at_run_time: refreshed.then_some(Mode::Refresh),
         run: chosen.mode,

@@ -57,9 +57,11 @@ mod params;
 mod parse;
 mod paths;
 mod pipeline;
+mod place;
 mod run;
 mod schema;
 mod seed;
+mod steps;
 mod template;
 
 pub use document::{
@@ -70,7 +72,9 @@ pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::log_of;
 pub use graph::Chosen;
 pub use pipeline::{
-    Caching, Command, Delivered, Drawn, Given, Origin, Pipeline, Placed, Reference,
+    Caching, Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Placed, Process, Reference,
+    Work,
 };
+pub use place::{Location, Spanned};
 pub use run::{Demand, Ended, Gave};
 pub use schema::schema;

@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 use thrifty_engine::did_you_mean;
 
 use crate::document::{Kind, Param, Table};
-use crate::error::{FileError, Place};
+use crate::error::FileError;
+use crate::place::Sources;
 
 /// The values of all parameters, in the order of the file.
 pub(crate) type Values = IndexMap<String, Json>;
@@ -15,6 +16,7 @@ pub(crate) type Values = IndexMap<String, Json>;
 /// The value of every parameter: as set, or its default.
 pub(crate) fn settle(
     path: &Path,
+    sources: &Sources,
     declared: &Table<Param>,
     set: &[(String, String)],
 ) -> Result<Values, FileError> {
@@ -27,7 +29,7 @@ pub(crate) fn settle(
     }
     let mut values = Values::new();
     for (name, param) in declared {
-        let place = Place::of(path, param.referenced);
+        let place = sources.place(param.referenced);
         let default = param.value.default.clone();
         if let Some(default) = &default {
             param.value.admit(default).map_err(|why| FileError::Meaning {
@@ -79,7 +81,7 @@ impl Param {
     }
 
     /// Whether the value is one the parameter may have.
-    fn admit(&self, value: &Json) -> Result<(), String> {
+    pub(crate) fn admit(&self, value: &Json) -> Result<(), String> {
         if let Some(kind) = self.kind()
             && !kind.admits(value)
         {
@@ -134,9 +136,10 @@ mod tests {
 
     fn settled(params: &str, set: &[(&str, &str)]) -> Result<String, String> {
         let text = format!("params: {params}\noperations: {{}}\n");
-        let document = parse(Path::new("p.yaml"), &text).unwrap();
+        let (path, sources) = (Path::new("p.yaml"), Sources::default());
+        let document = sources.reading(path, || parse(path, &text)).unwrap();
         let set: Vec<_> = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let values = settle(Path::new("p.yaml"), &document.params, &set);
+        let values = settle(path, &sources, &document.params, &set);
         values.map(|v| serde_json::to_string(&v).unwrap()).map_err(|error| error.to_string())
     }
 

@@ -6,12 +6,13 @@ use serde_saphyr::Options;
 
 use crate::document::Document;
 use crate::error::{FileError, Place};
+use crate::place::Sources;
 
 /// The largest operation file, in bytes.
 const LARGEST: u64 = 16 << 20;
 
 /// Reads the document in a file.
-pub(crate) fn read(path: &Path) -> Result<Document, FileError> {
+pub(crate) fn read(path: &Path, sources: &Sources) -> Result<Document, FileError> {
     let unreadable = |reason: String| FileError::Unreadable { path: path.to_owned(), reason };
     let length = path.metadata().map_err(|error| unreadable(error.to_string()))?.len();
     if length > LARGEST {
@@ -22,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<Document, FileError> {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         unreadable(format!("line {} is not UTF-8", line + 1))
     })?;
-    parse(path, text)
+    sources.reading(path, || parse(path, text))
 }
 
 /// Reads the document in a text; `path` is where it stands.

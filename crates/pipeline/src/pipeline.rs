@@ -1,6 +1,7 @@
 //! A pipeline whose parts fit together and whose parameters are set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -21,17 +22,19 @@ pub struct Pipeline {
     pub commands: Vec<Command>,
     /// What the pipeline gives.
     pub deliveries: Vec<Delivered>,
-    /// The seed that the file states.
-    pub seed: Option<Seed>,
 }
 
 /// An operation of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
-    /// The name.
+    /// The name by which it is shown and chosen; of a step, `process.step`.
     pub name: String,
-    /// What is run: templates over `params`, `inputs` and `outputs`.
-    pub run: Run,
+    /// The name that counts, `file:operation`: a step of a used file keeps that of its own file.
+    pub operation: String,
+    /// The directory of the file it stands in: paths start here.
+    pub base: Arc<Path>,
+    /// What it does.
+    pub work: Work,
     /// The values the command uses, sorted by name.
     pub params: Vec<(String, Given)>,
     /// The files it reads, in the order of the file.
@@ -57,18 +60,41 @@ pub struct Command {
 /// From which seed an operation draws.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drawn {
-    /// From the one in force. Who asks for it stands there.
-    InForce(Place),
+    /// From the one in force.
+    InForce {
+        /// Where it asks for one.
+        at: Place,
+        /// The one that its file states.
+        stated: Option<Seed>,
+    },
     /// From this one, whatever is in force.
     Own(Seed),
 }
 
-/// How an operation uses the cache: its own choices, and under them those of the pipeline.
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// It runs a command: templates over `params`, `inputs` and `outputs`.
+    Run(Run),
+    /// It becomes other operations.
+    Process(Process),
+}
+
+/// Operations that are one: looked up as one first, and each alone if that is a miss.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    /// The steps, each after those it takes from.
+    pub steps: Vec<Command>,
+    /// Which output of which step each of its outputs is.
+    pub gives: Vec<(String, Reference)>,
+}
+
+/// How an operation uses the cache: its own choices, and under them those of what is around it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caching {
     /// Whether the operation itself says that it does not.
     pub disable: Option<bool>,
-    /// Whether its pipeline says so.
+    /// Whether the process or the file around it says so: the nearest that says something.
     pub disable_all: Option<bool>,
     /// The oldest result it accepts.
     pub ttl: Option<Duration>,
@@ -116,10 +142,20 @@ pub enum Origin {
 /// An output of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// The position of the operation.
-    pub operation: usize,
-    /// The name of the output.
+    /// Who makes it.
+    pub from: Maker,
+    /// The name of the output; of an argument, its own name.
     pub output: String,
+}
+
+/// Who makes what an operation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Maker {
+    /// The operation at this position beside it.
+    Operation(usize),
+    /// Whoever makes what the process around it takes: the argument of this number, counted as
+    /// [`Command::takes`] does.
+    Argument(usize),
 }
 
 /// Something the pipeline gives.
@@ -134,13 +170,44 @@ pub struct Delivered {
 }
 
 impl Pipeline {
+    /// The names of all operations, steps included.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut open: Vec<&Command> = self.commands.iter().rev().collect();
+        while let Some(command) = open.pop() {
+            names.push(command.name.as_str());
+            if let Work::Process(process) = &command.work {
+                open.extend(process.steps.iter().rev());
+            }
+        }
+        names
+    }
+
     /// The position of an operation.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.commands.iter().position(|command| command.name == name)
     }
 }
 
+impl Reference {
+    /// The position of the operation, if it is one beside.
+    pub const fn operation(&self) -> Option<usize> {
+        match self.from {
+            Maker::Operation(position) => Some(position),
+            Maker::Argument(_) => None,
+        }
+    }
+}
+
 impl Command {
+    /// The command that it runs, if it runs one.
+    pub fn run(&self) -> Option<&Run> {
+        match &self.work {
+            Work::Run(run) => Some(run),
+            Work::Process(_) => None,
+        }
+    }
+
     /// The outputs of other operations that it takes, in the order in which they become edges:
     /// first those of its params, then those of its inputs.
     pub fn takes(&self) -> impl Iterator<Item = &Reference> {

@@ -124,7 +124,6 @@ impl Pipeline {
     fn shared(&self, demand: &Demand<'_>) -> Arc<Shared> {
         Arc::new(Shared {
             cache: Arc::clone(&demand.cache),
-            base: self.base.clone(),
             work: demand.work.clone(),
             cancelled: AtomicBool::new(false),
             running: Mutex::default(),
@@ -168,13 +167,12 @@ impl Pipeline {
             let delivered = self
                 .deliveries
                 .iter()
-                .filter(|delivered| schedule.settled(delivered.from.operation).is_some())
-                .map(|delivered| {
-                    deliver(delivered, schedule, &demand.cache)
+                .filter_map(|delivered| Some((delivered, delivered.from.operation()?)))
+                .filter(|(_, operation)| schedule.settled(*operation).is_some())
+                .map(|(delivered, operation)| {
+                    deliver(delivered, operation, schedule, &demand.cache)
                         .map(|gave| (delivered.name.clone(), gave))
-                        .inspect_err(|reason| {
-                            lost = Some((delivered.from.operation, reason.clone()))
-                        })
+                        .inspect_err(|reason| lost = Some((operation, reason.clone())))
                 })
                 .collect::<Result<Vec<_>, _>>();
             match (delivered, lost) {
@@ -191,28 +189,33 @@ impl Pipeline {
 }
 
 /// What became of one output of the pipeline.
-fn deliver(delivered: &Delivered, schedule: &Schedule<'_>, cache: &Cache) -> Result<Gave, String> {
-    let from = From::Node(delivered.from.operation);
+fn deliver(
+    delivered: &Delivered,
+    operation: usize,
+    schedule: &Schedule<'_>,
+    cache: &Cache,
+) -> Result<Gave, String> {
+    let from = From::Node(operation);
     let edge = Edge { from, steps: given::steps(&delivered.from.output) };
     let taken = schedule.take(&edge).ok_or_else(|| "it is not there".to_owned())?;
-    if let Ok(value) = given::value(&taken, &delivered.from.output) {
+    if let Ok(value) = given::value(&taken) {
         return Ok(Gave::Value(value));
     }
     let Some(target) = &delivered.to else {
         return Ok(Gave::Kept);
     };
-    place(&taken, &delivered.from.output, cache, target)?;
+    place(&taken, cache, target)?;
     Ok(Gave::Placed(target.clone()))
 }
 
 /// Puts a file or directory at its place, all at once; what was there goes.
-fn place(taken: &Taken, output: &str, cache: &Cache, target: &Path) -> Result<(), String> {
+fn place(taken: &Taken, cache: &Cache, target: &Path) -> Result<(), String> {
     let told = |error: std::io::Error| format!("cannot write {}: {error}", target.display());
     let above = target.parent().unwrap_or(target);
     fs::create_dir_all(above).map_err(told)?;
     let staging = tempfile::Builder::new().prefix(".thrifty-").tempdir_in(above).map_err(told)?;
     let new = staging.path().join("new");
-    match given::place_of(taken, output) {
+    match given::place_of(taken) {
         Some(path) => copy(&path, &new).map_err(told)?,
         None => given::restore(taken, &**cache.blobs(), &new, true)?,
     }
@@ -234,12 +237,14 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What failed by itself, steps of processes included.
 fn failures(schedule: &Schedule<'_>, pipeline: &Pipeline) -> Vec<(String, String)> {
-    let named = pipeline.commands.iter().enumerate();
-    named
-        .filter_map(|(number, command)| match schedule.settled(number)? {
+    (0..schedule.len())
+        .filter_map(|number| match schedule.settled(number)? {
             Err(Problem::Failed(failure)) => {
-                Some((command.name.clone(), failure.message().to_owned()))
+                let name = schedule.node(number).operation.name();
+                let short = name.strip_prefix(&pipeline.name).and_then(|it| it.strip_prefix(':'));
+                Some((short.unwrap_or(name).to_owned(), failure.message().to_owned()))
             }
             _ => None,
         })

@@ -34,7 +34,8 @@ impl Drawing {
             input: "seed".to_owned(),
             reason: twice.to_string(),
         })?;
-        let operation = operation.name().to_owned();
+        // The name that counts: what has the same key draws the same.
+        let operation = command.operation.clone();
         Ok((seeded, Some(Self { seed, operation, inputs: inputs.to_vec() })))
     }
 

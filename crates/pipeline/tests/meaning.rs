@@ -134,7 +134,7 @@ fn an_operation_comes_after_what_it_takes_from() {
     let pipeline = read(text, &[]).unwrap();
     let names: Vec<_> = pipeline.commands.iter().map(|command| command.name.as_str()).collect();
     assert_eq!(names, ["first", "last"]);
-    assert_eq!(pipeline.commands[1].takes().next().unwrap().operation, 0);
+    assert_eq!(pipeline.commands[1].takes().next().unwrap().operation(), Some(0));
     assert_eq!(pipeline.deliveries, [], "the only output is taken");
 }
 

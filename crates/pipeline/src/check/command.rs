@@ -2,62 +2,104 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use serde_saphyr::{Location, Spanned};
 use thrifty_engine::did_you_mean;
 use thrifty_engine::units::parse_duration;
 
-use super::{Check, Positions};
+use super::process::Handed;
+use super::scope::Scope;
+use super::work::Written;
+use super::{Built, Check, MOST};
 use crate::document::{Argument, Cache, Input, Operation, Output, Run, Source};
 use crate::error::FileError;
 use crate::paths;
-use crate::pipeline::{Caching, Command, Given, Origin, Placed};
+use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Process, Reference, Work};
+use crate::place::{Location, Spanned};
 use crate::template;
 
 impl Check<'_> {
     /// The operation at a position in the file.
-    pub(super) fn command(
-        &self,
-        from: usize,
-        positions: &Positions<'_>,
-    ) -> Result<Command, FileError> {
-        let (name, spanned) = (self.name(from), &self.document.operations[from]);
-        let operation = &spanned.value;
-        let inputs = self.inputs(operation, positions)?;
-        let outputs = self.outputs(operation, &inputs)?;
-        let params = self.used_params(operation, positions)?;
-        let needs: Result<Vec<_>, _> = operation
+    pub(super) fn command(&self, from: usize, built: &Built<'_>) -> Result<Command, FileError> {
+        let (name, spanned) = (self.name(from), &self.operations[from]);
+        let (at, operation) = (spanned.referenced, &spanned.value);
+        self.count(at)?;
+        let written = self.written(name, at, operation)?;
+        if !matches!(written, Written::Run(_)) {
+            self.is_process(name, at, operation)?;
+        }
+        let inputs = self.inputs(operation, built)?;
+        let needs = operation
             .needs
             .iter()
-            .map(|name| Ok(positions[self.name(self.operation(name)?)]))
-            .collect();
-        Ok(Command {
-            name: name.to_owned(),
-            run: operation.run.value.clone(),
-            code: self.code(operation)?,
-            env: self.env(operation)?,
+            .map(|name| Ok(built.positions[self.name(self.operation(name)?)]))
+            .collect::<Result<Vec<_>, FileError>>()?;
+        let mut command = Command {
+            name: format!("{}{name}", self.scope.shown),
+            operation: format!("{}{name}", self.scope.counted),
+            base: Arc::clone(&self.scope.base),
+            work: Work::Process(Process { steps: Vec::new(), gives: Vec::new() }),
+            code: Vec::new(),
+            env: Vec::new(),
             cache: self.caching(operation)?,
-            seed: self.drawn(operation)?,
+            seed: None,
             retries: operation.retries,
             timeout: self.duration("timeout", operation.timeout.as_ref())?,
-            needs: needs?,
-            params,
+            needs,
+            params: Vec::new(),
             inputs,
-            outputs,
-        })
+            outputs: Vec::new(),
+        };
+        match written {
+            Written::Run(run) => self.runs(&mut command, operation, run, built)?,
+            Written::Steps | Written::Use(_) => {
+                command.params = self.own_params(operation, built)?.into_iter().collect();
+                let (params, inputs) = (&command.params, &command.inputs);
+                let handed = Handed { name, operation, params, inputs };
+                let checked = match written {
+                    Written::Use(file) => self.used(&handed, file)?,
+                    Written::Steps | Written::Run(_) => self.steps(&handed)?,
+                };
+                command.work = Work::Process(checked.process);
+                command.outputs = checked.outputs;
+            }
+        }
+        Ok(command)
     }
 
-    fn inputs(
+    fn runs(
         &self,
+        command: &mut Command,
         operation: &Operation,
-        positions: &Positions<'_>,
-    ) -> Result<Vec<Placed>, FileError> {
+        run: &Spanned<Run>,
+        built: &Built<'_>,
+    ) -> Result<(), FileError> {
+        command.outputs = self.outputs(operation, &command.inputs)?;
+        command.params = self.used_params(operation, run, built)?;
+        command.code = self.code(operation, &run.value)?;
+        command.env = self.variables(&operation.env)?.into_iter().collect();
+        command.seed = self.drawn(operation, run)?;
+        command.work = Work::Run(run.value.clone());
+        Ok(())
+    }
+
+    fn count(&self, at: Location) -> Result<(), FileError> {
+        let count = self.world.operations.get() + 1;
+        self.world.operations.set(count);
+        if count > MOST {
+            let reason = format!("this is one operation more than {MOST}, which is the most");
+            return Err(self.wrong(at, reason));
+        }
+        Ok(())
+    }
+
+    fn inputs(&self, operation: &Operation, built: &Built<'_>) -> Result<Vec<Placed>, FileError> {
         let mut all: Vec<Placed> = Vec::new();
         for (name, input) in &operation.inputs {
             let at = input.referenced;
-            let placed = self.input(name, at, &input.value, positions)?;
+            let placed = self.input(name, at, &input.value, built)?;
             if let Some(other) = all.iter().find(|other| paths::overlap(&other.to, &placed.to)) {
                 let reason = format!(
                     "inputs `{}` and `{name}` both come to {}: give one another `to`",
@@ -75,28 +117,64 @@ impl Check<'_> {
         name: &str,
         at: Location,
         input: &Input,
-        positions: &Positions<'_>,
+        built: &Built<'_>,
     ) -> Result<Placed, FileError> {
-        let (from, own) = match &input.source {
-            Source::From(text) => {
-                let (reference, output) = self.reference(at, text, positions)?;
+        let text = match &input.source {
+            Source::Path(path) => return self.path_input(name, at, path, input.to.as_deref()),
+            Source::From(text) => text,
+        };
+        let (from, own) = match Scope::input_in(text) {
+            Some(around) => self.input_around(at, around)?,
+            None => {
+                let (reference, output) = self.reference(at, text, built)?;
                 let (Output::File(path) | Output::Directory(path)) = output else {
                     let reason = format!("`{text}` is a value: take it in `params`");
                     return Err(self.wrong(at, reason));
                 };
                 (Origin::Output(reference), path.clone())
             }
-            Source::Path(text) => {
-                let text = self.text(at, text)?;
-                let path = self.base.join(&text);
-                if let Err(error) = path.metadata() {
-                    let reason = format!("input `{name}`: {}: {error}", path.display());
-                    return Err(self.wrong(at, reason));
-                }
-                (Origin::Path(path), self.place_of(&text, name))
-            }
         };
-        let to = match &input.to {
+        self.placed(name, at, from, own, input.to.as_deref())
+    }
+
+    /// An input that is there.
+    pub(super) fn path_input(
+        &self,
+        name: &str,
+        at: Location,
+        path: &str,
+        to: Option<&str>,
+    ) -> Result<Placed, FileError> {
+        let text = self.text(at, path)?;
+        let path = self.scope.base.join(&text);
+        if let Err(error) = path.metadata() {
+            let reason = format!("input `{name}`: {}: {error}", path.display());
+            return Err(self.wrong(at, reason));
+        }
+        self.placed(name, at, Origin::Path(path), self.place_of(&text, name), to)
+    }
+
+    /// An input of the process or file around.
+    fn input_around(&self, at: Location, name: &str) -> Result<(Origin, String), FileError> {
+        let inputs = &self.scope.inputs;
+        match inputs.iter().find(|input| input.name == name) {
+            Some(input) => Ok((input.from.clone(), input.to.clone())),
+            None => {
+                let hint = did_you_mean(name, inputs.iter().map(|input| input.name.as_str()));
+                Err(self.wrong(at, format!("there is no input `{name}` around it; {hint}")))
+            }
+        }
+    }
+
+    fn placed(
+        &self,
+        name: &str,
+        at: Location,
+        from: Origin,
+        own: String,
+        to: Option<&str>,
+    ) -> Result<Placed, FileError> {
+        let to = match to {
             Some(to) => self.text(at, to)?,
             None => own,
         };
@@ -168,20 +246,40 @@ impl Check<'_> {
         })
     }
 
-    /// The values that the command uses: what it declares itself, and those of the pipeline's
-    /// that it names.
+    /// The values that the command uses: what it declares itself, and those around it that it
+    /// names.
     fn used_params(
         &self,
         operation: &Operation,
-        positions: &Positions<'_>,
+        run: &Spanned<Run>,
+        built: &Built<'_>,
     ) -> Result<Vec<(String, Given)>, FileError> {
+        let mut given = self.own_params(operation, built)?;
+        for name in self.names_in(operation, run)? {
+            if let Some(value) = self.param_around(&name) {
+                given.entry(name).or_insert(value);
+            }
+        }
+        Ok(given.into_iter().collect())
+    }
+
+    /// The values that an operation declares.
+    fn own_params(
+        &self,
+        operation: &Operation,
+        built: &Built<'_>,
+    ) -> Result<BTreeMap<String, Given>, FileError> {
         let mut given = BTreeMap::new();
         for (name, argument) in &operation.params {
             let at = argument.referenced;
             let value = match &argument.value {
+                Argument::Value(Json::String(text)) => match self.whole(text) {
+                    Some(given) => given,
+                    None => Given::Value(Json::from(self.text(at, text)?)),
+                },
                 Argument::Value(value) => Given::Value(self.filled(at, value)?),
                 Argument::From(text) => {
-                    let (reference, output) = self.reference(at, text, positions)?;
+                    let (reference, output) = self.reference(at, text, built)?;
                     if !matches!(output, Output::Json { .. }) {
                         let reason = format!("`{text}` is a file: take it in `inputs`");
                         return Err(self.wrong(at, reason));
@@ -191,18 +289,31 @@ impl Check<'_> {
             };
             given.insert(name.clone(), value);
         }
-        for name in self.names_in(operation)? {
-            if let Some(value) = self.values.get(&name) {
-                given.entry(name).or_insert_with(|| Given::Value(value.clone()));
-            }
-        }
-        Ok(given.into_iter().collect())
+        Ok(given)
+    }
+
+    /// A param of the file or process around.
+    fn param_around(&self, name: &str) -> Option<Given> {
+        let late = |number: &usize| {
+            let from = Maker::Argument(*number);
+            Given::From(Reference { from, output: name.to_owned() })
+        };
+        let value = self.scope.values.get(name).cloned().map(Given::Value);
+        value.or_else(|| self.scope.late.get(name).map(late))
+    }
+
+    fn params_around(&self) -> impl Iterator<Item = &str> {
+        self.scope.values.keys().chain(self.scope.late.keys()).map(String::as_str)
     }
 
     /// The params that the command names; every other name in it is one it has, too.
-    fn names_in(&self, operation: &Operation) -> Result<BTreeSet<String>, FileError> {
-        let at = operation.run.referenced;
-        let words = match &operation.run.value {
+    fn names_in(
+        &self,
+        operation: &Operation,
+        run: &Spanned<Run>,
+    ) -> Result<BTreeSet<String>, FileError> {
+        let at = run.referenced;
+        let words = match &run.value {
             Run::Shell(text) => std::slice::from_ref(text),
             Run::Words(words) => words,
         };
@@ -230,7 +341,7 @@ impl Check<'_> {
         let name = rest.split('.').next().unwrap_or_default();
         let known: Vec<&str> = match space {
             "params" => {
-                operation.params.keys().chain(self.values.keys()).map(String::as_str).collect()
+                operation.params.keys().map(String::as_str).chain(self.params_around()).collect()
             }
             "inputs" => operation.inputs.keys().map(String::as_str).collect(),
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
@@ -256,8 +367,8 @@ impl Check<'_> {
     fn filled(&self, at: Location, value: &Json) -> Result<Json, FileError> {
         Ok(match value {
             Json::String(text) => match self.whole(text) {
-                Some(value) => value.clone(),
-                None => Json::from(self.text(at, text)?),
+                Some(Given::Value(value)) => value,
+                Some(Given::From(_)) | None => Json::from(self.text(at, text)?),
             },
             Json::Array(items) => Json::Array(
                 items.iter().map(|item| self.filled(at, item)).collect::<Result<_, _>>()?,
@@ -271,45 +382,34 @@ impl Check<'_> {
         })
     }
 
-    fn whole(&self, text: &str) -> Option<&Json> {
+    /// The param that a text is and nothing else.
+    fn whole(&self, text: &str) -> Option<Given> {
         let inside = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
-        self.values.get(inside.strip_prefix("params.")?)
-    }
-
-    fn env(&self, operation: &Operation) -> Result<Vec<(String, Option<String>)>, FileError> {
-        let mut all = BTreeMap::new();
-        for (name, value) in self.document.env.iter().chain(&operation.env) {
-            let value = match &value.value {
-                Some(text) => Some(self.text(value.referenced, text)?),
-                None => (self.variable)(name),
-            };
-            all.insert(name.clone(), value);
-        }
-        Ok(all.into_iter().collect())
+        self.param_around(inside.strip_prefix("params.")?)
     }
 
     /// The files that the command runs: those declared, and the words of the command that are
     /// files of the project.
-    fn code(&self, operation: &Operation) -> Result<Vec<String>, FileError> {
+    fn code(&self, operation: &Operation, run: &Run) -> Result<Vec<String>, FileError> {
         let mut code = BTreeSet::new();
         for path in &operation.code {
             let at = path.referenced;
             let below = paths::below(&path.value)
                 .map_err(|why| self.wrong(at, format!("code `{}` {why}", path.value)))?;
-            if !self.base.join(&below).is_file() {
+            if !self.scope.base.join(&below).is_file() {
                 let reason =
                     format!("code `{below}`: there is no such file beside the operation file");
                 return Err(self.wrong(at, reason));
             }
             code.insert(below);
         }
-        let words = match &operation.run.value {
+        let words = match run {
             Run::Words(words) => words.clone(),
             Run::Shell(text) => words_of(text),
         };
         for word in words {
             if let Ok(below) = paths::below(&word)
-                && self.base.join(&below).is_file()
+                && self.scope.base.join(&below).is_file()
             {
                 code.insert(below);
             }
@@ -318,7 +418,7 @@ impl Check<'_> {
     }
 
     fn caching(&self, operation: &Operation) -> Result<Caching, FileError> {
-        let (own, all) = (&operation.cache, &self.document.cache);
+        let (own, all) = (&operation.cache, &self.scope.cache);
         let chosen =
             |field: fn(&Cache) -> Option<&Spanned<String>>| field(own).or_else(|| field(all));
         let io = match own.io.as_ref().or(all.io.as_ref()) {
@@ -347,8 +447,8 @@ impl Check<'_> {
             .inputs
             .keys()
             .chain(operation.params.keys())
-            .chain(self.values.keys())
             .map(String::as_str)
+            .chain(self.params_around())
             .collect();
         for name in names {
             if !known.contains(&name.value.as_str()) {

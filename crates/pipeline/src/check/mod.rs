@@ -4,25 +4,31 @@
 
 mod command;
 mod names;
+mod process;
+mod scope;
 mod seed;
+mod work;
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use indexmap::IndexMap;
 use minijinja::value::{Serde, Value};
-use serde_saphyr::{Location, Spanned};
 use thrifty_engine::did_you_mean;
 
-use crate::document::{Delivery, Document, Operation, Output};
-use crate::error::{FileError, Place};
+use crate::document::{Argument, Delivery, Document, Operation, Output, Source, Table};
+use crate::error::FileError;
 use crate::order::order;
-use crate::params::{self, Values};
+use crate::params;
 use crate::parse;
 use crate::paths;
-use crate::pipeline::{Delivered, Pipeline, Reference};
+use crate::pipeline::{Command, Delivered, Maker, Pipeline, Reference};
+use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
+use scope::Scope;
 
-/// How many operations one file may have.
+/// How many operations one pipeline may have, steps included.
 const MOST: usize = 100_000;
 
 impl Pipeline {
@@ -37,78 +43,107 @@ impl Pipeline {
         set: &[(String, String)],
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, FileError> {
-        checked(path, parse::read(path)?, set, variable)
+        let world = World::new(variable);
+        let document = parse::read(path, &world.sources)?;
+        world.pipeline(path, &document, set)
     }
 }
 
-/// The pipeline that the document of a file describes.
-fn checked(
-    path: &Path,
-    document: Document,
-    set: &[(String, String)],
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Pipeline, FileError> {
-    let values = params::settle(path, &document.params, set)?;
-    let check = Check { path, base: base_of(path)?, document: &document, values, variable };
-    check.names()?;
-    let order = check.order()?;
-    // Positions are those of the ordered pipeline from here on.
-    let position: IndexMap<&str, usize> =
-        order.iter().enumerate().map(|(at, from)| (check.name(*from), at)).collect();
-    let commands: Result<Vec<_>, _> =
-        order.iter().map(|from| check.command(*from, &position)).collect();
-    let (commands, deliveries, seed) = (commands?, check.deliveries(&position)?, check.seed()?);
-    let name =
-        path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    Ok(Pipeline { name, base: check.base, commands, deliveries, seed })
-}
-
-/// The directory of a file, from the root.
-fn base_of(path: &Path) -> Result<PathBuf, FileError> {
-    let absolute = path.canonicalize().map_err(|error| FileError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    Ok(absolute.parent().map_or_else(PathBuf::new, Path::to_owned))
-}
-
-/// A document being checked.
-struct Check<'a> {
-    path: &'a Path,
-    base: PathBuf,
-    document: &'a Document,
-    values: Values,
+/// What all files of a pipeline are checked with.
+struct World<'a> {
+    sources: Sources,
     variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The files that are being read, each used by the one before it.
+    using: RefCell<Vec<PathBuf>>,
+    /// How many operations there are by now.
+    operations: Cell<usize>,
 }
 
-type Positions<'a> = IndexMap<&'a str, usize>;
-
-impl Check<'_> {
-    fn wrong(&self, at: Location, reason: impl Into<String>) -> FileError {
-        FileError::Meaning { place: Place::of(self.path, at), reason: reason.into() }
+impl<'a> World<'a> {
+    fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        let (sources, using) = (Sources::default(), RefCell::default());
+        Self { sources, variable, using, operations: Cell::new(0) }
     }
 
-    fn name(&self, position: usize) -> &str {
-        self.document.operations.get_index(position).map_or("", |(name, _)| name)
+    fn wrong(&self, at: Location, reason: impl Into<String>) -> FileError {
+        FileError::Meaning { place: self.sources.place(at), reason: reason.into() }
+    }
+
+    /// The pipeline that the document of a file describes.
+    fn pipeline(
+        &self,
+        path: &Path,
+        document: &Document,
+        set: &[(String, String)],
+    ) -> Result<Pipeline, FileError> {
+        let values = params::settle(path, &self.sources, &document.params, set)?;
+        self.names(path, document)?;
+        let absolute = absolute(path)?;
+        self.using.borrow_mut().push(absolute.clone());
+        let scope = Scope::of_file(self, &absolute, document, values)?;
+        let name = scope.file.clone();
+        let check = Check { world: self, operations: &document.operations, scope };
+        let built = check.build()?;
+        let deliveries = check.deliveries(&document.outputs, &built)?;
+        let base = check.scope.base.to_path_buf();
+        Ok(Pipeline { name, base, commands: built.commands, deliveries })
+    }
+}
+
+/// The path of a file, from the root.
+fn absolute(path: &Path) -> Result<PathBuf, FileError> {
+    path.canonicalize()
+        .map_err(|error| FileError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Operations that see each other, being checked.
+struct Check<'a> {
+    world: &'a World<'a>,
+    operations: &'a Table<Operation>,
+    scope: Scope,
+}
+
+/// The operations that were checked so far, each after those it takes from.
+#[derive(Default)]
+struct Built<'a> {
+    commands: Vec<Command>,
+    positions: HashMap<&'a str, usize>,
+}
+
+impl<'a> Check<'a> {
+    fn wrong(&self, at: Location, reason: impl Into<String>) -> FileError {
+        self.world.wrong(at, reason)
+    }
+
+    fn name(&self, position: usize) -> &'a str {
+        self.operations.get_index(position).map_or("", |(name, _)| name)
+    }
+
+    /// All operations, each after those it takes from.
+    fn build(&self) -> Result<Built<'a>, FileError> {
+        let mut built = Built::default();
+        for from in self.order()? {
+            let command = self.command(from, &built)?;
+            built.positions.insert(self.name(from), built.commands.len());
+            built.commands.push(command);
+        }
+        Ok(built)
     }
 
     /// Operations by their position in the file, each after those it takes from.
     fn order(&self) -> Result<Vec<usize>, FileError> {
-        let operations = &self.document.operations;
-        let mut needs = Vec::with_capacity(operations.len());
-        for (_, operation) in operations {
-            let taken = self.taken(&operation.value)?;
-            let named = operation.value.needs.iter().map(|name| self.operation(name));
-            let mut all: Vec<usize> = taken;
-            for found in named {
-                all.push(found?);
+        let mut needs = Vec::with_capacity(self.operations.len());
+        for (_, operation) in self.operations {
+            let mut all = self.taken(&operation.value)?;
+            for name in &operation.value.needs {
+                all.push(self.operation(name)?);
             }
             needs.push(all);
         }
         order(&needs).map_err(|circle| {
             let names: Vec<_> =
                 circle.iter().chain(circle.first()).map(|at| self.name(*at)).collect();
-            let at = circle.first().and_then(|at| operations.get_index(*at));
+            let at = circle.first().and_then(|at| self.operations.get_index(*at));
             let at = at.map_or(Location::UNKNOWN, |(_, operation)| operation.referenced);
             self.wrong(at, format!("operations need each other in a circle: {}", names.join(" → ")))
         })
@@ -118,12 +153,14 @@ impl Check<'_> {
     fn taken(&self, operation: &Operation) -> Result<Vec<usize>, FileError> {
         let mut taken = Vec::new();
         for argument in operation.params.values() {
-            if let crate::document::Argument::From(from) = &argument.value {
+            if let Argument::From(from) = &argument.value {
                 taken.push(self.output(argument.referenced, from)?.0);
             }
         }
         for input in operation.inputs.values() {
-            if let crate::document::Source::From(from) = &input.value.source {
+            if let Source::From(from) = &input.value.source
+                && Scope::input_in(from).is_none()
+            {
                 taken.push(self.output(input.referenced, from)?.0);
             }
         }
@@ -131,57 +168,70 @@ impl Check<'_> {
     }
 
     fn operation(&self, name: &Spanned<String>) -> Result<usize, FileError> {
-        self.document.operations.get_index_of(&name.value).ok_or_else(|| {
-            let known = self.document.operations.keys().map(String::as_str);
+        self.operations.get_index_of(&name.value).ok_or_else(|| {
+            let known = self.operations.keys().map(String::as_str);
             let hint = did_you_mean(&name.value, known);
             self.wrong(name.referenced, format!("there is no operation `{}`; {hint}", name.value))
         })
     }
 
-    /// The operation, by its position in the file, and the output that a text names.
-    fn output(&self, at: Location, text: &str) -> Result<(usize, &str, &Output), FileError> {
+    /// The operation, by its position in the file, and the name of the output that a text names.
+    fn output<'t>(&self, at: Location, text: &'t str) -> Result<(usize, &'t str), FileError> {
         let Some((operation, output)) = text.split_once('.') else {
             return Err(self.wrong(at, format!("`{text}` must be operation.output")));
         };
-        let spanned = Spanned::new(operation.to_owned(), at, at);
-        let position = self.operation(&spanned)?;
-        let outputs = &self.document.operations[position].value.outputs;
-        match outputs.get_key_value(output) {
-            Some((name, output)) => Ok((position, name, &output.value)),
+        Ok((self.operation(&Spanned::new(operation.to_owned(), at))?, output))
+    }
+
+    /// What a text refers to, among the operations before.
+    fn reference<'b>(
+        &self,
+        at: Location,
+        text: &str,
+        built: &'b Built<'_>,
+    ) -> Result<(Reference, &'b Output), FileError> {
+        let (operation, output) = self.output(at, text)?;
+        let name = self.name(operation);
+        let position = built.positions[name];
+        let outputs = &built.commands[position].outputs;
+        match outputs.iter().find(|(known, _)| known == output) {
+            Some((output, kind)) => {
+                let from = Maker::Operation(position);
+                Ok((Reference { from, output: output.clone() }, kind))
+            }
             None => {
-                let hint = did_you_mean(output, outputs.keys().map(String::as_str));
-                Err(self.wrong(at, format!("`{operation}` has no output `{output}`; {hint}")))
+                let hint = did_you_mean(output, outputs.iter().map(|(known, _)| known.as_str()));
+                Err(self.wrong(at, format!("`{name}` has no output `{output}`; {hint}")))
             }
         }
     }
 
-    /// What a text refers to, in the ordered pipeline.
-    fn reference(
-        &self,
-        at: Location,
-        text: &str,
-        positions: &Positions<'_>,
-    ) -> Result<(Reference, &Output), FileError> {
-        let (operation, name, output) = self.output(at, text)?;
-        let operation = positions[self.name(operation)];
-        Ok((Reference { operation, output: name.to_owned() }, output))
-    }
-
     /// A text in which only parameters may be put.
     fn text(&self, at: Location, text: &str) -> Result<String, FileError> {
-        let names = minijinja::context! { params => Value::from(Serde(&self.values)) };
-        template::render(text, For::Text, &names).map_err(|reason| self.wrong(at, reason))
+        let names = minijinja::context! { params => Value::from(Serde(&self.scope.values)) };
+        template::render(text, For::Text, &names).map_err(|reason| {
+            let reason = self.scope.late_in(text).map_or(reason, |late| {
+                format!(
+                    "`params.{late}` is known only when the run has come so far: name it in `run`"
+                )
+            });
+            self.wrong(at, reason)
+        })
     }
 
-    fn deliveries(&self, positions: &Positions<'_>) -> Result<Vec<Delivered>, FileError> {
-        if self.document.outputs.is_empty() {
-            return Ok(self.ends(positions));
+    fn deliveries(
+        &self,
+        outputs: &Table<Delivery>,
+        built: &Built<'_>,
+    ) -> Result<Vec<Delivered>, FileError> {
+        if outputs.is_empty() {
+            return Ok(ends(&built.commands));
         }
         let mut all: Vec<Delivered> = Vec::new();
-        for (name, delivery) in &self.document.outputs {
+        for (name, delivery) in outputs {
             let Delivery { from, to } = &delivery.value;
             let at = delivery.referenced;
-            let (from, _) = self.reference(at, from, positions)?;
+            let (from, _) = self.reference(at, from, built)?;
             let to = match to {
                 Some(to) => Some(self.target(at, to)?),
                 None => None,
@@ -199,33 +249,28 @@ impl Check<'_> {
     fn target(&self, at: Location, to: &str) -> Result<PathBuf, FileError> {
         let to = self.text(at, to)?;
         let below = paths::below(&to).map_err(|why| self.wrong(at, format!("`to: {to}` {why}")))?;
-        Ok(self.base.join(below))
+        Ok(self.scope.base.join(below))
     }
+}
 
-    /// Every output that no operation takes.
-    fn ends(&self, positions: &Positions<'_>) -> Vec<Delivered> {
-        let taken = |name: &str| {
-            self.document.operations.values().any(|operation| {
-                let params = operation.value.params.values().any(|argument| {
-                    matches!(&argument.value, crate::document::Argument::From(from) if from == name)
-                });
-                params
-                    || operation.value.inputs.values().any(|input| {
-                        matches!(&input.value.source, crate::document::Source::From(from) if from == name)
-                    })
-            })
-        };
-        let mut ends = Vec::new();
-        for (name, operation) in &self.document.operations {
-            for output in operation.value.outputs.keys() {
-                let full = format!("{name}.{output}");
-                if !taken(&full) {
-                    let operation = positions[name.as_str()];
-                    let from = Reference { operation, output: output.clone() };
-                    ends.push(Delivered { name: full, from, to: None });
-                }
+/// Every output that no operation takes.
+fn ends(commands: &[Command]) -> Vec<Delivered> {
+    let taken: std::collections::HashSet<&Reference> =
+        commands.iter().flat_map(Command::takes).collect();
+    let mut ends = Vec::new();
+    for (position, command) in commands.iter().enumerate() {
+        for (output, _) in &command.outputs {
+            let from = Reference { from: Maker::Operation(position), output: output.clone() };
+            if !taken.contains(&from) {
+                let name = format!("{}.{output}", command.name);
+                ends.push(Delivered { name, from, to: None });
             }
         }
-        ends
     }
+    ends
+}
+
+/// The directory of a file.
+fn above(path: &Path) -> Arc<Path> {
+    Arc::from(path.parent().unwrap_or(path))
 }

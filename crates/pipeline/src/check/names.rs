@@ -1,45 +1,62 @@
 //! Names: what may be one.
 
-use serde_saphyr::Location;
+use std::path::Path;
 
-use super::{Check, MOST};
-use crate::error::FileError;
+use super::World;
+use crate::document::{Document, Operation, Table};
+use crate::error::{FileError, Place};
+use crate::place::Location;
 
-impl Check<'_> {
+impl World<'_> {
     /// Every name in the document is one.
-    pub(super) fn names(&self) -> Result<(), FileError> {
-        let document = self.document;
-        let count = document.operations.len();
-        if count == 0 || count > MOST {
-            let reason = format!("`operations` has {count} operations; 1 to {MOST} are allowed");
-            return Err(self.wrong(Location::UNKNOWN, reason));
+    pub(super) fn names(&self, path: &Path, document: &Document) -> Result<(), FileError> {
+        if document.operations.is_empty() {
+            let place = Place { path: path.to_owned(), line: 0, column: 0 };
+            let reason = "it has no `operations`; at least one is needed".to_owned();
+            return Err(FileError::Meaning { place, reason });
         }
         for (name, param) in &document.params {
             self.is_name("parameter", name, param.referenced)?;
+        }
+        for (name, input) in &document.inputs {
+            self.is_name("input", name, input.referenced)?;
         }
         for (name, output) in &document.outputs {
             self.is_name("output", name, output.referenced)?;
         }
         self.are_variables(&document.env)?;
-        for (name, operation) in &document.operations {
-            self.is_name("operation", name, operation.referenced)?;
-            let operation = &operation.value;
-            for (name, param) in &operation.params {
-                self.is_name("param", name, param.referenced)?;
+        self.are_operations(&document.operations)
+    }
+
+    fn are_operations(&self, operations: &Table<Operation>) -> Result<(), FileError> {
+        for (name, operation) in operations {
+            let at = operation.referenced;
+            self.is_name("operation", name, at)?;
+            if name == "inputs" {
+                let reason = "no operation can be named `inputs`: `from: inputs.x` is an input of the file or process around";
+                return Err(self.wrong(at, reason));
             }
-            for (name, input) in &operation.inputs {
-                self.is_name("input", name, input.referenced)?;
-                if operation.params.contains_key(name) {
-                    let reason = format!("`{name}` is both an input and a param");
-                    return Err(self.wrong(input.referenced, reason));
-                }
-            }
-            for (name, output) in &operation.outputs {
-                self.is_name("output", name, output.referenced)?;
-            }
-            self.are_variables(&operation.env)?;
+            self.in_operation(&operation.value)?;
         }
         Ok(())
+    }
+
+    fn in_operation(&self, operation: &Operation) -> Result<(), FileError> {
+        for (name, param) in &operation.params {
+            self.is_name("param", name, param.referenced)?;
+        }
+        for (name, input) in &operation.inputs {
+            self.is_name("input", name, input.referenced)?;
+            if operation.params.contains_key(name) {
+                let reason = format!("`{name}` is both an input and a param");
+                return Err(self.wrong(input.referenced, reason));
+            }
+        }
+        for (name, output) in &operation.outputs {
+            self.is_name("output", name, output.referenced)?;
+        }
+        self.are_variables(&operation.env)?;
+        self.are_operations(&operation.operations)
     }
 
     fn is_name(&self, what: &str, name: &str, at: Location) -> Result<(), FileError> {
@@ -55,7 +72,7 @@ impl Check<'_> {
         Err(self.wrong(at, reason))
     }
 
-    fn are_variables(&self, env: &crate::document::Table<Option<String>>) -> Result<(), FileError> {
+    fn are_variables(&self, env: &Table<Option<String>>) -> Result<(), FileError> {
         for (name, value) in env {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let reason = format!("`{}` is no name of a variable", name.escape_debug());

@@ -1,31 +1,44 @@
 //! Seeds: who draws from one.
 
-use serde_saphyr::Spanned;
 use thrifty_engine::Seed;
 
-use super::Check;
+use super::{Check, World};
 use crate::attempt::SEED;
-use crate::document::{Operation, Run, Seeded};
-use crate::error::{FileError, Place};
+use crate::document::{Document, Operation, Run, Seeded};
+use crate::error::FileError;
 use crate::pipeline::Drawn;
+use crate::place::Spanned;
 use crate::template;
 
-impl Check<'_> {
-    /// The seed that the file states.
-    pub(super) fn seed(&self) -> Result<Option<Seed>, FileError> {
-        self.document.seed.as_ref().map(|seed| self.seed_of(seed, seed.value)).transpose()
+impl World<'_> {
+    /// The seed that a file states.
+    pub(super) fn seed_stated(&self, document: &Document) -> Result<Option<Seed>, FileError> {
+        document.seed.as_ref().map(|seed| self.seed_of(seed, seed.value)).transpose()
     }
 
-    /// The seed that an operation draws from: it says so, or its command names it. A command
+    fn seed_of<T>(&self, at: &Spanned<T>, number: u64) -> Result<Seed, FileError> {
+        Seed::new(number).ok_or_else(|| {
+            let reason = format!("a seed is a whole number from 0 to {}", Seed::LARGEST);
+            self.wrong(at.referenced, reason)
+        })
+    }
+}
+
+impl Check<'_> {
+    /// The seed that a command draws from: its operation says so, or it names it. A command
     /// that does neither is given none, so that it cannot depend on it.
-    pub(super) fn drawn(&self, operation: &Operation) -> Result<Option<Drawn>, FileError> {
-        let in_force = |at| Some(Drawn::InForce(Place::of(self.path, at)));
-        let is_declared =
-            [&self.document.env, &operation.env].iter().any(|it| it.contains_key(SEED));
-        let named = names_a_seed(&operation.run.value, is_declared);
+    pub(super) fn drawn(
+        &self,
+        operation: &Operation,
+        run: &Spanned<Run>,
+    ) -> Result<Option<Drawn>, FileError> {
+        let stated = self.scope.seed;
+        let in_force = |at| Some(Drawn::InForce { at: self.world.sources.place(at), stated });
+        let is_declared = self.scope.env.contains_key(SEED) || operation.env.contains_key(SEED);
+        let named = names_a_seed(&run.value, is_declared);
         Ok(match &operation.seed {
             Some(seed) => match seed.value {
-                Seeded::Pinned(number) => Some(Drawn::Own(self.seed_of(seed, number)?)),
+                Seeded::Pinned(number) => Some(Drawn::Own(self.world.seed_of(seed, number)?)),
                 Seeded::Used(true) => in_force(seed.referenced),
                 Seeded::Used(false) if named => {
                     let reason = "`seed: false`, and the command names the seed: leave one out";
@@ -33,15 +46,8 @@ impl Check<'_> {
                 }
                 Seeded::Used(false) => None,
             },
-            None if named => in_force(operation.run.referenced),
+            None if named => in_force(run.referenced),
             None => None,
-        })
-    }
-
-    pub(super) fn seed_of<T>(&self, at: &Spanned<T>, number: u64) -> Result<Seed, FileError> {
-        Seed::new(number).ok_or_else(|| {
-            let reason = format!("a seed is a whole number from 0 to {}", Seed::LARGEST);
-            self.wrong(at.referenced, reason)
         })
     }
 }
