@@ -14,6 +14,8 @@ pub enum Mark {
     LapsedCommit,
     /// A commit whose answer was lost was sent again.
     CommitRepeated,
+    /// It was sent again after somebody else had to do with its key.
+    CommitRepeatedLater,
     /// Somebody wanted a blob that was condemned.
     CondemnedWanted,
     /// A blob that nothing refers to survived a collection by its pin alone.
@@ -60,12 +62,13 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
         Self::LapsedCommit,
         Self::CommitRepeated,
+        Self::CommitRepeatedLater,
         Self::CondemnedWanted,
         Self::PinHeld,
         Self::BlobGone,

@@ -12,7 +12,7 @@ pub use self::entries::Meant;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use thrifty_engine::catalog::{BlobRef, Time};
+use thrifty_engine::catalog::{BlobRef, Committed, Time};
 use thrifty_engine::store::BlobName;
 
 use crate::identity::{At, CellId, ExecutionId, ProcessId, Violation};
@@ -47,6 +47,8 @@ pub struct Model {
     running: HashMap<ProcessId, Vec<ExecutionId>>,
     entries: BTreeMap<i64, Kept>,
     removed: HashMap<i64, u64>,
+    /// What each commit that was not refused was answered.
+    answers: HashMap<u128, Committed>,
     last_entry: i64,
     blobs: BTreeMap<BlobRef, Bytes>,
     committing: HashMap<ProcessId, CellId>,
@@ -79,8 +81,6 @@ pub struct Cell {
     holder: Option<Holder>,
     /// What ended last, a reservation or a commit, if nothing has happened since.
     ended: Option<u128>,
-    /// The last commit that stored an entry.
-    committed: Option<u128>,
     failures: u32,
     alone_until: Time,
     has_failed: bool,
@@ -164,6 +164,7 @@ impl Model {
             running: HashMap::new(),
             entries: BTreeMap::new(),
             removed: HashMap::new(),
+            answers: HashMap::new(),
             last_entry: 0,
             blobs: BTreeMap::new(),
             committing: HashMap::new(),

@@ -20,8 +20,9 @@ pub const LONGEST_LEASE: Duration = Duration::from_secs(60);
 ///
 /// Every call of the protocol (reserve, heartbeat, commit, release, wait for, stop waiting) can
 /// be repeated with the same arguments after a failure that is not certain: it then changes
-/// nothing further, and answers as it did or would have done. An invalidation that is repeated
-/// removes what is selected by then.
+/// nothing further, and answers as it did or would have done. A commit does so for two days at
+/// least, whatever has happened to its key since; the others, until somebody else has the slot.
+/// An invalidation that is repeated removes what is selected by then.
 ///
 /// Implementations are shared by threads and, on disk, by processes. A method either did all it
 /// says in one transaction or nothing; [`CatalogError::is_certain`] tells whether a failed call

@@ -60,7 +60,7 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     /// Tells this commit from all others: the nonce of its reservation, or as many random bits.
-    /// A commit repeated with it changes nothing further.
+    /// A commit repeated with it changes nothing further, and is answered as it was.
     pub id: u128,
     /// The key it answers.
     pub key: Key,

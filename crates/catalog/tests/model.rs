@@ -10,7 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use thrifty_catalog::conformance::{entry, holder, key, scope};
 use thrifty_catalog::{
-    Catalog, Claim, Clock, Committed, Ended, Found, Held, Request, Reserved, Selector, Sqlite, Why,
+    Catalog, Claim, Clock, Committed, Ended, Found, Held, NewEntry, Request, Reserved, Selector,
+    Sqlite, Why,
 };
 
 #[derive(Clone, Default)]
@@ -30,15 +31,48 @@ impl Clock for Hand {
 /// those handed out so far, counted from the last one.
 #[derive(Debug, Clone)]
 enum Step {
-    Lookup { key: usize, max_age: Option<u64> },
-    Commit { key: usize, claim: usize, output: u8, expires: Option<u64>, replace: bool },
-    InvalidateKey { key: usize },
-    InvalidateOperation { of: usize },
-    InvalidateOlder { than: u64 },
-    Reserve { key: usize, nonce: u128, lease: u64 },
-    Heartbeat { key: usize, claim: usize, lease: u64 },
-    Release { key: usize, claim: usize, failed: bool },
-    Pass { millis: i64 },
+    Lookup {
+        key: usize,
+        max_age: Option<u64>,
+    },
+    Commit {
+        key: usize,
+        claim: usize,
+        output: u8,
+        expires: Option<u64>,
+        replace: bool,
+    },
+    /// One of the last commits again, counted from the last one.
+    Repeat {
+        back: usize,
+    },
+    InvalidateKey {
+        key: usize,
+    },
+    InvalidateOperation {
+        of: usize,
+    },
+    InvalidateOlder {
+        than: u64,
+    },
+    Reserve {
+        key: usize,
+        nonce: u128,
+        lease: u64,
+    },
+    Heartbeat {
+        key: usize,
+        claim: usize,
+        lease: u64,
+    },
+    Release {
+        key: usize,
+        claim: usize,
+        failed: bool,
+    },
+    Pass {
+        millis: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -50,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, claim, output, expires, replace)| Step::Commit {
                 key, claim, output, expires, replace,
             }),
+        3 => (0..4_usize).prop_map(|back| Step::Repeat { back }),
         1 => key.clone().prop_map(|key| Step::InvalidateKey { key }),
         1 => key.clone().prop_map(|of| Step::InvalidateOperation { of }),
         1 => short.clone().prop_map(|than| Step::InvalidateOlder { than }),
@@ -173,6 +208,8 @@ struct World {
     clock: Hand,
     model: Model,
     claims: Vec<Claim>,
+    /// Commits that took effect, and what they were answered.
+    commits: Vec<(NewEntry, Claim, Committed)>,
 }
 
 impl World {
@@ -188,6 +225,7 @@ impl World {
             Step::Commit { key, claim, output, expires, replace } => {
                 self.commit(key, claim, output, expires, replace)
             }
+            Step::Repeat { back } => self.repeat(back),
             Step::InvalidateKey { key: of } => {
                 let selector = Selector {
                     key_prefix: Some(name(of).to_string()[..10].to_owned()),
@@ -270,7 +308,8 @@ impl World {
         };
         let there = self.model.slot(of).entry.is_some();
         let expected = self.model.commit(of, &claim, kept);
-        let word = match self.catalog.commit(&scope("lab"), &new, &claim).unwrap() {
+        let committed = self.catalog.commit(&scope("lab"), &new, &claim).unwrap();
+        let word = match &committed {
             Committed::Stored(_) => "stored",
             Committed::Same(_) => "same",
             Committed::Different(_) => "different",
@@ -278,7 +317,19 @@ impl World {
             Committed::BlobGone(_) => "blob gone",
         };
         assert_eq!(word, expected);
+        if word != "fenced" {
+            self.commits.push((new, claim, committed));
+        }
         word == "stored" && (there || replace)
+    }
+
+    fn repeat(&mut self, back: usize) -> bool {
+        if let Some(at) = self.commits.len().checked_sub(back + 1) {
+            let (new, claim, committed) = &self.commits[at];
+            let again = self.catalog.commit(&scope("lab"), new, claim).unwrap();
+            assert_eq!(again, *committed);
+        }
+        false
     }
 
     fn invalidate(&mut self, selector: &Selector, keys: &[usize]) -> bool {
@@ -393,6 +444,7 @@ proptest! {
             clock,
             model: Model::default(),
             claims: Vec::new(),
+            commits: Vec::new(),
         };
         for step in steps {
             world.take(step);

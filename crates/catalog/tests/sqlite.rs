@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
     Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Problem, Remedy, Request,
-    Reserved, Selector, Sqlite, Why,
+    Reserved, RunFilter, Selector, Sqlite, Why,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -198,6 +198,8 @@ fn damage_outside_the_entry_is_found_and_mended() {
         ("UPDATE slot SET lease_until = lease_until + (1 << 50)", false),
         ("UPDATE slot SET lease_until = NULL", false),
         ("UPDATE slot SET nonce = x'00'", false),
+        ("UPDATE committed SET how = 3", false),
+        ("UPDATE committed SET id = x'00'", false),
     ];
     for (damage, goes) in damages {
         let place = place();
@@ -307,21 +309,24 @@ fn another_format_is_refused() {
     raw.pragma_update(None, "user_version", 7).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 3, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 4, .. }), "{refused}");
     }
     raw.pragma_update(None, "user_version", 1).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Older { found: 1, known: 3, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Older { found: 1, known: 4, .. }), "{refused}");
         assert!(refused.to_string().contains("delete its directory"), "{refused}");
     }
 }
 
-/// A catalog as format 2 left it, with the entry `a` in it and a reservation of `b`.
-fn earlier() -> Place {
+/// Catalogs as earlier formats left them, with the entry `a` in them and a reservation of `b`.
+const EARLIER: [(i64, &str); 2] =
+    [(2, include_str!("format_2.sql")), (3, include_str!("format_3.sql"))];
+
+fn earlier(sql: &str) -> Place {
     let place = place();
     let raw = Connection::open(&place.path).unwrap();
-    raw.execute_batch(include_str!("format_2.sql")).unwrap();
+    raw.execute_batch(sql).unwrap();
     place
 }
 
@@ -342,25 +347,44 @@ fn layout(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_catalog_of_the_format_before_is_brought_up() {
-    let place = earlier();
-    assert_eq!(format(&place.path), 2);
-    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
-    assert_eq!(why(&reader, "a"), None, "who may only read still hits");
-    drop(reader);
-    assert_eq!(format(&place.path), 2, "and changes nothing");
-
-    let catalog = open(&place.path);
-    assert_eq!(format(&place.path), 3);
-    assert_eq!(why(&catalog, "a"), None);
-    assert_eq!(catalog.check().unwrap(), []);
-    let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(1), HOUR).unwrap();
-    let Reserved::Taken(claim) = taken else { panic!("its lease has long passed: {taken:?}") };
-    assert_eq!(claim.reservation, Some((5, 1)), "fences go on");
-    catalog.commit(&scope("lab"), &entry("b", "b"), &claim).unwrap();
-    let fresh = self::place();
+fn a_catalog_of_an_earlier_format_is_brought_up() {
+    let fresh = place();
     drop(open(&fresh.path));
-    assert_eq!(layout(&place.path), layout(&fresh.path));
+    for (before, sql) in EARLIER {
+        let place = earlier(sql);
+        assert_eq!(format(&place.path), before);
+        let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+        assert_eq!(why(&reader, "a"), None, "who may only read still hits");
+        drop(reader);
+        assert_eq!(format(&place.path), before, "and changes nothing");
+
+        let catalog = open(&place.path);
+        assert_eq!(format(&place.path), 4);
+        assert_eq!(why(&catalog, "a"), None);
+        assert_eq!(catalog.check().unwrap(), []);
+        let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(1), HOUR).unwrap();
+        let Reserved::Taken(claim) = taken else { panic!("its lease has long passed: {taken:?}") };
+        assert_eq!(claim.reservation, Some((5, 1)), "fences go on");
+        let new = entry("b", "b");
+        let committed = catalog.commit(&scope("lab"), &new, &claim).unwrap();
+        assert_eq!(catalog.commit(&scope("lab"), &new, &claim).unwrap(), committed);
+        assert_eq!(layout(&place.path), layout(&fresh.path));
+    }
+}
+
+#[test]
+fn what_was_known_in_the_format_before_stays() {
+    let (_, sql) = EARLIER[1];
+    let catalog = open(&earlier(sql).path);
+    let kept = catalog.entries(None, &Selector::default(), 9).unwrap().remove(0);
+    assert!(kept.pinned && kept.hits == 2, "{kept:?}");
+    let run = catalog.runs(None, &RunFilter::default()).unwrap().remove(0);
+    assert_eq!(catalog.nodes(&run.id).unwrap()[0].reason, "full");
+    let standing = catalog.standing(&scope("lab"), &key("b")).unwrap();
+    assert_eq!(standing.failure, Some((3, "broken".to_owned())));
+    let again = catalog.reserve(&scope("lab"), &key("a"), &holder(8), HOUR).unwrap();
+    let Reserved::Taken(claim) = again else { panic!("it held the slot last: {again:?}") };
+    assert_eq!(claim.reservation, Some((1, 8)), "a repetition over the change of format");
 }
 
 #[test]
@@ -370,26 +394,53 @@ fn processes_bring_one_catalog_up_at_once() {
         assert_eq!(why(&catalog, "a"), None);
         return;
     }
-    let place = earlier();
+    let place = earlier(EARLIER[0].1);
     let name = "processes_bring_one_catalog_up_at_once";
     let children: Vec<_> = (0..8).map(|role| spawn(name, &place.path, role)).collect();
     assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
-    assert_eq!(format(&place.path), 3);
+    assert_eq!(format(&place.path), 4);
 }
 
 #[test]
 fn a_catalog_that_could_not_be_brought_up_is_as_it_was() {
-    let place = earlier();
-    let raw = Connection::open(&place.path).unwrap();
-    // The last step fails, as it would in a process that dies there.
-    raw.execute_batch("ALTER TABLE memo ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0").unwrap();
-    drop(raw);
-    let before = layout(&place.path);
-    assert!(Sqlite::open(&place.path, Mode::ReadWrite).is_err());
-    assert_eq!(format(&place.path), 2);
-    assert_eq!(layout(&place.path), before);
-    let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
-    assert_eq!(why(&reader, "a"), None);
+    for (format, sql) in EARLIER {
+        let place = earlier(sql);
+        let raw = Connection::open(&place.path).unwrap();
+        // The last step fails, as it would in a process that dies there.
+        raw.execute_batch("CREATE TABLE committed (id BLOB PRIMARY KEY) STRICT").unwrap();
+        drop(raw);
+        let before = layout(&place.path);
+        assert!(Sqlite::open(&place.path, Mode::ReadWrite).is_err());
+        assert_eq!(self::format(&place.path), format);
+        assert_eq!(layout(&place.path), before);
+        let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
+        assert_eq!(why(&reader, "a"), None);
+    }
+}
+
+#[test]
+fn a_collection_forgets_answers_of_commits_after_two_days() {
+    let place = place();
+    let clock = Stopped::default();
+    clock.pass(1_000_000);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    let known = || {
+        let raw = Connection::open(&place.path).unwrap();
+        raw.query_row("SELECT count(*) FROM committed", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let ids = [0, 1 << 127, u128::MAX];
+    for id in ids {
+        let new = thrifty_catalog::NewEntry { id, ..entry("a", "a") };
+        catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap();
+    }
+    clock.pass(48 * 3_600_000);
+    catalog.shorten(Duration::ZERO).unwrap();
+    assert_eq!(known(), 3);
+    clock.pass(1);
+    put(&catalog, "b");
+    catalog.shorten(Duration::from_hours(9_000)).unwrap();
+    assert_eq!(known(), 1, "of commits since");
 }
 
 #[test]

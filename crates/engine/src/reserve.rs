@@ -483,6 +483,12 @@ pub(crate) fn repeated<T>(
 /// share.
 pub(crate) fn nonce() -> u128 {
     use std::hash::{BuildHasher, RandomState};
+    // The kernel's generator: a child of a fork would repeat the numbers of its parent's, and
+    // after a while there is another child of the same process number.
+    let mut random = [0; size_of::<u128>()];
+    if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()) == Ok(16) {
+        return u128::from_ne_bytes(random);
+    }
     let word = |salt: u64| u128::from(RandomState::new().hash_one(salt));
     word(std::process::id().into()) << 64 | word(0)
 }

@@ -72,12 +72,11 @@ impl Model {
         claim: &Claim,
         how: &Committed,
     ) {
-        let slot = &self.cells[cell];
-        if slot.committed == Some(new.id) {
-            self.marks.hit(Mark::CommitRepeated);
+        if let Some(before) = self.answers.get(&new.id).cloned() {
+            return self.repeated(cell, new, &before, how);
         }
-        if slot.holder.is_none() && slot.ended == Some(new.id) {
-            return self.repeated(at, cell, new, how);
+        if !matches!(how, Committed::Fenced | Committed::BlobGone(_)) {
+            self.answers.insert(new.id, how.clone());
         }
         match how {
             Committed::Stored(id) => self.stored(at, cell, new, claim, id.0),
@@ -116,21 +115,14 @@ impl Model {
         }
     }
 
-    /// A commit that was the last thing to happen to its key is sent again: nothing happens.
-    fn repeated(&mut self, at: At, cell: CellId, new: &NewEntry, how: &Committed) {
-        let there = self.valid(at, cell).map(|(id, kept)| (id, kept.digest));
-        let is_so = match (how, there) {
-            (Committed::Stored(id) | Committed::Same(id), Some((there, digest))) => {
-                id.0 == there && digest == new.output_digest
-            }
-            (Committed::Different(id), Some((there, digest))) => {
-                id.0 == there && digest != new.output_digest
-            }
-            (Committed::Fenced, None) => true,
-            _ => false,
-        };
-        self.require(is_so, "S10", || {
-            format!("a commit of key {cell} sent again: {how:?}, and {there:?} is there")
+    /// A commit is sent again: nothing happens, and it is answered as it was.
+    fn repeated(&mut self, cell: CellId, new: &NewEntry, before: &Committed, how: &Committed) {
+        self.marks.hit(Mark::CommitRepeated);
+        if self.cells[cell].ended != Some(new.id) {
+            self.marks.hit(Mark::CommitRepeatedLater);
+        }
+        self.require(how == before, "S10", || {
+            format!("a commit of key {cell} sent again: {how:?}, and it was {before:?}")
         });
     }
 
@@ -206,7 +198,6 @@ impl Model {
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
-        self.cells[cell].committed = Some(new.id);
     }
 
     /// A refusal must have a reason: the slot is another's, or something happened since.

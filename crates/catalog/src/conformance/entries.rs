@@ -96,6 +96,7 @@ pub fn judges_age_by_its_clock(make: Make<'_>) {
     put(&*catalog, &scope, &short);
     let (claim, why) = miss(&*catalog, &scope, "short");
     assert_eq!(why, Why::Expired);
+    let mut short = entry("short", "x");
     short.expires_in = Some(HOUR);
     let again = catalog.commit(&scope, &short, &claim).expect(WORKS);
     assert!(matches!(again, Committed::Stored(_)), "an expired entry gives way: {again:?}");

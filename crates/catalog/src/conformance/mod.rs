@@ -34,8 +34,8 @@ pub use self::slots::{
     refuses_who_was_taken_over, tells_of_changes, tells_of_commits, tells_of_turns,
 };
 pub use self::waiting::{
-    leaves_failing_keys_alone, lists_reservations, shares_failures, shows_circles,
-    takes_a_repetition_for_the_same_call,
+    answers_a_commit_again_after_others_came, leaves_failing_keys_alone, lists_reservations,
+    shares_failures, shows_circles, takes_a_repetition_for_the_same_call,
 };
 use crate::contract::Catalog;
 use crate::entry::{
@@ -73,6 +73,7 @@ pub fn all(make: Make<'_>) {
     tells_of_commits(make);
     tells_of_turns(make);
     takes_a_repetition_for_the_same_call(make);
+    answers_a_commit_again_after_others_came(make);
     leaves_failing_keys_alone(make);
     shares_failures(make);
     shows_circles(make);
@@ -127,10 +128,11 @@ pub fn holder(nonce: u128) -> Holder {
     }
 }
 
-/// An id no commit has, and none of the small nonces of tests.
+/// An id no commit of this process or of its children has, and none of the small nonces of tests.
 fn fresh() -> u128 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    (1 << 64) + u128::from(LAST.fetch_add(1, Ordering::Relaxed))
+    let process = u128::from(std::process::id()) + 1;
+    (process << 64) + u128::from(LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A blob for tests.

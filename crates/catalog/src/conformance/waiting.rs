@@ -6,7 +6,7 @@ use super::{
     HOUR, Make, WORKS, by_operation, claim, entry, hit, holder, key, miss, only, put, scope, take,
 };
 use crate::contract::{Catalog, LONGEST_LEASE};
-use crate::entry::{Claim, Committed, Ended, Held, Reserved, Scope, Selector};
+use crate::entry::{Claim, Committed, Ended, Held, Reserved, Scope, Selector, Why};
 
 /// A call that is repeated because its answer was lost changes nothing further, and answers as
 /// it did.
@@ -27,7 +27,7 @@ pub fn takes_a_repetition_for_the_same_call(make: Make<'_>) {
 
     let one = entry("a", "one");
     let Committed::Stored(id) = commit(&one, &second) else { panic!("nothing is there yet") };
-    assert_eq!(commit(&one, &second), Committed::Same(id), "not fenced by itself");
+    assert_eq!(commit(&one, &second), Committed::Stored(id), "not fenced by itself");
     let standing = catalog.standing(&scope, &key("a")).expect(WORKS);
     assert_eq!(standing.held, None);
     let late = entry("a", "one");
@@ -37,17 +37,48 @@ pub fn takes_a_repetition_for_the_same_call(make: Make<'_>) {
     let two = entry("a", "two");
     assert_eq!(commit(&two, &third), Committed::Different(id));
     assert_eq!(commit(&two, &third), Committed::Different(id));
+    let (same, unreserved) = (entry("a", "one"), claim(second.epoch));
+    assert_eq!(commit(&same, &unreserved), Committed::Same(id));
 
     let (replacing, three) = (Claim { replace: true, ..claim(second.epoch) }, entry("a", "three"));
     let Committed::Stored(newer) = commit(&three, &replacing) else { panic!("it replaces") };
-    assert_eq!(commit(&three, &replacing), Committed::Same(newer));
+    assert_eq!(commit(&three, &replacing), Committed::Stored(newer));
     assert_eq!(only(&*catalog, &Selector::default()).id, newer);
+    assert_eq!(commit(&one, &second), Committed::Stored(id), "whatever has become of it");
+    assert_eq!(commit(&same, &unreserved), Committed::Same(id));
 
     catalog.invalidate(Some(&scope), &by_operation("train")).expect(WORKS);
-    assert_eq!(commit(&three, &replacing), Committed::Fenced, "it is gone for good");
+    assert_eq!(commit(&three, &replacing), Committed::Stored(newer), "it was stored");
+    assert_eq!(miss(&*catalog, &scope, "a").1, Why::Absent, "and is gone for good");
     put(&*catalog, &scope, &entry("a", "four"));
-    assert_eq!(commit(&three, &replacing), Committed::Fenced);
+    assert_eq!(commit(&three, &replacing), Committed::Stored(newer));
     assert_eq!(hit(&*catalog, &scope, "a").output, b"four");
+}
+
+/// A commit whose answer was lost is answered as it was, though somebody else has the slot by
+/// then; that one keeps it. So is one whose entry was evicted, and it does not come back.
+pub fn answers_a_commit_again_after_others_came(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let commit = |entry, claim| catalog.commit(&scope, entry, claim).expect(WORKS);
+    let (first, one) = (take(&*catalog, &scope, "a", 1, HOUR), entry("a", "one"));
+    let Committed::Stored(id) = commit(&one, &first) else { panic!("nothing is there yet") };
+    let second = take(&*catalog, &scope, "a", 2, HOUR);
+    assert_eq!(commit(&one, &first), Committed::Stored(id), "not fenced by another's slot");
+    assert!(catalog.heartbeat(&scope, &key("a"), &second, HOUR).expect(WORKS), "which is kept");
+
+    let third = entry("a", "two");
+    assert_eq!(commit(&third, &second), Committed::Different(id));
+    take(&*catalog, &scope, "a", 3, HOUR);
+    assert_eq!(commit(&third, &second), Committed::Different(id));
+    let unknown = entry("a", "two");
+    assert_eq!(commit(&unknown, &second), Committed::Fenced, "another commit is no repetition");
+
+    catalog.evict(&[id]).expect(WORKS);
+    assert_eq!(commit(&one, &first), Committed::Stored(id), "it was stored");
+    assert_eq!(miss(&*catalog, &scope, "a").1, Why::Absent, "and is not stored again");
+    catalog.shorten(Duration::ZERO).expect(WORKS);
+    assert_eq!(commit(&one, &first), Committed::Stored(id), "a history that is cut takes none");
 }
 
 /// After three holders in a row without a result, nobody waits for another; a result in between

@@ -42,7 +42,7 @@ const ENTRIES: [(&str, &str); 2] = [
 
 /// What must not be of other rows: the query for how many are so, and what makes them fit.
 /// `?1` is the latest moment until which a lease can last.
-const ROWS: [(&str, &str, &str); 7] = [
+const ROWS: [(&str, &str, &str); 8] = [
     (
         "usage of no entry",
         "SELECT count(*) FROM usage WHERE entry NOT IN (SELECT id FROM entry)",
@@ -73,6 +73,11 @@ const ROWS: [(&str, &str, &str); 7] = [
          epoch = max(epoch, (SELECT epoch FROM meta)) \
          WHERE lease_until > ?1 OR fence < 0 OR epoch < 0 \
          OR length(nonce) <> 16 OR (nonce IS NULL) <> (lease_until IS NULL)",
+    ),
+    (
+        "commits answered in no way that there is",
+        "SELECT count(*) FROM committed WHERE how NOT IN (0, 1, 2) OR length(id) <> 16",
+        "DELETE FROM committed WHERE how NOT IN (0, 1, 2) OR length(id) <> 16",
     ),
     // The two below are mended by handing out greater numbers, see `Write::catch_up`.
     (

@@ -31,14 +31,15 @@ impl Sqlite {
             fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
         let committed = self.write(|write| {
-            let slot = write.slot(scope, &entry.key)?;
-            if slot.was_ended_by(entry.id) {
-                return write.committed_before(scope, entry);
+            if let Some(before) = write.answered(entry.id)? {
+                return Ok(before);
             }
+            let slot = write.slot(scope, &entry.key)?;
             if write.is_stale(&slot, scope, entry, claim)? {
                 return Ok(Committed::Fenced);
             }
             let committed = write.put(scope, &prepared, claim)?;
+            write.keep_answer(entry.id, &committed)?;
             if let Some(held) = claim.reservation
                 && !matches!(committed, Committed::BlobGone(_))
             {
@@ -93,17 +94,6 @@ impl Write<'_> {
         let foreign = claim.epoch > self.epoch();
         let stale = claim.epoch < slot.epoch || claim.epoch < self.log_floor();
         Ok(taken_over || foreign || stale || self.is_invalidated(scope, entry, claim.epoch)?)
-    }
-
-    /// The answer to a commit that was the last thing to happen to its key, and is repeated.
-    fn committed_before(&self, scope: &Scope, entry: &NewEntry) -> Result<Committed> {
-        let there =
-            self.existing(scope, &entry.key)?.and_then(|there| Some((there.id, there.valid?)));
-        Ok(match there {
-            Some((id, digest)) if digest == entry.output_digest => Committed::Same(id),
-            Some((id, _)) => Committed::Different(id),
-            None => Committed::Fenced,
-        })
     }
 
     fn put(&self, scope: &Scope, new: &Prepared<'_>, claim: &Claim) -> Result<Committed> {

@@ -4,6 +4,7 @@
 //! the one writing connection and `BEGIN IMMEDIATE`. The tables are specified in
 //! `docs/formats/catalog.md`.
 
+mod answers;
 mod blobs;
 mod budget;
 mod check;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, ErrorCode};
 
 /// The format this version reads and writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 
 /// The oldest format that is brought up to this one.
 pub(super) const OLDEST: i64 = 2;
@@ -48,6 +48,13 @@ CREATE TABLE waiting (
     project TEXT NOT NULL,
     domain  TEXT NOT NULL,
     PRIMARY KEY (holder, key, project, domain)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE committed (
+    id    BLOB PRIMARY KEY,
+    how   INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE entry (
@@ -190,6 +197,19 @@ ALTER TABLE text ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE memo ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// What format 3 lacks, and those before it.
+const FROM_3: &str = "
+CREATE TABLE committed (
+    id    BLOB PRIMARY KEY,
+    how   INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What is added to a catalog, by the newest format that lacks it.
+const LACKING: [(i64, &str); 2] = [(2, FROM_2), (3, FROM_3)];
+
 const INSPECT: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
      (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
 
@@ -234,12 +254,16 @@ pub(super) fn inspect(conn: &Connection) -> Result<Made, Error> {
 pub(super) fn bring_up(conn: &Connection) -> Result<Made, Error> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let made = inspect(conn).and_then(|made| {
-        let tables = match made {
-            Made::Empty => TABLES,
-            Made::Earlier(_) => FROM_2,
+        match made {
+            Made::Empty => conn.execute_batch(TABLES)?,
+            Made::Earlier(found) => {
+                LACKING
+                    .iter()
+                    .filter(|(format, _)| *format >= found)
+                    .try_for_each(|(_, tables)| conn.execute_batch(tables))?;
+            }
             made => return Ok(made),
-        };
-        conn.execute_batch(tables)?;
+        }
         conn.pragma_update(None, "application_id", APPLICATION)?;
         conn.pragma_update(None, "user_version", FORMAT)?;
         Ok(Made::Current)

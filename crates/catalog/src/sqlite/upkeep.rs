@@ -84,6 +84,7 @@ impl Sqlite {
             .execute([before, i64::try_from(ROWS).unwrap_or(i64::MAX)])
         })?;
         let texts = self.delete_texts(before)?;
+        self.forget_answers()?;
         Ok(Shortened { runs, memos, texts })
     }
 

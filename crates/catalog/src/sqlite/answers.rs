@@ -1,0 +1,75 @@
+//! What commits were answered, so that one that is repeated is told the same.
+
+use std::time::Duration;
+
+use rusqlite::{Error, OptionalExtension, Result};
+
+use super::Sqlite;
+use super::lookup::millis;
+use super::write::Write;
+use crate::entry::{Committed, EntryId};
+use crate::error::CatalogError;
+
+/// For how long a commit can be repeated at least: longer than any message is on its way, and
+/// than a machine sleeps overnight.
+const REPEATED: Duration = Duration::from_hours(48);
+
+/// Values of `how`.
+const STORED: i64 = 0;
+const SAME: i64 = 1;
+const DIFFERENT: i64 = 2;
+
+impl Write<'_> {
+    /// What the commit of this id was answered, whatever has become of its entry and its slot.
+    pub(super) fn answered(&self, id: u128) -> Result<Option<Committed>> {
+        let kept = self
+            .conn
+            .prepare_cached("SELECT how, entry FROM committed WHERE id = ?1")?
+            .query_row([id.to_be_bytes()], |row| Ok((row.get(0)?, EntryId(row.get(1)?))))
+            .optional()?;
+        kept.map(|(how, entry)| match how {
+            STORED => Ok(Committed::Stored(entry)),
+            SAME => Ok(Committed::Same(entry)),
+            DIFFERENT => Ok(Committed::Different(entry)),
+            unknown => Err(Error::IntegralValueOutOfRange(0, unknown)),
+        })
+        .transpose()
+    }
+
+    /// Keeps what a commit is answered. A refusal is not kept: it did nothing, and whoever may
+    /// write the blobs anew commits them under the same id.
+    pub(super) fn keep_answer(&self, id: u128, answer: &Committed) -> Result<()> {
+        let (how, entry) = match answer {
+            Committed::Stored(entry) => (STORED, entry),
+            Committed::Same(entry) => (SAME, entry),
+            Committed::Different(entry) => (DIFFERENT, entry),
+            Committed::Fenced | Committed::BlobGone(_) => return Ok(()),
+        };
+        self.conn.prepare_cached("INSERT INTO committed VALUES (?1, ?2, ?3, ?4)")?.execute((
+            id.to_be_bytes(),
+            how,
+            entry.0,
+            self.now,
+        ))?;
+        Ok(())
+    }
+}
+
+impl Sqlite {
+    /// Forgets the answers that nobody asks for any more, in sixteen transactions: ids are
+    /// random, so each looks at a sixteenth of all.
+    pub(super) fn forget_answers(&self) -> std::result::Result<(), CatalogError> {
+        for part in 0..=0x0f_u8 {
+            let (low, mut high) = ([part << 4], [0xff; size_of::<u128>()]);
+            high[0] = low[0] | 0x0f;
+            self.write(|write| {
+                let before = write.now.saturating_sub(millis(REPEATED));
+                write
+                    .conn
+                    .prepare_cached("DELETE FROM committed WHERE id BETWEEN ?1 AND ?2 AND at < ?3")?
+                    .execute((low, high, before))
+            })?;
+        }
+        Ok(())
+    }
+}
