@@ -17,6 +17,7 @@ use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
 use crate::policy::{Mode, OnFailure, Policy};
 use crate::publish::{Published, Writing};
+use crate::reason::Reason;
 use crate::record::Draft;
 use crate::reserve::{Alone, Reservation, Step, Turn, Waiting, Wanted};
 
@@ -82,6 +83,15 @@ pub struct Unfinished {
     pub(crate) observed: Vec<Observation>,
     /// When what its body took before it expanded expires.
     pub(crate) expires_at: Option<Time>,
+}
+
+impl Unfinished {
+    /// Its value is handed on and not stored, for a reason.
+    pub(crate) fn is_not_stored(&mut self, reason: Reason, text: &str) {
+        if let Ok((_, miss)) = &self.goal {
+            self.goal = Err(Outcome::NotStored(miss.clone(), reason, text.to_owned()));
+        }
+    }
 }
 
 /// Why a call that would wait for itself is not cached.
@@ -168,8 +178,10 @@ impl Cache {
             Landing::Answer(answer) if self.suits(task, &answer) => {
                 Some(waited(answer, self.since(began)))
             }
-            Landing::Failure(failure) => Some(Computed::Failed(failure, self.since(began))),
-            Landing::Answer(_) | Landing::Nothing => None,
+            Landing::Failure(failure) if task.policy.on_failure == OnFailure::Share => {
+                Some(Computed::Failed(failure, self.since(began)))
+            }
+            Landing::Answer(_) | Landing::Failure(_) | Landing::Nothing => None,
         }
     }
 

@@ -100,8 +100,10 @@ struct Slate {
     reason: Option<String>,
     losses: u32,
     /// Which opening again of the run its last one was, and how many there had been when its
-    /// body began: what a body found lost may have been made again since.
+    /// key was made and when its body began: what it takes may be another value since, and what a
+    /// body found lost may have been made again.
     opened: u64,
+    keyed: u64,
     began: u64,
     followers: Vec<usize>,
     /// The operation whose body became this one and others.
@@ -431,6 +433,7 @@ impl<'a> Schedule<'a> {
         let slate = &mut self.nodes[number];
         // Opened again, it may have another key, or none.
         (slate.key, slate.reason, slate.ran) = (None, None, None);
+        slate.keyed = self.reopened;
         match (&node.unkeyed, node.input_digests(&contributions)) {
             (Some(reason), _) => slate.reason = Some(reason.clone()),
             (None, Err(_)) => slate.reason = Some("it takes a value that has no digest".to_owned()),
@@ -457,10 +460,34 @@ impl<'a> Schedule<'a> {
             false => self.take_all(&node.edges),
         };
         if taken.is_none() {
-            self.nodes[number].state = State::Idle;
-            self.demand(number);
+            self.begin_anew(number);
         }
         taken
+    }
+
+    /// What an operation takes, if that is what its key was made of. If something of it was opened
+    /// again since, it may be another value by now: the operation gets its key anew.
+    fn keyed_inputs(&mut self, number: usize) -> Option<Vec<Taken>> {
+        if self.is_keyed_by_the_past(number) {
+            self.begin_anew(number);
+            return None;
+        }
+        self.inputs(number)
+    }
+
+    /// Whether something that an operation takes was opened again since its key was made.
+    fn is_keyed_by_the_past(&self, number: usize) -> bool {
+        let slate = &self.nodes[number];
+        slate.node.upstream().into_iter().any(|from| self.nodes[from].opened > slate.keyed)
+    }
+
+    /// Has an operation wait for what it takes, and looked up again. What it waited for under the
+    /// key it had is of no use to it.
+    fn begin_anew(&mut self, number: usize) {
+        self.resumed.remove(&number);
+        self.unlead(number);
+        self.nodes[number].state = State::Idle;
+        self.demand(number);
     }
 
     /// What the edges lead to, in their order; `None` unless all of it is settled.
@@ -539,6 +566,7 @@ impl Slate {
             reason: None,
             losses: 0,
             opened: 0,
+            keyed: 0,
             began: 0,
             followers: Vec::new(),
             parent: None,

@@ -4,10 +4,11 @@
 
 mod stage;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::{NewRun, RunStatus, Selector, Sqlite};
@@ -899,4 +900,114 @@ fn what_a_run_has_found_is_in_use_before_the_run_ends() {
     new.cache.recorder().flush();
     new.catalog.invalidate(None, &Selector::default()).unwrap();
     assert_eq!(new.catalog.condemn(Duration::from_secs(3_600), false).unwrap(), []);
+}
+
+/// Computes `first` elsewhere, as another process would, so that it is this number from now on.
+fn first_becomes(elsewhere: &Stage, value: i64) {
+    let mut first = elsewhere.scripted("first", vec![], move |_| Ok(number(value)));
+    first.policy.mode = Mode::Refresh;
+    elsewhere.settle(vec![first], &[0], 1);
+}
+
+/// An operation that finds its input lost when it runs first, after it did something.
+fn losing(stage: &Stage, before: impl Fn() + Send + Sync + 'static) -> Call {
+    let has_run = AtomicBool::new(false);
+    stage.scripted("losing", vec![whole(0)], move |inputs| {
+        if has_run.swap(true, Ordering::SeqCst) {
+            return Ok(number(inputs[0]));
+        }
+        before();
+        Err(Failure::Lost { edge: 0, loss: Loss::Sense, reason: "gone".to_owned() })
+    })
+}
+
+/// What `last` gives where `first` is 1: nothing that is not so may have been stored for it.
+fn last_of_one(stage: &Stage, last: impl Fn(&Stage) -> Call) -> Option<i64> {
+    let fresh = stage.again();
+    let mut one = fresh.scripted("one", vec![], |_| Ok(number(1)));
+    one.policy.mode = Mode::Off;
+    let last = last(&fresh);
+    fresh.settle(vec![one, last], &[1], 1).values[1]
+}
+
+/// What an operation takes was settled, lost, and settled again as another value, while the
+/// operation waited for a worker.
+#[test]
+fn an_input_that_became_another_value_gives_another_key() {
+    let stage = Stage::new();
+    let elsewhere = stage.again();
+    let last = |stage: &Stage| stage.call("last", &[0], |i| i[0] * 10);
+    let nodes = vec![
+        stage.call("first", &[], |_| 1),
+        losing(&stage, move || first_becomes(&elsewhere, 2)),
+        last(&stage),
+    ];
+    let settled = stage.settle(nodes, &[1, 2], 1);
+    assert_eq!(settled.values, [Some(2), Some(2), Some(20)]);
+    assert_eq!(last_of_one(&stage, last), Some(10));
+}
+
+/// The same, while the operation waited for another run that computed it under the old key.
+#[test]
+fn an_operation_does_not_take_the_result_of_the_key_it_had() {
+    let stage = Stage::new();
+    let (entered, goes_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let other = Stage { cache: Arc::clone(&stage.cache), ..stage.again() };
+    let (told, waits) = (Arc::clone(&entered), Arc::clone(&goes_on));
+    let thread = std::thread::spawn(move || {
+        let mut one = other.scripted("one", vec![], |_| Ok(number(1)));
+        one.policy.mode = Mode::Off;
+        let last = other.scripted("last", vec![whole(0)], move |inputs| {
+            told.wait();
+            waits.wait();
+            Ok(number(inputs[0] * 10))
+        });
+        other.settle(vec![one, last], &[1], 1).values[1]
+    });
+    entered.wait();
+    let (thread, computed) = (Mutex::new(Some(thread)), AtomicUsize::new(0));
+    let first = stage.scripted("first", vec![], move |_| {
+        if computed.fetch_add(1, Ordering::SeqCst) > 0 {
+            // The operation that waits is told before this one is settled.
+            goes_on.wait();
+            let other = thread.lock().take().unwrap().join().unwrap();
+            assert_eq!(other, Some(10));
+            return Ok(number(2));
+        }
+        Ok(number(1))
+    });
+    let events = Arc::clone(&stage.events);
+    let is_put_aside =
+        move || events.lock().iter().any(|event| matches!(event, Event::Waiting { number: 2, .. }));
+    let losing = losing(&stage, move || {
+        while !is_put_aside() {
+            std::thread::yield_now();
+        }
+    });
+    let nodes = vec![first, losing, stage.call("last", &[0], |i| i[0] * 10)];
+    let settled = stage.settle(nodes, &[1, 2], 2);
+    assert_eq!(settled.values, [Some(2), Some(2), Some(20)]);
+}
+
+/// The same, while the operations that it became had not run yet.
+#[test]
+fn a_unit_whose_input_became_another_value_is_not_stored() {
+    let stage = Stage::new();
+    let elsewhere = stage.again();
+    let unit = |stage: &Stage| {
+        let inner = stage.again();
+        stage.scripted("last", vec![whole(0)], move |_| {
+            let edges = vec![argument(0)];
+            Ok(expanded(vec![inner.scripted("inner", edges, |i| Ok(number(i[0] * 10)))], 0))
+        })
+    };
+    let nodes = vec![
+        stage.call("first", &[], |_| 1),
+        unit(&stage),
+        losing(&stage, move || first_becomes(&elsewhere, 2)),
+    ];
+    let settled = stage.settle(nodes, &[1, 2], 1);
+    assert_eq!(settled.values[..3], [Some(2), Some(20), Some(2)]);
+    assert_eq!(settled.words()[1], "computed-not-stored");
+    assert_eq!(last_of_one(&stage, unit), Some(10));
 }

@@ -7,6 +7,7 @@ use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
 use crate::graph::{Edge, Expansion, Failure, From, Loss, Value};
+use crate::reason::Reason;
 
 impl Schedule<'_> {
     /// Takes the operations that another one became into the graph, and waits for them.
@@ -80,6 +81,10 @@ impl Schedule<'_> {
         unfinished.observed.dedup();
         let expiries = values.iter().filter_map(|value| value.expires_at());
         unfinished.expires_at = expiries.chain(unfinished.expires_at).min();
+        // Its operations may have taken the new value, and its key stands for the old one.
+        if self.is_keyed_by_the_past(number) {
+            unfinished.is_not_stored(Reason::Changed, "what it takes was computed again meanwhile");
+        }
         let finish =
             |task: &Task<'_>| self.cache.finish(task, unfinished, Gathered { output, taken });
         let settled = self.job(number).with_task(&|| false, finish);

@@ -8,8 +8,9 @@ use crate::graph::{Edge, Failure, Loss, Value};
 
 impl Schedule<'_> {
     /// Opens a settled operation again, because its value is in the cache no longer or damaged.
-    /// Its entry is removed if it cannot be served by anybody. A result that is lost again and again is computed and kept in
-    /// memory; returns false, with the operation closed as failed, if even that is lost.
+    /// Its entry is removed if it cannot be served by anybody. A result that is lost again and
+    /// again is computed and kept in memory; returns false, with the operation closed as failed,
+    /// if even that is lost.
     pub fn reopen(&mut self, number: usize, loss: Loss, reason: &str) -> bool {
         let slate = &mut self.nodes[number];
         let State::Closed(Ok(settled)) = &slate.state else {
@@ -56,7 +57,7 @@ impl Schedule<'_> {
 
     /// The key of an operation may be another one when it is open again: who waited for the
     /// result under the old key goes on by itself.
-    fn unlead(&mut self, number: usize) {
+    pub(super) fn unlead(&mut self, number: usize) {
         if let Some(key) = self.nodes[number].key
             && self.leaders.get(&key) == Some(&number)
         {

@@ -14,7 +14,7 @@ impl Schedule<'_> {
     /// Runs the only thing there is to do on this thread.
     pub(super) fn run_here(&mut self) {
         if let Some((number, missed)) = self.missed.pop_front()
-            && let Some(taken) = self.inputs(number)
+            && let Some(taken) = self.keyed_inputs(number)
         {
             self.begin(number);
             let (job, parked) = (self.job(number), self.resumed.remove(&number));
@@ -30,7 +30,7 @@ impl Schedule<'_> {
             let Some((number, missed)) = self.next_with_room() else {
                 return;
             };
-            let Some(taken) = self.inputs(number) else {
+            let Some(taken) = self.keyed_inputs(number) else {
                 continue;
             };
             if !self.workers.are_there(self.running) {
