@@ -124,6 +124,7 @@ fn chosen(
         mode: request.mode.or(configured.filter(|_| by_variable)),
         refresh,
         project: configured.filter(|_| !by_variable),
+        context: pipeline.context(),
         seed: request.seed,
         project_seed: settings.seed.value,
     })

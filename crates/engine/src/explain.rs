@@ -458,6 +458,9 @@ fn uncached_detail(node: &Node) -> String {
         "definition" => "at its definition",
         "workflow" => "at the definition of the workflow around it",
         "project" => "in the configuration of the project",
+        "operation within" => "because an operation within it is off: say `disable: false` here to have the whole cached all the same",
+        "lone operation" => return "a lone operation is not cached unless its `cache` says `disable: false`".to_owned(),
+        "restart or resume" => return "a run that is restarted or resumed is not cached unless `cache` says `disable: false`".to_owned(),
         rule => rule,
     };
     format!("it was switched off {switched_off}")

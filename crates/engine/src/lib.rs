@@ -77,7 +77,7 @@ pub use lookup::{Looked, Target, with_variants};
 pub use notes::{Note, Unseen, notes};
 pub use operation::Operation;
 pub use outcome::{Miss, Outcome, observed_change};
-pub use policy::{Choices, Mode, OnFailure, Policy, Rule};
+pub use policy::{Choices, Context, Mode, OnFailure, Policy, Rule};
 pub use pool::{ClaimOn, Pool};
 pub use reason::Reason;
 pub use recorder::Recorder;

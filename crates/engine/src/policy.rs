@@ -61,6 +61,12 @@ pub enum Rule {
     Workflow,
     /// Chosen in the project's configuration.
     Project,
+    /// An operation within it is off, and would be skipped by a hit of the whole.
+    Within,
+    /// Nobody chose, and it is a lone operation.
+    Lone,
+    /// Nobody chose, and an earlier run is restarted or resumed.
+    Again,
     /// Nobody chose.
     Default,
 }
@@ -75,7 +81,33 @@ impl Rule {
             Self::Definition => "definition",
             Self::Workflow => "workflow",
             Self::Project => "project",
+            Self::Within => "operation within",
+            Self::Lone => "lone operation",
+            Self::Again => "restart or resume",
             Self::Default => "default",
+        }
+    }
+}
+
+/// In what circumstances an operation runs: they decide where nobody chose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Context {
+    /// As a part of something, or called from code: on.
+    #[default]
+    Pipeline,
+    /// Alone, as a command that somebody wants to see run: off.
+    Lone,
+    /// An earlier run is restarted or resumed, which is asked for so that it runs: off.
+    Again,
+}
+
+impl Context {
+    /// The mode where nobody chose, and the rule behind it.
+    const fn decide(self) -> (Mode, Rule) {
+        match self {
+            Self::Pipeline => (Mode::On, Rule::Default),
+            Self::Lone => (Mode::Off, Rule::Lone),
+            Self::Again => (Mode::Off, Rule::Again),
         }
     }
 }
@@ -95,6 +127,8 @@ pub struct Choices {
     pub workflow: Option<Mode>,
     /// In the project's configuration.
     pub project: Option<Mode>,
+    /// What decides if none of these chose.
+    pub context: Context,
 }
 
 impl Choices {
@@ -108,7 +142,8 @@ impl Choices {
     /// assert_eq!(Choices::default().decide(), (Mode::On, Rule::Default));
     /// ```
     pub fn decide(self) -> (Mode, Rule) {
-        let Self { operation_at_run_time, run, invocation, definition, workflow, project } = self;
+        let Self { operation_at_run_time, run, invocation, definition, workflow, project, context } =
+            self;
         [
             (operation_at_run_time, Rule::OperationAtRunTime),
             (run, Rule::Run),
@@ -119,7 +154,7 @@ impl Choices {
         ]
         .into_iter()
         .find_map(|(mode, rule)| Some((mode?, rule)))
-        .unwrap_or((Mode::On, Rule::Default))
+        .unwrap_or_else(|| context.decide())
     }
 }
 

@@ -11,7 +11,7 @@ use thrifty_engine::record::{
     Buffer, Draft, FORMAT, Object, Record, RecordError, Shape, Source, Step, contribution_of_part,
 };
 use thrifty_engine::store::BlobName;
-use thrifty_engine::{Cache, Choices, Mode, Operation, Rule};
+use thrifty_engine::{Cache, Choices, Context, Mode, Operation, Rule};
 
 fn digest(text: &str) -> Digest {
     plain::digest_text(text)
@@ -344,7 +344,14 @@ fn the_most_specific_choice_decides() {
         Rule::Workflow,
         Rule::Project,
     ];
-    for code in 0..5_usize.pow(6) {
+    let contexts = [
+        (Context::Pipeline, Mode::On, Rule::Default),
+        (Context::Lone, Mode::Off, Rule::Lone),
+        (Context::Again, Mode::Off, Rule::Again),
+    ];
+    for (code, (context, mode, rule)) in
+        (0..5_usize.pow(6)).flat_map(|code| contexts.map(|context| (code, context)))
+    {
         let level = |level: u32| choices()[code / 5_usize.pow(level) % 5];
         let all = [level(0), level(1), level(2), level(3), level(4), level(5)];
         let decided = Choices {
@@ -354,11 +361,12 @@ fn the_most_specific_choice_decides() {
             definition: all[3],
             workflow: all[4],
             project: all[5],
+            context,
         }
         .decide();
         let expected = match all.iter().position(Option::is_some) {
             Some(first) => (all[first].unwrap(), rules[first]),
-            None => (Mode::On, Rule::Default),
+            None => (mode, rule),
         };
         assert_eq!(decided, expected);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thrifty_engine::graph::{Edge, From, Input, Node};
-use thrifty_engine::{Choices, Mode, Operation, Policy, Rule, Seed};
+use thrifty_engine::{Choices, Context, Mode, Operation, Policy, Rule, Seed};
 use thrifty_key::plain::{self, Writer};
 use thrifty_key::{Digest, Ingredients, Kind, Preview};
 use thrifty_store::scan::Memo;
@@ -27,6 +27,9 @@ pub struct Chosen {
     pub refresh: Vec<String>,
     /// By the project's configuration.
     pub project: Option<Mode>,
+    /// By the circumstances, where nobody chose: [`Pipeline::context`] of a run from a command
+    /// line, [`Context::Again`] of one that does an earlier one again.
+    pub context: Context,
     /// The seed of the run.
     pub seed: Option<Seed>,
     /// The seed of the project's configuration.
@@ -317,6 +320,7 @@ pub(crate) fn policy(command: &Command, chosen: &Chosen) -> Policy {
         definition: word(command.cache.disable),
         workflow: word(command.cache.disable_all),
         project: chosen.project,
+        context: chosen.context,
         ..Choices::default()
     };
     let (mode, rule): (Mode, Rule) = choices.decide();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use thrifty_engine::Seed;
+use thrifty_engine::{Context, Seed};
 
 use crate::document::{Output, Run};
 use crate::error::Place;
@@ -207,6 +207,16 @@ pub struct Delivered {
 }
 
 impl Pipeline {
+    /// In what circumstances its operations run that are started by hand: alone, if there is but
+    /// one and that is a command and nothing more. An operation of several stays a part of them,
+    /// also where it alone is asked for.
+    pub fn context(&self) -> Context {
+        match self.commands.as_slice() {
+            [Command { work: Work::Run(_), .. }] => Context::Lone,
+            _ => Context::Pipeline,
+        }
+    }
+
     /// The names of all operations, steps included.
     pub fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();

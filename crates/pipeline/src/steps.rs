@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use thrifty_engine::Operation;
 use thrifty_engine::graph::{Body, Edge, Expansion, Failure, From, Input, Node, Product, Taken};
 use thrifty_engine::record::{Draft, Shape};
+use thrifty_engine::{Mode, Operation, Policy, Rule};
 use thrifty_key::plain::{self, Container, Reader, Token, Writer};
 use thrifty_key::{Ingredients, Kind, Preview};
 
@@ -43,12 +43,29 @@ impl Making<'_> {
         let unkeyed = nodes.iter().find_map(|node| node.unkeyed.clone());
         Ok(Node {
             operation: Arc::new(operation.with_notes(notes)),
-            policy: graph::policy(command, self.chosen),
+            policy: around(graph::policy(command, self.chosen), &nodes),
             inputs,
             edges,
             unkeyed,
             body: Arc::new(Steps { nodes, gives: process.gives.clone() }),
         })
+    }
+}
+
+/// How a process uses the cache, around steps that use it so. A hit of the whole skips them: it may
+/// be no older than each of them accepts, and there is none around a step that is off, unless
+/// that was chosen for the process itself.
+fn around(policy: Policy, steps: &[Node]) -> Policy {
+    let is_off = |step: &Node| {
+        let of_its_own = matches!(step.policy.rule, Rule::Definition | Rule::Within);
+        step.policy.mode == Mode::Off && of_its_own
+    };
+    let ages = steps.iter().filter_map(|step| step.policy.max_age);
+    let policy = Policy { max_age: ages.chain(policy.max_age).min(), ..policy };
+    let is_chosen = policy.rule <= Rule::Definition;
+    match !is_chosen && policy.mode.reads() && steps.iter().any(is_off) {
+        true => Policy { mode: Mode::Off, rule: Rule::Within, ..policy },
+        false => policy,
     }
 }
 

@@ -494,6 +494,7 @@ impl Task {
             definition: self.definition.mode,
             workflow: None,
             project: session.project_mode,
+            ..Choices::default()
         }
     }
 

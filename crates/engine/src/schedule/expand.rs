@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use thrifty_catalog::Time;
+
 use super::{Closing, Expanded, Problem, Schedule, Slate, State};
 use crate::compute::{Task, Unfinished};
 use crate::event::Event;
@@ -73,14 +75,15 @@ impl Schedule<'_> {
         }
         let Expanded { output, edges, mut unfinished } = *expanded;
         let taken = self.take_all(&edges)?;
-        let values = self.parts_of(number, &edges).into_iter();
-        let values: Vec<_> = values.filter_map(|part| self.value_of(part)).collect();
+        let parts = self.parts_of(number, &edges);
+        let too_old = parts.iter().filter_map(|part| self.too_old_at(*part)).min();
+        let values: Vec<_> = parts.into_iter().filter_map(|part| self.value_of(part)).collect();
         let observed = values.iter().flat_map(|value| value.observed());
         unfinished.observed.extend(observed.cloned());
         unfinished.observed.sort_unstable();
         unfinished.observed.dedup();
         let expiries = values.iter().filter_map(|value| value.expires_at());
-        unfinished.expires_at = expiries.chain(unfinished.expires_at).min();
+        unfinished.expires_at = expiries.chain(unfinished.expires_at).chain(too_old).min();
         // Its operations may have taken the new value, and its key stands for the old one.
         if self.is_keyed_by_the_past(number) {
             unfinished.is_not_stored(Reason::Changed, "what it takes was computed again meanwhile");
@@ -103,6 +106,17 @@ impl Schedule<'_> {
             }
         }
         parts
+    }
+
+    /// When an operation would no longer take the result that it has, for its age.
+    fn too_old_at(&self, number: usize) -> Option<Time> {
+        let max_age = self.nodes[number].node.policy.max_age?;
+        let created_at = match self.value_of(number)? {
+            Value::Known(answer) if answer.created_at > 0 => answer.created_at,
+            Value::Known(_) | Value::Live { .. } => self.cache.wall_clock(),
+        };
+        let max_age = Time::try_from(max_age.as_millis()).unwrap_or(Time::MAX);
+        Some(created_at.saturating_add(max_age))
     }
 
     fn value_of(&self, number: usize) -> Option<&Value> {
