@@ -12,8 +12,8 @@ use crate::{Broken, Sample};
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// One of so many damages is repaired as well.
-const REPAIRED: usize = 16;
+/// One of so many damages is repaired as well: a prime, so that each bit of a byte has its turn.
+const REPAIRED: usize = 17;
 
 /// Flips every bit of the catalog's file, one after the other.
 ///

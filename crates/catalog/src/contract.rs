@@ -192,7 +192,7 @@ pub trait Catalog: Send + Sync {
     /// The nodes of a run, by number.
     fn nodes(&self, run: &RunId) -> Result<Vec<Node>, CatalogError>;
 
-    /// Forgets runs that began, memos that were kept and texts that are needed no longer and were
+    /// Forgets runs that ended and began, memos that were kept and texts that are needed no longer and were
     /// kept longer ago than this.
     fn shorten(&self, age: Duration) -> Result<Shortened, CatalogError>;
 

@@ -112,6 +112,16 @@ fn a_header_that_says_nothing_costs_nothing() {
 }
 
 #[test]
+fn around_an_entry_whose_scope_is_no_text_everything_else_is_saved() {
+    let place = place();
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE entry SET project = CAST(x'ec6162' AS TEXT) WHERE id = 5", []).unwrap();
+    drop(raw);
+    let (saved, _) = salvaged(&place.path);
+    assert_eq!((saved.entries, saved.lost), (COUNT as u64 - 1, 1));
+}
+
+#[test]
 fn of_half_a_file_the_half_is_saved() {
     let place = place();
     let sound = fs::read(&place.path).unwrap();

@@ -15,8 +15,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
-    Catalog, CatalogError, Claim, Clock, Committed, Found, Mode, Problem, Remedy, Request,
-    Reserved, RunFilter, Selector, Sqlite, Why,
+    Catalog, CatalogError, Claim, Clock, Committed, EntryId, Found, Mode, NewRun, Problem, Remedy,
+    Request, Reserved, RunFilter, Selector, Sqlite, Why,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -198,6 +198,11 @@ fn damage_outside_the_entry_is_found_and_mended() {
         ("UPDATE slot SET lease_until = lease_until + (1 << 50)", false),
         ("UPDATE slot SET lease_until = NULL", false),
         ("UPDATE slot SET nonce = x'00'", false),
+        ("UPDATE slot SET ended = x'00'", false),
+        ("UPDATE slot SET failures = -1", false),
+        ("UPDATE slot SET alone_until = 1 << 50", false),
+        ("UPDATE meta SET clock = clock + (1 << 43)", false),
+        ("UPDATE meta SET clock = -1", false),
         ("UPDATE committed SET how = 3", false),
         ("UPDATE committed SET id = x'00'", false),
     ];
@@ -223,6 +228,58 @@ fn damage_outside_the_entry_is_found_and_mended() {
         assert_eq!(catalog.check().unwrap(), [], "{damage}");
         assert_eq!(why(&catalog, "a"), goes.then_some(Why::Absent), "{damage}");
     }
+}
+
+#[test]
+fn text_that_is_none_keeps_nobody_from_the_rest() {
+    let place = place();
+    let catalog = open(&place.path);
+    put(&catalog, "a");
+    let lab = scope("lab");
+    let run = catalog.begin_run(&lab, &NewRun::default()).unwrap();
+    let held = catalog.reserve(&lab, &key("b"), &holder(7), Duration::from_secs(10)).unwrap();
+    let Reserved::Taken(claim) = held else { panic!("{held:?}") };
+    catalog.put_texts(&[(key("text"), "def f(): ...")]).unwrap();
+    let raw = Connection::open(&place.path).unwrap();
+    for (table, columns) in [
+        ("slot", &["operation", "host", "process", "failure"][..]),
+        ("run", &["project", "domain", "name", "arguments", "host", "user", "process"]),
+        ("text", &["body"]),
+    ] {
+        for column in columns {
+            raw.execute(&format!("UPDATE {table} SET {column} = CAST(x'e9' AS TEXT)"), []).unwrap();
+        }
+    }
+    assert_eq!(catalog.check().unwrap(), []);
+    assert_eq!(catalog.reservations(None).unwrap()[0].held.holder.host, "\u{fffd}");
+    assert_eq!(catalog.runs(None, &RunFilter::default()).unwrap()[0].id, run);
+    assert_eq!(catalog.text(&key("text")).unwrap().as_deref(), Some("\u{fffd}"));
+    assert!(catalog.heartbeat(&lab, &key("b"), &claim, Duration::from_secs(10)).unwrap());
+    let committed = catalog.commit(&lab, &entry("b", "b"), &claim).unwrap();
+    assert!(matches!(committed, Committed::Stored(_)), "{committed:?}");
+
+    raw.execute("UPDATE entry SET project = CAST(x'e9' AS TEXT) WHERE id = 1", []).unwrap();
+    let problems = catalog.check().unwrap();
+    assert_eq!(
+        problems.iter().map(|it| it.remedy).collect::<Vec<_>>(),
+        [Remedy::Remove(EntryId(1))]
+    );
+    let removed = catalog.invalidate(None, &Selector::default()).unwrap();
+    assert_eq!(removed.entries, 2);
+}
+
+#[test]
+fn a_clock_that_nobody_wrote_is_none() {
+    let place = place();
+    let catalog = open(&place.path);
+    let before = catalog.now().unwrap();
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE meta SET clock = clock | (1 << 60)", []).unwrap();
+    assert_eq!(catalog.check().unwrap()[0].remedy, Remedy::Mend);
+    put(&catalog, "a");
+    assert_eq!(catalog.check().unwrap(), [], "the next write puts it right");
+    let passed = catalog.now().unwrap() - before;
+    assert!(passed < 3_600_000, "{passed} ms passed");
 }
 
 #[test]
@@ -354,8 +411,7 @@ fn a_catalog_of_an_earlier_format_is_brought_up() {
         let place = earlier(sql);
         assert_eq!(format(&place.path), before);
         let reader = Sqlite::open(&place.path, Mode::ReadOnly).unwrap();
-        assert_eq!(why(&reader, "a"), None, "who may only read still hits");
-        drop(reader);
+        reads_everything(&reader);
         assert_eq!(format(&place.path), before, "and changes nothing");
 
         let catalog = open(&place.path);
@@ -369,7 +425,26 @@ fn a_catalog_of_an_earlier_format_is_brought_up() {
         let committed = catalog.commit(&scope("lab"), &new, &claim).unwrap();
         assert_eq!(catalog.commit(&scope("lab"), &new, &claim).unwrap(), committed);
         assert_eq!(layout(&place.path), layout(&fresh.path));
+        reads_everything(&reader);
+        assert_eq!(reader.entries(None, &Selector::default(), 9).unwrap().len(), 2);
     }
+}
+
+/// Whoever may only read gets what there is.
+fn reads_everything(reader: &Sqlite) {
+    assert_eq!(why(reader, "a"), None, "who may only read still hits");
+    assert_eq!(reader.check().unwrap(), []);
+    let entries = reader.entries(None, &Selector::default(), 9).unwrap();
+    assert!(entries.iter().any(|entry| entry.key == key("a")));
+    for run in reader.runs(None, &RunFilter::default()).unwrap() {
+        assert_eq!(reader.nodes(&run.id).unwrap().len(), 1);
+    }
+    assert_eq!(reader.reservations(None).unwrap(), []);
+    assert_eq!(reader.standing(&scope("lab"), &key("b")).unwrap().held, None);
+    reader.totals(None).unwrap();
+    assert_eq!(reader.text(&key("a")).unwrap(), None);
+    assert_eq!(reader.recall("t", b"n").unwrap(), None);
+    assert_eq!(reader.blobs().unwrap().len(), 1);
 }
 
 #[test]

@@ -167,6 +167,19 @@ struct Told {
     holding: Vec<u128>,
 }
 
+impl Told {
+    /// Takes back what was told of reservations that this wait does not hold up any more: a row
+    /// that stays would show others a circle that there is not.
+    fn no_longer(&self, holding: &[u128]) {
+        let over = self.holding.iter().copied().filter(|nonce| !holding.contains(nonce));
+        let over: Vec<_> = over.collect();
+        if !over.is_empty() {
+            // What stays there ends with the reservations.
+            _ = repeated(|| self.catalog.stop_waiting(&self.scope, &self.key, &over));
+        }
+    }
+}
+
 impl Drop for Told {
     fn drop(&mut self) {
         if !self.holding.is_empty() && self.owner == std::process::id() {
@@ -289,9 +302,12 @@ impl Cache {
         if found.held.is_none() || holding == trying.told.holding {
             return Some(found);
         }
+        trying.told.no_longer(&holding);
         let Told { catalog, scope, key, .. } = &trying.told;
         let told = repeated(|| catalog.wait_for(scope, key, &holding));
-        trying.told.holding = holding;
+        // Of a slot that came free meanwhile nothing was told; somebody else may be faster.
+        let is_free = told.as_ref().is_ok_and(|standing| standing.held.is_none());
+        trying.told.holding = if is_free { Vec::new() } else { holding };
         self.health.note_write(told)
     }
 

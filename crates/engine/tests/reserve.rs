@@ -364,6 +364,56 @@ fn a_circle_of_processes_is_broken_by_the_one_who_closes_it() {
     assert_eq!(runs.load(Ordering::SeqCst), 3);
 }
 
+/// The slot comes free between the look at it and the telling, and somebody else is faster: who
+/// waits for that one tells it, or a circle through it would never be seen.
+#[test]
+fn who_lost_a_race_for_a_slot_still_tells_whom_it_holds_up() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let flaky = Flaky::new(Arc::clone(&catalog), |_, _| false);
+    let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+    let outer_key = operation("outer").key([].into_iter());
+    let key = operation("inner").key([].into_iter());
+    let take = move |catalog: &dyn Catalog, nonce| match catalog
+        .reserve(&scope(), &key, &by(nonce), LEASE)
+        .unwrap()
+    {
+        Reserved::Taken(claim) => claim,
+        other => panic!("{other:?}"),
+    };
+    let (first, beside) = (take(&*catalog, 50), Arc::clone(&catalog));
+    *flaky.plan.lock() = Box::new(move |_, called| {
+        match called {
+            "wait_for"
+                if beside.standing(&scope(), &key).unwrap().held.unwrap().holder.nonce == 50 =>
+            {
+                beside.release(&scope(), &key, &first, Ended::Unused).unwrap();
+            }
+            "reserve" if beside.standing(&scope(), &outer_key).unwrap().held.is_some() => {
+                take(&*beside, 51);
+            }
+            _ => {}
+        }
+        false
+    });
+    let waiting = || {
+        let all = catalog.reservations(None).unwrap();
+        all.into_iter()
+            .find(|found| found.key == key)
+            .map(|found| (found.held.holder.nonce, found.waiting))
+    };
+    let outer = call_as(&stage.cache, "outer", one_at_a_time(), &|| false, &mut || {
+        let told = std::cell::Cell::new(None);
+        let interrupted = || told.replace(waiting()).is_some();
+        let inner = &mut || panic!("somebody else has it");
+        let ended = call_as(&stage.cache, "inner", one_at_a_time(), &interrupted, inner);
+        assert!(matches!(ended, Computed::Failed(Failure::Cancelled, _)));
+        assert_eq!(told.get(), Some((51, 1)), "the outer call is held up by the second holder");
+        Ok(number(1))
+    });
+    assert_eq!(settled(outer).outcome.word(), "computed");
+    assert_eq!(waiting(), Some((51, 0)), "and is not any more");
+}
+
 /// The wait that closes the circle is one within a process: a thread waits for another one's
 /// flight, which waits for a process that waits for the first.
 #[test]

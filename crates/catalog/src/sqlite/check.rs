@@ -9,9 +9,11 @@ use super::Sqlite;
 use super::commit::FORGOTTEN;
 use super::fault::is_damage;
 use super::lookup::millis;
+use super::reserve::ALONE;
 use super::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use super::select::references;
 use super::write::Write;
+use crate::contract::LONGEST_LEASE;
 use crate::entry::{EntryId, Scope, Time};
 use crate::error::CatalogError;
 use crate::problem::{Problem, Remedy};
@@ -23,8 +25,9 @@ const BURIED: Duration = Duration::from_hours(90 * 24);
 /// megabyte of log.
 const PAGES: u32 = 100;
 
-/// No lease is this long. One that reads so was damaged, and would hold its key for ever.
-const NO_LEASE: Duration = Duration::from_hours(1);
+/// No lease reaches so far, nor the time that a key is left alone, not even one that begins while
+/// this is checked. What reads so was damaged.
+const NO_LEASE: Duration = LONGEST_LEASE.saturating_add(ALONE);
 
 /// What must not be of an entry, and the query for the numbers of those for which it is so.
 const ENTRIES: [(&str, &str); 2] = [
@@ -41,8 +44,8 @@ const ENTRIES: [(&str, &str); 2] = [
 ];
 
 /// What must not be of other rows: the query for how many are so, and what makes them fit.
-/// `?1` is the latest moment until which a lease can last.
-const ROWS: [(&str, &str, &str); 8] = [
+/// `?1` is a moment until which nobody can have or be refused a slot.
+const ROWS: [(&str, &str, &str); 10] = [
     (
         "usage of no entry",
         "SELECT count(*) FROM usage WHERE entry NOT IN (SELECT id FROM entry)",
@@ -75,9 +78,22 @@ const ROWS: [(&str, &str, &str); 8] = [
          OR length(nonce) <> 16 OR (nonce IS NULL) <> (lease_until IS NULL)",
     ),
     (
+        "slots that were given up in no way that there is",
+        "SELECT count(*) FROM slot WHERE alone_until > ?1 OR failures < 0 \
+         OR length(ended) <> 16",
+        "UPDATE slot SET alone_until = 0, failures = 0, ended = NULL \
+         WHERE alone_until > ?1 OR failures < 0 OR length(ended) <> 16",
+    ),
+    (
         "commits answered in no way that there is",
         "SELECT count(*) FROM committed WHERE how NOT IN (0, 1, 2) OR length(id) <> 16",
         "DELETE FROM committed WHERE how NOT IN (0, 1, 2) OR length(id) <> 16",
+    ),
+    // Every write puts it right.
+    (
+        "clocks at a time that has not come to anybody",
+        "SELECT count(*) FROM meta WHERE clock NOT BETWEEN 0 AND 1 << 43",
+        "",
     ),
     // The two below are mended by handing out greater numbers, see `Write::catch_up`.
     (

@@ -8,6 +8,10 @@ use rustix::time::{ClockId, clock_gettime};
 use super::signal::Signal;
 use crate::entry::Time;
 
+/// A time that no clock shows before the year 2248. One that stands in the database was not
+/// written by anybody.
+pub(super) const NEVER: Time = 1 << 43;
+
 /// Where a catalog gets the time from; tests bring their own.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970 by the wall clock, which may be set back.
@@ -66,8 +70,10 @@ impl Ratchet {
 
     /// The time, at least `floor`: what the database remembers from before the last restart.
     pub(super) fn now_after(&self, floor: Time) -> Time {
-        let lowest = floor.saturating_sub(self.clock.steady());
-        self.signal.raise_offset(lowest);
+        if floor < NEVER {
+            let lowest = floor.saturating_sub(self.clock.steady());
+            self.signal.raise_offset(lowest);
+        }
         self.now()
     }
 }

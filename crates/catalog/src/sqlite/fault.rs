@@ -19,6 +19,7 @@ pub(super) fn is_damage(error: &Error) -> bool {
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
         | Error::QueryReturnedNoRows
+        | Error::Utf8Error(..)
         | Error::SqlInputError { .. } => true,
         // What a table that is not there says.
         Error::SqliteFailure(cause, _) if cause.extended_code == SQLITE_ERROR => true,
@@ -53,10 +54,12 @@ pub(super) fn fault(path: &Path, error: &Error) -> CatalogError {
         return CatalogError::Full { path };
     }
     match cause.code {
-        // Interrupted: its budget was spent.
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted => {
-            busy(path)
-        }
+        // Interrupted: its budget was spent. The protocol of locks: others came first again and
+        // again, while the log was opened.
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::OperationInterrupted
+        | ErrorCode::FileLockingProtocolFailed => busy(path),
         ErrorCode::DiskFull => CatalogError::Full { path },
         ErrorCode::ReadOnly => CatalogError::ReadOnly { path, reason },
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
@@ -77,6 +80,15 @@ mod tests {
     use crate::conformance::{entry, scope};
     use crate::entry::Claim;
     use crate::{Catalog, CatalogError, Mode, Sqlite};
+
+    #[test]
+    fn who_never_comes_to_read_the_log_is_told_of_others() {
+        let protocol = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_PROTOCOL);
+        let error = rusqlite::Error::SqliteFailure(protocol, None);
+        let told = super::fault(std::path::Path::new("catalog.db"), &error);
+        assert!(matches!(told, CatalogError::Busy { .. }), "{told}");
+        assert!(told.is_certain());
+    }
 
     #[test]
     fn a_full_disk_changes_nothing() {

@@ -6,6 +6,7 @@ use thrifty_key::Key;
 use super::Sqlite;
 use super::commit::tail;
 use super::select::{Conditions, range};
+use super::text::marred;
 use super::write::Write;
 use crate::entry::{EntryId, Invalidated, NewEntry, Scope, Selector};
 use crate::error::CatalogError;
@@ -134,7 +135,7 @@ impl Write<'_> {
             .conn
             .prepare_cached(&sql)?
             .query_map(conditions.params(), |row| {
-                let scope = Scope { project: row.get(2)?, domain: row.get(3)? };
+                let scope = Scope { project: marred(row, 2)?, domain: marred(row, 3)? };
                 let key = Key::from_bytes(row.get(1)?);
                 Ok((EntryId(row.get(0)?), key, scope, row.get::<_, i64>(4)?))
             })?

@@ -4,6 +4,7 @@ use rusqlite::OptionalExtension;
 use thrifty_key::Digest;
 
 use super::Sqlite;
+use super::text::marred;
 use crate::error::CatalogError;
 
 impl Sqlite {
@@ -28,7 +29,7 @@ impl Sqlite {
     pub(super) fn kept_text(&self, digest: &Digest) -> Result<Option<String>, CatalogError> {
         self.read(|conn| {
             conn.prepare_cached("SELECT body FROM text WHERE digest = ?1")?
-                .query_row([digest.as_bytes()], |row| row.get(0))
+                .query_row([digest.as_bytes()], |row| marred(row, 0))
                 .optional()
         })
     }

@@ -24,6 +24,7 @@ mod schema;
 mod seal;
 mod select;
 mod signal;
+mod text;
 mod upkeep;
 mod wait;
 mod write;

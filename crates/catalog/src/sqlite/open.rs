@@ -10,7 +10,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::budget;
 use super::fault::fault;
-use super::schema::{FORMAT, Made, bring_up, inspect, is_busy};
+use super::schema::{FORMAT, Made, bring_up, fill_in, inspect, is_busy};
 use super::signal::Signal;
 use crate::error::CatalogError;
 
@@ -66,6 +66,9 @@ pub(super) fn memory() -> Result<Connection, CatalogError> {
 fn checked(mut conn: Connection) -> Result<(Connection, Made), Error> {
     configure(&mut conn)?;
     let made = inspect(&conn)?;
+    if let Made::Earlier(found) = made {
+        fill_in(&conn, found)?;
+    }
     Ok((conn, made))
 }
 
@@ -109,7 +112,7 @@ fn keep_log(conn: &Connection) -> Result<(), Error> {
 fn accept(path: &Path, made: Made) -> Result<(), CatalogError> {
     let path = path.to_owned();
     match made {
-        // A reader finds in an earlier format whatever it looks for.
+        // A reader of an earlier format finds views of what it lacks.
         Made::Current | Made::Earlier(_) => Ok(()),
         Made::Newer(found) => Err(CatalogError::Newer { path, found, known: FORMAT }),
         Made::Older(found) => Err(CatalogError::Older { path, found, known: FORMAT }),

@@ -8,6 +8,7 @@ use thrifty_key::Key;
 
 use super::Sqlite;
 use super::lookup::millis;
+use super::text::marred_or_none;
 use super::write::Write;
 use crate::contract::LONGEST_LEASE;
 use crate::entry::{Claim, Ended, Held, Holder, Reserved, Scope, Time};
@@ -16,7 +17,7 @@ use crate::error::CatalogError;
 /// After how many holders in a row without a commit nobody waits for another.
 const FAILURES: i64 = 3;
 /// For how long nobody does.
-const ALONE: Duration = Duration::from_secs(60);
+pub(super) const ALONE: Duration = Duration::from_secs(60);
 
 /// The columns of `slot` that [`Slot::read`] takes, in their order.
 pub(super) const COLUMNS: &str = "slot.epoch, slot.fence, slot.nonce, slot.lease_until, \
@@ -53,7 +54,7 @@ impl Slot {
     pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Self> {
         let number =
             |at: usize| row.get::<_, Option<i64>>(first + at).map(Option::unwrap_or_default);
-        let text = |at: usize| row.get::<_, Option<String>>(first + at);
+        let text = |at: usize| marred_or_none(row, first + at);
         let nonce: Option<[u8; 16]> = row.get(first + 2)?;
         let ended: Option<[u8; 16]> = row.get(first + 8)?;
         let failed_fence: Option<i64> = row.get(first + 11)?;

@@ -7,6 +7,7 @@ use thrifty_key::{Digest, Ingredients};
 
 use super::Sqlite;
 use super::lookup::{column, nanos};
+use super::text::{marred, marred_or_none};
 use super::write::Write;
 use crate::entry::{EntryId, RunId, Scope};
 use crate::error::CatalogError;
@@ -135,8 +136,8 @@ impl Sqlite {
                 (scope.map(|scope| &scope.project), scope.map(|scope| &scope.domain)),
                 |row| {
                     Ok(Totals {
-                        operation: row.get(0)?,
-                        outcome: row.get(1)?,
+                        operation: marred(row, 0)?,
+                        outcome: marred(row, 1)?,
                         count: row.get::<_, i64>(2)?.unsigned_abs(),
                         spent: nanos(row.get(3)?),
                         saved: nanos(row.get(4)?),
@@ -229,14 +230,14 @@ fn number_of(conn: &Connection, run: &RunId) -> Result<Option<i64>> {
 
 fn read_run(row: &Row<'_>) -> Result<Run> {
     Ok(Run {
-        id: RunId(row.get(1)?),
-        scope: Scope { project: row.get(2)?, domain: row.get(3)? },
-        name: row.get(4)?,
-        arguments: row.get(5)?,
-        host: row.get(6)?,
-        user: row.get(7)?,
-        process: row.get(8)?,
-        status: status(&row.get::<_, String>(9)?),
+        id: RunId(marred(row, 1)?),
+        scope: Scope { project: marred(row, 2)?, domain: marred(row, 3)? },
+        name: marred(row, 4)?,
+        arguments: marred(row, 5)?,
+        host: marred(row, 6)?,
+        user: marred(row, 7)?,
+        process: marred(row, 8)?,
+        status: status(&marred(row, 9)?),
         started_at: row.get(10)?,
         finished_at: row.get(11)?,
         outcomes: Vec::new(),
@@ -260,7 +261,7 @@ fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
     )?;
     let mut rows = statement.query([number])?;
     while let Some(row) = rows.next()? {
-        run.outcomes.push((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+        run.outcomes.push((marred(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()));
         run.saved += nanos(row.get(2)?);
     }
     run.reasons = conn
@@ -270,7 +271,7 @@ fn with_outcomes(conn: &Connection, number: i64, mut run: Run) -> Result<Run> {
         )?
         .query_map([number], |row| {
             let count = row.get::<_, i64>(1)?.unsigned_abs();
-            Ok(Reasoned { reason: row.get(0)?, count })
+            Ok(Reasoned { reason: marred(row, 0)?, count })
         })?
         .collect::<Result<_>>()?;
     Ok(run)
@@ -283,22 +284,22 @@ fn read_node(row: &Row<'_>) -> Result<Node> {
     let ingredients: Option<Vec<u8>> = row.get(14)?;
     Ok(Node {
         number: row.get(0)?,
-        operation: row.get(1)?,
-        outcome: row.get(2)?,
+        operation: marred(row, 1)?,
+        outcome: marred(row, 2)?,
         count: row.get::<_, i64>(3)?.unsigned_abs(),
         at: row.get(4)?,
         spent: nanos(row.get(5)?),
         saved: nanos(row.get(6)?),
         key: row.get::<_, Option<_>>(7)?.map(Digest::from_bytes),
-        detail: row.get(8)?,
-        rule: row.get(9)?,
+        detail: marred(row, 8)?,
+        rule: marred(row, 9)?,
         entry: row.get::<_, Option<_>>(10)?.map(EntryId),
-        source: row.get::<_, Option<_>>(11)?.map(RunId),
+        source: marred_or_none(row, 11)?.map(RunId),
         output_digest: row.get::<_, Option<_>>(12)?.map(Digest::from_bytes),
         upstream,
         takes,
         parent,
-        reason: row.get(15)?,
+        reason: marred(row, 15)?,
         ingredients: ingredients.and_then(|body| rmp_serde::from_slice::<Ingredients>(&body).ok()),
     })
 }

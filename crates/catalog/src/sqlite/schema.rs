@@ -210,6 +210,25 @@ CREATE TABLE committed (
 /// What is added to a catalog, by the newest format that lacks it.
 const LACKING: [(i64, &str); 2] = [(2, FROM_2), (3, FROM_3)];
 
+/// As which views who may only read finds what format 3 lacks, and those before it.
+const SEEN_IN_3: &str = "
+CREATE TEMP VIEW committed AS SELECT NULL AS id, 0 AS how, 0 AS entry, 0 AS at WHERE FALSE;
+";
+
+/// As which views who may only read finds what format 2 lacks. A column that the table got
+/// meanwhile, since somebody who may write came, stands first, and counts.
+const SEEN_IN_2: &str = "
+CREATE TEMP VIEW slot AS SELECT *, NULL AS taken_at, NULL AS operation, NULL AS host,
+    NULL AS process, NULL AS ended, 0 AS failures, 0 AS alone_until, NULL AS failed_fence,
+    NULL AS failure FROM main.slot;
+CREATE TEMP VIEW waiting AS
+    SELECT NULL AS holder, NULL AS key, NULL AS project, NULL AS domain WHERE FALSE;
+CREATE TEMP VIEW usage AS SELECT *, 0 AS pinned FROM main.usage;
+CREATE TEMP VIEW node AS SELECT *, '' AS reason FROM main.node;
+CREATE TEMP VIEW text AS SELECT *, 0 AS kept_at FROM main.text;
+CREATE TEMP VIEW memo AS SELECT *, 0 AS kept_at FROM main.memo;
+";
+
 const INSPECT: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
      (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
 
@@ -271,6 +290,16 @@ pub(super) fn bring_up(conn: &Connection) -> Result<Made, Error> {
     let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     conn.execute_batch(end)?;
     made
+}
+
+/// Shows a reader of an earlier format what that format lacks, without changing the file.
+pub(super) fn fill_in(conn: &Connection, found: i64) -> Result<(), Error> {
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    let lacking = [(2, SEEN_IN_2), (3, SEEN_IN_3)];
+    lacking
+        .iter()
+        .filter(|(format, _)| *format >= found)
+        .try_for_each(|(_, views)| conn.execute_batch(views))
 }
 
 /// Whether SQLite only asks for patience.

@@ -15,6 +15,8 @@ use crate::run::Shortened;
 
 /// Runs deleted in one transaction, with all their nodes.
 const RUNS: i64 = 20;
+/// No run lasts so long. One that never ended is kept at least until then.
+const ENDLESS: Duration = Duration::from_hours(90 * 24);
 /// Memos or texts deleted in one transaction.
 const ROWS: usize = 1_000;
 
@@ -68,13 +70,16 @@ impl Sqlite {
         &self,
         age: Duration,
     ) -> std::result::Result<Shortened, CatalogError> {
-        let before = self.ratchet.now().saturating_sub(millis(age));
+        let now = self.ratchet.now();
+        let before = now.saturating_sub(millis(age));
+        // One that runs, or was killed: nobody says which it is.
+        let given_up = before.min(now.saturating_sub(millis(ENDLESS)));
         let runs = self.delete_all(|conn| {
             conn.prepare_cached(
-                "DELETE FROM run WHERE id IN \
-                 (SELECT id FROM run WHERE started_at < ?1 LIMIT ?2)",
+                "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE started_at < ?1 \
+                 AND (finished_at IS NOT NULL OR started_at < ?3) LIMIT ?2)",
             )?
-            .execute([before, RUNS])
+            .execute([before, RUNS, given_up])
         })?;
         let memos = self.delete_all(|conn| {
             conn.prepare_cached(

@@ -8,6 +8,7 @@ use thrifty_key::Key;
 
 use super::Sqlite;
 use super::reserve::{COLUMNS, Slot, by_key};
+use super::text::marred;
 use super::write::Write;
 use crate::entry::{Holder, Reservation, Scope, Standing, Time};
 use crate::error::CatalogError;
@@ -161,7 +162,7 @@ fn reservation(row: &Row<'_>, now: Time) -> Result<Option<Reservation>> {
         return Ok(None);
     };
     let key = Key::from_bytes(row.get(WIDTH)?);
-    let scope = Scope { project: row.get(WIDTH + 1)?, domain: row.get(WIDTH + 2)? };
+    let scope = Scope { project: marred(row, WIDTH + 1)?, domain: marred(row, WIDTH + 2)? };
     let waiting = row.get::<_, i64>(WIDTH + 3)?.unsigned_abs();
     Ok(Some(Reservation { scope, key, held, waiting }))
 }

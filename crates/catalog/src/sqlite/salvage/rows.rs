@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
+use thrifty_key::Key;
 
 use super::Salvaged;
 use crate::entry::{Scope, Time};
+use crate::sqlite::clock::NEVER;
 use crate::sqlite::commit::tail;
 use crate::sqlite::fault::is_damage;
 use crate::sqlite::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
@@ -72,7 +74,8 @@ impl<'a> Source<'a> {
         let meta = around_damage(meta)?;
         let is_sane = |number: &i64| (0..ABSURD).contains(number);
         if let Some((clock, last_entry)) = meta {
-            self.clock = self.clock.max(Some(clock).filter(is_sane).unwrap_or(0));
+            let clock = Some(clock).filter(|clock| (0..NEVER).contains(clock));
+            self.clock = self.clock.max(clock.unwrap_or(0));
             self.last_entry = self.last_entry.max(Some(last_entry).filter(is_sane).unwrap_or(0));
         }
         for sql in EPOCHS {
@@ -109,7 +112,6 @@ impl<'a> Source<'a> {
         }
         let tried = 1..=self.last_entry.min(TRIED);
         let candidates: BTreeSet<i64> = self.known.iter().copied().chain(tried).collect();
-        // In the order of their numbers, so that of two for one key the newer one stays.
         for id in candidates.difference(&self.saved.clone()) {
             if let Some(entry) = around_damage(verified(old, *id))?.flatten() {
                 self.put(old, *id, &entry)?;
@@ -120,7 +122,18 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// Saves an entry, unless a newer one of its key was saved.
     fn put(&self, old: &Connection, id: i64, entry: &Verified) -> Result<()> {
+        let newer = "SELECT EXISTS (SELECT 1 FROM entry \
+             WHERE key = ?1 AND project = ?2 AND domain = ?3 AND id > ?4)";
+        let (scope, key) = (&entry.scope, &entry.key);
+        if self
+            .new
+            .prepare_cached(newer)?
+            .query_row((key.as_bytes(), &scope.project, &scope.domain, id), |row| row.get(0))?
+        {
+            return Ok(());
+        }
         let columns = COLUMNS.replace("entry.", "");
         let marks = vec!["?"; entry.values.len()].join(", ");
         let sql = format!(
@@ -181,6 +194,8 @@ impl<'a> Source<'a> {
 
 /// An entry that is what was committed.
 struct Verified {
+    scope: Scope,
+    key: Key,
     values: Vec<Value>,
     ingredients: Vec<u8>,
     blobs: Vec<(Vec<u8>, i64, i64)>,
@@ -212,12 +227,8 @@ fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
         let digest = blob.digest.as_bytes().to_vec();
         (digest, blob.generation.cast_signed(), blob.length.cast_signed())
     });
-    Ok(Some(Verified {
-        values,
-        ingredients,
-        blobs: blobs.collect(),
-        created_at: sealed.created_at,
-    }))
+    let created_at = sealed.created_at;
+    Ok(Some(Verified { scope, key, values, ingredients, blobs: blobs.collect(), created_at }))
 }
 
 /// Whether no blob of the entry may be deleted at any moment.
