@@ -16,8 +16,10 @@ use thrifty_cli::{
 use thrifty_engine::Seeding;
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
+use thrifty_pipeline::Language;
 
 use crate::call::{self, Chosen, Refused, Report, Run, RunOptions, Task};
+use crate::shown::traceback;
 use crate::value::digest;
 
 /// Workflows of this interpreter.
@@ -73,6 +75,11 @@ impl Host for Interpreter {
         listener: Arc<Listener>,
     ) -> Result<CheckReport, HostError> {
         Python::attach(|py| Self::check(py, request, &*listener))
+    }
+
+    fn language(&self) -> Result<Arc<dyn Language>, HostError> {
+        let functions = Python::attach(call::Functions::new).map_err(|error| usage(&error))?;
+        Ok(Arc::new(functions))
     }
 
     fn is_interrupted(&self) -> bool {
@@ -228,17 +235,6 @@ fn usage(error: &PyErr) -> HostError {
 fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
     let class = module(py).ok().and_then(|module| module.getattr(name).ok());
     class.is_some_and(|class| error.matches(py, class).unwrap_or(false))
-}
-
-/// The exception as Python shows it.
-fn traceback(py: Python<'_>, error: &PyErr) -> String {
-    let text = || -> PyResult<String> {
-        // Before Python 3.12, an error that was not raised again does not know its own traceback.
-        let parts = (error.get_type(py), error.value(py), error.traceback(py));
-        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
-        Ok(lines.extract::<Vec<String>>()?.concat())
-    };
-    text().unwrap_or_else(|_| error.to_string())
 }
 
 /// Adds `main`.

@@ -36,3 +36,14 @@ pub fn class_name(class: &Bound<'_, PyType>) -> PyResult<String> {
         _ => name,
     })
 }
+
+/// The exception as Python shows it.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let text = || -> PyResult<String> {
+        // Before Python 3.12, an error that was not raised again does not know its own traceback.
+        let parts = (error.get_type(py), error.value(py), error.traceback(py));
+        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
+        Ok(lines.extract::<Vec<String>>()?.concat())
+    };
+    text().unwrap_or_else(|_| error.to_string())
+}

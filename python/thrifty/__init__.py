@@ -35,12 +35,13 @@ from thrifty._native import (
     __version__,
     compute,
 )
-from thrifty._task import Task, task, workflow
+from thrifty._task import Task, process, step, task, workflow
 from thrifty.cache import Cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thrifty import testing
+    from thrifty._params import Params
     from thrifty._registry import register
     from thrifty.checks import Check, CheckReport
     from thrifty.files import Dir, File
@@ -57,6 +58,7 @@ __all__ = [
     "HandleError",
     "HashMethod",
     "NotStorable",
+    "Params",
     "Plan",
     "Run",
     "Secret",
@@ -65,7 +67,9 @@ __all__ = [
     "UnhashableArgument",
     "__version__",
     "compute",
+    "process",
     "register",
+    "step",
     "task",
     "testing",
     "workflow",
@@ -78,6 +82,7 @@ _LAZY = {
     "Dir": "thrifty.files",
     "File": "thrifty.files",
     "HashMethod": "thrifty.marks",
+    "Params": "thrifty._params",
     "Secret": "thrifty.marks",
     "register": "thrifty._registry",
 }

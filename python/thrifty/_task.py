@@ -167,7 +167,9 @@ class Task(_native.Task[P, R]):
         ...     power.map([2, 3], [5, 2], sign=-1)
         [-32, -9]
         """
-        rows = _rows(self, iterables)
+        from thrifty import _map
+
+        rows = _map.rows(self, iterables)
         if _native.is_building():
             return [self(*row, **same) for row in rows]
 
@@ -176,7 +178,7 @@ class Task(_native.Task[P, R]):
 
         name = f"{self.operation_name}.map"
         run: Task[[], list[R]] = Task(elements, name, True, None, None, self._run)
-        return _dress(run, elements, True, (None, None, self._run))()
+        return dressed(run, elements, True, (None, None, self._run))()
 
     if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
@@ -267,6 +269,10 @@ def task(
     return _decorated(function, False, cache, name, seed)
 
 
+# Words of those who group steps into processes: a process is a task that calls others.
+process = step = task
+
+
 @overload
 def workflow(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
@@ -351,19 +357,35 @@ def _new(
     elif not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the name of an operation is text, not {name!r}")
     run = _seed_of(seed)
-    made: Task[..., Any] = Task(function, name, is_workflow, definition, None, run)
-    return _dress(made, function, is_workflow, (definition, None, run))
+    kind = Task if is_workflow else _kind_of_task(function)
+    made: Task[..., Any] = kind(function, name, is_workflow, definition, None, run)
+    return dressed(made, function, is_workflow, (definition, None, run))
+
+
+def _kind_of_task(function: Callable[..., Any]) -> type[Task[..., Any]]:
+    """One of which parameters count by what is read of them, if it has such."""
+    try:
+        declared = list(function.__annotations__.values())
+    except NameError:
+        return Task
+    # Looked at as text first: most programs never import what this needs.
+    if not any("Params" in getattr(it, "__name__", str(it)) for it in declared):
+        return Task
+    from thrifty._scoped import Scoped, mappings_of
+
+    return Scoped if mappings_of(function) else Task
 
 
 def _make(
     task: Task[P, R], definition: Cache | None, invocation: Cache | None, run: dict[str, Any]
 ) -> Task[P, R]:
     function, is_workflow = task.__wrapped__, task._is_workflow
-    made: Task[P, R] = Task(function, task.operation_name, is_workflow, definition, invocation, run)
-    return _dress(made, function, is_workflow, (definition, invocation, run))
+    kind = type(task)
+    made: Task[P, R] = kind(function, task.operation_name, is_workflow, definition, invocation, run)
+    return dressed(made, function, is_workflow, (definition, invocation, run))
 
 
-def _dress(
+def dressed(
     task: Task[P, R],
     function: Callable[..., Any],
     is_workflow: bool,
@@ -450,34 +472,6 @@ def _name_of_script(path: str) -> str:
         directory, package = os.path.split(directory)
         name = f"{package}.{name}"
     return name
-
-
-def _rows(task: Task[..., Any], iterables: tuple[Iterable[Any], ...]) -> list[tuple[Any, ...]]:
-    name = task.operation_name
-    if not iterables:
-        raise TypeError(f"map of {name} needs at least one list of arguments")
-    for iterable in iterables:
-        if isinstance(iterable, (str, bytes)):
-            raise TypeError(f"map of {name} goes through lists, not text: put it into a list")
-        if iterable.__class__ is _native.Handle:
-            _check_arity(name, iterable)
-    columns = [list(iterable) for iterable in iterables]
-    lengths = [len(column) for column in columns]
-    if len(set(lengths)) > 1:
-        shown = ", ".join(map(str, lengths))
-        raise ValueError(f"map of {name} needs lists of one length, and was given {shown}")
-    return list(zip(*columns, strict=True))
-
-
-def _check_arity(name: str, handle: Iterable[Any]) -> None:
-    try:
-        iter(handle)
-    except _native.HandleError:
-        raise _native.HandleError(
-            f"map of {name} goes through {handle!r}, which has not run yet: how many elements it "
-            "has is not known. Annotate its result as tuple[A, B], or map in a task that returns "
-            "the list"
-        ) from None
 
 
 def _mode_of(cache: Any) -> Mode | bool | None:
@@ -581,5 +575,6 @@ def _restore(
     importlib.import_module(module)
     found = _find(module, qualified)
     function: Any = getattr(found, "__wrapped__", found)
-    made: Task[..., Any] = Task(function, name, is_workflow, *settings)
-    return _dress(made, function, is_workflow, settings)
+    kind = Task if is_workflow else _kind_of_task(function)
+    made: Task[..., Any] = kind(function, name, is_workflow, *settings)
+    return dressed(made, function, is_workflow, settings)

@@ -8,6 +8,7 @@ use thrifty_engine::config::Executor;
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::Explanation;
 use thrifty_engine::{Mode, Seed, did_you_mean};
+use thrifty_pipeline::Language;
 
 /// Runs workflows for the command line. Implemented by the binding of a language.
 pub trait Host: Sync {
@@ -40,6 +41,15 @@ pub trait Host: Sync {
         request: &CheckRequest,
         listener: Arc<Listener>,
     ) -> Result<CheckReport, HostError>;
+
+    /// The language of the functions that an operation file names, for one run of it.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] if there is none, or its cache cannot be had.
+    fn language(&self) -> Result<Arc<dyn Language>, HostError> {
+        Err(HostError::Unavailable("there is nothing here that knows functions".to_owned()))
+    }
 
     /// Whether the user has asked, since this was last called, that what runs be ended. Asked now
     /// and then on the main thread.

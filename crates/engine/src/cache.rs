@@ -23,7 +23,7 @@ use crate::graph::{Failure, Loss, Made, Product, Value};
 use crate::health::Health;
 use crate::lookup::{Looked, Target};
 use crate::memory::Memory;
-use crate::observed::{ReadVariable, Surroundings};
+use crate::observed::{ReadParameter, ReadVariable, Surroundings};
 use crate::operation::named;
 use crate::outcome::Miss;
 use crate::policy::Policy;
@@ -230,9 +230,14 @@ impl Cache {
 
     /// Says where the project of this process is, and how its bodies read variables. Without it,
     /// there is no project and variables are those of the system.
-    pub fn set_surroundings(&self, root: Option<PathBuf>, variable: Box<ReadVariable>) {
+    pub fn set_surroundings(
+        &self,
+        root: Option<PathBuf>,
+        variable: Box<ReadVariable>,
+        parameter: Box<ReadParameter>,
+    ) {
         let surroundings = Surroundings::new(root, variable, self.file_memo());
-        *self.surroundings.write() = Arc::new(surroundings);
+        *self.surroundings.write() = Arc::new(surroundings.with_parameters(parameter));
     }
 
     /// The host and the user that entries and runs are marked with.

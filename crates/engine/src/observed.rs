@@ -13,7 +13,7 @@ mod encoding;
 mod surroundings;
 
 pub use encoding::{Undecodable, decode, encode};
-pub use surroundings::{Glance, ReadVariable, Surroundings};
+pub use surroundings::{Glance, ReadParameter, ReadVariable, Surroundings};
 
 /// What was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,42 @@ pub enum Observed {
     Variable(String),
     /// The path of the working directory.
     WorkingDirectory,
+    /// An entry of a mapping that a body was given to read from: the path to it, from the name of
+    /// the mapping on.
+    Parameter(Aspect, String),
+}
+
+/// What was asked about an entry of a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aspect {
+    /// Its value; of a mapping, only that it is one.
+    Value,
+    /// Whether it is there.
+    Presence,
+    /// The names of its entries, in order.
+    Names,
+    /// Everything in it.
+    Whole,
+}
+
+impl Aspect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Value, Self::Presence, Self::Names, Self::Whole];
+
+    /// The word by which it is kept.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Presence => "presence",
+            Self::Names => "names",
+            Self::Whole => "whole",
+        }
+    }
+
+    /// The aspect of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|aspect| aspect.word() == word)
+    }
 }
 
 /// Where a file is. Two checkouts of a project share a cache, so a path is kept by what it hung
@@ -115,6 +151,13 @@ impl fmt::Display for Observed {
             Self::Listing(place) => write!(f, "the list of files in {place}"),
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::WorkingDirectory => f.write_str("the working directory"),
+            Self::Parameter(Aspect::Value | Aspect::Whole, path) => {
+                write!(f, "the parameter {path}")
+            }
+            Self::Parameter(Aspect::Presence, path) => {
+                write!(f, "whether there is a parameter {path}")
+            }
+            Self::Parameter(Aspect::Names, path) => write!(f, "the names in the parameter {path}"),
         }
     }
 }

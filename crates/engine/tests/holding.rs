@@ -75,7 +75,7 @@ impl World {
 fn place(stage: &Stage, root: &Path, variables: &Variables) {
     let variables = Arc::clone(variables);
     let read = move |name: &str| variables.lock().get(name).map(|it| it.as_bytes().to_vec());
-    stage.cache.set_surroundings(Some(root.to_owned()), Box::new(read));
+    stage.cache.set_surroundings(Some(root.to_owned()), Box::new(read), Box::new(|_, _| None));
 }
 
 fn variable(name: &str) -> Observed {

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use thrifty_engine::key::plain::{Container, Writer};
 use thrifty_engine::key::{Context, Digest, Hasher};
 use thrifty_engine::observed::{
-    Change, Glance, How, Observation, Observed, Place, State, Surroundings, Undecodable, decode,
-    encode,
+    Aspect, Change, Glance, How, Observation, Observed, Place, State, Surroundings, Undecodable,
+    decode, encode,
 };
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::store::scan::{Memo, NoMemo};
@@ -47,6 +47,8 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         any_place().prop_map(Observed::Presence),
         any_place().prop_map(Observed::Listing),
         ".{0,12}".prop_map(Observed::Variable),
+        (0..Aspect::ALL.len(), ".{0,12}")
+            .prop_map(|(aspect, path)| Observed::Parameter(Aspect::ALL[aspect], path)),
         Just(Observed::WorkingDirectory),
     ];
     let state = prop_oneof![

@@ -356,6 +356,10 @@ pub fn forced<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// A value that a body returned, with what is to be stored of it.
 pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
+    observe::after_body(|| taken_apart(slf, value))
+}
+
+fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
     let (py, task) = (slf.py(), slf.get());
     let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(value.clone().unbind());
     let hashed = task.hooks(py)?.result.digest(value, "the result")?;

@@ -17,6 +17,7 @@ mod ingredients;
 mod load;
 mod lone;
 mod on_disk;
+mod operation_file;
 mod options;
 mod parameters;
 mod plan;
@@ -33,6 +34,7 @@ use pyo3::prelude::*;
 
 pub use check::{Refused, Report, check};
 pub use context::{Chosen, RunOptions, matches};
+pub use operation_file::Functions;
 pub use plan::plan;
 pub use run::{Run, run};
 pub use seed::stated;

@@ -11,7 +11,8 @@ use thrifty_engine::config::project_root;
 /// Lets a cache look again at what bodies of this process observed.
 pub fn place(py: Python<'_>, cache: &Cache) {
     let root = root(program(py).ok().flatten(), &std::env::current_dir().unwrap_or_default());
-    cache.set_surroundings(root, Box::new(|name| Python::attach(|py| variable(py, name))));
+    let variable = |name: &str| Python::attach(|py| variable(py, name));
+    cache.set_surroundings(root, Box::new(variable), Box::new(crate::observe::parameter));
 }
 
 /// The root of the project whose code runs. Code makes paths from where it lies itself: its

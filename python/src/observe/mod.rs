@@ -13,6 +13,7 @@ mod gathered;
 mod handed;
 mod hook;
 mod note;
+mod parameters;
 mod path;
 mod random;
 mod recorder;
@@ -30,6 +31,7 @@ use thrifty_engine::observed::{Observation, Surroundings};
 
 pub use gathered::Gathered;
 pub use note::{Note, tell};
+pub use parameters::{after_body, parameter};
 pub use recorder::Recorder;
 
 /// What is to become of what a body reads.
@@ -116,6 +118,7 @@ impl Watch {
                 let surroundings = Arc::clone(&scenery.surroundings);
                 let ignored = Arc::clone(&scenery.ignored);
                 let recorder = Arc::new(Recorder::new(surroundings, ignored, given));
+                parameters::begin(&recorder);
                 thread::push(Some(Arc::clone(&recorder)));
                 watch.recorder = Some(recorder);
             }
@@ -213,5 +216,6 @@ pub fn after_fork() {
 ///
 /// What Python raised.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<parameters::Frame>()?;
     hook::register(module)
 }

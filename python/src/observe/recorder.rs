@@ -57,6 +57,8 @@ pub struct Recorder {
     has_moved: AtomicBool,
     is_over: AtomicBool,
     is_accompanied: AtomicBool,
+    /// The mappings that the body, and those around it, were given to read from.
+    roots: Vec<String>,
     seen: Mutex<Seen>,
 }
 
@@ -114,6 +116,7 @@ impl Recorder {
             has_moved: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             is_accompanied: AtomicBool::new(false),
+            roots: super::parameters::roots(),
             seen: Mutex::default(),
         }
     }
@@ -330,7 +333,14 @@ impl Recorder {
             }
             Observed::Variable(name) => own.variables.contains(name),
             Observed::WorkingDirectory => false,
+            Observed::Parameter(_, path) => self.made_mapping(path),
         }
+    }
+
+    /// Whether a mapping is of the body's own making: it was given none of that name.
+    fn made_mapping(&self, path: &str) -> bool {
+        let root = path.split('/').next().unwrap_or(path);
+        !self.roots.iter().any(|known| known == root)
     }
 
     /// What a body read that ran for this one.
@@ -344,6 +354,7 @@ impl Recorder {
         for (what, state) in &inner.known {
             match what {
                 Observed::Variable(name) if seen.own.variables.contains(name) => {}
+                Observed::Parameter(_, path) if self.made_mapping(path) => {}
                 _ => _ = seen.known.entry(what.clone()).or_insert(*state),
             }
         }

@@ -2,7 +2,7 @@
 
 use thrifty_key::plain::{Container, PlainError, Reader, Token, Writer};
 
-use super::{Change, How, Observation, Observed, Place, State};
+use super::{Aspect, Change, How, Observation, Observed, Place, State};
 
 /// The version of the format; the first byte of all that is not empty.
 const FORMAT: u8 = 1;
@@ -71,6 +71,7 @@ fn words(what: &Observed) -> (&'static str, &'static str, &str) {
         Observed::Listing(place) => ("listing", place),
         Observed::Variable(name) => return ("variable", "", name),
         Observed::WorkingDirectory => return ("working directory", "", ""),
+        Observed::Parameter(aspect, path) => return ("parameter", aspect.word(), path),
     };
     match place {
         Place::Absolute(path) => (kind, "absolute", path),
@@ -92,6 +93,10 @@ fn observed(kind: &[u8], base: &[u8], name: String) -> Option<Observed> {
         (b"listing", ..) => place(name).map(Observed::Listing),
         (b"variable", b"", _) => Some(Observed::Variable(name)),
         (b"working directory", b"", "") => Some(Observed::WorkingDirectory),
+        (b"parameter", ..) => {
+            let aspect = Aspect::from_word(std::str::from_utf8(base).ok()?)?;
+            Some(Observed::Parameter(aspect, name))
+        }
         _ => None,
     }
 }

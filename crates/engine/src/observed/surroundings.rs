@@ -13,10 +13,14 @@ use thrifty_key::{Context, Digest, Hasher};
 use thrifty_store::StatIdentity;
 use thrifty_store::scan::{self, Memo};
 
-use super::{Change, Observation, Observed, Place, State};
+use super::{Aspect, Change, Observation, Observed, Place, State};
 
 /// Reads an environment variable as bodies see it.
 pub type ReadVariable = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
+
+/// Reads an entry of the mappings that the call of this thread was given; `None` if it was given
+/// none of that name.
+pub type ReadParameter = dyn Fn(Aspect, &str) -> Option<State> + Send + Sync;
 
 /// Contents remembered at most; then all are forgotten.
 const REMEMBERED: usize = 100_000;
@@ -30,6 +34,7 @@ const REMEMBERED: usize = 100_000;
 pub struct Surroundings {
     root: Option<PathBuf>,
     variable: Box<ReadVariable>,
+    parameter: Box<ReadParameter>,
     memo: Arc<dyn Memo>,
     contents: RwLock<HashMap<StatIdentity, Digest>>,
 }
@@ -37,7 +42,14 @@ pub struct Surroundings {
 impl Surroundings {
     /// The surroundings of a process.
     pub fn new(root: Option<PathBuf>, variable: Box<ReadVariable>, memo: Arc<dyn Memo>) -> Self {
-        Self { root, variable, memo, contents: RwLock::default() }
+        let parameter = Box::new(|_, _: &str| None);
+        Self { root, variable, parameter, memo, contents: RwLock::default() }
+    }
+
+    /// The same, where calls are given mappings to read from.
+    #[must_use]
+    pub fn with_parameters(self, parameter: Box<ReadParameter>) -> Self {
+        Self { parameter, ..self }
     }
 
     /// Surroundings without a project, variables as the system has them.
@@ -84,6 +96,11 @@ impl Surroundings {
             Observed::WorkingDirectory => {
                 let path = std::env::current_dir().ok()?;
                 Some(found("working directory", path.as_os_str().as_bytes()))
+            }
+            // What another call was given is not what this one was: it never holds, and what is
+            // stored for it stays.
+            Observed::Parameter(aspect, path) => {
+                Some((self.parameter)(*aspect, path).unwrap_or_else(|| found("no parameter", b"")))
             }
         }
     }

@@ -1,0 +1,83 @@
+//! An operation that calls a function of a language.
+
+use super::{Built, Check};
+use crate::document::{Operation, Output, Seeded};
+use crate::error::FileError;
+use crate::pipeline::{Command, Drawn, Function, Work};
+use crate::place::{Location, Spanned};
+
+/// The one output of a function that declares none.
+const RESULT: &str = "result";
+
+impl Check<'_> {
+    /// What a call takes and gives. Whether there is such a function is for its language to say.
+    pub(super) fn calls(
+        &self,
+        command: &mut Command,
+        operation: &Operation,
+        target: &Spanned<String>,
+        built: &Built<'_>,
+    ) -> Result<(), FileError> {
+        let at = target.referenced;
+        let is_target = target.value.split_once(':').is_some_and(|(module, name)| {
+            let is_word = |it: &str| it.chars().all(|c| c.is_alphanumeric() || c == '_');
+            [module, name].iter().all(|path| path.split('.').all(|it| !it.is_empty() && is_word(it)))
+        });
+        if !is_target {
+            let reason = format!("`task: {}` must be module:function", target.value);
+            return Err(self.wrong(at, reason));
+        }
+        self.has_nothing_of_a_command(operation)?;
+        for (name, output) in &operation.outputs {
+            if output.value != Output::Value {
+                let reason = format!(
+                    "output `{name}` of a task is an entry of what it returns: write `outputs: [{name}]`"
+                );
+                return Err(self.wrong(output.referenced, reason));
+            }
+        }
+        let mut outputs: Vec<_> = operation.outputs.keys().cloned().collect();
+        let is_taken_apart = !outputs.is_empty();
+        if !is_taken_apart {
+            outputs.push(RESULT.to_owned());
+        }
+        command.outputs = outputs.into_iter().map(|name| (name, Output::Value)).collect();
+        command.params = self.own_params(operation, built)?.into_iter().collect();
+        command.seed = self.drawn_by_task(operation)?;
+        let at = self.world.sources.place(at);
+        let target = target.value.clone();
+        command.work = Work::Task(Function { target, at, is_taken_apart });
+        Ok(())
+    }
+
+    /// A task draws from the seed in force as it does in a workflow, whether it says so or not.
+    fn drawn_by_task(&self, operation: &Operation) -> Result<Option<Drawn>, FileError> {
+        let stated = self.scope.seed;
+        Ok(match &operation.seed {
+            None => Some(Drawn::IfAny { stated }),
+            Some(seed) => match seed.value {
+                Seeded::Used(true) => {
+                    Some(Drawn::InForce { at: self.world.sources.place(seed.referenced), stated })
+                }
+                Seeded::Used(false) => None,
+                Seeded::Pinned(number) => Some(Drawn::Own(self.world.seed_of(seed, number)?)),
+            },
+        })
+    }
+
+    fn has_nothing_of_a_command(&self, operation: &Operation) -> Result<(), FileError> {
+        let first = |table: Option<Location>, field| Some((field, table?));
+        let fields = [
+            first(operation.env.values().next().map(|it| it.referenced), "env"),
+            first(operation.code.first().map(|it| it.referenced), "code"),
+            first(operation.timeout.as_ref().map(|it| it.referenced), "timeout"),
+        ];
+        match fields.into_iter().flatten().next() {
+            Some((field, at)) => {
+                let reason = format!("`{field}` is for commands: a task runs where thrifty does");
+                Err(self.wrong(at, reason))
+            }
+            None => Ok(()),
+        }
+    }
+}
