@@ -19,8 +19,10 @@ use tempfile::TempDir;
 
 use crate::document::Run;
 use crate::error::AttemptError;
+use crate::home::{Home, Placement};
 use crate::pipeline::Command;
 use crate::template::{self, For};
+use crate::variables::surround;
 
 /// How often a running command is looked at for an interrupt of the run.
 const LOOK: Duration = Duration::from_millis(50);
@@ -36,25 +38,6 @@ const KEPT: u64 = 4 << 20;
 
 /// The variable in which a command that draws from a seed finds its number.
 pub(crate) const SEED: &str = "THRIFTY_SEED";
-
-/// Variables of the caller that every command gets: where programs and temporary files are, and
-/// who the user is. None of them counts.
-const PASSED_ON: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TMPDIR",
-    "VIRTUAL_ENV",
-    "CONDA_PREFIX",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
 
 /// An attempt under way, or done. Its directory goes with it.
 #[derive(Debug)]
@@ -85,14 +68,15 @@ impl Attempt {
         self.directory.path().join("log")
     }
 
-    /// Makes the scripts of a command found under their own names. They are run from where they
-    /// are, so that they find what lies beside them.
-    pub(crate) fn link_code(&self, command: &Command) -> Result<(), AttemptError> {
-        for script in &command.code {
-            let link = self.place().join(script);
+    /// Makes the code of a command found under its own names.
+    pub(crate) fn link_code(&self, placement: &Placement, code: &Home) -> Result<(), AttemptError> {
+        let files = placement.links.iter().map(|(to, path)| (to, code.place(path)));
+        let environments = placement.environments.iter().map(|(to, path)| (to, path.clone()));
+        for (to, path) in files.chain(environments) {
+            let link = self.place().join(to);
             // An input may have been put there already.
             if link.symlink_metadata().is_err() {
-                self.link(&command.base.join(script), &link)?;
+                self.link(&path, &link)?;
             }
         }
         Ok(())
@@ -118,11 +102,12 @@ impl Attempt {
         &self,
         command: &Command,
         run: &Run,
+        code: &Home,
         names: &Value,
         seed: Option<u32>,
         cancelled: &AtomicBool,
     ) -> Result<(), AttemptError> {
-        let mut process = self.process(command, run, names)?;
+        let mut process = self.process(command, run, code, names)?;
         let is_declared = command.env.iter().any(|(name, _)| name == SEED);
         if let Some(seed) = seed.filter(|_| !is_declared) {
             process.env(SEED, seed.to_string());
@@ -141,13 +126,14 @@ impl Attempt {
             }
         };
         clear(group);
-        if status.success() { Ok(()) } else { Err(self.failed(status)) }
+        if status.success() { Ok(()) } else { Err(self.failed(status, code)) }
     }
 
     fn process(
         &self,
         command: &Command,
         run: &Run,
+        code: &Home,
         names: &Value,
     ) -> Result<process::Command, AttemptError> {
         let rendered = |text: &str, purpose| {
@@ -166,20 +152,12 @@ impl Attempt {
         let (out, err) = log.map_err(|error| AttemptError::directory(&self.log(), &error))?;
         let mut process = process::Command::new(words.remove(0));
         process.args(words).current_dir(self.place()).process_group(0);
-        process.stdin(Stdio::null()).stdout(out).stderr(err).env_clear();
-        let passed = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        process.envs(passed).env("LANG", "C.UTF-8").env("PYTHONPATH", &*command.base);
-        process.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1");
-        for (name, value) in &command.env {
-            match value {
-                Some(value) => process.env(name, value),
-                None => process.env_remove(name),
-            };
-        }
+        process.stdin(Stdio::null()).stdout(out).stderr(err);
+        surround(&mut process, &command.env, &code.python_path(&command.env));
         Ok(process)
     }
 
-    fn failed(&self, status: ExitStatus) -> AttemptError {
+    fn failed(&self, status: ExitStatus, code: &Home) -> AttemptError {
         let log = self.kept_log();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
@@ -189,7 +167,8 @@ impl Attempt {
             (None, Some(signal)) => format!("it was ended by signal {signal}"),
             (None, None) => "it ended in no known way".to_owned(),
         };
-        AttemptError::Status { how, end }
+        let missed = code.missed(&end, &self.place());
+        AttemptError::Status { how, end, missed }
     }
 
     /// What the command wrote to its output and errors: the end of it, if it is long.

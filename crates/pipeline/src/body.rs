@@ -19,6 +19,8 @@ use crate::attempt::Attempt;
 use crate::document::Run;
 use crate::error::AttemptError;
 use crate::given::{self, Given};
+use crate::home::{Home, Placement};
+use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Origin};
 use crate::seed::Drawing;
 
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
     /// Where attempts have their directories.
     pub(crate) work: PathBuf,
+    /// The code that commands run.
+    pub(crate) mirrors: Mirrors,
     /// Set when the run is interrupted.
     pub(crate) cancelled: AtomicBool,
     /// How many commands are running.
@@ -67,6 +71,8 @@ pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) command: Command,
     pub(crate) run: Run,
+    /// Where it finds its code.
+    pub(crate) placement: Placement,
     /// Files of the project that the key was made of, each with the value digest it had.
     pub(crate) read: Vec<(PathBuf, Digest)>,
     /// What it draws from, if it does.
@@ -128,22 +134,29 @@ impl Running {
             return Err(AttemptError::Cancelled);
         }
         let attempt = Attempt::begin(&self.shared.work)?;
-        self.put_inputs(&attempt, taken)?;
-        attempt.link_code(&self.command)?;
+        let code = Home::of(&self.placement, &self.command.base, &self.shared.mirrors)?;
+        self.put_inputs(&attempt, taken, &code)?;
+        attempt.link_code(&self.placement, &code)?;
         attempt.prepare_outputs(&self.command)?;
         let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
         let names = self.names(taken, seed)?;
-        attempt.run(&self.command, &self.run, &names, seed, &self.shared.cancelled)?;
+        attempt.run(&self.command, &self.run, &code, &names, seed, &self.shared.cancelled)?;
+        code.check()?;
         Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
     }
 
     /// The edge, by its number, that an output of another operation came by.
-    fn put_inputs(&self, attempt: &Attempt, taken: &[Taken]) -> Result<(), AttemptError> {
+    fn put_inputs(
+        &self,
+        attempt: &Attempt,
+        taken: &[Taken],
+        code: &Home,
+    ) -> Result<(), AttemptError> {
         let mut edge = self.command.value_edges();
         for input in &self.command.inputs {
             let target = attempt.place().join(&input.to);
             match &input.from {
-                Origin::Path(path) => attempt.link(path, &target)?,
+                Origin::Path(path) => attempt.link(&code.of_input(path), &target)?,
                 Origin::Output(_) => {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =

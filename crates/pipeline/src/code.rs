@@ -5,21 +5,26 @@
 //! modules it imports from beside it or from beside the operation file count with it, as far as
 //! imports can be read in the text. Any other file counts by its bytes.
 
+mod files;
 mod imports;
 mod probe;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thrifty_engine::catalog::Catalog;
-use thrifty_key::{Context, Digest, Hasher, Preview};
-use thrifty_source::{Module, OpaqueKind};
+use thrifty_key::{Digest, Preview};
+use thrifty_store::scan::Memo;
 
-use crate::document::Run;
 use crate::error::CodeError;
-use crate::pipeline::Command;
-use probe::Interpreters;
+use crate::home::Placement;
+use crate::mirror::Snapshot;
+use crate::pipeline::{Command, Runs};
+use files::{Listed, Read, Readings};
+use probe::{Interpreters, Surroundings};
+pub(crate) use words::Mentioned;
 
 /// One file that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,30 +48,45 @@ pub(crate) struct Code {
     pub(crate) texts: Vec<(Digest, String)>,
     /// What could not be followed, for a person.
     pub(crate) notes: Vec<String>,
+    /// Where the command finds it.
+    pub(crate) placement: Placement,
 }
 
-/// Files that were read, each once for all commands of a run.
-pub(crate) struct Files {
-    /// What a module imports depends on where the script is that imports it.
-    read: HashMap<(PathBuf, PathBuf), Arc<Read>>,
+/// What the scripts of a command lead to.
+#[derive(Default)]
+struct Followed {
+    files: BTreeMap<PathBuf, Arc<Read>>,
+    /// Names they import that are not of the project.
+    foreign: BTreeSet<String>,
+    notes: Vec<String>,
+    /// Docstrings and annotations are read, by the code or by a library that is handed it.
+    is_read: bool,
+}
+
+/// Libraries that make a command line of the definitions they are handed.
+const READERS: [&str; 9] =
+    ["clize", "cyclopts", "defopt", "docopt", "fire", "jsonargparse", "plac", "typer", "tyro"];
+
+/// Reads the code of commands, each file once for all commands of a run.
+pub(crate) struct Codes {
+    readings: Readings,
     interpreters: Interpreters,
 }
 
-/// What was found in a file.
-struct Read {
-    digest: Digest,
-    text: Option<(Digest, String)>,
-    /// Files of the project that it imports.
-    imports: Vec<PathBuf>,
-    /// Names it imports that are none.
-    foreign: BTreeSet<String>,
-    notes: Vec<String>,
-}
+impl Codes {
+    /// None yet; the catalog remembers what interpreters say.
+    pub(crate) fn new(catalog: Arc<dyn Catalog>, memo: Arc<dyn Memo>) -> Self {
+        Self { readings: Readings::new(memo), interpreters: Interpreters::new(catalog) }
+    }
 
-impl Files {
-    /// No file yet; the catalog remembers what interpreters say.
-    pub(crate) fn new(catalog: Arc<dyn Catalog>) -> Self {
-        Self { read: HashMap::new(), interpreters: Interpreters::new(catalog) }
+    /// Where a command finds its code that does not count.
+    ///
+    /// # Errors
+    ///
+    /// [`CodeError`] names the file.
+    pub(crate) fn uncounted(&self, command: &Command) -> Result<Code, CodeError> {
+        let listed = files::list(command, &command.base)?;
+        Ok(Code { placement: placement(&listed), ..Code::default() })
     }
 
     /// All that counts of the code of a command.
@@ -74,111 +94,180 @@ impl Files {
     /// # Errors
     ///
     /// [`CodeError`] names the file.
-    pub(crate) fn code_of(&mut self, command: &Command) -> Result<Code, CodeError> {
-        let base = &*command.base;
-        let mut found: BTreeMap<PathBuf, Arc<Read>> = BTreeMap::new();
-        for script in &command.code {
-            let script = base.join(script);
-            // A script is run from where it really is; what it imports is looked for there.
-            let script =
-                script.canonicalize().map_err(|error| CodeError::unreadable(&script, &error))?;
-            let roots = [script.parent().unwrap_or(base).to_owned(), base.to_owned()];
-            let mut open = vec![script];
-            while let Some(path) = open.pop() {
-                if found.contains_key(&path) {
-                    continue;
+    pub(crate) fn of(&mut self, command: &Command) -> Result<Code, CodeError> {
+        let listed = files::list(command, &command.base)?;
+        let surroundings = Surroundings { base: &command.base, variables: &command.env };
+        let mut roots = Vec::new();
+        loop {
+            let followed = self.follow(command, &listed, &roots)?;
+            let mut packages = Vec::new();
+            let known = roots.len();
+            for (number, program) in followed.interpreters(command, &listed).iter().enumerate() {
+                let answer =
+                    self.interpreters.packages(program, &followed.foreign, surroundings)?;
+                packages.extend(answer.packages.into_iter().map(|(name, found)| match number {
+                    0 => (name, found),
+                    _ => (format!("{name} of {program}"), found),
+                }));
+                for root in answer.roots {
+                    if !roots.contains(&root) {
+                        roots.push(root);
+                    }
                 }
-                let read = self.read(&path, &roots)?;
-                open.extend(read.imports.iter().cloned());
-                found.insert(path, read);
+            }
+            if roots.len() == known {
+                return Ok(composed(&command.base, followed, packages, roots, &listed));
             }
         }
-        let foreign: BTreeSet<String> =
-            found.values().flat_map(|read| read.foreign.iter().cloned()).collect();
-        let mut code = Code::default();
-        if found.keys().any(|path| is_python(path)) {
-            let program = interpreter_of(command.run());
-            code.packages = self.interpreters.packages(&program, &foreign)?;
-        }
-        for (path, read) in &found {
-            let name = path.strip_prefix(base).unwrap_or(path).display().to_string();
-            let preview = match &read.text {
-                Some((digest, _)) => Preview::Source(*digest),
-                None => Preview::text("its bytes"),
-            };
-            code.notes.extend(read.notes.iter().map(|note| format!("{name}: {note}")));
-            code.texts.extend(read.text.clone());
-            code.parts.push(Part { name, digest: read.digest, preview });
-        }
-        Ok(code)
     }
 
-    fn read(&mut self, path: &Path, roots: &[PathBuf]) -> Result<Arc<Read>, CodeError> {
-        let known = (path.to_owned(), roots.first().cloned().unwrap_or_default());
-        if let Some(read) = self.read.get(&known) {
-            return Ok(Arc::clone(read));
+    /// Reads everything that the scripts and programs of a command lead to.
+    fn follow(
+        &mut self,
+        command: &Command,
+        listed: &Listed,
+        more: &[PathBuf],
+    ) -> Result<Followed, CodeError> {
+        let mut followed = Followed::default();
+        let shared: Vec<_> =
+            std::iter::once(command.base.to_path_buf()).chain(more.to_vec()).collect();
+        for file in &listed.files {
+            let own = file.path.parent().unwrap_or(&command.base).to_owned();
+            let roots: Vec<_> = std::iter::once(own).chain(shared.iter().cloned()).collect();
+            self.enter(
+                &command.base,
+                vec![file.path.clone()],
+                &roots,
+                file.is_python,
+                &mut followed,
+            )?;
         }
-        let bytes = std::fs::read(path).map_err(|error| CodeError::unreadable(path, &error))?;
-        let read = match is_python(path) {
-            true => python(path, &bytes, roots)?,
-            false => Read {
-                digest: Digest::of_blob(&bytes),
-                text: std::str::from_utf8(&bytes)
-                    .ok()
-                    .map(|text| (Digest::of_blob(&bytes), text.to_owned())),
-                imports: Vec::new(),
-                foreign: BTreeSet::new(),
-                notes: Vec::new(),
-            },
+        for program in &command.programs {
+            match &program.runs {
+                Runs::File(word) if listed.has(word) => {}
+                Runs::File(_) | Runs::Unknown => _ = followed.foreign.insert(probe::ALL.to_owned()),
+                Runs::Module(name) => {
+                    let files = imports::module(name, &shared);
+                    if files.is_empty() {
+                        let first = name.split('.').next().unwrap_or(name);
+                        followed.foreign.insert(first.to_owned());
+                    }
+                    self.enter(&command.base, files, &shared, true, &mut followed)?;
+                }
+                Runs::Text(text) => {
+                    let script = command.base.join("-c");
+                    match files::python(&script, text.as_bytes(), &shared) {
+                        Ok(read) => {
+                            self.enter(
+                                &command.base,
+                                read.imports.clone(),
+                                &shared,
+                                false,
+                                &mut followed,
+                            )?;
+                            followed.take(&read, "the command");
+                        }
+                        Err(_) => _ = followed.foreign.insert(probe::ALL.to_owned()),
+                    }
+                }
+            }
+        }
+        if !listed.environments.is_empty() && command.programs.is_empty() {
+            followed.foreign.insert(probe::ALL.to_owned());
+        }
+        Ok(followed)
+    }
+
+    fn enter(
+        &mut self,
+        base: &Path,
+        mut open: Vec<PathBuf>,
+        roots: &[PathBuf],
+        is_python: bool,
+        followed: &mut Followed,
+    ) -> Result<(), CodeError> {
+        let mut is_python = is_python;
+        while let Some(path) = open.pop() {
+            if followed.files.contains_key(&path) {
+                continue;
+            }
+            let read = self.readings.read(&path, roots, is_python)?;
+            is_python = false;
+            open.extend(read.imports.iter().cloned());
+            followed.take(&read, &name_of(&path, base, roots));
+            followed.files.insert(path, read);
+        }
+        Ok(())
+    }
+}
+
+/// What a file is called in the key: nothing that only this machine has, if it can be helped.
+fn name_of(path: &Path, base: &Path, roots: &[PathBuf]) -> String {
+    let near = path.strip_prefix(base).ok();
+    let near = near.or_else(|| roots.iter().find_map(|root| path.strip_prefix(root).ok()));
+    near.unwrap_or(path).display().to_string()
+}
+
+fn composed(
+    base: &Path,
+    followed: Followed,
+    packages: Vec<(String, String)>,
+    roots: Vec<PathBuf>,
+    listed: &Listed,
+) -> Code {
+    let mut code = Code { packages, notes: followed.notes, ..Code::default() };
+    let mut snapshot = Snapshot::default();
+    for (path, read) in &followed.files {
+        let mut name = name_of(path, base, &roots);
+        if code.parts.iter().any(|part: &Part| part.name == name) {
+            name = path.display().to_string();
+        }
+        let digest = if followed.is_read { read.by_text } else { read.digest };
+        let preview = match &read.text {
+            Some((digest, _)) => Preview::Source(*digest),
+            None => Preview::text("its bytes"),
         };
-        let read = Arc::new(read);
-        self.read.insert(known, Arc::clone(&read));
-        Ok(read)
+        code.texts.extend(read.text.clone());
+        code.parts.push(Part { name, digest, preview });
+        snapshot.files.push(read.kept.clone());
+    }
+    code.placement = Placement { snapshot: Some(snapshot), roots, ..placement(listed) };
+    code
+}
+fn placement(listed: &Listed) -> Placement {
+    let links = listed.files.iter().filter_map(|file| Some((file.to.clone()?, file.path.clone())));
+    Placement {
+        links: links.collect(),
+        environments: listed.environments.clone(),
+        absolute: listed.absolute.clone(),
+        ..Placement::default()
     }
 }
 
-fn python(path: &Path, bytes: &[u8], roots: &[PathBuf]) -> Result<Read, CodeError> {
-    let wrong = |reason: String| CodeError::Source { path: path.to_owned(), reason };
-    let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let module = Module::parse(text).map_err(|error| wrong(error.to_string()))?;
-    let whole = module.whole();
-    let (imports, foreign) = imports::resolve(path, &whole.imports, roots);
-    let notes = whole.opaque.iter().filter_map(|opaque| match opaque.kind {
-        OpaqueKind::Exec
-        | OpaqueKind::Eval
-        | OpaqueKind::DunderImport
-        | OpaqueKind::ImportlibImport => Some(format!(
-            "line {}: what `{}` reaches is not followed; name it in `code`",
-            opaque.line,
-            opaque.kind.word()
-        )),
-        OpaqueKind::GetattrDynamic | OpaqueKind::GlobalsCall | OpaqueKind::LocalsByName => None,
-    });
-    let notes = notes.collect();
-    let mut hasher = Hasher::new(Context::Code);
-    let digest = hasher.raw(b"script").digest(&whole.digest).finish();
-    let kept = (Digest::of_blob(text.as_bytes()), text.to_owned());
-    Ok(Read { digest, text: Some(kept), imports, foreign, notes })
-}
+impl Followed {
+    fn take(&mut self, read: &Read, name: &str) {
+        self.is_read |= read.reads_definitions;
+        self.is_read |= read.foreign.iter().any(|library| READERS.contains(&library.as_str()));
+        self.foreign.extend(read.foreign.iter().cloned());
+        self.notes.extend(read.notes.iter().map(|note| format!("{name}: {note}")));
+    }
 
-fn is_python(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "py")
-}
-
-/// The interpreter that a command names, or the usual one.
-fn interpreter_of(run: Option<&Run>) -> String {
-    let words = match run {
-        Some(Run::Words(words)) => words.clone(),
-        Some(Run::Shell(text)) => {
-            text.lines().flat_map(|line| shlex::split(line).unwrap_or_default()).collect()
+    /// The interpreters that run what was followed, if it is Python at all.
+    fn interpreters(&self, command: &Command, listed: &Listed) -> Vec<String> {
+        let mut named: Vec<String> = Vec::new();
+        let environments = listed.environments.iter().map(|(_, path)| path.join("bin/python"));
+        let in_environments = environments.map(|path| path.display().to_string());
+        let words = command.programs.iter().map(|program| program.interpreter.clone());
+        for word in words.chain(in_environments.filter(|_| command.programs.is_empty())) {
+            if !named.contains(&word) {
+                named.push(word);
+            }
         }
-        None => Vec::new(),
-    };
-    let is_interpreter = |word: &&String| {
-        let name = Path::new(word).file_name().map(|name| name.to_string_lossy().into_owned());
-        let version = name.as_deref().and_then(|name| name.strip_prefix("python"));
-        version.is_some_and(|version| version.chars().all(|it| it.is_ascii_digit() || it == '.'))
-    };
-    words.iter().find(is_interpreter).cloned().unwrap_or_else(|| "python3".to_owned())
+        if named.is_empty() {
+            let scripts = self.files.values().filter(|read| read.is_python);
+            let first = scripts.map(|read| read.interpreter.clone()).next();
+            named.extend(first.map(|named| named.unwrap_or_else(|| "python3".to_owned())));
+        }
+        named
+    }
 }

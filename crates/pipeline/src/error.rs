@@ -102,7 +102,11 @@ pub enum CodeError {
 
 impl CodeError {
     pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
+        Self::odd(path, &error.to_string())
+    }
+
+    pub(crate) fn odd(path: &std::path::Path, reason: &str) -> Self {
+        Self::Unreadable { path: path.to_owned(), reason: reason.to_owned() }
     }
 }
 
@@ -131,13 +135,27 @@ pub enum AttemptError {
         /// What the system said.
         reason: String,
     },
+    /// Its code is no longer what the key was made of.
+    #[error("{} was changed after the run began: run again", path.display())]
+    Edited {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It wrote into files that it has in common with others.
+    #[error("it wrote into {what}, which it has in common with other operations: write to a copy")]
+    Overwrote {
+        /// Its code, or the input.
+        what: String,
+    },
     /// It failed.
-    #[error("{how}{}{end}", if end.is_empty() { "" } else { ":\n" })]
+    #[error("{how}{}{end}{}{missed}", if end.is_empty() { "" } else { ":\n" }, if missed.is_empty() { "" } else { "\n" })]
     Status {
         /// Its status, or the signal.
         how: String,
         /// The end of what it wrote.
         end: String,
+        /// What it missed, by what it wrote, that is in the project.
+        missed: String,
     },
     /// It took too long and was ended.
     #[error("it took longer than its `timeout` of {} and was ended", show_duration(*after))]

@@ -10,7 +10,7 @@ use thrifty_key::{Digest, Ingredients, Kind, Preview};
 use thrifty_store::scan::Memo;
 
 use crate::body::{Running, Shared};
-use crate::code::{Code, Files};
+use crate::code::{Code, Codes};
 use crate::document::{Output, Run};
 use crate::error::PrepareError;
 use crate::given;
@@ -41,7 +41,7 @@ pub(crate) struct Making<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) chosen: &'a Chosen,
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) files: Files,
+    pub(crate) codes: Codes,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -54,8 +54,8 @@ pub(crate) fn nodes(
     chosen: &Chosen,
     shared: &Arc<Shared>,
 ) -> Result<Vec<Node>, PrepareError> {
-    let files = Files::new(Arc::clone(shared.cache.catalog()));
-    let mut making = Making { pipeline, chosen, shared, files };
+    let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
+    let mut making = Making { pipeline, chosen, shared, codes };
     making.nodes(&pipeline.commands)
 }
 
@@ -73,15 +73,18 @@ impl Making<'_> {
 
     fn command(&mut self, command: &Command, run: &Run) -> Result<Node, PrepareError> {
         let code = match command.cache.version {
-            Some(_) => Code::default(),
-            None => self.files.code_of(command)?,
+            Some(_) => self.codes.uncounted(command)?,
+            None => self.codes.of(command)?,
         };
-        let (inputs, read) = inputs(command, &*self.shared.cache.file_memo())?;
+        let memo = self.shared.cache.file_memo();
+        let (inputs, mut read) = inputs(command, &*memo)?;
+        read.extend(in_place(command, &code, &*memo)?);
         let operation = operation(self.pipeline, command, run, &code)?.with_notes(code.notes);
         let seed = seed_of(command, self.chosen)?;
         let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
         let (shared, run) = (Arc::clone(self.shared), run.clone());
-        let running = Running { shared, command: command.clone(), run, read, seed };
+        let placement = code.placement;
+        let running = Running { shared, command: command.clone(), run, placement, read, seed };
         Ok(Node {
             operation: Arc::new(operation),
             policy: policy(command, self.chosen),
@@ -126,6 +129,22 @@ pub(crate) fn edge(reference: &Reference) -> Edge {
 
 /// A file of the project and the value digest it has.
 type Read = (PathBuf, Digest);
+
+/// Files of code that are run from where they are, so that what counts may change until then.
+fn in_place(command: &Command, code: &Code, memo: &dyn Memo) -> Result<Vec<Read>, PrepareError> {
+    let absolute = code.placement.absolute.iter().filter(|_| code.placement.snapshot.is_some());
+    let read = |path: &PathBuf| {
+        let found = given::found_at(path, memo)
+            .and_then(|(encoding, _)| plain::digest(&encoding).map_err(|e| e.to_string()));
+        let digest = found.map_err(|reason| PrepareError::Input {
+            operation: command.name.clone(),
+            input: path.display().to_string(),
+            reason,
+        })?;
+        Ok((path.clone(), digest))
+    };
+    absolute.map(read).collect()
+}
 
 /// The values and files that enter the key, sorted by name, and the files of the project among
 /// them with the value digests they have.

@@ -51,7 +51,9 @@ mod document;
 mod error;
 mod given;
 mod graph;
+mod home;
 mod json;
+mod mirror;
 mod order;
 mod params;
 mod parse;
@@ -61,9 +63,11 @@ mod place;
 mod run;
 mod schema;
 mod seed;
+mod stamp;
 mod steps;
 mod task;
 mod template;
+mod variables;
 
 pub use document::{
     Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Seeded,
@@ -73,8 +77,8 @@ pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::log_of;
 pub use graph::Chosen;
 pub use pipeline::{
-    Caching, Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Placed, Process, Reference,
-    Work,
+    Caching, Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Placed, Process, Program,
+    Reference, Runs, Script, Work,
 };
 pub use place::{Location, Spanned};
 pub use run::{Demand, Ended, Gave};

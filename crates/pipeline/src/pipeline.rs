@@ -43,8 +43,12 @@ pub struct Command {
     pub outputs: Vec<(String, Output)>,
     /// Its environment variables, sorted by name; `None` if the caller has none of that name.
     pub env: Vec<(String, Option<String>)>,
-    /// The files it runs, relative to the base, sorted.
-    pub code: Vec<String>,
+    /// The files and directories it runs, sorted.
+    pub code: Vec<Script>,
+    /// The programs in Python that it runs.
+    pub programs: Vec<Program>,
+    /// Files elsewhere that its text names and that it does not declare.
+    pub undeclared: Vec<PathBuf>,
     /// The operations it comes after without taking anything from them.
     pub needs: Vec<usize>,
     /// How it uses the cache.
@@ -69,6 +73,39 @@ pub enum Drawn {
     },
     /// From this one, whatever is in force.
     Own(Seed),
+}
+
+/// A file or directory of code that a command names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Script {
+    /// The word that names it.
+    pub word: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where the command finds it, relative to its directory; `None` if it is there already.
+    pub to: Option<String>,
+}
+
+/// A program in Python that a command runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Program {
+    /// The interpreter, as the command names it.
+    pub interpreter: String,
+    /// What it runs.
+    pub runs: Runs,
+}
+
+/// What an interpreter runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Runs {
+    /// A file: `python train.py`.
+    File(String),
+    /// A module: `python -m package.train`.
+    Module(String),
+    /// A text: `python -c`, or a here-document.
+    Text(String),
+    /// What another program gives it.
+    Unknown,
 }
 
 /// What an operation does.

@@ -18,6 +18,7 @@ use crate::body::Shared;
 use crate::error::PrepareError;
 use crate::given;
 use crate::graph::{self, Chosen};
+use crate::mirror::Mirrors;
 use crate::pipeline::{Delivered, Pipeline};
 
 /// How a pipeline is run.
@@ -125,6 +126,7 @@ impl Pipeline {
         Arc::new(Shared {
             cache: Arc::clone(&demand.cache),
             work: demand.work.clone(),
+            mirrors: Mirrors::new(&demand.work),
             cancelled: AtomicBool::new(false),
             running: Mutex::default(),
             stopped: Condvar::new(),

@@ -161,7 +161,7 @@ operations:
         })
         .collect();
     assert_eq!(params, ["depth=2.0", "rate=2.0", "text=\"r2.0\""]);
-    assert_eq!(one.code, ["train.py"]);
+    assert_eq!(one.code.iter().map(|script| &script.word).collect::<Vec<_>>(), ["train.py"]);
     let env: Vec<_> =
         one.env.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
     assert_eq!(

@@ -297,7 +297,7 @@ fn a_script_counts_by_what_it_does_with_what_it_imports() {
 fn packages_of_the_interpreter_count() {
     let text = "operations: {one: {run: ./python3 one.py, code: [one.py], outputs: {o: o}}}";
     // A stand-in for an interpreter: says which packages it has, or copies a file.
-    let stand_in = "#!/bin/sh\n[ $1 = -I ] || { echo ran > o; exit 0; }\nprintf '\\tSITE\\npython\\t3.12\\nnumpy\\t'; cat SITE/version; echo >> COUNT\n";
+    let stand_in = "#!/bin/sh\n[ $1 = -c ] || { echo ran > o; exit 0; }\nprintf 'place\\tSITE\\npackage\\tpython\\t3.12\\npackage\\tnumpy\\t'; cat SITE/version; echo >> COUNT\n";
     let project = Project::new(&[
         ("p.yaml", text),
         ("one.py", "import numpy\n"),

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use thrifty_engine::did_you_mean;
 use thrifty_engine::units::parse_duration;
 
+use super::code::{Around, Named};
 use super::process::Handed;
 use super::scope::Scope;
 use super::work::Written;
@@ -42,6 +43,8 @@ impl Check<'_> {
             base: Arc::clone(&self.scope.base),
             work: Work::Process(Process { steps: Vec::new(), gives: Vec::new() }),
             code: Vec::new(),
+            programs: Vec::new(),
+            undeclared: Vec::new(),
             env: Vec::new(),
             cache: self.caching(operation)?,
             seed: None,
@@ -78,7 +81,10 @@ impl Check<'_> {
     ) -> Result<(), FileError> {
         command.outputs = self.outputs(operation, &command.inputs)?;
         command.params = self.used_params(operation, run, built)?;
-        command.code = self.code(operation, &run.value)?;
+        let Command { params, inputs, outputs, .. } = &*command;
+        let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
+        let Named { code, programs, undeclared } = named;
+        (command.code, command.programs, command.undeclared) = (code, programs, undeclared);
         command.env = self.variables(&operation.env)?.into_iter().collect();
         command.seed = self.drawn(operation, run)?;
         command.work = Work::Run(run.value.clone());
@@ -388,35 +394,6 @@ impl Check<'_> {
         self.param_around(inside.strip_prefix("params.")?)
     }
 
-    /// The files that the command runs: those declared, and the words of the command that are
-    /// files of the project.
-    fn code(&self, operation: &Operation, run: &Run) -> Result<Vec<String>, FileError> {
-        let mut code = BTreeSet::new();
-        for path in &operation.code {
-            let at = path.referenced;
-            let below = paths::below(&path.value)
-                .map_err(|why| self.wrong(at, format!("code `{}` {why}", path.value)))?;
-            if !self.scope.base.join(&below).is_file() {
-                let reason =
-                    format!("code `{below}`: there is no such file beside the operation file");
-                return Err(self.wrong(at, reason));
-            }
-            code.insert(below);
-        }
-        let words = match run {
-            Run::Words(words) => words.clone(),
-            Run::Shell(text) => words_of(text),
-        };
-        for word in words {
-            if let Ok(below) = paths::below(&word)
-                && self.scope.base.join(&below).is_file()
-            {
-                code.insert(below);
-            }
-        }
-        Ok(code.into_iter().collect())
-    }
-
     fn caching(&self, operation: &Operation) -> Result<Caching, FileError> {
         let (own, all) = (&operation.cache, &self.scope.cache);
         let chosen =
@@ -480,26 +457,5 @@ impl Output {
         match self {
             Self::File(path) | Self::Directory(path) | Self::Json { path, .. } => path,
         }
-    }
-}
-
-/// The words of a command for the shell, as far as they can be told: what a template puts in is
-/// none.
-fn words_of(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for line in text.lines() {
-        words.extend(shlex::split(line).unwrap_or_default());
-    }
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_told_line_by_line() {
-        let text = "set -e\npython 'a b.py' > out # a comment\nsh x.sh \"unclosed\n";
-        assert_eq!(words_of(text), ["set", "-e", "python", "a b.py", ">", "out"]);
     }
 }

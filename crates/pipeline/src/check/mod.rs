@@ -2,6 +2,7 @@
 //!
 //! Everything that can be wrong is found here, before anything runs, and told with its place.
 
+mod code;
 mod command;
 mod names;
 mod process;

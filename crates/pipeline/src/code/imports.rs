@@ -51,11 +51,34 @@ fn along(directory: &Path, parts: &[&str]) -> Vec<PathBuf> {
             files.push(module);
             return files;
         } else if !package.is_dir() {
+            files.extend(compiled(&directory, part));
             return files;
         }
         directory = package;
     }
     files
+}
+
+/// The compiled modules of a name: `fast.so`, `fast.cpython-312-x86_64-linux-gnu.so`.
+fn compiled(directory: &Path, part: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".so"))
+    };
+    entries.map(|entry| entry.path()).filter(is_one).collect()
+}
+
+/// The files that `python -m` runs, if the module is found in one of the roots.
+pub(super) fn module(name: &str, roots: &[PathBuf]) -> Vec<PathBuf> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let found = |root: &PathBuf| {
+        let mut files = along(root, &parts);
+        let main = root.join(parts.join("/")).join("__main__.py");
+        files.extend(main.is_file().then_some(main));
+        files
+    };
+    roots.iter().map(found).find(|files| !files.is_empty()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Which packages an interpreter would import, asked of the interpreter itself.
 //!
+//! It is asked as a command would run it: with the same variables, so that the packages of the
+//! user, those on `PYTHONPATH` and those installed by a link to their sources are seen.
+//!
 //! An interpreter takes a tenth of a second to answer, so the catalog remembers what it said, with the
-//! times of change of everything the answer stands on: the interpreter, and each directory it
-//! finds packages in. Whatever installs, upgrades or removes a package changes one of these.
+//! times of change of everything the answer stands on: the interpreter, each directory it
+//! finds packages in, and the files there that link to more. Whatever installs, upgrades or removes a
+//! package changes one of these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,29 +19,36 @@ use thrifty_engine::catalog::Catalog;
 use thrifty_key::Digest;
 
 use crate::error::CodeError;
+use crate::variables::surround;
 
-/// Prints the directories in which the interpreter finds packages, each behind an empty name; then its
-/// version, then for each name given that is not of the standard library the distributions it
-/// comes from, with their versions.
-const QUESTION: &str = "\
-import importlib.metadata as metadata, sys
-for place in sys.path:
-    print('', place, sep='\\t')
-print('python', '%d.%d' % sys.version_info[:2], sep='\\t')
-names = [name for name in sys.argv[1:] if name not in sys.stdlib_module_names]
-providers = metadata.packages_distributions() if names else {}
-for name in names:
-    found = sorted({each + ' ' + metadata.version(each) for each in providers.get(name, [])})
-    print(name, ', '.join(found) or 'not installed', sep='\\t')
-";
+/// The program that an interpreter runs to answer.
+const QUESTION: &str = include_str!("question.py");
+
+/// The name that asks for all packages there are.
+pub(super) const ALL: &str = "*";
 
 /// The table of memos.
 const MEMOS: &str = "interpreters";
 
-/// An interpreter, and the names it is asked for.
-type Question = (PathBuf, BTreeSet<String>);
-/// Names, each with what was found.
-type Answer = Vec<(String, String)>;
+/// Variables which say where packages are, beside those that begin with `PYTHON`.
+const PLACES: [&str; 5] = ["PATH", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"];
+
+/// An interpreter with the variables that it gets, and the names it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    path: PathBuf,
+    variables: Vec<(String, Option<String>)>,
+    names: BTreeSet<String>,
+}
+
+/// What an interpreter answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// Its version and the packages, each by name with what was found.
+    pub(super) packages: Vec<(String, String)>,
+    /// Directories with modules that belong to no installed distribution.
+    pub(super) roots: Vec<PathBuf>,
+}
 
 /// What interpreters answered, each asked once for the same names.
 pub(crate) struct Interpreters {
@@ -52,13 +63,22 @@ struct Memo {
     stands_on: Vec<(PathBuf, Option<u64>)>,
 }
 
+/// What a command gives its interpreter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// The directory of the operation file, in which relative programs are looked for.
+    pub(super) base: &'a Path,
+    /// The variables that the command declares.
+    pub(super) variables: &'a [(String, Option<String>)],
+}
+
 impl Interpreters {
     /// Interpreters whose answers a catalog remembers.
     pub(super) fn new(catalog: Arc<dyn Catalog>) -> Self {
         Self { catalog, answers: BTreeMap::new() }
     }
 
-    /// The version of an interpreter and the packages behind these names, as pairs.
+    /// The version of an interpreter and what is behind these names.
     ///
     /// # Errors
     ///
@@ -67,21 +87,26 @@ impl Interpreters {
         &mut self,
         program: &str,
         names: &BTreeSet<String>,
+        surroundings: Surroundings<'_>,
     ) -> Result<Answer, CodeError> {
         let failed = |reason: &str| CodeError::Interpreter {
             program: program.to_owned(),
             reason: reason.to_owned(),
         };
-        let path = found(program).ok_or_else(|| failed("there is no such program"))?;
-        let question = (path, names.clone());
+        let path =
+            found(program, surroundings).ok_or_else(|| failed("there is no such program"))?;
+        let question =
+            Question { path, variables: telling(surroundings.variables), names: names.clone() };
         if let Some(answer) = self.answers.get(&question) {
             return Ok(answer.clone());
         }
-        let answer = match self.remembered(&question) {
+        let name = question.name();
+        let remembered = if question.is_shim() { None } else { self.remembered(&name) };
+        let answer = match remembered {
             Some(answer) => answer,
             None => {
-                let memo = ask(&question).map_err(|reason| failed(&reason))?;
-                self.remember(&question, &memo);
+                let memo = question.ask(surroundings).map_err(|reason| failed(&reason))?;
+                self.remember(&name, &memo);
                 memo.answer
             }
         };
@@ -89,65 +114,84 @@ impl Interpreters {
         Ok(answer)
     }
 
-    fn remembered(&self, question: &Question) -> Option<Answer> {
-        let memo = self.catalog.recall(MEMOS, name_of(question).as_bytes()).ok()??;
+    fn remembered(&self, name: &Digest) -> Option<Answer> {
+        let memo = self.catalog.recall(MEMOS, name.as_bytes()).ok()??;
         let memo: Memo = serde_json::from_slice(&memo).ok()?;
         memo.stands_on.iter().all(|(path, time)| changed_at(path) == *time).then_some(memo.answer)
     }
 
     /// A memo that cannot be kept costs the next run a question.
-    fn remember(&self, question: &Question, memo: &Memo) {
+    fn remember(&self, name: &Digest, memo: &Memo) {
         if let Ok(body) = serde_json::to_vec(memo) {
-            _ = self.catalog.remember(MEMOS, &[(name_of(question).as_bytes(), &body)]);
+            _ = self.catalog.remember(MEMOS, &[(name.as_bytes(), &body)]);
         }
     }
 }
 
-fn name_of((path, names): &Question) -> Digest {
-    let mut text = path.as_os_str().as_encoded_bytes().to_vec();
-    for name in names {
-        text.push(0);
-        text.extend(name.as_bytes());
+impl Question {
+    /// What its answer is remembered by.
+    fn name(&self) -> Digest {
+        let passed = PLACES.map(|name| (name, std::env::var_os(name)));
+        let whole = format!("{QUESTION}\0{self:?}\0{passed:?}");
+        Digest::of_blob(whole.as_bytes())
     }
-    Digest::of_blob(&text)
+
+    /// Whether the program chooses an interpreter each time (pyenv, asdf, mise): nothing that
+    /// could be looked at changes with the choice.
+    fn is_shim(&self) -> bool {
+        self.path.parent().and_then(Path::file_name).is_some_and(|above| above == "shims")
+    }
+
+    fn ask(&self, surroundings: Surroundings<'_>) -> Result<Memo, String> {
+        // Taken before the answer: what changes meanwhile makes the memo worthless, not wrong.
+        let own = [self.path.clone(), self.path.with_file_name("../pyvenv.cfg")];
+        let mut stands_on: Vec<_> =
+            own.map(|path| (changed_at(&path), path)).map(|(at, path)| (path, at)).into();
+        let began = SystemTime::now();
+        let mut process = Command::new(&self.path);
+        process.args(["-c", QUESTION]).args(&self.names).current_dir("/").stdin(Stdio::null());
+        // What lies beside the operation file was looked for already.
+        surround(&mut process, surroundings.variables, "".as_ref());
+        let said = process.output().map_err(|error| error.to_string())?;
+        if !said.status.success() {
+            let errors = String::from_utf8_lossy(&said.stderr);
+            return Err(errors.lines().last().unwrap_or("it failed").to_owned());
+        }
+        let mut answer = Answer::default();
+        for line in String::from_utf8_lossy(&said.stdout).lines() {
+            match line.split('\t').collect::<Vec<_>>()[..] {
+                ["place", place] => {
+                    let place = PathBuf::from(place);
+                    let at = changed_at(&place).filter(|at| *at < nanoseconds(began));
+                    stands_on.push((place, at));
+                }
+                ["package", name, found] => {
+                    answer.packages.push((name.to_owned(), found.to_owned()))
+                }
+                ["root", place] => answer.roots.push(PathBuf::from(place)),
+                _ => {}
+            }
+        }
+        Ok(Memo { answer, stands_on })
+    }
 }
 
-fn ask((path, names): &Question) -> Result<Memo, String> {
-    // Taken before the answer: what changes meanwhile makes the memo worthless, not wrong.
-    let own = [path.clone(), path.with_file_name("../pyvenv.cfg")];
-    let mut stands_on: Vec<_> =
-        own.map(|path| (changed_at(&path), path)).map(|(at, path)| (path, at)).into();
-    let began = SystemTime::now();
-    let said = Command::new(path)
-        .args(["-I", "-c", QUESTION])
-        .args(names)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !said.status.success() {
-        let errors = String::from_utf8_lossy(&said.stderr);
-        return Err(errors.lines().last().unwrap_or("it failed").to_owned());
-    }
-    let lines = String::from_utf8_lossy(&said.stdout);
-    let (places, answer): (Vec<_>, Vec<_>) = lines
-        .lines()
-        .filter_map(|line| line.split_once('\t'))
-        .partition(|(name, _)| name.is_empty());
-    for (_, place) in places {
-        let place = PathBuf::from(place);
-        let at = changed_at(&place).filter(|at| *at < nanoseconds(began));
-        stands_on.push((place, at));
-    }
-    let answer = answer.into_iter().map(|(name, found)| (name.to_owned(), found.to_owned()));
-    Ok(Memo { answer: answer.collect(), stands_on })
+/// The variables among these that say where packages are.
+fn telling(variables: &[(String, Option<String>)]) -> Vec<(String, Option<String>)> {
+    let tells = |name: &str| name.starts_with("PYTHON") || PLACES.contains(&name);
+    variables.iter().filter(|(name, _)| tells(name)).cloned().collect()
 }
 
 /// The program that a command names, as the system finds it.
-fn found(program: &str) -> Option<PathBuf> {
+fn found(program: &str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
     if program.contains('/') {
-        return std::path::absolute(program).ok();
+        return Some(surroundings.base.join(program));
     }
-    let places = std::env::var_os("PATH")?;
+    let declared = surroundings.variables.iter().find(|(name, _)| name == "PATH");
+    let places = match declared {
+        Some((_, value)) => value.clone()?.into(),
+        None => std::env::var_os("PATH")?,
+    };
     std::env::split_paths(&places).map(|place| place.join(program)).find(|path| path.is_file())
 }
 

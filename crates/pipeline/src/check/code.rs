@@ -1,0 +1,158 @@
+//! The code of an operation: which files its command names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use minijinja::value::{Serde, Value};
+use serde_json::Value as Json;
+
+use super::Check;
+use crate::code::Mentioned;
+use crate::document::{Operation, Output, Run};
+use crate::error::FileError;
+use crate::paths;
+use crate::pipeline::{Given, Origin, Placed, Program, Runs, Script};
+use crate::template::{self, For};
+
+/// Directories whose files are the machine's and not the user's.
+const SYSTEM: [&str; 10] =
+    ["/bin", "/dev", "/etc", "/lib", "/lib64", "/nix", "/proc", "/sbin", "/sys", "/usr"];
+
+/// What a command runs and reads, as far as its words tell.
+pub(super) struct Named {
+    pub(super) code: Vec<Script>,
+    pub(super) programs: Vec<Program>,
+    /// Files elsewhere that it names and does not declare.
+    pub(super) undeclared: Vec<PathBuf>,
+}
+
+/// What an operation takes and gives, for the words of its command.
+pub(super) struct Around<'a> {
+    pub(super) params: &'a [(String, Given)],
+    pub(super) inputs: &'a [Placed],
+    pub(super) outputs: &'a [(String, Output)],
+}
+
+impl Check<'_> {
+    /// The files that the command runs: those declared, and the words of the command that are
+    /// files of the project.
+    pub(super) fn named(
+        &self,
+        operation: &Operation,
+        run: &Run,
+        around: &Around<'_>,
+    ) -> Result<Named, FileError> {
+        let mut code = BTreeSet::new();
+        for path in &operation.code {
+            let at = path.referenced;
+            let below = paths::below(&path.value)
+                .map_err(|why| self.wrong(at, format!("code `{}` {why}", path.value)))?;
+            let found = self.scope.base.join(&below);
+            if !found.exists() {
+                let reason = format!(
+                    "code `{below}`: there is no such file or directory beside the operation file"
+                );
+                return Err(self.wrong(at, reason));
+            }
+            code.insert(Script { to: Some(below.clone()), word: below, path: found });
+        }
+        let mentioned = Mentioned::by(&around.filled(run));
+        let scripts: BTreeSet<&str> = mentioned.programs.iter().filter_map(Program::file).collect();
+        let mut undeclared = BTreeSet::new();
+        for word in &mentioned.words {
+            let is_script = scripts.contains(word.as_str());
+            match Path::new(word).is_absolute() {
+                true if is_script || self.is_near(word) => code.extend(self.absolute(word)),
+                true => undeclared.extend(self.undeclared(word, around)),
+                false => code.extend(self.script(word, around)),
+            }
+        }
+        Ok(Named {
+            code: code.into_iter().collect(),
+            programs: mentioned.programs,
+            undeclared: undeclared.into_iter().collect(),
+        })
+    }
+
+    /// The file of the project that a word is. What the command makes is none, and what it takes
+    /// counts as an input.
+    fn script(&self, word: &str, around: &Around<'_>) -> Option<Script> {
+        let below = paths::below(word).ok()?;
+        if around.outputs.iter().any(|(_, output)| paths::overlap(output.path(), &below)) {
+            return None;
+        }
+        let input = around.inputs.iter().find(|input| Path::new(&below).starts_with(&input.to));
+        if let Some(input) = input {
+            let Origin::Path(source) = &input.from else { return None };
+            let path = source.join(Path::new(&below).strip_prefix(&input.to).ok()?);
+            // Joining nothing leaves a slash behind.
+            let path: PathBuf = path.components().collect();
+            let is_python = path.extension().is_some_and(|it| it == "py") && path.is_file();
+            return is_python.then_some(Script { word: below, path, to: None });
+        }
+        let path = self.scope.base.join(&below);
+        path.is_file().then(|| Script { to: Some(below.clone()), word: below, path })
+    }
+
+    /// Whether a path is below the operation file.
+    fn is_near(&self, word: &str) -> bool {
+        Path::new(word).starts_with(&self.scope.base)
+    }
+
+    fn absolute(&self, word: &str) -> Option<Script> {
+        let path = PathBuf::from(word);
+        path.is_file().then(|| Script { word: word.to_owned(), path, to: None })
+    }
+
+    fn undeclared(&self, word: &str, around: &Around<'_>) -> Option<PathBuf> {
+        let path = PathBuf::from(word);
+        let is_known = SYSTEM.iter().any(|system| path.starts_with(system))
+            || around.inputs.iter().any(|input| match &input.from {
+                Origin::Path(from) => path.starts_with(from),
+                Origin::Output(_) => false,
+            });
+        (!is_known && path.parent().is_some() && path.is_file()).then_some(path)
+    }
+}
+
+impl Around<'_> {
+    /// The command with its templates filled in, as far as what they stand for is known.
+    fn filled(&self, run: &Run) -> Run {
+        let unknown = Json::from("");
+        let params: BTreeMap<&str, &Json> = self
+            .params
+            .iter()
+            .map(|(name, given)| match given {
+                Given::Value(value) => (name.as_str(), value),
+                Given::From(_) => (name.as_str(), &unknown),
+            })
+            .collect();
+        let inputs = self.inputs.iter().map(|input| (input.name.as_str(), input.to.as_str()));
+        let outputs = self.outputs.iter().map(|(name, output)| (name.as_str(), output.path()));
+        let names = minijinja::context! {
+            seed => 0,
+            params => Value::from(Serde(params)),
+            inputs => Value::from(Serde(inputs.collect::<BTreeMap<_, _>>())),
+            outputs => Value::from(Serde(outputs.collect::<BTreeMap<_, _>>())),
+        };
+        let filled = |text: &String, purpose| {
+            template::render(text, purpose, &names).unwrap_or_else(|_| text.clone())
+        };
+        match run {
+            Run::Shell(text) => Run::Shell(filled(text, For::Shell)),
+            Run::Words(words) => {
+                Run::Words(words.iter().map(|word| filled(word, For::Text)).collect())
+            }
+        }
+    }
+}
+
+impl Program {
+    /// The file that it runs.
+    fn file(&self) -> Option<&str> {
+        match &self.runs {
+            Runs::File(word) => Some(word),
+            Runs::Module(_) | Runs::Text(_) | Runs::Unknown => None,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The words of a command, as far as the shell's grammar tells them without running it.
+//!
+//! This is no shell: variables, globs and functions are not looked into. A word that is missed
+//! is a script that the command does not find, which it says at once.
+
+use std::iter::Peekable;
+use std::path::Path;
+use std::str::Chars;
+
+use crate::document::Run;
+use crate::pipeline::{Program, Runs};
+
+/// How deep commands within words of commands are looked for: `sh -c "sh -c '…'"`.
+const DEEPEST: usize = 4;
+
+/// What the words of a command say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mentioned {
+    /// Words that may be paths.
+    pub(crate) words: Vec<String>,
+    /// The programs in Python.
+    pub(crate) programs: Vec<Program>,
+}
+
+impl Mentioned {
+    /// What a command says whose templates are filled in.
+    pub(crate) fn by(run: &Run) -> Self {
+        let mut mentioned = Self::default();
+        match run {
+            Run::Shell(text) => mentioned.text(text, 0),
+            Run::Words(words) => {
+                mentioned.command(&Simple { words: words.clone(), fed: None }, 0);
+            }
+        }
+        mentioned
+    }
+
+    fn text(&mut self, text: &str, depth: usize) {
+        Reading::through(text).iter().for_each(|simple| self.command(simple, depth));
+    }
+
+    fn command(&mut self, simple: &Simple, depth: usize) {
+        self.programs.extend(simple.program());
+        for word in &simple.words {
+            self.words.extend(word.split_once('=').map(|(_, value)| value.to_owned()));
+            self.words.push(word.clone());
+            if word.contains(char::is_whitespace) && depth < DEEPEST {
+                self.text(word, depth + 1);
+            }
+        }
+        match &simple.fed {
+            Some(Fed::File(path)) => self.words.push(path.clone()),
+            Some(Fed::Text(text)) if depth < DEEPEST => self.text(text, depth + 1),
+            _ => {}
+        }
+    }
+}
+
+/// A program with its words, and what its standard input is.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Simple {
+    words: Vec<String>,
+    fed: Option<Fed>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fed {
+    File(String),
+    Text(String),
+}
+
+impl Simple {
+    fn program(&self) -> Option<Program> {
+        let at = self.words.iter().position(|word| is_interpreter(word))?;
+        let mut rest = self.words[at + 1..].iter();
+        let mut runs = None;
+        while let Some(word) = rest.next() {
+            let Some(flags) = word.strip_prefix('-') else {
+                runs = Some(Runs::File(word.clone()));
+                break;
+            };
+            match (flags.chars().last(), rest.len()) {
+                _ if flags.starts_with('-') => {}
+                (None, _) => break,
+                (Some('m'), 1..) => runs = rest.next().cloned().map(Runs::Module),
+                (Some('c'), 1..) => runs = rest.next().cloned().map(Runs::Text),
+                (Some('X' | 'W'), _) => _ = rest.next(),
+                _ => {}
+            }
+            if runs.is_some() {
+                break;
+            }
+        }
+        let runs = runs.unwrap_or_else(|| match &self.fed {
+            Some(Fed::File(path)) => Runs::File(path.clone()),
+            Some(Fed::Text(text)) => Runs::Text(text.clone()),
+            None => Runs::Unknown,
+        });
+        Some(Program { interpreter: self.words[at].clone(), runs })
+    }
+}
+
+/// Whether a word is an interpreter of Python by its name.
+pub(super) fn is_interpreter(word: &str) -> bool {
+    let name = Path::new(word).file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.strip_prefix("python"))
+        .is_some_and(|version| version.chars().all(|it| it.is_ascii_digit() || it == '.'))
+}
+
+/// For what the word that is being read stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Word,
+    /// What follows `<`.
+    Fed,
+    /// What follows `>`: the command makes it.
+    Made,
+    /// What follows `<<`.
+    Delimiter,
+}
+
+/// A text for the shell, read from left to right.
+#[derive(Default)]
+struct Reading {
+    commands: Vec<Simple>,
+    current: Simple,
+    word: Option<String>,
+    part: Part,
+    /// Here-documents that begin at the next line, each with the position of its command.
+    awaited: Vec<(usize, String)>,
+}
+
+impl Reading {
+    fn through(text: &str) -> Vec<Simple> {
+        let mut reading = Self::default();
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            reading.take(letter, &mut letters);
+        }
+        reading.end_command();
+        reading.commands
+    }
+
+    fn take(&mut self, letter: char, letters: &mut Peekable<Chars<'_>>) {
+        match letter {
+            '\\' => match letters.next() {
+                Some('\n') | None => {}
+                Some(it) => self.letter(it),
+            },
+            '\'' => {
+                self.word.get_or_insert_default();
+                letters.by_ref().take_while(|it| *it != '\'').for_each(|it| self.letter(it));
+            }
+            '"' => self.quoted(letters),
+            '#' if self.word.is_none() => while letters.next_if(|it| *it != '\n').is_some() {},
+            '<' => self.fed(letters),
+            '>' => {
+                // The number of a descriptor is no word.
+                self.word.take_if(|word| word.chars().all(|it| it.is_ascii_digit()));
+                self.end_word();
+                while letters.next_if(|it| matches!(it, '>' | '&' | '|')).is_some() {}
+                self.part = Part::Made;
+            }
+            '$' if letters.next_if_eq(&'(').is_some() => self.end_command(),
+            ';' | '|' | '&' | '(' | ')' | '`' => self.end_command(),
+            '\n' => {
+                self.end_command();
+                self.documents(letters);
+            }
+            it if it.is_whitespace() => self.end_word(),
+            it => self.letter(it),
+        }
+    }
+
+    fn letter(&mut self, letter: char) {
+        self.word.get_or_insert_default().push(letter);
+    }
+
+    fn quoted(&mut self, letters: &mut Peekable<Chars<'_>>) {
+        self.word.get_or_insert_default();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '"' => return,
+                '\\' => {
+                    let escaped = letters.next_if(|it| matches!(it, '"' | '\\' | '$' | '`'));
+                    self.letter(escaped.unwrap_or('\\'));
+                }
+                it => self.letter(it),
+            }
+        }
+    }
+
+    fn fed(&mut self, letters: &mut Peekable<Chars<'_>>) {
+        self.end_word();
+        self.part = Part::Fed;
+        if letters.next_if_eq(&'<').is_some() {
+            // `<<<` feeds a word.
+            self.part = match letters.next_if_eq(&'<') {
+                Some(_) => Part::Word,
+                None => Part::Delimiter,
+            };
+            _ = letters.next_if_eq(&'-');
+        }
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else { return };
+        match std::mem::take(&mut self.part) {
+            Part::Word => self.current.words.push(word),
+            Part::Fed => self.current.fed = Some(Fed::File(word)),
+            Part::Made => {}
+            Part::Delimiter => self.awaited.push((self.commands.len(), word)),
+        }
+    }
+
+    fn end_command(&mut self) {
+        self.end_word();
+        self.part = Part::Word;
+        let current = std::mem::take(&mut self.current);
+        let is_awaited = self.awaited.last().is_some_and(|(at, _)| *at == self.commands.len());
+        if !current.words.is_empty() || current.fed.is_some() || is_awaited {
+            self.commands.push(current);
+        }
+    }
+
+    /// The here-documents of the line that has just ended.
+    fn documents(&mut self, letters: &mut Peekable<Chars<'_>>) {
+        for (at, delimiter) in std::mem::take(&mut self.awaited) {
+            let mut document = String::new();
+            while letters.peek().is_some() {
+                let line: String = letters.by_ref().take_while(|it| *it != '\n').collect();
+                if line.trim_start_matches('\t') == delimiter {
+                    break;
+                }
+                document.push_str(&line);
+                document.push('\n');
+            }
+            if let Some(command) = self.commands.get_mut(at) {
+                command.fed = Some(Fed::Text(document));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        Mentioned::by(&Run::Shell(text.to_owned())).words
+    }
+
+    fn programs(text: &str) -> Vec<(String, Runs)> {
+        let mentioned = Mentioned::by(&Run::Shell(text.to_owned()));
+        mentioned.programs.into_iter().map(|it| (it.interpreter, it.runs)).collect()
+    }
+
+    #[test]
+    fn words_are_told_as_the_shell_tells_them() {
+        for (text, expected) in [
+            (
+                "python 'a b.py' > out # not this\nsh x.sh",
+                vec!["python", "a b.py", "a", "b.py", "sh", "x.sh"],
+            ),
+            ("a&&b;c|d 2>e 2>&1 <f", vec!["a", "b", "c", "d", "f"]),
+            ("a \"b\\\"c\" \\\n d", vec!["a", "b\"c", "d"]),
+            ("x=$(cat y)", vec!["", "x=", "cat", "y"]),
+            ("tool --in=f.txt", vec!["tool", "f.txt", "--in=f.txt"]),
+            ("sh -c 'cat a.txt'", vec!["sh", "-c", "cat a.txt", "cat", "a.txt"]),
+            ("cat <<E > x\nsee y\nE\nz", vec!["cat", "see", "y", "z"]),
+            ("echo \"unclosed", vec!["echo", "unclosed"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn programs_are_found_wherever_they_stand() {
+        let file = |name: &str| Runs::File(name.to_owned());
+        let text = |text: &str| Runs::Text(text.to_owned());
+        for (command, interpreter, runs) in [
+            ("python a.py b.py", "python", file("a.py")),
+            ("env X=1 nice python3.12 -u -X dev a.py", "python3.12", file("a.py")),
+            ("cd x && .venv/bin/python a", ".venv/bin/python", file("a")),
+            ("python -um a.b -c x", "python", Runs::Module("a.b".to_owned())),
+            ("python -c 'import a'", "python", text("import a")),
+            ("python < a.py", "python", file("a.py")),
+            ("python - x <<'E'\nimport a\nE\n", "python", text("import a\n")),
+            ("cat a.py | python", "python", Runs::Unknown),
+            ("bash -c \"python a.py\"", "python", file("a.py")),
+            ("x=\"$(python a.py)\"", "python", file("a.py")),
+            ("ls | xargs python a.py", "python", file("a.py")),
+        ] {
+            assert_eq!(programs(command), [(interpreter.to_owned(), runs)], "{command}");
+        }
+        assert_eq!(programs("pythonic a.py; Rscript b.R"), []);
+    }
+}

@@ -1,0 +1,42 @@
+//! What the filesystem says of files that a command may read and not write.
+//!
+//! Files which several commands have in common cannot be kept from a command that runs as the
+//! superuser, or changes their permissions. What it did shows here.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The files at a path, each with its number, its length and the time of the last write.
+///
+/// Not the time at which attributes changed: another name for a file changes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
+
+impl Stamp {
+    /// What is at a path now; nothing if that cannot be told.
+    pub(crate) fn of(path: &Path) -> Self {
+        let mut stamp = Self::default();
+        let mut ahead = vec![path.to_owned()];
+        while let Some(path) = ahead.pop() {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            if metadata.is_dir() {
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                ahead.extend(entries.map(|entry| entry.path()));
+            }
+            stamp.add(path, &metadata);
+        }
+        stamp
+    }
+
+    fn add(&mut self, path: PathBuf, found: &Metadata) {
+        // A directory is what is in it.
+        let content = if found.is_dir() {
+            (found.ino(), 0, 0, 0)
+        } else {
+            (found.ino(), found.size(), found.mtime(), found.mtime_nsec())
+        };
+        self.0.insert(path, content);
+    }
+}

@@ -1,0 +1,308 @@
+//! Whatever can change what a command gives makes it run again, or is not there for it.
+
+#![allow(clippy::unwrap_used)]
+
+mod project;
+
+use project::Project as Plain;
+use thrifty_pipeline::{Ended, Gave};
+
+/// A project in whose files `BASE/` stands for its directory.
+struct Project(Plain);
+
+impl Project {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self(Plain::new(&[]));
+        files.iter().for_each(|(name, text)| project.write(name, text));
+        project
+    }
+
+    fn at(&self, name: &str) -> std::path::PathBuf {
+        self.0.at(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        self.0.write(name, &text.replace("BASE/", &self.at("").display().to_string()));
+    }
+
+    fn read(&self, name: &str) -> String {
+        self.0.read(name)
+    }
+
+    fn run(&self) -> (Ended, Vec<String>) {
+        self.0.run(&[])
+    }
+
+    /// What became of its only operation, and the text it gave or why it failed.
+    fn one(&self) -> (String, String) {
+        let (ended, settled) = self.run();
+        let said = match (ended.failures.first(), ended.given.first()) {
+            (Some((_, message)), _) => message.clone(),
+            (None, Some((_, Gave::Value(serde_json::Value::String(text))))) => text.clone(),
+            (None, other) => format!("{other:?}"),
+        };
+        (settled.join(", "), said)
+    }
+}
+
+/// A script that gives what `text()` says, which is to be defined in front of it.
+const GIVE: &str = "\nimport json\njson.dump(text(), open('o.json', 'w'))\n";
+
+/// An operation file with one operation that gives a text.
+fn giving(run: &str, more: &str) -> String {
+    let run = run.replace('\n', "\n      ");
+    format!(
+        "operations:\n  one:\n    run: |\n      {run}\n    outputs: {{o: {{json: o.json}}}}\n    {more}\n"
+    )
+}
+
+/// Changing a file from one text to another runs the operation again, and gives the new.
+#[track_caller]
+fn counts(project: &Project, file: &str, before: &str, after: &str) {
+    assert_eq!(project.one(), ("one computed".to_owned(), before.to_owned()));
+    assert_eq!(project.one(), ("one hit".to_owned(), before.to_owned()), "nothing has changed");
+    project.write(file, &project.read(file).replace(before, after));
+    assert_eq!(project.one(), ("one computed".to_owned(), after.to_owned()), "{file} has changed");
+    assert_eq!(project.one(), ("one hit".to_owned(), after.to_owned()));
+}
+
+/// The operation fails at once, and names what is missing.
+#[track_caller]
+fn fails(project: &Project, told: &str) {
+    let (settled, said) = project.one();
+    assert_eq!(settled, "one failed", "{said}");
+    assert!(said.contains(told), "{said}");
+}
+
+#[test]
+fn a_script_counts_however_it_is_named() {
+    let script = format!("from lib import text{GIVE}");
+    for run in [
+        "python3 s.py",
+        "python3 ./s.py",
+        "python3 < s.py",
+        "python3 <s.py",
+        "bash -c \"python3 s.py\"",
+        "env X=1 python3 -u s.py",
+        "true&&python3 s.py;true",
+        "x=$(python3 s.py)",
+        "echo s.py | xargs python3",
+        "python3 -m s",
+        "python3 -c 'import s'",
+        "python3 - <<E\nimport s\nE",
+        "python3 link.py",
+        "cp s.py t.py && python3 t.py",
+    ] {
+        let project = Project::new(&[("s.py", &script), ("lib.py", "def text(): return 'one'\n")]);
+        std::os::unix::fs::symlink("s.py", project.at("link.py")).unwrap();
+        project.write("p.yaml", &giving(run, "code: [lib.py]"));
+        counts(&project, "lib.py", "one", "two");
+        project.write("s.py", &script.replace("text()", "text() + '!'"));
+        assert_eq!(project.one(), ("one computed".to_owned(), "two!".to_owned()), "{run}");
+    }
+}
+
+#[test]
+fn modules_are_followed_from_wherever_the_code_begins() {
+    let give = format!("from p.lib import text{GIVE}");
+    let lib = ("p/lib.py", "def text(): return 'one'\n");
+    for (run, file) in [
+        ("python3 -m p.main", "p/main.py"),
+        ("python3 -m p", "p/__main__.py"),
+        ("python3 main.py", "main.py"),
+        ("./main", "main"),
+        ("python3 main", "main"),
+        ("sh run.sh", "run.sh"),
+    ] {
+        let text = if file == "run.sh" { "python3 -m p.main".to_owned() } else { give.clone() };
+        let text = if file == "main" { format!("#!/usr/bin/env python3\n{text}") } else { text };
+        let project = Project::new(&[lib, (file, &text), ("p/main.py", &give)]);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(project.at(file), executable).unwrap();
+        let more = if file == "run.sh" { "code: [p]" } else { "" };
+        project.write("p.yaml", &giving(run, more));
+        counts(&project, "p/lib.py", "one", "two");
+    }
+}
+
+#[test]
+fn a_script_named_by_a_parameter_or_taken_as_an_input_counts_with_what_it_imports() {
+    let lib = ("lib.py", "def text(): return 'one'\n");
+    let script = format!("from lib import text{GIVE}");
+    for (run, more) in [
+        ("python3 {{ params.script }}", "params: {script: s.py}"),
+        ("python3 {{ inputs.script }}", "inputs: {script: s.py}"),
+        ("python3 {{ inputs.script }}", "inputs: {script: {path: s.py, to: other/t.py}}"),
+        ("python3 s.py", "inputs: {script: s.py}"),
+    ] {
+        let project = Project::new(&[lib, ("s.py", &script), ("p.yaml", &giving(run, more))]);
+        counts(&project, "lib.py", "one", "two");
+    }
+}
+
+#[test]
+fn what_does_not_count_is_not_there() {
+    let reads = |place: &str| format!("def text(): return open({place}).read()\n{GIVE}");
+    let beside = reads("__import__('pathlib').Path(__file__).resolve().parent / 'c.txt'");
+    for (script, run, told) in [
+        (beside.as_str(), "python3 s.py", "`c.txt`"),
+        (&reads("'c.txt'"), "python3 s.py", "`c.txt`"),
+        (
+            &format!("import importlib\ntext = importlib.import_module('li' + 'b').text\n{GIVE}"),
+            "python3 s.py",
+            "`lib.py`",
+        ),
+        ("", ". ./l.sh && echo \"\\\"$x\\\"\" > o.json", "l.sh"),
+        ("", "cd sub && python3 t.py", "sub"),
+        ("", "f=s; python3 $f.py", "`s.py`"),
+        ("", "cat *.txt > o.json", "*.txt"),
+    ] {
+        let project = Project::new(&[
+            ("s.py", script),
+            ("c.txt", "one"),
+            ("lib.py", "def text(): return 'one'\n"),
+            ("l.sh", "x=$(cat m.txt)\n"),
+            ("m.txt", "one"),
+            ("sub/t.py", ""),
+            ("p.yaml", &giving(run, "")),
+        ]);
+        fails(&project, if told == "l.sh" { "m.txt" } else { told });
+    }
+}
+
+#[test]
+fn what_is_named_in_code_is_there_and_counts() {
+    let beside = "def text(): return open(__import__('pathlib').Path(__file__).resolve().parent / 'c/c.txt').read()\n";
+    for code in ["[c/c.txt]", "[c]"] {
+        let script = format!("{beside}{GIVE}");
+        let more = format!("code: {code}");
+        let project = Project::new(&[
+            ("s.py", &script),
+            ("c/c.txt", "one"),
+            ("p.yaml", &giving("python3 s.py", &more)),
+        ]);
+        counts(&project, "c/c.txt", "one", "two");
+    }
+}
+
+#[test]
+fn what_runs_is_what_the_key_was_made_of() {
+    let script = "open('o', 'w').write('old')";
+    let text = "operations:
+  first: {run: \"f=BASE/s; sed -i s/old/new/ $f.py $f.sh\"}
+  second: {run: python3 s.py, needs: [first], outputs: {o: o}}
+  third: {run: sh s.sh, needs: [first], outputs: {o: o}}
+outputs: {two: {from: second.o, to: two}, three: {from: third.o, to: three}}
+";
+    let project = Project::new(&[("p.yaml", text), ("s.py", script), ("s.sh", "printf old > o\n")]);
+    let (_, settled) = project.run();
+    assert_eq!(settled, ["first computed", "second computed", "third computed"]);
+    assert_eq!((project.read("two"), project.read("three")), ("old".to_owned(), "old".to_owned()));
+    let (_, settled) = project.run();
+    assert_eq!(settled, ["first hit", "second computed", "third computed"]);
+    assert_eq!((project.read("two"), project.read("three")), ("new".to_owned(), "new".to_owned()));
+}
+
+#[test]
+fn a_command_cannot_change_the_code_that_others_run() {
+    for run in ["chmod u+w s.py; echo >> s.py", "touch \"$(dirname \"$(readlink -f s.py)\")/left\""]
+    {
+        let project = Project::new(&[("s.py", ""), ("p.yaml", &giving(run, ""))]);
+        fails(&project, "it wrote into its code");
+        assert_eq!(project.read("s.py"), "");
+    }
+}
+
+#[test]
+fn docstrings_count_where_they_are_read() {
+    for script in [
+        "def f():\n    'one'\ndef text(): return f.__doc__\n",
+        "import lib\ndef text(): return lib.__doc__\n",
+        "import inspect, lib\ndef text(): return inspect.getdoc(lib.g)\n",
+    ] {
+        let lib = "'''one'''\ndef g():\n    'one'\n";
+        let script = format!("{script}{GIVE}");
+        let project = Project::new(&[
+            ("s.py", &script),
+            ("lib.py", lib),
+            ("p.yaml", &giving("python3 s.py", "")),
+        ]);
+        counts(&project, if script.contains("lib") { "lib.py" } else { "s.py" }, "one", "two");
+    }
+}
+
+#[test]
+fn an_output_beside_the_operation_file_is_no_code() {
+    for run in ["echo '\"one\"' > o.json", "echo '\"one\"' | tee o.json"] {
+        let text = "operations: {one: {run: RUN, outputs: {o: o.json}}}\noutputs: {o: {from: one.o, to: o.json}}\n";
+        let project = Project::new(&[("p.yaml", &text.replace("RUN", &format!("{run:?}")))]);
+        assert_eq!(project.run().1, ["one computed"]);
+        assert_eq!(project.run().1, ["one hit"], "{run}");
+    }
+}
+
+/// An operation whose interpreter has a home of its own, with a module `lib` in it somewhere.
+fn at_home(files: &[(&str, &str)], env: &str) -> Project {
+    let script = format!("from lib import text{GIVE}");
+    let more = format!("env: {{HOME: BASE/home, {env}}}");
+    let project =
+        Project::new(&[("s.py", script.as_str()), ("p.yaml", &giving("python3 s.py", &more))]);
+    let site = std::process::Command::new("python3")
+        .args(["-c", "import site; print(site.getusersitepackages())"])
+        .env("HOME", project.at("home"))
+        .output()
+        .unwrap();
+    let site = String::from_utf8(site.stdout).unwrap();
+    for (name, text) in files {
+        project.write(&name.replace("SITE", site.trim()), text);
+    }
+    project
+}
+
+const LIB: &str = "def text(): return 'one'\n";
+
+#[test]
+fn modules_outside_of_the_project_count_wherever_the_interpreter_finds_them() {
+    let project = at_home(&[("elsewhere/lib.py", LIB)], "PYTHONPATH: BASE/elsewhere");
+    counts(&project, "elsewhere/lib.py", "one", "two");
+    // As `pip install --editable` leaves it.
+    let link = ("SITE/__editable__.lib.pth", "BASE/src\n");
+    let project = at_home(
+        &[link, ("src/lib/__init__.py", "from .m import text\n"), ("src/lib/m.py", LIB)],
+        "",
+    );
+    counts(&project, "src/lib/m.py", "one", "two");
+}
+
+#[test]
+fn a_package_of_the_user_counts_by_what_was_installed() {
+    let record = |hash: &str| format!("lib.py,sha256={hash},24\nlib-1.dist-info/METADATA,,\n");
+    let files = |text: &str, version: &str, hash: &str, url: &str| {
+        let files = [
+            ("SITE/lib.py".to_owned(), LIB.replace("one", text)),
+            (
+                format!("SITE/lib-{version}.dist-info/METADATA"),
+                format!("Name: lib\nVersion: {version}\n"),
+            ),
+            (format!("SITE/lib-{version}.dist-info/RECORD"), record(hash)),
+            (format!("SITE/lib-{version}.dist-info/top_level.txt"), "lib\n".to_owned()),
+        ];
+        let url = (!url.is_empty())
+            .then(|| (format!("SITE/lib-{version}.dist-info/direct_url.json"), url.to_owned()));
+        files.into_iter().chain(url).collect::<Vec<_>>()
+    };
+    for (second, url) in [("2", ""), ("1", "{}")] {
+        let first = files("one", "1", "a", url);
+        let first: Vec<_> = first.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+        let project = at_home(&first, "");
+        assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()));
+        assert_eq!(project.one(), ("one hit".to_owned(), "one".to_owned()));
+        let again = files("two", second, "b", url);
+        let again: Vec<_> = again.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+        let other = at_home(&again, "");
+        // The old one goes, the new one comes, as `pip` does it.
+        std::fs::remove_dir_all(project.at("home")).unwrap();
+        std::fs::rename(other.at("home"), project.at("home")).unwrap();
+        assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()), "{second} {url}");
+    }
+}
