@@ -18,6 +18,7 @@ mod failure;
 mod host;
 mod operation_file;
 mod progress;
+mod room;
 mod show;
 mod verb;
 

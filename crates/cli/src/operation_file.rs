@@ -15,6 +15,7 @@ use thrifty_pipeline::{Chosen, Demand, Ended, FileError, Gave, Pipeline, Prepare
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::host::{self, End, Host, HostError, PlanReport, RunReport, RunRequest};
+use crate::room::Room;
 
 /// Whether a target of `thrifty run` is an operation file.
 pub(crate) fn is_one(target: &str) -> bool {
@@ -25,13 +26,14 @@ pub(crate) fn is_one(target: &str) -> bool {
 pub(crate) fn run(
     request: &RunRequest,
     only: &[String],
+    room: &Room,
     host: &dyn Host,
     console: &Console<'_>,
     listener: Arc<Listener>,
 ) -> Result<RunReport, Failure> {
     let pipeline = read(request, console)?;
     let interrupted = || host.is_interrupted();
-    let demand = demand(&pipeline, request, only, console, &interrupted, listener)?;
+    let demand = demand(&pipeline, request, (only, room), console, &interrupted, listener)?;
     Ok(report(pipeline.run(demand)?, &console.directory))
 }
 
@@ -39,12 +41,13 @@ pub(crate) fn run(
 pub(crate) fn plan(
     request: &RunRequest,
     only: &[String],
+    room: &Room,
     console: &Console<'_>,
 ) -> Result<PlanReport, Failure> {
     let pipeline = read(request, console)?;
     let interrupted = || false;
     let listener = Arc::new(|_: &_| {});
-    let demand = demand(&pipeline, request, only, console, &interrupted, listener)?;
+    let demand = demand(&pipeline, request, (only, room), console, &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
     match pipeline.plan(&demand)? {
         Ok(plan) => {
@@ -75,7 +78,7 @@ fn read(request: &RunRequest, console: &Console<'_>) -> Result<Pipeline, Failure
 fn demand<'a>(
     pipeline: &Pipeline,
     request: &RunRequest,
-    only: &[String],
+    (only, room): (&[String], &Room),
     console: &Console<'_>,
     interrupted: &'a (dyn Fn() -> bool + Sync),
     listener: Arc<Listener>,
@@ -92,6 +95,7 @@ fn demand<'a>(
         chosen: chosen(pipeline, request, &settings)?,
         only: only.to_vec(),
         workers,
+        capacity: room.capacity(),
         interrupted,
         listener,
         arguments: written.join(", "),

@@ -4,6 +4,7 @@
 //! own, and outputs are read from it only after the command has succeeded and its whole process
 //! group is gone.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -17,12 +18,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use shared_child::SharedChild;
 use tempfile::TempDir;
 
+use crate::container::{Container, Started};
 use crate::document::Run;
 use crate::error::AttemptError;
 use crate::home::{Home, Placement};
 use crate::pipeline::Command;
 use crate::template::{self, For};
-use crate::variables::surround;
+use crate::variables;
 
 /// How often a running command is looked at for an interrupt of the run.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,6 +40,16 @@ const KEPT: u64 = 4 << 20;
 
 /// The variable in which a command that draws from a seed finds its number.
 pub(crate) const SEED: &str = "THRIFTY_SEED";
+
+/// What a command finds around it.
+pub(crate) struct Surroundings<'a> {
+    /// The number that it draws from.
+    pub(crate) seed: Option<u32>,
+    /// The container it runs in.
+    pub(crate) container: Option<&'a Container>,
+    /// The graphics processors that are its own.
+    pub(crate) devices: &'a [String],
+}
 
 /// An attempt under way, or done. Its directory goes with it.
 #[derive(Debug)]
@@ -104,14 +116,17 @@ impl Attempt {
         run: &Run,
         code: &Home,
         names: &Value,
-        seed: Option<u32>,
+        surroundings: &Surroundings<'_>,
         cancelled: &AtomicBool,
     ) -> Result<(), AttemptError> {
-        let mut process = self.process(command, run, code, names)?;
-        let is_declared = command.env.iter().any(|(name, _)| name == SEED);
-        if let Some(seed) = seed.filter(|_| !is_declared) {
-            process.env(SEED, seed.to_string());
-        }
+        let place = self.place();
+        let started = surroundings.container.map(|container| container.started(&place));
+        let (words, env) = (words(run, names)?, surroundings.variables(command, code));
+        let mut process = match &started {
+            Some(started) => started.process(&words, &place, &env),
+            None => bare(&words, &env),
+        };
+        self.log_of(&mut process)?;
         let program = process.get_program().to_string_lossy().into_owned();
         let child = SharedChild::spawn(&mut process)
             .map_err(|error| AttemptError::Start { program, reason: error.to_string() })?;
@@ -122,6 +137,7 @@ impl Attempt {
             Ended::By(status) => status,
             Ended::Early(why) => {
                 end(&child, group);
+                started.iter().for_each(Started::kill);
                 return Err(why);
             }
         };
@@ -129,32 +145,13 @@ impl Attempt {
         if status.success() { Ok(()) } else { Err(self.failed(status, code)) }
     }
 
-    fn process(
-        &self,
-        command: &Command,
-        run: &Run,
-        code: &Home,
-        names: &Value,
-    ) -> Result<process::Command, AttemptError> {
-        let rendered = |text: &str, purpose| {
-            template::render(text, purpose, names)
-                .map_err(|reason| AttemptError::Template { reason })
-        };
-        let mut words = match run {
-            Run::Shell(text) => {
-                vec!["sh".to_owned(), "-e".to_owned(), "-c".to_owned(), rendered(text, For::Shell)?]
-            }
-            Run::Words(words) => {
-                words.iter().map(|word| rendered(word, For::Text)).collect::<Result<_, _>>()?
-            }
-        };
+    /// Has a process run in the directory, in a group of its own, with the log to write to.
+    fn log_of(&self, process: &mut process::Command) -> Result<(), AttemptError> {
         let log = File::create(self.log()).and_then(|log| Ok((log.try_clone()?, log)));
         let (out, err) = log.map_err(|error| AttemptError::directory(&self.log(), &error))?;
-        let mut process = process::Command::new(words.remove(0));
-        process.args(words).current_dir(self.place()).process_group(0);
+        process.current_dir(self.place()).process_group(0);
         process.stdin(Stdio::null()).stdout(out).stderr(err);
-        surround(&mut process, &command.env, &code.python_path(&command.env));
-        Ok(process)
+        Ok(())
     }
 
     fn failed(&self, status: ExitStatus, code: &Home) -> AttemptError {
@@ -186,6 +183,47 @@ impl Attempt {
         };
         read().unwrap_or_default()
     }
+}
+
+impl Surroundings<'_> {
+    /// The variables that a command gets besides those of the caller that all get.
+    fn variables(&self, command: &Command, code: &Home) -> Vec<(String, OsString)> {
+        let mut more = Vec::new();
+        if self.container.is_some() {
+            // Whoever the user is there, this is a place to write to.
+            more.push(("HOME", OsString::from("/tmp")));
+        }
+        if !self.devices.is_empty() {
+            more.push(("CUDA_VISIBLE_DEVICES", self.devices.join(",").into()));
+        }
+        if let Some(seed) = self.seed {
+            more.push((SEED, seed.to_string().into()));
+        }
+        variables::of(&command.env, more, &code.python_path(&command.env))
+    }
+}
+
+/// The words of a command, templates filled in.
+fn words(run: &Run, names: &Value) -> Result<Vec<String>, AttemptError> {
+    let rendered = |text: &str, purpose| {
+        template::render(text, purpose, names).map_err(|reason| AttemptError::Template { reason })
+    };
+    match run {
+        Run::Shell(text) => {
+            let text = rendered(text, For::Shell)?;
+            Ok(vec!["sh".to_owned(), "-e".to_owned(), "-c".to_owned(), text])
+        }
+        Run::Words(words) => words.iter().map(|word| rendered(word, For::Text)).collect(),
+    }
+}
+
+/// The process that runs these words right here, with these variables.
+fn bare(words: &[String], env: &[(String, OsString)]) -> process::Command {
+    let (program, arguments) = words.split_first().map_or(("", words), |(it, rest)| (it, rest));
+    let mut process = process::Command::new(program);
+    process.args(arguments).env_clear().envs(variables::passed_on());
+    process.envs(env.iter().map(|(name, value)| (name, value)));
+    process
 }
 
 /// How a command ended.

@@ -11,17 +11,20 @@ use minijinja::value::{Serde, Value};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken, Unstored};
-use thrifty_engine::{Cache, Reason};
+use thrifty_engine::{Cache, ClaimOn, Reason};
 use thrifty_key::Digest;
 use thrifty_key::plain;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Surroundings};
+use crate::container::Container;
+use crate::devices::Devices;
 use crate::document::Run;
 use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::home::{Home, Placement};
 use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Origin};
+use crate::resources::Pools;
 use crate::seed::Drawing;
 
 /// What all commands of a run share.
@@ -39,6 +42,9 @@ pub(crate) struct Shared {
     pub(crate) stopped: Condvar,
     /// Sentences for the user, as they come up.
     pub(crate) notes: Mutex<Vec<String>>,
+    /// What of the machine its commands share.
+    pub(crate) pools: Pools,
+    pub(crate) devices: Devices,
 }
 
 /// How long an interrupted run waits for its commands to end.
@@ -77,9 +83,17 @@ pub(crate) struct Running {
     pub(crate) read: Vec<(PathBuf, Digest)>,
     /// What it draws from, if it does.
     pub(crate) seed: Option<Drawing>,
+    /// The container it runs in, if it does.
+    pub(crate) container: Option<Container>,
+    /// What it holds while it runs.
+    pub(crate) claims: Vec<ClaimOn>,
 }
 
 impl Body for Running {
+    fn claims(&self) -> &[ClaimOn] {
+        &self.claims
+    }
+
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
         let mut tries = 0;
         let given = loop {
@@ -100,6 +114,10 @@ impl Body for Running {
 }
 
 impl Running {
+    fn gpus(&self) -> u64 {
+        self.command.resources.as_ref().map_or(0, |needed| needed.amount.gpus)
+    }
+
     /// What a command gave, and how to store it: not at all if what the key was made of is no
     /// longer there.
     fn made(&self, given: Given) -> Made {
@@ -140,7 +158,17 @@ impl Running {
         attempt.prepare_outputs(&self.command)?;
         let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
         let names = self.names(taken, seed)?;
-        attempt.run(&self.command, &self.run, &code, &names, seed, &self.shared.cancelled)?;
+        let lent = self.shared.devices.lend(self.gpus());
+        let surroundings =
+            Surroundings { seed, container: self.container.as_ref(), devices: &lent.names };
+        attempt.run(
+            &self.command,
+            &self.run,
+            &code,
+            &names,
+            &surroundings,
+            &self.shared.cancelled,
+        )?;
         code.check()?;
         Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
     }

@@ -254,6 +254,10 @@ impl Followed {
 
     /// The interpreters that run what was followed, if it is Python at all.
     fn interpreters(&self, command: &Command, listed: &Listed) -> Vec<String> {
+        // The packages of a container are those of its image.
+        if command.image.is_some() {
+            return Vec::new();
+        }
         let mut named: Vec<String> = Vec::new();
         let environments = listed.environments.iter().map(|(_, path)| path.join("bin/python"));
         let in_environments = environments.map(|path| path.display().to_string());

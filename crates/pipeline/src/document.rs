@@ -15,6 +15,9 @@ use serde_json::Value as Json;
 
 use crate::place::Spanned;
 
+use crate::container::{ImageText, LongImage};
+use crate::resources::Machine;
+
 /// A table by name, in the order of the file.
 pub type Table<T> = IndexMap<String, Spanned<T>>;
 
@@ -104,6 +107,14 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<SeedForms>")]
     pub seed: Option<Spanned<Seeded>>,
+    /// The image of a container in which the command runs: a name, or a mapping.
+    #[serde(default)]
+    #[schemars(with = "Option<ImageForms>")]
+    pub image: Option<Spanned<ImageText>>,
+    /// What of the machine it needs while it runs. Not part of the key.
+    #[serde(default)]
+    #[schemars(with = "Option<Machine>")]
+    pub resources: Option<Spanned<Machine>>,
     /// How often it is tried again after a failure.
     #[serde(default)]
     pub retries: u32,
@@ -343,6 +354,13 @@ impl<'de> Deserialize<'de> for Output {
     }
 }
 
+impl<'de> Deserialize<'de> for ImageText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let forms = "the name of an image, or {name, network}";
+        text_or::<D, Self, LongImage>(deserializer, forms, Self::from)
+    }
+}
+
 impl<'de> Deserialize<'de> for Delivery {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = "operation.output, or {from: operation.output, to: path}";
@@ -497,6 +515,7 @@ macro_rules! forms {
 forms! {
     ParamForms { Described(LongParam), Default(Json) }
     RunForms { Shell(String), Words(Vec<String>) }
+    ImageForms { Name(String), Long(LongImage) }
     SeedForms { Used(bool), Pinned(u64) }
     VariableForms { Text(Option<String>), Number(f64), Flag(bool) }
     ArgumentForms { Taken(LongArgument), Value(Json) }

@@ -221,6 +221,14 @@ pub enum PrepareError {
         /// The operation.
         operation: String,
     },
+    /// What an operation asks for is not there.
+    #[error("{place}: {reason}")]
+    Refused {
+        /// Where it says so.
+        place: Place,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
     /// There is no such operation.
     #[error("there is no operation `{name}`; {hint}")]
     Unknown {

@@ -11,6 +11,7 @@ use thrifty_store::scan::Memo;
 
 use crate::body::{Running, Shared};
 use crate::code::{Code, Codes};
+use crate::container::{self, Container, Containers};
 use crate::document::{Output, Run};
 use crate::error::PrepareError;
 use crate::given;
@@ -42,6 +43,7 @@ pub(crate) struct Making<'a> {
     pub(crate) chosen: &'a Chosen,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) codes: Codes,
+    pub(crate) containers: Containers,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -55,7 +57,7 @@ pub(crate) fn nodes(
     shared: &Arc<Shared>,
 ) -> Result<Vec<Node>, PrepareError> {
     let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
-    let mut making = Making { pipeline, chosen, shared, codes };
+    let mut making = Making { pipeline, chosen, shared, codes, containers: Containers::default() };
     making.nodes(&pipeline.commands)
 }
 
@@ -79,12 +81,22 @@ impl Making<'_> {
         let memo = self.shared.cache.file_memo();
         let (inputs, mut read) = inputs(command, &*memo)?;
         read.extend(in_place(command, &code, &*memo)?);
-        let operation = operation(self.pipeline, command, run, &code)?.with_notes(code.notes);
+        let image = command.image.as_ref();
+        let container = image.map(|image| self.containers.find(image)).transpose()?;
+        let operation = operation(self.pipeline, command, run, &code, container.as_ref())?
+            .with_notes(code.notes);
         let seed = seed_of(command, self.chosen)?;
         let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
-        let (shared, run) = (Arc::clone(self.shared), run.clone());
-        let placement = code.placement;
-        let running = Running { shared, command: command.clone(), run, placement, read, seed };
+        let running = Running {
+            shared: Arc::clone(self.shared),
+            command: command.clone(),
+            run: run.clone(),
+            placement: code.placement,
+            read,
+            seed,
+            container,
+            claims: self.shared.pools.claims(command.resources.as_ref()),
+        };
         Ok(Node {
             operation: Arc::new(operation),
             policy: policy(command, self.chosen),
@@ -204,6 +216,7 @@ fn operation(
     command: &Command,
     run: &Run,
     code: &Code,
+    container: Option<&Container>,
 ) -> Result<Operation, PrepareError> {
     let mut fixed = Ingredients::new();
     let mut add = |kind, part: String, digest, preview| {
@@ -250,6 +263,17 @@ fn operation(
     for (name, found) in &code.packages {
         let (digest, preview) = text(found);
         add(Kind::Environment, format!("package {name}"), digest, preview)?;
+    }
+    let image = command.image.as_ref();
+    if let Some(container) = container {
+        let name = image.map_or("", |image| &image.name);
+        let (counts, shown) = container::described(name, container);
+        add(
+            Kind::Environment,
+            "image".to_owned(),
+            plain::digest_text(&counts),
+            Preview::text(shown),
+        )?;
     }
     if let Some(salt) = &command.cache.salt {
         let (digest, preview) = text(salt);

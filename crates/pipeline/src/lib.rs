@@ -17,7 +17,7 @@
 //! # let path = directory.path().join("greeting.yaml");
 //! use std::sync::Arc;
 //! use thrifty_engine::Cache;
-//! use thrifty_pipeline::{Chosen, Demand, Gave, Pipeline};
+//! use thrifty_pipeline::{Chosen, Demand, Gave, Pipeline, Resources};
 //!
 //! std::fs::write(&path, "
 //! params: {name: world}
@@ -34,6 +34,7 @@
 //!     chosen: Chosen::default(),
 //!     only: Vec::new(),
 //!     workers: 1,
+//!     capacity: Resources::BOUNDLESS,
 //!     interrupted: &|| false,
 //!     listener: Arc::new(|_: &_| {}),
 //!     arguments: String::new(),
@@ -47,6 +48,8 @@ mod attempt;
 mod body;
 mod check;
 mod code;
+mod container;
+mod devices;
 mod document;
 mod error;
 mod given;
@@ -60,6 +63,7 @@ mod parse;
 mod paths;
 mod pipeline;
 mod place;
+mod resources;
 mod run;
 mod schema;
 mod seed;
@@ -69,6 +73,7 @@ mod task;
 mod template;
 mod variables;
 
+pub use container::{Image, ImageText};
 pub use document::{
     Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Seeded,
     Source, Table,
@@ -81,6 +86,7 @@ pub use pipeline::{
     Reference, Runs, Script, Work,
 };
 pub use place::{Location, Spanned};
+pub use resources::{Machine, Needed, Resources, millicpus};
 pub use run::{Demand, Ended, Gave};
 pub use schema::schema;
 pub use task::{Call, Exported, Language, Overrides, Passed};

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use thrifty_engine::{Context, Seed};
 
+use crate::container::Image;
 use crate::document::{Output, Run};
 use crate::error::Place;
+use crate::resources::Needed;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -55,6 +57,10 @@ pub struct Command {
     pub cache: Caching,
     /// The seed it draws from, if it does.
     pub seed: Option<Drawn>,
+    /// The image it runs in, if it runs in a container.
+    pub image: Option<Image>,
+    /// What of the machine it needs.
+    pub resources: Option<Needed>,
     /// How often it is tried again.
     pub retries: u32,
     /// How long one attempt may take.

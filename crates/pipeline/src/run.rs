@@ -15,11 +15,13 @@ use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
 use crate::body::Shared;
+use crate::devices::Devices;
 use crate::error::PrepareError;
 use crate::given;
 use crate::graph::{self, Chosen};
 use crate::mirror::Mirrors;
-use crate::pipeline::{Delivered, Pipeline};
+use crate::pipeline::{Command, Delivered, Pipeline, Work};
+use crate::resources::{Pools, Resources};
 
 /// How a pipeline is run.
 pub struct Demand<'a> {
@@ -33,6 +35,8 @@ pub struct Demand<'a> {
     pub only: Vec<String>,
     /// How many commands run at once.
     pub workers: usize,
+    /// What there is for commands that say what they need, all together.
+    pub capacity: Resources,
     /// Asked a few times a second: stop?
     pub interrupted: &'a (dyn Fn() -> bool + Sync),
     /// Told what happens.
@@ -75,6 +79,7 @@ impl Pipeline {
     /// [`PrepareError`] if it cannot begin. That operations failed is part of [`Ended`].
     pub fn run(&self, demand: Demand<'_>) -> Result<Ended, PrepareError> {
         let demanded = self.demanded(&demand.only)?;
+        self.fits(&demand.capacity)?;
         let shared = self.shared(&demand);
         let nodes = graph::nodes(self, &demand.chosen, &shared)?;
         let (host, user) = demand.cache.who();
@@ -118,8 +123,14 @@ impl Pipeline {
     /// As [`Pipeline::run`].
     pub fn plan(&self, demand: &Demand<'_>) -> Result<Result<Plan, Failure>, PrepareError> {
         self.demanded(&demand.only)?;
+        self.fits(&demand.capacity)?;
         let nodes = graph::nodes(self, &demand.chosen, &self.shared(demand))?;
         Ok(plan(&demand.cache, nodes))
+    }
+
+    /// Whether every command can ever run.
+    fn fits(&self, capacity: &Resources) -> Result<(), PrepareError> {
+        fit(&self.commands, capacity)
     }
 
     fn shared(&self, demand: &Demand<'_>) -> Arc<Shared> {
@@ -131,6 +142,11 @@ impl Pipeline {
             running: Mutex::default(),
             stopped: Condvar::new(),
             notes: Mutex::default(),
+            pools: Pools::new(&demand.capacity),
+            devices: Devices::new(
+                demand.capacity.gpus,
+                std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref(),
+            ),
         })
     }
 
@@ -188,6 +204,14 @@ impl Pipeline {
             }
         }
     }
+}
+
+fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
+    commands.iter().try_for_each(|command| match (&command.work, &command.resources) {
+        (Work::Process(process), _) => fit(&process.steps, capacity),
+        (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
+        (Work::Run(_), None) => Ok(()),
+    })
 }
 
 /// What became of one output of the pipeline.

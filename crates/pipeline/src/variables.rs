@@ -1,6 +1,7 @@
 //! The environment variables of commands.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::process;
 
 /// Variables of the caller that every command gets: where programs and temporary files are, and
@@ -22,22 +23,42 @@ const PASSED_ON: [&str; 14] = [
     "no_proxy",
 ];
 
-/// Gives a command its variables: those it declares, and of the caller's those that are passed on.
-pub(crate) fn surround(
-    process: &mut process::Command,
-    variables: &[(String, Option<String>)],
+/// Those that every command is given.
+const GIVEN: [(&str, &str); 3] =
+    [("LANG", "C.UTF-8"), ("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")];
+
+/// The variables of the caller that every command gets.
+pub(crate) fn passed_on() -> impl Iterator<Item = (&'static str, OsString)> {
+    PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)))
+}
+
+/// The variables of a command besides: those that every one is given, then `more`, then what it
+/// declares.
+pub(crate) fn of(
+    declared: &[(String, Option<String>)],
+    more: Vec<(&str, OsString)>,
     python_path: &OsStr,
-) {
-    let passed = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    process.env_clear().envs(passed).env("LANG", "C.UTF-8").env("PYTHONHASHSEED", "0");
-    process.env("PYTHONDONTWRITEBYTECODE", "1");
-    for (name, value) in variables {
+) -> Vec<(String, OsString)> {
+    let given = GIVEN.map(|(name, value)| (name, OsString::from(value)));
+    let mut all: BTreeMap<String, OsString> =
+        given.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect();
+    for (name, value) in declared {
         match value {
-            Some(value) => process.env(name, value),
-            None => process.env_remove(name),
+            Some(value) => all.insert(name.clone(), value.into()),
+            None => all.remove(name),
         };
     }
     if !python_path.is_empty() {
-        process.env("PYTHONPATH", python_path);
+        all.insert("PYTHONPATH".to_owned(), python_path.to_owned());
     }
+    all.into_iter().collect()
+}
+
+/// Gives a process the variables of a command right here.
+pub(crate) fn surround(
+    process: &mut process::Command,
+    declared: &[(String, Option<String>)],
+    python_path: &OsStr,
+) {
+    process.env_clear().envs(passed_on()).envs(of(declared, Vec::new(), python_path));
 }

@@ -338,6 +338,7 @@ fn another_file_is_a_process_with_paths_of_its_own() {
             chosen: thrifty_pipeline::Chosen::default(),
             only: Vec::new(),
             workers: 1,
+            capacity: thrifty_pipeline::Resources::BOUNDLESS,
             interrupted: &|| false,
             listener: std::sync::Arc::new(|_: &_| ()),
             arguments: String::new(),

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
 use crate::operation_file;
 use crate::progress::Progress;
+use crate::room::Room;
 
 /// Run a workflow or an operation file; what is known already is not computed again
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ pub(crate) struct Arguments {
     /// How many operations run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     workers: Option<u16>,
+    #[command(flatten)]
+    room: Room,
     /// Wait for nobody: compute what another run or process computes already, too
     #[arg(long)]
     now: bool,
@@ -74,17 +77,22 @@ pub(crate) fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let only = std::mem::take(&mut arguments.operations);
+    let room = arguments.room;
     let request = request(arguments)?;
     let is_file = operation_file::is_one(&request.target);
     if !is_file && !only.is_empty() {
         let message = "only of an operation file can single operations be run";
         return Err(Failure::Usage(message.to_owned()));
     }
+    if !is_file && room.is_said() {
+        let message = "--cpus, --memory and --gpus are for operation files";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
     if let Some(telling) = request.dry_run {
         let plan = match is_file {
-            true => operation_file::plan(&request, &only, console)?,
+            true => operation_file::plan(&request, &only, &room, console)?,
             false => host.plan_workflow(&request)?,
         };
         return tell(&plan, telling, console);
@@ -95,7 +103,7 @@ pub(crate) fn run(
         Arc::new(move |event: &Event| progress.take(event))
     };
     let ended = match is_file {
-        true => operation_file::run(&request, &only, host, console, listener),
+        true => operation_file::run(&request, &only, &room, host, console, listener),
         false => host.run_workflow(&request, listener).map_err(Failure::from),
     };
     progress.close();

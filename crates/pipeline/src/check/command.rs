@@ -48,6 +48,8 @@ impl Check<'_> {
             env: Vec::new(),
             cache: self.caching(operation)?,
             seed: None,
+            image: self.image(operation)?,
+            resources: self.resources(operation)?,
             retries: operation.retries,
             timeout: self.duration("timeout", operation.timeout.as_ref())?,
             needs,

@@ -4,6 +4,7 @@
 
 mod code;
 mod command;
+mod machine;
 mod names;
 mod process;
 mod scope;

@@ -216,6 +216,12 @@ impl Check<'_> {
         if let Some(seed) = &operation.seed {
             return wrong(seed.referenced, "seed");
         }
+        if let Some(image) = &operation.image {
+            return wrong(image.referenced, "image");
+        }
+        if let Some(resources) = &operation.resources {
+            return wrong(resources.referenced, "resources");
+        }
         if operation.retries > 0 {
             return wrong(at, "retries");
         }

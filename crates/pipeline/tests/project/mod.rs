@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use thrifty_engine::Cache;
 use thrifty_engine::event::Event;
-use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline};
+use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline, Resources};
 
 /// A project and a cache of its own.
 pub struct Project {
@@ -65,6 +65,7 @@ impl Project {
             chosen: Chosen::default(),
             only: Vec::new(),
             workers: 2,
+            capacity: Resources::BOUNDLESS,
             interrupted,
             listener,
             arguments: String::new(),
@@ -80,19 +81,30 @@ impl Project {
 
     /// Why a run cannot begin.
     pub fn refused(&self, set: &[(&str, &str)]) -> String {
+        self.refused_with(set, |_| ())
+    }
+
+    /// The same of a run that is demanded otherwise.
+    pub fn refused_with(
+        &self,
+        set: &[(&str, &str)],
+        change: impl FnOnce(&mut Demand<'_>),
+    ) -> String {
         let set: Vec<_> = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let pipeline = Pipeline::read(&self.at("p.yaml"), &set, &|_| None).unwrap();
         let home = self.directory.path().join("home");
-        let demand = Demand {
+        let mut demand = Demand {
             cache: Cache::open(&home).unwrap(),
             work: home.join("work"),
             chosen: Chosen::default(),
             only: Vec::new(),
             workers: 2,
+            capacity: Resources::BOUNDLESS,
             interrupted: &|| false,
             listener: Arc::new(|_: &_| ()),
             arguments: String::new(),
         };
+        change(&mut demand);
         pipeline.run(demand).unwrap_err().to_string()
     }
 }
