@@ -23,6 +23,7 @@ use crate::document::Run;
 use crate::error::AttemptError;
 use crate::home::{Home, Placement};
 use crate::pipeline::Command;
+use crate::share;
 use crate::template::{self, For};
 use crate::variables;
 
@@ -35,6 +36,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const LEFT: Duration = Duration::from_secs(2);
 /// How much of the log is shown with a failure, in lines.
 const SHOWN: usize = 20;
+/// How much of what a command left is told.
+const LEFT_SHOWN: usize = 5;
 /// How much of a log is kept, in bytes: its end.
 const KEPT: u64 = 4 << 20;
 
@@ -98,6 +101,39 @@ impl Attempt {
     pub(crate) fn link(&self, target: &Path, link: &Path) -> Result<(), AttemptError> {
         let linked = parent_of(link).and_then(|()| std::os::unix::fs::symlink(target, link));
         linked.map_err(|error| AttemptError::directory(link, &error))
+    }
+
+    /// Makes what another command made found at a path.
+    pub(crate) fn share(&self, from: &Path, to: &Path) -> Result<(), AttemptError> {
+        let shared = parent_of(to).and_then(|()| share::link(from, to));
+        shared.map_err(|error| AttemptError::directory(to, &error))
+    }
+
+    /// What the command left beside what it was given and what it declares, a few of it.
+    pub(crate) fn left(&self, command: &Command, placement: &Placement) -> Vec<String> {
+        let outputs = command.outputs.iter().map(|(_, output)| output.path());
+        let inputs = command.inputs.iter().map(|input| input.to.as_str());
+        let code = placement.links.iter().map(|(to, _)| to.as_str());
+        let environments = placement.environments.iter().map(|(to, _)| to.as_str());
+        let known: Vec<_> =
+            outputs.chain(inputs).chain(code).chain(environments).map(Path::new).collect();
+        let (mut left, mut ahead) = (Vec::new(), vec![PathBuf::new()]);
+        while let Some(directory) = ahead.pop() {
+            let entries = fs::read_dir(self.place().join(&directory)).into_iter().flatten();
+            for entry in entries.flatten() {
+                let path = directory.join(entry.file_name());
+                if known.contains(&path.as_path()) {
+                    continue;
+                }
+                match known.iter().any(|known| known.starts_with(&path)) {
+                    true => ahead.push(path),
+                    false => left.push(path.display().to_string()),
+                }
+            }
+        }
+        left.sort();
+        left.truncate(LEFT_SHOWN);
+        left
     }
 
     /// Makes the directories that outputs stand in.

@@ -1,7 +1,7 @@
 //! A command as the engine runs it.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,7 @@ use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Origin};
 use crate::resources::Pools;
 use crate::seed::Drawing;
+use crate::share;
 
 /// What all commands of a run share.
 pub(crate) struct Shared {
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     /// What of the machine its commands share.
     pub(crate) pools: Pools,
     pub(crate) devices: Devices,
+    /// What was said already.
+    pub(crate) told: Mutex<HashSet<String>>,
 }
 
 /// How long an interrupted run waits for its commands to end.
@@ -153,7 +156,7 @@ impl Running {
         }
         let attempt = Attempt::begin(&self.shared.work)?;
         let code = Home::of(&self.placement, &self.command.base, &self.shared.mirrors)?;
-        self.put_inputs(&attempt, taken, &code)?;
+        let shared = self.put_inputs(&attempt, taken, &code)?;
         attempt.link_code(&self.placement, &code)?;
         attempt.prepare_outputs(&self.command)?;
         let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
@@ -170,6 +173,10 @@ impl Running {
             &self.shared.cancelled,
         )?;
         code.check()?;
+        if let Some(input) = shared.iter().find(|input| input.is_written()) {
+            return Err(AttemptError::Overwrote { what: format!("input `{}`", input.name) });
+        }
+        self.tell(&attempt);
         Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
     }
 
@@ -179,7 +186,8 @@ impl Running {
         attempt: &Attempt,
         taken: &[Taken],
         code: &Home,
-    ) -> Result<(), AttemptError> {
+    ) -> Result<Vec<share::Shared>, AttemptError> {
+        let mut shared = Vec::new();
         let mut edge = self.command.value_edges();
         for input in &self.command.inputs {
             let target = attempt.place().join(&input.to);
@@ -189,16 +197,39 @@ impl Running {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    match given::place_of(taken) {
-                        Some(path) => attempt.link(&path, &target)?,
+                    match given::place_of(taken).map_err(lost)? {
+                        Some(path) => attempt.share(&path, &target)?,
                         None => given::restore(taken, &**self.shared.cache.blobs(), &target, false)
                             .map_err(lost)?,
                     }
+                    shared.push(share::Shared::new(&input.name, target));
                     edge += 1;
                 }
             }
         }
-        Ok(())
+        Ok(shared)
+    }
+
+    /// Says once what an operation read and left without declaring it.
+    fn tell(&self, attempt: &Attempt) {
+        let mut notes = Vec::new();
+        let left = attempt.left(&self.command, &self.placement);
+        if !left.is_empty() {
+            let left = left.join(", ");
+            notes.push(format!("it left {left}, which is no output: it is gone"));
+        }
+        for path in &self.command.undeclared {
+            let path = path.display();
+            notes.push(format!("it names {path} and does not declare it: a change of it goes unnoticed; take it in `inputs`"));
+        }
+        for path in self.placement.absolute.iter().filter(|_| self.placement.snapshot.is_some()) {
+            let path = path.display();
+            notes.push(format!("{path} is run from where it is: what lies beside it can be read, and does not count; name it relative to the operation file"));
+        }
+        let mut told = self.shared.told.lock();
+        let new = notes.into_iter().map(|note| format!("{}: {note}", self.command.name));
+        let new: Vec<_> = new.filter(|note| told.insert(note.clone())).collect();
+        self.shared.notes.lock().extend(new);
     }
 
     /// What the templates of the command may name.

@@ -18,6 +18,8 @@ use crate::attempt::Attempt;
 use crate::document::Output;
 use crate::error::AttemptError;
 use crate::json;
+use crate::share;
+use crate::stamp::Stamp;
 
 /// What stands for a log in keys: that there is one. Two runs that differ in their logs alone
 /// gave the same.
@@ -27,6 +29,8 @@ const LOG: &[u8] = b"the log of a command";
 pub(crate) struct Given {
     attempt: Attempt,
     outputs: Vec<(String, Output, Made)>,
+    /// What the filesystem said of each output.
+    stamps: Vec<Stamp>,
 }
 
 /// One output that was found.
@@ -47,6 +51,9 @@ impl Given {
         for (name, output) in outputs {
             let path = attempt.place().join(output.path());
             let wrong = |reason: String| AttemptError::Output { name: name.clone(), reason };
+            if !matches!(output, Output::Json { .. }) && path.exists() {
+                share::own(&path).map_err(|error| wrong(error.to_string()))?;
+            }
             let made = match output {
                 Output::File(_) => {
                     Made::File(scan::file(&path, memo).map_err(|e| wrong(e.to_string()))?)
@@ -58,7 +65,10 @@ impl Given {
             };
             found.push((name.clone(), output.clone(), made));
         }
-        Ok(Self { attempt, outputs: found })
+        let stamps =
+            outputs.iter().map(|(_, output)| Stamp::of(&attempt.place().join(output.path())));
+        let stamps = stamps.collect();
+        Ok(Self { attempt, outputs: found, stamps })
     }
 
     /// How to store it: a pair of the outputs by name, and the log.
@@ -125,9 +135,10 @@ impl Given {
         }
     }
 
-    fn find(&self, path: &[Step]) -> Option<(PathBuf, &Made)> {
-        let (_, output, made) = self.outputs.iter().find(|(name, ..)| steps(name) == path)?;
-        Some((self.attempt.place().join(output.path()), made))
+    fn find(&self, path: &[Step]) -> Option<(PathBuf, &Made, &Stamp)> {
+        let mut all = self.outputs.iter().zip(&self.stamps);
+        let ((_, output, made), stamp) = all.find(|((name, ..), _)| steps(name) == path)?;
+        Some((self.attempt.place().join(output.path()), made, stamp))
     }
 }
 
@@ -148,7 +159,7 @@ pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
             _ => Err(nothing()),
         },
         Value::Live { .. } => match live(&taken) {
-            Some((_, Made::Value(value))) => Ok(value.clone()),
+            Some((_, Made::Value(value), _)) => Ok(value.clone()),
             _ => Err(nothing()),
         },
     }
@@ -156,12 +167,20 @@ pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
 
 /// Where the file or directory at the end of an edge is, if its command has just run; else it is
 /// in the cache.
-pub(crate) fn place_of(taken: &Taken) -> Option<PathBuf> {
-    let taken = made(taken)?;
-    live(&taken).map(|(path, _)| path)
+///
+/// # Errors
+///
+/// Somebody has written to it since: it is not what was made.
+pub(crate) fn place_of(taken: &Taken) -> Result<Option<PathBuf>, String> {
+    let Some(taken) = made(taken) else { return Ok(None) };
+    let Some((path, _, stamp)) = live(&taken) else { return Ok(None) };
+    match *stamp == Stamp::of(&path) {
+        true => Ok(Some(path)),
+        false => Err(format!("{} was written to after it was made", path.display())),
+    }
 }
 
-fn live(taken: &Taken) -> Option<(PathBuf, &Made)> {
+fn live(taken: &Taken) -> Option<(PathBuf, &Made, &Stamp)> {
     match &taken.value {
         Value::Known(_) => None,
         Value::Live { object, .. } => object.downcast_ref::<Given>()?.find(&taken.steps),

@@ -49,6 +49,7 @@ mod body;
 mod check;
 mod code;
 mod container;
+mod deliver;
 mod devices;
 mod document;
 mod error;
@@ -67,6 +68,7 @@ mod resources;
 mod run;
 mod schema;
 mod seed;
+mod share;
 mod stamp;
 mod steps;
 mod task;
@@ -74,6 +76,7 @@ mod template;
 mod variables;
 
 pub use container::{Image, ImageText};
+pub use deliver::Gave;
 pub use document::{
     Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Seeded,
     Source, Table,
@@ -87,6 +90,6 @@ pub use pipeline::{
 };
 pub use place::{Location, Spanned};
 pub use resources::{Machine, Needed, Resources, millicpus};
-pub use run::{Demand, Ended, Gave};
+pub use run::{Demand, Ended};
 pub use schema::schema;
 pub use task::{Call, Exported, Language, Overrides, Passed};

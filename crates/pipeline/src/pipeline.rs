@@ -253,6 +253,21 @@ impl Reference {
 }
 
 impl Command {
+    /// The files and directories of the project that it, or a step of it, reads.
+    pub(crate) fn reads(&self) -> Box<dyn Iterator<Item = &Path> + '_> {
+        let inputs = self.inputs.iter().filter_map(|input| match &input.from {
+            Origin::Path(path) => Some(path.as_path()),
+            Origin::Output(_) => None,
+        });
+        let own = inputs.chain(self.code.iter().map(|script| script.path.as_path()));
+        match &self.work {
+            Work::Process(process) => {
+                Box::new(own.chain(process.steps.iter().flat_map(Self::reads)))
+            }
+            _ => Box::new(own),
+        }
+    }
+
     /// The command that it runs, if it runs one.
     pub fn run(&self) -> Option<&Run> {
         match &self.work {

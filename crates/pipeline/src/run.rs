@@ -1,26 +1,24 @@
 //! A run of a pipeline, from its graph to what it gives.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Condvar, Mutex};
-use serde_json::Value as Json;
 use thrifty_engine::catalog::{NewRun, RunStatus};
 use thrifty_engine::event::Listener;
-use thrifty_engine::graph::{Edge, Failure, From, Loss, Taken};
+use thrifty_engine::graph::{Failure, Loss};
 use thrifty_engine::plan::{Plan, plan};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
 use crate::body::Shared;
+use crate::deliver::{Gave, Undelivered, deliver};
 use crate::devices::Devices;
 use crate::error::PrepareError;
-use crate::given;
 use crate::graph::{self, Chosen};
 use crate::mirror::Mirrors;
-use crate::pipeline::{Command, Delivered, Pipeline, Work};
+use crate::pipeline::{Command, Pipeline, Work};
 use crate::resources::{Pools, Resources};
 
 /// How a pipeline is run.
@@ -60,17 +58,6 @@ pub struct Ended {
     pub notes: Vec<String>,
 }
 
-/// Something that a pipeline gave.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Gave {
-    /// A value.
-    Value(Json),
-    /// A file or directory, put where the operation file says.
-    Placed(PathBuf),
-    /// A file or directory that stays in the cache.
-    Kept,
-}
-
 impl Pipeline {
     /// Runs the pipeline: what is known already is not computed again.
     ///
@@ -99,7 +86,13 @@ impl Pipeline {
         };
         let mut schedule = Schedule::new(Arc::clone(&demand.cache), nodes, options);
         let given = self.settle(&mut schedule, &demanded, &demand, &shared);
-        let status = schedule.status();
+        let mut status = schedule.status();
+        let mut failures = failures(&schedule, self);
+        let given = given.unwrap_or_else(|(output, reason)| {
+            status = RunStatus::Failed;
+            failures.push((format!("output {output}"), reason));
+            Vec::new()
+        });
         if let Some(run) = &run {
             demand.cache.recorder().nodes(run, schedule.history());
             demand.cache.recorder().finish(run, status);
@@ -107,13 +100,7 @@ impl Pipeline {
         }
         let mut notes = std::mem::take(&mut *shared.notes.lock());
         notes.extend(demand.cache.take_trouble());
-        Ok(Ended {
-            run: run.map(|run| run.0),
-            status,
-            given,
-            failures: failures(&schedule, self),
-            notes,
-        })
+        Ok(Ended { run: run.map(|run| run.0), status, given, failures, notes })
     }
 
     /// What a run would do. Nothing is done.
@@ -147,6 +134,7 @@ impl Pipeline {
                 demand.capacity.gpus,
                 std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref(),
             ),
+            told: Mutex::default(),
         })
     }
 
@@ -171,17 +159,16 @@ impl Pipeline {
         demanded: &[usize],
         demand: &Demand<'_>,
         shared: &Shared,
-    ) -> Vec<(String, Gave)> {
+    ) -> Result<Vec<(String, Gave)>, (String, String)> {
         loop {
             schedule.settle(demanded);
             if schedule.is_stopped() {
                 shared.cancel();
-                return Vec::new();
+                return Ok(Vec::new());
             }
             if schedule.status() != RunStatus::Succeeded {
-                return Vec::new();
+                return Ok(Vec::new());
             }
-            let mut lost = None;
             let delivered = self
                 .deliveries
                 .iter()
@@ -190,17 +177,14 @@ impl Pipeline {
                 .map(|(delivered, operation)| {
                     deliver(delivered, operation, schedule, &demand.cache)
                         .map(|gave| (delivered.name.clone(), gave))
-                        .inspect_err(|reason| lost = Some((operation, reason.clone())))
+                        .map_err(|why| (delivered, operation, why))
                 })
                 .collect::<Result<Vec<_>, _>>();
-            match (delivered, lost) {
-                (Ok(delivered), _) => return delivered,
-                (Err(_), Some((number, reason)))
-                    if schedule.reopen(number, Loss::Bytes, &reason) => {}
-                (Err(reason), _) => {
-                    shared.notes.lock().push(reason);
-                    return Vec::new();
-                }
+            match delivered {
+                Ok(delivered) => return Ok(delivered),
+                Err((_, operation, Undelivered::Lost(reason)))
+                    if schedule.reopen(operation, Loss::Bytes, &reason) => {}
+                Err((delivered, _, why)) => return Err((delivered.name.clone(), why.to_string())),
             }
         }
     }
@@ -212,55 +196,6 @@ fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
         (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
         (Work::Run(_), None) => Ok(()),
     })
-}
-
-/// What became of one output of the pipeline.
-fn deliver(
-    delivered: &Delivered,
-    operation: usize,
-    schedule: &Schedule<'_>,
-    cache: &Cache,
-) -> Result<Gave, String> {
-    let from = From::Node(operation);
-    let edge = Edge { from, steps: given::steps(&delivered.from.output) };
-    let taken = schedule.take(&edge).ok_or_else(|| "it is not there".to_owned())?;
-    if let Ok(value) = given::value(&taken) {
-        return Ok(Gave::Value(value));
-    }
-    let Some(target) = &delivered.to else {
-        return Ok(Gave::Kept);
-    };
-    place(&taken, cache, target)?;
-    Ok(Gave::Placed(target.clone()))
-}
-
-/// Puts a file or directory at its place, all at once; what was there goes.
-fn place(taken: &Taken, cache: &Cache, target: &Path) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("cannot write {}: {error}", target.display());
-    let above = target.parent().unwrap_or(target);
-    fs::create_dir_all(above).map_err(told)?;
-    let staging = tempfile::Builder::new().prefix(".thrifty-").tempdir_in(above).map_err(told)?;
-    let new = staging.path().join("new");
-    match given::place_of(taken) {
-        Some(path) => copy(&path, &new).map_err(told)?,
-        None => given::restore(taken, &**cache.blobs(), &new, true)?,
-    }
-    if target.is_dir() && !target.is_symlink() {
-        fs::rename(target, staging.path().join("old")).map_err(told)?;
-    }
-    fs::rename(&new, target).map_err(told)
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !from.is_dir() {
-        return fs::copy(from, to).map(drop);
-    }
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        copy(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 /// What failed by itself, steps of processes included.

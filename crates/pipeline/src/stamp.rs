@@ -30,6 +30,13 @@ impl Stamp {
         stamp
     }
 
+    /// Whether one of its files was written to since, judged by what is there later.
+    pub(crate) fn is_written(&self, later: &Self) -> bool {
+        self.0.iter().any(|(path, before)| {
+            later.0.get(path).is_some_and(|after| after.0 == before.0 && after != before)
+        })
+    }
+
     fn add(&mut self, path: PathBuf, found: &Metadata) {
         // A directory is what is in it.
         let content = if found.is_dir() {

@@ -181,7 +181,7 @@ fn an_attempt_sees_nothing_of_the_one_before() {
         (RunStatus::Succeeded, "one computed".to_owned()),
         "{ended:?}"
     );
-    assert_eq!(ended.notes.len(), 2, "{:?}", ended.notes);
+    assert_eq!(ended.notes.len(), 3, "{:?}", ended.notes);
 }
 
 #[test]

@@ -238,14 +238,44 @@ impl<'a> Check<'a> {
                 Some(to) => Some(self.target(at, to)?),
                 None => None,
             };
-            let twice = all.iter().find(|other| to.is_some() && other.to == to);
-            if let Some(twice) = twice {
-                let reason = format!("outputs `{}` and `{name}` have the same `to`", twice.name);
-                return Err(self.wrong(at, reason));
+            if let Some(to) = &to {
+                self.is_free(name, at, to, &all, &built.commands)?;
             }
             all.push(Delivered { name: name.clone(), from, to });
         }
         Ok(all)
+    }
+
+    /// What an output would overwrite is nothing that the pipeline needs.
+    fn is_free(
+        &self,
+        name: &str,
+        at: Location,
+        to: &Path,
+        before: &[Delivered],
+        commands: &[Command],
+    ) -> Result<(), FileError> {
+        let overlaps = |path: &Path| path.starts_with(to) || to.starts_with(path);
+        let twice = |other: &&Delivered| other.to.as_deref().is_some_and(overlaps);
+        if let Some(twice) = before.iter().find(twice) {
+            let reason = format!(
+                "outputs `{}` and `{name}` have the same `to`, or one is within the other",
+                twice.name
+            );
+            return Err(self.wrong(at, reason));
+        }
+        let file = self.world.using.borrow().first().cloned();
+        let read = commands.iter().flat_map(Command::reads);
+        match read.chain(file.as_deref()).find(|path| overlaps(path)) {
+            None => Ok(()),
+            Some(path) => {
+                let reason = format!(
+                    "output `{name}` would overwrite {}, which the pipeline reads: choose another `to`",
+                    path.display()
+                );
+                Err(self.wrong(at, reason))
+            }
+        }
     }
 
     fn target(&self, at: Location, to: &str) -> Result<PathBuf, FileError> {

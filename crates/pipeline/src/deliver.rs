@@ -1,0 +1,134 @@
+//! Putting what a pipeline gives where its file says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use thrifty_engine::graph::{Edge, From, Taken};
+use thrifty_engine::{Cache, Schedule};
+use thrifty_key::tree::Manifest;
+use thrifty_store::scan;
+
+use crate::given;
+use crate::pipeline::Delivered;
+use crate::share;
+
+/// The table of what was delivered where.
+const MEMOS: &str = "deliveries";
+
+/// Something that a pipeline gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gave {
+    /// A value.
+    Value(Json),
+    /// A file or directory, put where the operation file says.
+    Placed(PathBuf),
+    /// A file or directory that stays in the cache.
+    Kept,
+}
+
+/// An output did not come to its place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undelivered {
+    /// It is in the cache no longer.
+    #[error("{0}")]
+    Lost(String),
+    /// Its place does not take it.
+    #[error("cannot write {}: {reason}", path.display())]
+    Refused {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of one output of the pipeline.
+pub(crate) fn deliver(
+    delivered: &Delivered,
+    operation: usize,
+    schedule: &Schedule<'_>,
+    cache: &Cache,
+) -> Result<Gave, Undelivered> {
+    let from = From::Node(operation);
+    let edge = Edge { from, steps: given::steps(&delivered.from.output) };
+    let taken =
+        schedule.take(&edge).ok_or_else(|| Undelivered::Lost("it is not there".to_owned()))?;
+    if let Ok(value) = given::value(&taken) {
+        return Ok(Gave::Value(value));
+    }
+    let Some(target) = &delivered.to else {
+        return Ok(Gave::Kept);
+    };
+    Placing { taken: &taken, cache, target }.place()?;
+    Ok(Gave::Placed(target.clone()))
+}
+
+struct Placing<'a> {
+    taken: &'a Taken,
+    cache: &'a Cache,
+    target: &'a Path,
+}
+
+impl Placing<'_> {
+    /// Puts a file or directory at its place, all at once. A file that was there goes, and of a
+    /// directory what was put there before; somebody else's files in it are in the way.
+    fn place(&self) -> Result<(), Undelivered> {
+        let above = self.target.parent().unwrap_or(self.target);
+        fs::create_dir_all(above).map_err(|error| self.refused(&error))?;
+        let staging = tempfile::Builder::new()
+            .prefix(".thrifty-")
+            .tempdir_in(above)
+            .map_err(|error| self.refused(&error))?;
+        let new = staging.path().join("new");
+        match given::place_of(self.taken).map_err(Undelivered::Lost)? {
+            Some(path) => share::copy(&path, &new).map_err(|error| self.refused(&error))?,
+            None => given::restore(self.taken, &**self.cache.blobs(), &new, true)
+                .map_err(Undelivered::Lost)?,
+        }
+        if new.is_dir() {
+            self.is_free(&new)?;
+        }
+        if self.target.is_dir() && !self.target.is_symlink() {
+            if !new.is_dir() {
+                let reason = "it is a directory: choose another `to`";
+                return Err(self.refused(&io::Error::other(reason)));
+            }
+            fs::rename(self.target, staging.path().join("old")).map_err(|e| self.refused(&e))?;
+        }
+        fs::rename(&new, self.target).map_err(|error| self.refused(&error))
+    }
+
+    /// Nothing would go that the pipeline has not put there.
+    fn is_free(&self, new: &Path) -> Result<(), Undelivered> {
+        let read = |path: &Path| {
+            let memo = self.cache.file_memo();
+            scan::directory(path, &*memo)
+                .map_err(|e| self.refused(&io::Error::other(e.to_string())))
+        };
+        let new = read(new)?;
+        let name = self.target.as_os_str().as_encoded_bytes();
+        if self.target.is_dir() {
+            let there = read(self.target)?;
+            let known = self.cache.catalog().recall(MEMOS, name).ok().flatten();
+            let known = known.and_then(|bytes| Manifest::decode(&bytes).ok()).unwrap_or_default();
+            let ours: BTreeSet<&str> =
+                new.files().chain(known.files()).map(|(path, _)| path).collect();
+            if let Some((path, _)) = there.files().find(|(path, _)| !ours.contains(path)) {
+                let reason = format!(
+                    "`{path}` in it was not put there by the pipeline, and would be deleted: move it away, or choose another `to`"
+                );
+                return Err(self.refused(&io::Error::other(reason)));
+            }
+        }
+        // Forgotten, the next delivery may find its own files in the way, and says so.
+        _ = self.cache.catalog().remember(MEMOS, &[(name, &new.encode())]);
+        Ok(())
+    }
+
+    fn refused(&self, error: &io::Error) -> Undelivered {
+        Undelivered::Refused { path: self.target.to_owned(), reason: error.to_string() }
+    }
+}
