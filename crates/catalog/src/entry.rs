@@ -59,7 +59,8 @@ pub struct Origin {
 /// An entry to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
-    /// Tells this commit from all others: the nonce of its reservation, or as many random bits.
+    /// Tells this commit from all others of the key: the nonce of its reservation, or as many
+    /// random bits.
     /// A commit repeated with it changes nothing further, and is answered as it was.
     pub id: u128,
     /// The key it answers.

@@ -6,7 +6,7 @@ use super::{
     HOUR, Make, WORKS, by_operation, claim, entry, hit, holder, key, miss, only, put, scope, take,
 };
 use crate::contract::{Catalog, LONGEST_LEASE};
-use crate::entry::{Claim, Committed, Ended, Held, Reserved, Scope, Selector, Why};
+use crate::entry::{Claim, Committed, Ended, Held, NewEntry, Reserved, Scope, Selector, Why};
 
 /// A call that is repeated because its answer was lost changes nothing further, and answers as
 /// it did.
@@ -71,6 +71,10 @@ pub fn answers_a_commit_again_after_others_came(make: Make<'_>) {
     assert_eq!(commit(&third, &second), Committed::Different(id));
     take(&*catalog, &scope, "a", 3, HOUR);
     assert_eq!(commit(&third, &second), Committed::Different(id));
+    let elsewhere = NewEntry { id: third.id, ..entry("b", "two") };
+    let unreserved = claim(0);
+    let committed = commit(&elsewhere, &unreserved);
+    assert!(matches!(committed, Committed::Stored(other) if other != id), "{committed:?}");
     let unknown = entry("a", "two");
     assert_eq!(commit(&unknown, &second), Committed::Fenced, "another commit is no repetition");
 

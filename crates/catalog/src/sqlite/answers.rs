@@ -7,7 +7,7 @@ use rusqlite::{Error, OptionalExtension, Result};
 use super::Sqlite;
 use super::lookup::millis;
 use super::write::Write;
-use crate::entry::{Committed, EntryId};
+use crate::entry::{Committed, EntryId, NewEntry, Scope};
 use crate::error::CatalogError;
 
 /// For how long a commit can be repeated at least: longer than any message is on its way, and
@@ -20,12 +20,16 @@ const SAME: i64 = 1;
 const DIFFERENT: i64 = 2;
 
 impl Write<'_> {
-    /// What the commit of this id was answered, whatever has become of its entry and its slot.
-    pub(super) fn answered(&self, id: u128) -> Result<Option<Committed>> {
+    /// What this commit was answered, whatever has become of its entry and its slot.
+    pub(super) fn answered(&self, scope: &Scope, new: &NewEntry) -> Result<Option<Committed>> {
+        let commit = (new.id.to_be_bytes(), new.key.as_bytes(), &scope.project, &scope.domain);
         let kept = self
             .conn
-            .prepare_cached("SELECT how, entry FROM committed WHERE id = ?1")?
-            .query_row([id.to_be_bytes()], |row| Ok((row.get(0)?, EntryId(row.get(1)?))))
+            .prepare_cached(
+                "SELECT how, entry FROM committed \
+                 WHERE id = ?1 AND key = ?2 AND project = ?3 AND domain = ?4",
+            )?
+            .query_row(commit, |row| Ok((row.get(0)?, EntryId(row.get(1)?))))
             .optional()?;
         kept.map(|(how, entry)| match how {
             STORED => Ok(Committed::Stored(entry)),
@@ -38,19 +42,22 @@ impl Write<'_> {
 
     /// Keeps what a commit is answered. A refusal is not kept: it did nothing, and whoever may
     /// write the blobs anew commits them under the same id.
-    pub(super) fn keep_answer(&self, id: u128, answer: &Committed) -> Result<()> {
+    pub(super) fn keep_answer(
+        &self,
+        scope: &Scope,
+        new: &NewEntry,
+        answer: &Committed,
+    ) -> Result<()> {
         let (how, entry) = match answer {
             Committed::Stored(entry) => (STORED, entry),
             Committed::Same(entry) => (SAME, entry),
             Committed::Different(entry) => (DIFFERENT, entry),
             Committed::Fenced | Committed::BlobGone(_) => return Ok(()),
         };
-        self.conn.prepare_cached("INSERT INTO committed VALUES (?1, ?2, ?3, ?4)")?.execute((
-            id.to_be_bytes(),
-            how,
-            entry.0,
-            self.now,
-        ))?;
+        let (id, key) = (new.id.to_be_bytes(), new.key.as_bytes());
+        self.conn
+            .prepare_cached("INSERT INTO committed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute((id, key, &scope.project, &scope.domain, how, entry.0, self.now))?;
         Ok(())
     }
 }

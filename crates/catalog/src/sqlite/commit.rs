@@ -31,7 +31,7 @@ impl Sqlite {
             fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
         let committed = self.write(|write| {
-            if let Some(before) = write.answered(entry.id)? {
+            if let Some(before) = write.answered(scope, entry)? {
                 return Ok(before);
             }
             let slot = write.slot(scope, &entry.key)?;
@@ -39,7 +39,7 @@ impl Sqlite {
                 return Ok(Committed::Fenced);
             }
             let committed = write.put(scope, &prepared, claim)?;
-            write.keep_answer(entry.id, &committed)?;
+            write.keep_answer(scope, entry, &committed)?;
             if let Some(held) = claim.reservation
                 && !matches!(committed, Committed::BlobGone(_))
             {

@@ -51,10 +51,14 @@ CREATE TABLE waiting (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE committed (
-    id    BLOB PRIMARY KEY,
-    how   INTEGER NOT NULL,
-    entry INTEGER NOT NULL,
-    at    INTEGER NOT NULL
+    id      BLOB NOT NULL,
+    key     BLOB NOT NULL,
+    project TEXT NOT NULL,
+    domain  TEXT NOT NULL,
+    how     INTEGER NOT NULL,
+    entry   INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (id, key, project, domain)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE entry (
@@ -200,10 +204,14 @@ ALTER TABLE memo ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
 /// What format 3 lacks, and those before it.
 const FROM_3: &str = "
 CREATE TABLE committed (
-    id    BLOB PRIMARY KEY,
-    how   INTEGER NOT NULL,
-    entry INTEGER NOT NULL,
-    at    INTEGER NOT NULL
+    id      BLOB NOT NULL,
+    key     BLOB NOT NULL,
+    project TEXT NOT NULL,
+    domain  TEXT NOT NULL,
+    how     INTEGER NOT NULL,
+    entry   INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (id, key, project, domain)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -212,7 +220,8 @@ const LACKING: [(i64, &str); 2] = [(2, FROM_2), (3, FROM_3)];
 
 /// As which views who may only read finds what format 3 lacks, and those before it.
 const SEEN_IN_3: &str = "
-CREATE TEMP VIEW committed AS SELECT NULL AS id, 0 AS how, 0 AS entry, 0 AS at WHERE FALSE;
+CREATE TEMP VIEW committed AS SELECT NULL AS id, NULL AS key, NULL AS project, NULL AS domain,
+    0 AS how, 0 AS entry, 0 AS at WHERE FALSE;
 ";
 
 /// As which views who may only read finds what format 2 lacks. A column that the table got
