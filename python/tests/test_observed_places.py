@@ -111,3 +111,67 @@ def test_a_result_expires_with_what_its_body_took(programs, executor):
         again = expiry(name)
         assert again is not None, name
         assert abs(again - first) < timedelta(minutes=2), name
+
+
+BESIDE = """
+    import os, sys
+    from thrifty import Dir, task
+
+    LABELS = os.path.abspath("data/labels.csv")
+
+    @task
+    def of_an_argument(d: Dir) -> str:
+        return (d.path / ".." / "labels.csv").read_text()
+
+    @task
+    def names_of_an_argument(d: Dir) -> list:
+        return sorted(os.listdir(d.path / ".." / "names"))
+
+    @task
+    def of_its_own(d: Dir) -> str:
+        os.makedirs("data/made", exist_ok=True)
+        return open("data/made/../labels.csv").read()
+
+    @task
+    def of_an_installation(d: Dir) -> str:
+        return open(os.path.join(sys.prefix, os.path.relpath(LABELS, sys.prefix))).read()
+
+    @task
+    def of_packages(d: Dir) -> str:
+        return open("data/site-packages/../labels.csv").read()
+
+    @task
+    def within(d: Dir) -> str:
+        return (d.path / "a.csv").read_text()
+
+    if __name__ == "__main__":
+        told = {}
+        for it in (of_an_argument, names_of_an_argument, of_its_own, of_an_installation,
+                   of_packages, within):
+            run = it.run(Dir("data/in"))
+            told[it.__name__] = run.nodes[-1]["outcome"], run.value
+        import json
+        print(json.dumps(told))
+    """
+
+
+def test_what_lies_beside_a_directory_is_no_part_of_it(programs):
+    """A path that begins with a directory whose content is known may lead out of it again."""
+    programs.write("beside.py", BESIDE)
+    programs.write("data/in/a.csv", "a")
+    programs.write("data/site-packages/b.csv", "b")
+    programs.write("data/names/one", "")
+    programs.write("data/labels.csv", "old")
+
+    def told() -> dict:
+        return json.loads(programs.run("beside.py"))
+
+    assert {outcome for outcome, _ in told().values()} == {"computed"}
+    again = told()
+    assert {outcome for outcome, _ in again.values()} == {"hit-local"}
+    programs.write("data/labels.csv", "newer")
+    programs.write("data/names/two", "")
+    after = told()
+    assert after.pop("within") == ["hit-local", "a"]
+    assert after.pop("names_of_an_argument") == ["computed", ["one", "two"]]
+    assert set(map(tuple, after.values())) == {("computed", "newer")}

@@ -1,5 +1,6 @@
 //! Paths as they are given to the system, and which of them are no input.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -36,6 +37,28 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
+/// Where a path with `..` leads to; any other one, and one that leads nowhere, is left as it is.
+pub(super) fn resolved(path: &Path) -> Cow<'_, Path> {
+    if !goes_up(path) {
+        return Cow::Borrowed(path);
+    }
+    path.canonicalize().map_or(Cow::Borrowed(path), Cow::Owned)
+}
+
+fn goes_up(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
+/// Whether a path stays in a directory, or is it. One that goes up again may leave it.
+pub(super) fn is_within(path: &Path, directory: &Path) -> bool {
+    path.strip_prefix(directory).is_ok_and(|inside| !goes_up(inside))
+}
+
+/// The path and those of the directories that it stays in.
+pub(super) fn around(path: &Path) -> impl Iterator<Item = &Path> {
+    path.ancestors().take_while(|above| !above.ends_with(".."))
+}
+
 /// Directories whose files are no input: those of Python, of the system and of the cache.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ignored(Vec<PathBuf>);
@@ -64,17 +87,18 @@ impl Ignored {
 
     /// Whether a path is no input, whoever reads it.
     pub(super) fn holds(&self, path: &Path) -> bool {
-        self.0.iter().any(|directory| path.starts_with(directory))
+        self.0.iter().any(|directory| is_within(path, directory))
             || path.extension().is_some_and(|extension| extension == "pyc")
-            || path.iter().any(|part| {
-                matches!(part.as_bytes(), b"site-packages" | b"dist-packages" | b"__pycache__")
+            || around(path).any(|above| {
+                let name = above.file_name().map(OsStr::as_bytes);
+                matches!(name, Some(b"site-packages" | b"dist-packages" | b"__pycache__"))
             })
     }
 }
 
 /// Whether a path is in a directory for temporary files.
 pub(super) fn is_temporary(path: &Path) -> bool {
-    path.starts_with(std::env::temp_dir())
-        || path.starts_with("/tmp")
-        || path.starts_with("/var/tmp")
+    is_within(path, &std::env::temp_dir())
+        || is_within(path, Path::new("/tmp"))
+        || is_within(path, Path::new("/var/tmp"))
 }

@@ -162,10 +162,16 @@ impl Recorder {
 
     /// Whether what is at a path is no input, whoever reads it.
     pub(super) fn ignores(&self, absolute: &Path) -> bool {
-        self.ignored.holds(absolute)
-            || self.given.iter().any(|given| absolute.starts_with(given))
-            || self.seen.lock().own.has(absolute)
-            || self.is_made_for_now(absolute)
+        let place = path::resolved(absolute);
+        self.ignored.holds(&place)
+            || self.given.iter().any(|given| path::is_within(&place, given))
+            || self.is_own_place(absolute, &place)
+            || self.is_made_for_now(&place)
+    }
+
+    fn is_own_place(&self, absolute: &Path, resolved: &Path) -> bool {
+        let own = &self.seen.lock().own;
+        own.has(absolute) || own.has(resolved)
     }
 
     /// Temporary files that came into being while the body ran.
@@ -437,6 +443,6 @@ impl Own {
     fn has(&self, path: &Path) -> bool {
         self.files.contains(path)
             || (!self.directories.is_empty()
-                && path.ancestors().any(|above| self.directories.contains(above)))
+                && path::around(path).any(|above| self.directories.contains(above)))
     }
 }
