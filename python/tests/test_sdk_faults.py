@@ -226,3 +226,37 @@ def test_a_child_that_was_forked_uses_the_cache(programs):
         """,
     )
     assert programs.run("forking.py") == "computing 1\ncomputing 2\n"
+
+
+def test_children_that_are_forked_while_files_are_hashed_use_the_cache(programs):
+    """A thread that stands in the catalog at the fork is not in the child."""
+    programs.write(
+        "hashing.py",
+        """
+        import os, pathlib, signal, threading
+        from thrifty import Dir, task
+
+        @task
+        def plus(n: int) -> int:
+            return n + 1
+
+        plus(0)
+        tree = pathlib.Path("tree")
+        tree.mkdir()
+        for n in range(2000):
+            (tree / str(n)).write_text(str(n))
+        hashing = threading.Thread(target=lambda: Dir(tree).digest)
+        hashing.start()
+        children = 0
+        while children < 8 or (hashing.is_alive() and children < 40):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                os._exit(0 if plus(children) == children + 1 else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            children += 1
+        hashing.join()
+        print("done")
+        """,
+    )
+    assert programs.run("hashing.py") == "done\n"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -357,3 +359,67 @@ def test_a_task_is_pickled_by_name(library, monkeypatch):
         assert again.operation_name == "library.scaled"
     finally:
         del sys.modules["library"]
+
+
+def test_a_forked_child_has_workers_of_its_own(programs):
+    programs.write(
+        "forking.py",
+        """
+        import os, signal
+        from thrifty import task
+
+        @task
+        def worker(n: int) -> int:
+            return os.getppid()
+
+        if __name__ == "__main__":
+            apart = worker.with_options(executor="processes", workers=1)
+            assert apart.map([1]) == [os.getpid()]
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                try:
+                    assert apart.map([2]) == [os.getpid()]
+                except BaseException:
+                    os._exit(1)
+                raise SystemExit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert apart.map([3]) == [os.getpid()]
+            print("done")
+        """,
+    )
+    assert programs.run("forking.py") == "done\n"
+
+
+def test_workers_of_a_run_that_waits_for_nobody_wait_for_nobody(programs):
+    programs.write(
+        "now.py",
+        """
+        import os, sys
+        from thrifty import Cache, task
+
+        @task(cache=Cache(serialize=True))
+        def inner(n: int) -> int:
+            if os.environ.get("HOLDS"):
+                print("computing", flush=True)
+                sys.stdin.readline()
+            return n + 1
+
+        @task
+        def outer(n: int) -> int:
+            return inner(n)
+
+        if __name__ == "__main__":
+            if os.environ.get("HOLDS"):
+                inner(1)
+            else:
+                now = outer.with_options(executor="processes", workers=1, now=True)
+                print(now.map([1]))
+        """,
+    )
+    holder = programs.start("now.py", stdin=subprocess.PIPE, env={**os.environ, "HOLDS": "1"})
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "computing\n"
+    assert programs.run("now.py") == "[2]\n"
+    holder.communicate("go\n", timeout=60)
+    assert holder.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import signal
 import threading
@@ -22,8 +23,8 @@ _size = 0
 _ended = False
 
 # The record of a result; what was observed, when what it was made of expires, why the result must
-# not be stored, and notes.
-Performed = tuple[bytes, bytes, int | None, str | None, list[str]]
+# not be stored, in one word and for people, and notes.
+Performed = tuple[bytes, bytes, int | None, tuple[str, str] | None, list[str]]
 
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2
@@ -133,6 +134,20 @@ def _end() -> None:
     if all(thread.daemon for thread in others):
         _ended = True
         _drop(kill=True)
+
+
+def _after_fork() -> None:
+    """In a forked child: the pool and who looks after it are the parent's."""
+    global _lock, _pool, _size
+    _lock = threading.Lock()
+    if _pool is not None:
+        # Its end would wait for locks that threads may hold which are not here.
+        _native.leak(_pool)
+    _pool, _size = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _drop(*, kill: bool = False) -> None:

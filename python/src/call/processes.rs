@@ -153,6 +153,7 @@ fn chosen<'py>(
     chosen.set_item("cache", run.mode.map(Mode::word))?;
     let refresh: Vec<_> = run.refresh.iter().map(Pattern::as_str).collect();
     chosen.set_item("refresh", refresh)?;
+    chosen.set_item("now", run.now)?;
     chosen.set_item("seed", run.seeding.and_then(seed::given))?;
     chosen.set_item(STREAM, stream.map(|stream| PyBytes::new(py, stream.as_bytes())))?;
     chosen.set_item(GIVEN, call.on_disk.paths())?;
@@ -200,6 +201,12 @@ fn perform<'py>(
     Ok((record, PyBytes::new(py, &observed), expires_at, problem, notes))
 }
 
+/// Keeps an object as long as this process lives.
+#[pyfunction]
+fn leak(object: Py<PyAny>) {
+    std::mem::forget(object);
+}
+
 /// Adds the functions of this module.
 ///
 /// # Errors
@@ -207,5 +214,6 @@ fn perform<'py>(
 /// What Python raised.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(dereference, module)?)?;
-    module.add_function(wrap_pyfunction!(perform, module)?)
+    module.add_function(wrap_pyfunction!(perform, module)?)?;
+    module.add_function(wrap_pyfunction!(leak, module)?)
 }

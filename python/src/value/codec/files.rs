@@ -7,9 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use pyo3::exceptions::{PyFileNotFoundError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,9 +16,10 @@ use thrifty_key::Digest;
 use thrifty_key::plain::{Container, Writer};
 use thrifty_key::tree::{self, Manifest};
 use thrifty_store::links::Access;
-use thrifty_store::scan::{self, Memo, ScanError};
-use thrifty_store::{BlobName, Blobs, StatIdentity, restore};
+use thrifty_store::scan::{self, ScanError};
+use thrifty_store::{BlobName, Blobs, restore};
 
+use super::digested::digested;
 use super::error::unreadable;
 use super::{Parts, header, loaded_type, only};
 
@@ -37,64 +36,13 @@ pub struct Shelf<'a> {
     pub files: &'a Path,
 }
 
-type Digests = HashMap<PathBuf, (StatIdentity, Digest)>;
-
-/// The digests of files, by what the filesystem says of them.
-#[derive(Default)]
-struct Digested {
-    here: Mutex<Option<Digests>>,
-    behind: RwLock<Option<Arc<dyn Memo>>>,
-}
-
-/// Files remembered in memory at most; then all are forgotten.
-const REMEMBERED: usize = 100_000;
-
-static DIGESTED: Digested = Digested { here: Mutex::new(None), behind: RwLock::new(None) };
-
-/// Where digests of files are kept beyond this process.
-pub fn keep_digests(memo: Arc<dyn Memo>) {
-    *DIGESTED.behind.write() = Some(memo);
-}
-
-impl Digested {
-    fn note(&self, path: &Path, identity: &StatIdentity, digest: &Digest) {
-        let mut here = self.here.lock();
-        let digests = here.get_or_insert_default();
-        if digests.len() >= REMEMBERED {
-            digests.clear();
-        }
-        digests.insert(path.to_owned(), (*identity, *digest));
-    }
-}
-
-impl Memo for Digested {
-    fn recall(&self, path: &Path, identity: &StatIdentity) -> Option<Digest> {
-        let found = self.here.lock().as_ref().and_then(|digests| digests.get(path).copied());
-        if let Some((known, digest)) = found
-            && known == *identity
-        {
-            return Some(digest);
-        }
-        let digest = self.behind.read().as_ref()?.recall(path, identity)?;
-        self.note(path, identity, &digest);
-        Some(digest)
-    }
-
-    fn remember(&self, path: &Path, identity: &StatIdentity, digest: &Digest) {
-        self.note(path, identity, digest);
-        if let Some(behind) = self.behind.read().as_ref() {
-            behind.remember(path, identity, digest);
-        }
-    }
-}
-
 /// The content of a file as it is now; an unchanged one costs a stat.
 ///
 /// # Errors
 ///
 /// `FileNotFoundError`, or `OSError` with what is in the way.
 pub fn scan_file(py: Python<'_>, path: &Path) -> PyResult<tree::File> {
-    py.detach(|| scan::file(path, &DIGESTED)).map_err(os_error)
+    py.detach(|| scan::file(path, digested())).map_err(os_error)
 }
 
 /// The content of a directory as it is now; unchanged files cost a stat.
@@ -103,7 +51,7 @@ pub fn scan_file(py: Python<'_>, path: &Path) -> PyResult<tree::File> {
 ///
 /// As [`scan_file`].
 pub fn scan_directory(py: Python<'_>, path: &Path) -> PyResult<Manifest> {
-    py.detach(|| scan::directory(path, &DIGESTED)).map_err(os_error)
+    py.detach(|| scan::directory(path, digested())).map_err(os_error)
 }
 
 fn os_error(error: ScanError) -> PyErr {
@@ -167,7 +115,7 @@ impl Place {
         let mut writer = Writer::new();
         match self.class {
             Class::File => {
-                let file = scan::file(&self.path, &DIGESTED)?;
+                let file = scan::file(&self.path, digested())?;
                 writer.typed("thrifty.File");
                 writer.open(Container::Tuple, 2);
                 writer.bytes(file.digest.as_bytes());
@@ -175,7 +123,7 @@ impl Place {
             }
             Class::Directory => {
                 writer.typed("thrifty.Dir");
-                writer.bytes(scan::directory(&self.path, &DIGESTED)?.digest().as_bytes());
+                writer.bytes(scan::directory(&self.path, digested())?.digest().as_bytes());
             }
         }
         Ok(writer.into_bytes())
@@ -260,7 +208,7 @@ pub(super) fn load_file<'py>(
 fn place_file(shelf: &Shelf<'_>, blob: &BlobName, target: &Path, executable: bool) -> PyResult<()> {
     // What is there is trusted as far as any other file: by its digest.
     let wanted = tree::File { digest: blob.digest, length: blob.length, executable };
-    if scan::file(target, &DIGESTED).is_ok_and(|found| found == wanted) {
+    if scan::file(target, digested()).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
     let access = Access { writable: false, executable };
@@ -311,7 +259,7 @@ fn place_directory(
     let find = |digest: &Digest| Ok(blobs.get(digest).copied());
     for attempt in 0..1000 {
         let target = above.join(attempt.to_string()).join(name);
-        if scan::directory(&target, &DIGESTED).is_ok_and(|found| found == *manifest) {
+        if scan::directory(&target, digested()).is_ok_and(|found| found == *manifest) {
             return Ok(target);
         }
         match restore::directory(manifest, shelf.blobs, &find, &target, false) {

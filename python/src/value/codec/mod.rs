@@ -6,6 +6,7 @@
 //! encoding, raw arrays and frames, files, a pickle last.
 
 mod content;
+mod digested;
 mod drafting;
 mod error;
 mod files;
@@ -25,11 +26,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use thrifty_engine::record::{Object, Record, Shape, Source};
 
+pub use self::digested::keep_digests;
 pub use self::drafting::{Encode, Encoded, draft};
 pub use self::error::{NotStorable, Unreadable};
-pub use self::files::{
-    Place, Shelf, encoding as file_encoding, keep_digests, scan_directory, scan_file,
-};
+pub use self::files::{Place, Shelf, encoding as file_encoding, scan_directory, scan_file};
 pub use self::memory::Open;
 
 use self::error::{as_unreadable, unreadable};
