@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
-use thrifty_catalog::{Catalog, CatalogError, Mode as Access, Scope, Sqlite, Time};
+use thrifty_catalog::{
+    Catalog, CatalogError, EntryId, Mode as Access, Scope, Selector, Sqlite, Time,
+};
 use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
 use thrifty_store::disk::{self, Disk};
@@ -46,7 +48,7 @@ pub struct Cache {
     pub(crate) scope: Scope,
     pub(crate) memory: Memory,
     pub(crate) flights: Flights,
-    pub(crate) health: Health,
+    pub(crate) health: Arc<Health>,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) reservations: Reservations,
     lease: OnceLock<Lease>,
@@ -129,9 +131,11 @@ impl Cache {
         if is_new {
             Ballast::of(home).take();
         }
-        let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog)));
+        let timer: Arc<dyn Timer> = Arc::new(Machine);
+        let health = Arc::new(Health::new(Arc::clone(&timer)));
+        let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
-        Ok(Arc::new(Self::new(catalog, blobs, scope)))
+        Ok(Arc::new(Self::of(catalog, blobs, scope, timer, health)))
     }
 
     /// A cache that lives and dies with the process.
@@ -157,7 +161,18 @@ impl Cache {
         scope: Scope,
         timer: Arc<dyn Timer>,
     ) -> Self {
-        let memo = CatalogMemos::new(Arc::clone(&catalog));
+        let health = Arc::new(Health::new(Arc::clone(&timer)));
+        Self::of(catalog, blobs, scope, timer, health)
+    }
+
+    fn of(
+        catalog: Arc<dyn Catalog>,
+        blobs: Arc<dyn Blobs>,
+        scope: Scope,
+        timer: Arc<dyn Timer>,
+        health: Arc<Health>,
+    ) -> Self {
+        let memo = CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health));
         Self {
             recorder: Recorder::new(Arc::clone(&catalog), scope.clone()),
             surroundings: RwLock::new(Arc::new(Surroundings::bare(Arc::new(memo)))),
@@ -166,7 +181,7 @@ impl Cache {
             scope,
             memory: Memory::default(),
             flights: Flights::default(),
-            health: Health::new(Arc::clone(&timer)),
+            health,
             timer,
             reservations: Reservations::default(),
             lease: OnceLock::new(),
@@ -220,7 +235,7 @@ impl Cache {
 
     /// The digests of files that this catalog remembers.
     pub fn file_memo(&self) -> Arc<dyn thrifty_store::scan::Memo> {
-        Arc::new(CatalogMemos::new(Arc::clone(&self.catalog)))
+        Arc::new(CatalogMemos::new(Arc::clone(&self.catalog), Arc::clone(&self.health)))
     }
 
     /// What the bodies of this process see around them.
@@ -390,11 +405,17 @@ impl Cache {
             Loss::Bytes | Loss::Sense => {}
         }
         if let Some(entry) = answer.entry {
-            let ids = Some(vec![entry]);
-            let removed = thrifty_catalog::Selector { ids, ..Default::default() };
-            self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+            self.remove(entry);
         }
         Miss::Unreadable
+    }
+
+    /// Removes an entry that is of no use. One that stays is found to be so again.
+    pub(crate) fn remove(&self, entry: EntryId) {
+        let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
+        if self.health.may_write().is_ok() {
+            self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+        }
     }
 
     /// Whether all bytes of an answer are in the store.

@@ -1,4 +1,4 @@
-//! Looking up keys: memory first, then one request to the catalog for the rest.
+//! Looking up keys: memory first, then the catalog for the rest, many keys with one request.
 //!
 //! An answer whose body observed its surroundings is a hit only if all it observed still holds.
 //! One that does not hold leads on: its key, its entry and what is there now give the key of a
@@ -25,6 +25,9 @@ use crate::outcome::{Miss, Outcome};
 const STEPS: usize = 8;
 /// How many earlier results are compared to tell what changed.
 const COMPARED: usize = 32;
+/// Keys in one request. Each request has its own time: were there one for all of a wave, a slow
+/// cache would answer none of them.
+const TOGETHER: usize = 256;
 /// Bytes of a key that its variants share.
 const SHARED: usize = 16;
 
@@ -66,7 +69,7 @@ impl Cache {
         }
     }
 
-    /// Looks up many keys with one request, and one more for each time that some of them lead on.
+    /// Looks up many keys with few requests, and some more for each time that some of them lead on.
     pub fn look_all(&self, requests: &[Request]) -> Vec<Looked> {
         let surroundings = self.surroundings();
         let mut glance = Glance::new(&surroundings);
@@ -157,7 +160,7 @@ impl Cache {
         }
     }
 
-    /// Looks up keys in memory, and those that are not there with one request.
+    /// Looks up keys in memory, and those that are not there in the catalog.
     fn find_all(&self, requests: &[Request]) -> Vec<Looked> {
         let mut looked: Vec<_> = requests
             .iter()
@@ -191,9 +194,10 @@ impl Cache {
     }
 
     fn ask(&self, requests: &[Request]) -> Vec<Looked> {
-        if requests.is_empty() {
-            return Vec::new();
-        }
+        requests.chunks(TOGETHER).flat_map(|some| self.ask_together(some)).collect()
+    }
+
+    fn ask_together(&self, requests: &[Request]) -> Vec<Looked> {
         // Read before the request, so that an answer overtaken by a removal is never kept, and
         // no commit goes unnoticed.
         let (changes, commits) = (self.catalog.changes(), self.catalog.commits());
@@ -223,8 +227,7 @@ impl Cache {
                 Looked::Hit(answer, Outcome::HitLocal)
             }
             Err(_) => {
-                let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
-                self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+                self.remove(entry);
                 Looked::Miss(Miss::Unreadable, self.slot(key))
             }
         }
@@ -236,7 +239,11 @@ impl Cache {
         let shared: String =
             key.as_bytes()[..SHARED].iter().map(|byte| format!("{byte:02x}")).collect();
         let selector = Selector { key_prefix: Some(shared), ..Selector::default() };
+        if !self.health.may_ask() {
+            return;
+        }
         let entries = self.catalog.entries(Some(&self.scope), &selector, COMPARED);
+        let entries = self.health.note(entries);
         let changes = entries.unwrap_or_default().into_iter().filter_map(|entry| {
             let observed = observed::decode(&entry.observed).ok()?;
             Some(glance.changes(&observed)).filter(|changes| !changes.is_empty())

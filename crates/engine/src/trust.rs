@@ -12,6 +12,8 @@ use thrifty_store::scan::Memo;
 use thrifty_store::verified::Trust;
 use thrifty_store::{BlobName, StatIdentity};
 
+use crate::health::Health;
+
 /// The memo table of blobs that were verified.
 const VERIFIED: &str = "verified";
 /// The memo table of files that were hashed.
@@ -19,21 +21,30 @@ const HASHED: &str = "hashed";
 
 /// Trust in blobs and digests of files, kept by a catalog.
 ///
-/// A memo that is not kept costs a hash, nothing more.
-pub(crate) struct CatalogMemos(Arc<dyn Catalog>);
+/// A memo that is not kept costs a hash, nothing more: a catalog in trouble is left alone.
+pub(crate) struct CatalogMemos {
+    catalog: Arc<dyn Catalog>,
+    health: Arc<Health>,
+}
 
 impl CatalogMemos {
-    pub fn new(catalog: Arc<dyn Catalog>) -> Self {
-        Self(catalog)
+    pub fn new(catalog: Arc<dyn Catalog>, health: Arc<Health>) -> Self {
+        Self { catalog, health }
     }
 
     fn get<T: DeserializeOwned>(&self, table: &str, name: &[u8]) -> Option<T> {
-        rmp_serde::from_slice(&self.0.recall(table, name).ok()??).ok()
+        if !self.health.may_ask() {
+            return None;
+        }
+        let memo = self.health.note(self.catalog.recall(table, name))??;
+        rmp_serde::from_slice(&memo).ok()
     }
 
     fn set<T: Serialize>(&self, table: &str, name: &[u8], memo: &T) {
-        if let Ok(memo) = rmp_serde::to_vec(memo) {
-            _ = self.0.remember(table, &[(name, &memo)]);
+        if let Ok(memo) = rmp_serde::to_vec(memo)
+            && self.health.may_write().is_ok()
+        {
+            self.health.note_write(self.catalog.remember(table, &[(name, &memo)]));
         }
     }
 }

@@ -13,9 +13,10 @@ use proptest::prelude::*;
 use stage::*;
 use thrifty_engine::catalog::*;
 use thrifty_engine::compute::{Computed, Settled, Task};
-use thrifty_engine::graph::{Failure, Made, Product, Value};
-use thrifty_engine::key::{Ingredients, Key, plain};
+use thrifty_engine::graph::{Failure, Loss, Made, Product, Value};
+use thrifty_engine::key::{Digest, Ingredients, Key, plain};
 use thrifty_engine::record::{Draft, Source};
+use thrifty_engine::store::StatIdentity;
 use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason, Target};
 
 fn key(name: &str) -> Key {
@@ -589,6 +590,56 @@ fn a_catalog_that_cannot_be_written_goes_on_serving_hits() {
     }
     assert_eq!(writes.load(Ordering::SeqCst), 5);
     assert_eq!(simple(&stage, Policy::default(), 0), is("hit-local", 7));
+}
+
+#[test]
+fn keys_of_one_wave_are_answered_though_some_are_not() {
+    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let stage = Stage::over(Arc::clone(&inner));
+    let names: Vec<_> = (0..600).map(|n| format!("f{n}")).collect();
+    for name in &names {
+        call(&stage.cache, name, Policy::default(), &mut || Ok(number(1)));
+    }
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lookups);
+    let second = Stage::over(Flaky::new(inner, move |_, method| {
+        method == "lookup" && counted.fetch_add(1, Ordering::SeqCst) == 1
+    }));
+    let requests: Vec<_> =
+        names.iter().map(|name| Request { key: key(name), max_age: None }).collect();
+    let looked = second.cache.look_all(&requests);
+    let hits: Vec<_> = looked.iter().map(|it| matches!(it, Looked::Hit(..))).collect();
+    let refused = hits.iter().filter(|is_hit| !**is_hit).count();
+    let asked = lookups.load(Ordering::SeqCst);
+    assert!(asked > 2 && refused <= 600 / (asked - 1), "{refused} refused in {asked} requests");
+    assert!(refused > 0 && hits[0] && hits[599]);
+    assert!(second.cache.look_all(&requests).iter().all(|it| matches!(it, Looked::Hit(..))));
+}
+
+#[test]
+fn what_is_remembered_and_removed_leaves_a_catalog_in_trouble_alone() {
+    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    simple(&Stage::over(Arc::clone(&inner)), Policy::default(), 7);
+    let asked: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+    let told = Arc::clone(&asked);
+    let failing = ["recall", "remember", "invalidate"];
+    let stage = Stage::over(Flaky::new(inner, move |_, method| {
+        told.lock().push(method);
+        failing.contains(&method)
+    }));
+    let Looked::Hit(answer, _) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let identity = StatIdentity::of(&file.as_file().metadata().unwrap());
+    let (memo, digest) = (stage.cache.file_memo(), Digest::of_blob(b""));
+    asked.lock().clear();
+    for _ in 0..20 {
+        assert_eq!(memo.recall(file.path(), &identity), None);
+        memo.remember(file.path(), &identity, &digest);
+        stage.cache.discard(&key("f"), &answer, Loss::Sense);
+    }
+    let count = |method| asked.lock().iter().filter(|it| **it == method).count();
+    assert_eq!(count("recall"), 5);
+    assert_eq!(count("remember") + count("invalidate"), 5);
 }
 
 proptest! {
