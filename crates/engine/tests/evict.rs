@@ -17,6 +17,7 @@ use thrifty_engine::catalog::{
 };
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::record::{Buffer, Object, Record};
+use thrifty_engine::store::hold::Holds;
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{BlobName, Blobs};
 
@@ -344,6 +345,14 @@ fn placed_files_go_with_the_last_entry_that_is_loaded_as_them() {
     assert_eq!((collect_in(2, &[], false), unneeded.exists()), (1, false));
     assert!(needed.exists() && other.exists(), "what is not ours is left alone");
     assert_eq!((collect_in(2, &world.plan(&[id]), false), needed.exists()), (1, false));
+    // What a living process loaded stays, however long ago, and whatever became of the entry.
+    std::fs::create_dir(&needed).unwrap();
+    let reader = Holds::open(files.path()).unwrap();
+    reader.hold(&needed.file_name().unwrap().to_str().unwrap().parse().unwrap()).unwrap();
+    assert_eq!((collect_in(2, &[], true), collect_in(2, &[], false)), (0, 0));
+    assert!(needed.exists());
+    drop(reader);
+    assert_eq!((collect_in(2, &[], false), needed.exists()), (1, false));
     // What an interrupted collection left.
     std::fs::create_dir(files.path().join("file/.going-0123")).unwrap();
     assert_eq!(collect_in(0, &[], false), 1);

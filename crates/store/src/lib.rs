@@ -38,6 +38,7 @@ mod contract;
 pub mod disk;
 mod error;
 pub mod filesystem;
+pub mod hold;
 mod identity;
 pub mod links;
 pub mod memory;

@@ -27,7 +27,8 @@ pub fn record<'py>(
     let open = |name: &_| {
         py.detach(|| cache.blobs().open(name)).map_err(|error| Lost::new_err(error.to_string()))
     };
-    let shelf = Shelf { blobs: cache.blobs().as_ref(), files: &session.files };
+    let hold = |digest: &_| session.hold(digest);
+    let shelf = Shelf { blobs: cache.blobs().as_ref(), files: &session.files, hold: &hold };
     codec::load(py, record, &open, &shelf).map_err(|error| {
         if error.is_instance_of::<Unreadable>(py) {
             Garbled::new_err(error.to_string())

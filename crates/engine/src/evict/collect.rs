@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use thrifty_catalog::{BlobRef, Catalog, CatalogError, EntryId};
+use thrifty_store::hold::Holds;
 use thrifty_store::{BlobName, Blobs, GetError, RemoveError};
 
-use super::placed::Placed;
+use super::placed::{Placed, Removal};
 use super::{BATCH, LEFTOVER_AGE, Victim, each_entry, name_of};
 use crate::record::reference;
 
@@ -202,11 +203,25 @@ impl Collection<'_> {
                 placed.keep(&entry.output, self.blobs);
             }
         })?;
-        for path in placed.into_unneeded() {
-            let removed = if self.means.dry_run { Ok(()) } else { Placed::remove(&path) };
-            self.done.placed += u64::from(self.succeeded(removed));
+        match Holds::open(files) {
+            Ok(holds) => self.remove_placed(placed.into_unneeded(), &holds),
+            Err(source) => {
+                let failed = RemoveError { path: files.to_owned(), source };
+                self.done.failures.push(failed.to_string());
+            }
         }
         Ok(())
+    }
+
+    fn remove_placed(&mut self, unneeded: Vec<PathBuf>, holds: &Holds) {
+        let Means { now, dry_run, .. } = *self.means;
+        let removal = Removal { holds, now, age: LEFTOVER_AGE, dry_run };
+        for path in unneeded {
+            match removal.remove(&path) {
+                Ok(is_gone) => self.done.placed += u64::from(is_gone),
+                Err(error) => self.done.failures.push(error.to_string()),
+            }
+        }
     }
 
     fn shorten_history(&mut self) -> Result<(), CatalogError> {

@@ -2,7 +2,8 @@
 //!
 //! `files/file/<digest>/` and `files/dir/<digest>/` hold what was loaded as files. They are copies,
 //! or the blobs themselves under another name: a blob's bytes are free only when these go too.
-//! What is still needed is placed anew when it is loaded again.
+//! What is still needed is placed anew when it is loaded again, and what a living process loaded
+//! stays: its code may come to it by path.
 
 use std::collections::HashMap;
 use std::fs::{self, DirEntry};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thrifty_key::Digest;
 use thrifty_key::tree::Manifest;
+use thrifty_store::hold::Holds;
 use thrifty_store::{Blobs, RemoveError};
 
 use crate::record::{Buffer, Object, Record};
@@ -87,16 +89,45 @@ impl Placed {
         unneeded.sort_unstable();
         unneeded
     }
+}
 
-    /// Deletes it: at once for whoever looks for it, then bit by bit.
-    pub(super) fn remove(path: &Path) -> Result<(), RemoveError> {
+/// Deletes places that no living process holds.
+pub(super) struct Removal<'a> {
+    pub(super) holds: &'a Holds,
+    pub(super) now: SystemTime,
+    /// As of [`Placed::find`]; it is asked again, as somebody may have come meanwhile.
+    pub(super) age: Duration,
+    pub(super) dry_run: bool,
+}
+
+impl Removal<'_> {
+    /// Whether it is gone, or would be. It goes at once for whoever looks for it, then bit by bit.
+    pub(super) fn remove(&self, path: &Path) -> Result<bool, RemoveError> {
         let failed = |source| RemoveError { path: path.to_owned(), source };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let going = path.with_file_name(format!("{GOING}{}", name.trim_start_matches(GOING)));
-        let removed = fs::rename(path, &going).and_then(|()| fs::remove_dir_all(&going));
-        match removed {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(()),
+        let Ok(digest) = name.parse() else {
+            return self.delete(path).map_err(failed);
+        };
+        let Some(_claimed) = self.holds.claim(&digest).map_err(failed)? else {
+            return Ok(false);
+        };
+        if !is_idle(path, self.now, self.age).unwrap_or(false) {
+            return Ok(false);
+        }
+        let going = path.with_file_name(format!("{GOING}{name}"));
+        if !self.dry_run {
+            fs::rename(path, &going).map_err(failed)?;
+        }
+        self.delete(&going).map_err(failed)
+    }
+
+    fn delete(&self, path: &Path) -> io::Result<bool> {
+        if self.dry_run {
+            return Ok(true);
+        }
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(true),
         }
     }
 }

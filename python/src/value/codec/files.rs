@@ -34,6 +34,8 @@ pub struct Shelf<'a> {
     pub blobs: &'a dyn Blobs,
     /// The directory under which they are placed, on the filesystem of the store if possible.
     pub files: &'a Path,
+    /// Keeps what is placed by a digest from being collected while this process lives.
+    pub hold: &'a (dyn Fn(&Digest) + Sync),
 }
 
 /// The content of a file as it is now; an unchanged one costs a stat.
@@ -206,6 +208,7 @@ pub(super) fn load_file<'py>(
 }
 
 fn place_file(shelf: &Shelf<'_>, blob: &BlobName, target: &Path, executable: bool) -> PyResult<()> {
+    (shelf.hold)(&blob.digest);
     // What is there is trusted as far as any other file: by its digest.
     let wanted = tree::File { digest: blob.digest, length: blob.length, executable };
     if scan::file(target, digested()).is_ok_and(|found| found == wanted) {
@@ -256,6 +259,7 @@ fn place_directory(
     let (Some(above), Some(name)) = (target.parent(), target.file_name()) else {
         return Err(unreadable("a directory without a name"));
     };
+    (shelf.hold)(&manifest.digest());
     let find = |digest: &Digest| Ok(blobs.get(digest).copied());
     for attempt in 0..1000 {
         let target = above.join(attempt.to_string()).join(name);

@@ -65,7 +65,7 @@ impl Probe {
     }
 
     fn load<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {
-        let shelf = Shelf { blobs: &self.blobs, files: &self.files };
+        let shelf = Shelf { blobs: &self.blobs, files: &self.files, hold: &|_| () };
         load(py, record, &|name| self.open(name), &shelf)
     }
 

@@ -150,7 +150,7 @@ fn restored<'py>(
     });
     let copies = copies.collect::<PyResult<Vec<_>>>()?;
     let open: &Open<'_> = &|_| Err(unreadable("a copy has no blobs"));
-    let shelf = Shelf { blobs: &Memory::default(), files: Path::new("") };
+    let shelf = Shelf { blobs: &Memory::default(), files: Path::new(""), hold: &|_| () };
     let dumped = super::load(py, &filled(record.clone(), &copies)?, open, &shelf)?;
     let loaded = serializer.load.bind(py).call1((dumped,));
     loaded.map_err(|error| refused(py, hooks, "load", error))
