@@ -171,7 +171,8 @@ pub trait Catalog: Send + Sync {
     /// forgotten, is none of them.
     fn disown(&self, blobs: &[BlobRef]) -> Result<Vec<BlobRef>, CatalogError>;
 
-    /// Forgets condemned blobs whose bytes were deleted.
+    /// Forgets blobs whose bytes are gone: those of them that are condemned, or that no entry
+    /// references and nothing pins.
     fn forget(&self, blobs: &[BlobRef]) -> Result<(), CatalogError>;
 
     /// Every blob known, live or condemned.

@@ -169,6 +169,19 @@ fn a_missing_blob_is_found_at_once_and_its_entry_removed() {
 }
 
 #[test]
+fn what_is_sound_stays_for_whoever_is_about_to_need_it() {
+    let world = World::new();
+    let (removed, sound) = world.entry("removed a moment ago");
+    let selector = Selector { ids: Some(vec![removed]), ..Selector::default() };
+    world.catalog.invalidate(None, &selector).unwrap();
+    let (_, broken) = world.entry("broken");
+    world.overwrite(&broken, b"brOken");
+    assert_eq!(world.check(Level::Full, true).quarantined, 1);
+    assert_eq!(world.catalog.condemn(Duration::from_secs(3600), true).unwrap(), []);
+    assert_eq!(world.catalog.blobs().unwrap(), [sound]);
+}
+
+#[test]
 fn changed_bytes_of_the_same_length_are_found_by_a_full_check() {
     let world = World::new();
     let (id, blob) = world.entry("sound");

@@ -134,19 +134,15 @@ impl Sqlite {
 
     /// See [`crate::Catalog::forget`]. The row stays, so that no late commit can name the blob.
     pub(super) fn bury(&self, blobs: &[BlobRef]) -> std::result::Result<(), CatalogError> {
+        let bury = format!(
+            "UPDATE blob SET state = {FORGOTTEN}, used_at = ?1 \
+             WHERE digest = ?3 AND generation = ?4 AND (state = {CONDEMNED} OR ({IDLE}))"
+        );
         self.write(|write| {
-            let mut bury = write.conn.prepare_cached(
-                "UPDATE blob SET state = ?3, used_at = ?5 \
-                 WHERE digest = ?1 AND generation = ?2 AND state = ?4",
-            )?;
+            let mut bury = write.conn.prepare_cached(&bury)?;
             for blob in blobs {
-                bury.execute((
-                    blob.digest.as_bytes(),
-                    blob.generation.cast_signed(),
-                    FORGOTTEN,
-                    CONDEMNED,
-                    write.now,
-                ))?;
+                let generation = blob.generation.cast_signed();
+                bury.execute((write.now, write.now, blob.digest.as_bytes(), generation))?;
             }
             Ok(())
         })

@@ -207,9 +207,7 @@ impl<'a> Examination<'a> {
             // One that is missing counts as set aside.
             self.blobs.quarantine(&name_of(blob))?;
         }
-        // Only a condemned blob can be forgotten, and until then a writer would be told that
-        // the bytes are there. Others condemned on the way are idle too and cost an upload.
-        self.catalog.condemn(Duration::ZERO, false)?;
+        // Until then a writer would be told that the bytes are there.
         Ok(self.catalog.forget(broken)?)
     }
 }
