@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
 import warnings
 
 import numpy as np
@@ -260,3 +261,57 @@ def test_children_that_are_forked_while_files_are_hashed_use_the_cache(programs)
         """,
     )
     assert programs.run("hashing.py") == "done\n"
+
+
+TROUBLED = """
+    import sys
+    from thrifty import task
+
+    @task
+    def work(n: int) -> int:
+        if n < 0:
+            raise LookupError(n)
+        return n + 1
+
+    @task
+    def steps(n: int) -> int:
+        return work(n)
+
+    work(0)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    match sys.argv[1]:
+        case "call":
+            print(work(1))
+        case "run":
+            print(work.run(1).value)
+        case "raise":
+            try:
+                work(-1)
+            except LookupError:
+                print(2)
+    """
+
+
+@pytest.mark.parametrize("how", ["call", "run", "raise"])
+def test_trouble_is_no_error_where_warnings_are(programs, home, how):
+    programs.write("troubled.py", TROUBLED)
+    process = programs.start("-W", "error", "troubled.py", how, stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    held = sqlite3.connect(home / "catalog.sqlite")
+    held.execute("BEGIN IMMEDIATE")
+    out, err = process.communicate("go\n", timeout=60)
+    held.close()
+    assert (process.returncode, out) == (0, "2\n"), err
+    assert err.count("the cache is in trouble") == 1
+
+
+def test_a_home_that_cannot_be_made_is_no_error_where_warnings_are(programs, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("THRIFTY_HOME", str(tmp_path / "file"))
+    programs.write("homeless.py", "from thrifty import task\nprint(task(lambda: 2)())\n")
+    process = programs.start("-W", "error", "homeless.py")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "2\n"), err
+    assert "thrifty runs without its cache directory" in err

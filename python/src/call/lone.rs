@@ -209,7 +209,7 @@ impl<'py> Lone<'_, 'py> {
             };
             cache.compute(&engine, miss, target, &mut body)
         });
-        self.session.warn_of_trouble(py)?;
+        self.session.tell_of_trouble(py);
         match computed {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {

@@ -194,7 +194,14 @@ fn perform<'py>(
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
     let Gathered { observed, problem, expires_at, notes } = gathered;
-    let observed = observed::encode(&observed).unwrap_or_default();
+    let (observed, problem) = match observed::encode(&observed) {
+        Ok(observed) => (observed, problem),
+        // Without what was observed, its result would hold for ever.
+        Err(change) => {
+            let changed = Unstored { reason: Reason::Changed, text: change.to_string() };
+            (Vec::new(), problem.or(Some(changed)))
+        }
+    };
     let problem = problem.map(|Unstored { reason, text }| (reason.word(), text));
     let notes = notes.into_iter().map(Note::word).collect();
     let record = PyBytes::new(py, &record.to_bytes());

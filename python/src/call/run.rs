@@ -168,7 +168,7 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     }
     let failures = failures(py, &schedule);
     drop(schedule);
-    session.warn_of_trouble(py)?;
+    session.tell_of_trouble(py);
     check::warn_of(py, &checked)?;
     let value = match interrupt.into_inner().or_else(|| running.take_end()) {
         Some(error) => Err(error),

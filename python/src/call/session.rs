@@ -11,12 +11,14 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{CatalogError, NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
+use thrifty_engine::store::hold::Holds;
 use thrifty_engine::{Cache, Mode, OpenError, Seeding};
+use thrifty_key::Digest;
 
 use super::context::RunOptions;
 use super::ingredients::PythonClasses;
 use crate::observe::Scenery;
-pub use crate::warning::warn;
+pub use crate::warning::{tell, warn};
 
 static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 /// Held by the thread that opens the session, which may come here again: opening runs Python.
@@ -45,6 +47,7 @@ pub struct Session {
     pub seeding: Option<Seeding>,
     secret: OnceLock<Vec<u8>>,
     scenery: OnceLock<Scenery>,
+    holds: OnceLock<Option<Holds>>,
 }
 
 impl Session {
@@ -102,7 +105,7 @@ impl Session {
                 let is_passing = matches!(error, OpenError::Catalog(CatalogError::Busy { .. }));
                 let again_at = is_passing.then(|| Instant::now() + PAUSE);
                 let text = format!("thrifty runs without its cache directory: {error}");
-                warn(py, &text)?;
+                tell(py, &text);
                 let mut session = Self::in_memory(py, settings)?;
                 session.again_at = again_at;
                 Ok(session)
@@ -149,6 +152,7 @@ impl Session {
             seeding,
             secret: OnceLock::new(),
             scenery: OnceLock::new(),
+            holds: OnceLock::new(),
         }
     }
 
@@ -168,6 +172,13 @@ impl Session {
     /// Whether other processes can open the cache.
     pub const fn is_shared(&self) -> bool {
         self.is_shared
+    }
+
+    /// Keeps what is placed by a digest from being collected while this process lives. Where
+    /// nobody may write, nobody collects.
+    pub fn hold(&self, digest: &Digest) {
+        let open = || if self.is_shared { Holds::open(&self.files).ok() } else { None };
+        _ = self.holds.get_or_init(open).as_ref().map(|holds| holds.hold(digest));
     }
 
     /// Removes the files of a cache that was in memory: nobody can come to them any more.
@@ -213,13 +224,10 @@ impl Session {
         Ok(self.secret.get_or_init(|| key))
     }
 
-    /// Warns of trouble with the cache, once for each time that it begins.
-    pub fn warn_of_trouble(&self, py: Python<'_>) -> PyResult<()> {
-        match self.cache.take_trouble() {
-            Some(trouble) => {
-                warn(py, &format!("the cache is in trouble, and the work goes on: {trouble}"))
-            }
-            None => Ok(()),
+    /// Tells of trouble with the cache, once for each time that it begins.
+    pub fn tell_of_trouble(&self, py: Python<'_>) {
+        if let Some(trouble) = self.cache.take_trouble() {
+            tell(py, &format!("the cache is in trouble, and the work goes on: {trouble}"));
         }
     }
 }

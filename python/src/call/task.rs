@@ -389,10 +389,8 @@ impl Task {
             // Somebody works on the file while this process runs: no reason to stop it.
             Err(error) if error.is_instance_of::<SourceChanged>(py) => {
                 let reason = crate::shown::message(py, &error);
-                super::session::warn(
-                    py,
-                    &format!("{} runs without the cache: {reason}", self.name),
-                )?;
+                let text = format!("{} runs without the cache: {reason}", self.name);
+                super::session::tell(py, &text);
                 return Prepared::unkeyed(&self.name, reason).map(Arc::new);
             }
             Err(error) => return Err(error),
