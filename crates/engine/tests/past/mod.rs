@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test program uses its own part of this")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thrifty_engine::catalog::{
@@ -32,11 +33,12 @@ pub fn record(text: &str) -> Vec<u8> {
     Record::Plain(plain::text(text)).to_bytes()
 }
 
-/// An entry without a run, made of its operation and one input.
+/// An entry without a run, made of its operation and one input, of a commit of its own.
 pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry {
     let ingredients = made_of(&[(Kind::Operation, "name", operation), (Kind::Inputs, "x", input)]);
+    static COMMITS: AtomicU64 = AtomicU64::new(0);
     NewEntry {
-        id: 1,
+        id: COMMITS.fetch_add(1, Ordering::Relaxed).into(),
         key: ingredients.key(),
         operation: operation.to_owned(),
         ingredients,
