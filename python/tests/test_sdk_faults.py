@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -265,17 +266,13 @@ def test_children_that_are_forked_while_files_are_hashed_use_the_cache(programs)
 
 TROUBLED = """
     import sys
-    from thrifty import task
+    from thrifty import Cache, task
 
-    @task
+    @task(cache=Cache(serialize=True))
     def work(n: int) -> int:
         if n < 0:
             raise LookupError(n)
         return n + 1
-
-    @task
-    def steps(n: int) -> int:
-        return work(n)
 
     work(0)
     print("ready", flush=True)
@@ -315,3 +312,41 @@ def test_a_home_that_cannot_be_made_is_no_error_where_warnings_are(programs, mon
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "2\n"), err
     assert "thrifty runs without its cache directory" in err
+
+
+def test_who_waits_for_the_catalog_leaves_the_interpreter_to_others(programs, home):
+    """Only another thread can end the wait, and no thread is made to let go of the interpreter."""
+    programs.write(
+        "waiting.py",
+        """
+        import sys, threading
+        from thrifty import task
+
+        @task
+        def work(n: int) -> int:
+            return n + 1
+
+        work.run(0)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        sys.setswitchinterval(1000)
+        calling = threading.Thread(target=work, args=(1,))
+        calling.start()
+        print("let go", flush=True)
+        calling.join()
+        """,
+    )
+    process = programs.start("waiting.py", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    held = sqlite3.connect(home / "catalog.sqlite")
+    held.execute("BEGIN IMMEDIATE")
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "let go\n"
+    held.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    # The call began a run of its own while the catalog was held.
+    assert len(json.loads(programs.run("-m", "thrifty", "runs", "--json"))) == 2

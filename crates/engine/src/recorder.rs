@@ -23,7 +23,10 @@ const TOGETHER: usize = 256;
 pub struct Recorder {
     history: Arc<History>,
     scope: Scope,
+    /// Never held while the catalog is asked: every hit comes here.
     lone: Mutex<Lone>,
+    /// Held while the run of the lone calls begins.
+    beginning: Mutex<()>,
 }
 
 /// What is to be written, and where.
@@ -62,6 +65,7 @@ impl Recorder {
             }),
             scope,
             lone: Mutex::default(),
+            beginning: Mutex::default(),
         }
     }
 
@@ -98,8 +102,8 @@ impl Recorder {
 
     /// The run that gathers the lone calls of this process, and a number for one more.
     pub fn lone(&self) -> (Option<RunId>, u32) {
+        let run = self.lone_run();
         let mut lone = self.lone.lock();
-        let run = self.lone_run(&mut lone);
         lone.next += 1;
         (run, lone.next)
     }
@@ -109,13 +113,20 @@ impl Recorder {
         self.lone.lock().run.clone().flatten()
     }
 
-    fn lone_run(&self, lone: &mut Lone) -> Option<RunId> {
-        let name = lone.name.clone();
-        lone.run.get_or_insert_with(|| self.begin(&NewRun { name, ..NewRun::default() })).clone()
+    fn lone_run(&self) -> Option<RunId> {
+        let _beginning = self.beginning.lock();
+        let lone = self.lone.lock();
+        let (name, known) = (lone.name.clone(), lone.run.clone());
+        drop(lone);
+        known.unwrap_or_else(|| {
+            let run = self.begin(&NewRun { name, ..NewRun::default() });
+            self.lone.lock().run.insert(run).clone()
+        })
     }
 
-    /// Counts a lone hit of an entry; `node` describes the first.
-    pub fn lone_hit(&self, entry: EntryId, saved: Duration, node: impl FnOnce() -> Node) {
+    /// Counts a lone hit of an entry; `node` describes the first. Asks nothing of the catalog;
+    /// says whether there are so many that [`Recorder::write_lone_hits`] is to be called.
+    pub fn lone_hit(&self, entry: EntryId, saved: Duration, node: impl FnOnce() -> Node) -> bool {
         let mut lone = self.lone.lock();
         let known = lone.hits.len();
         let counted = lone.hits.entry(entry).or_insert_with(|| Node {
@@ -125,44 +136,47 @@ impl Recorder {
         });
         counted.count += 1;
         counted.saved += saved;
-        if known >= LONE {
-            self.gather_lone(&mut lone);
-            self.history.write_soon();
-        }
+        known >= LONE
     }
 
-    fn gather_lone(&self, lone: &mut Lone) {
-        if lone.hits.is_empty() {
+    /// Sees to it that the lone hits are written before long.
+    pub fn write_lone_hits(&self) {
+        self.gather_lone();
+        self.history.write_soon();
+    }
+
+    fn gather_lone(&self) {
+        if self.lone.lock().hits.is_empty() {
             return;
         }
-        let Some(run) = self.lone_run(lone) else {
-            lone.hits.clear();
-            return;
-        };
+        let run = self.lone_run();
+        let mut lone = self.lone.lock();
         let mut nodes: Vec<_> = lone.hits.drain().map(|(_, node)| node).collect();
         nodes.sort_by_key(|node| node.entry);
         for node in &mut nodes {
             lone.next += 1;
             node.number = lone.next;
         }
-        self.history.pending.lock().add(&run, nodes);
+        drop(lone);
+        if let Some(run) = run {
+            self.history.pending.lock().add(&run, nodes);
+        }
     }
 
     /// Writes everything that is not written yet.
     pub fn flush(&self) {
-        self.gather_lone(&mut self.lone.lock());
+        self.gather_lone();
         self.history.write();
     }
 
     /// Writes everything, and ends the run of lone calls.
     pub fn close(&self) {
-        let mut lone = self.lone.lock();
-        self.gather_lone(&mut lone);
-        if let Some(run) = lone.run.take().flatten() {
+        self.gather_lone();
+        let run = self.lone.lock().run.take().flatten();
+        if let Some(run) = run {
             let ended = (run, RunStatus::Succeeded);
             self.history.pending.lock().ended.push(ended);
         }
-        drop(lone);
         self.history.write();
     }
 }

@@ -98,6 +98,26 @@ fn lone_hits_of_an_entry_are_one_node_of_a_run_that_ends_at_the_close() {
     );
 }
 
+#[test]
+fn many_lone_hits_are_written_when_that_is_asked_for() {
+    let cache = Cache::in_memory().unwrap();
+    let recorder = cache.recorder();
+    let hit = |entry| {
+        let described = || Node { entry: Some(EntryId(entry)), ..node(0, "hit (local)") };
+        recorder.lone_hit(EntryId(entry), Duration::ZERO, described)
+    };
+    assert!((0..4096).all(|entry| !hit(entry)));
+    assert!(hit(5) && hit(4096));
+    let begun = || cache.catalog().runs(None, &RunFilter::default()).unwrap();
+    assert_eq!((begun().len(), recorder.lone_begun()), (0, None), "a hit asks nothing");
+    recorder.write_lone_hits();
+    assert!(!hit(7));
+    recorder.close();
+    let [run] = &begun()[..] else { panic!("not one run") };
+    let counts = cache.catalog().nodes(&run.id).unwrap().into_iter().map(|it| it.count);
+    assert_eq!(counts.sum::<u64>(), 4099);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_whose_process_was_killed_is_lost() {

@@ -74,14 +74,14 @@ pub fn call<'py>(
         key,
         policy,
     };
-    let (miss, target) = match policy.mode.reads().then(|| session.cache.look(&key, policy.max_age))
-    {
+    let slot = || py.detach(|| session.cache.slot(&key));
+    let (miss, target) = match policy.mode.reads().then(|| call.look()) {
         Some(Looked::Hit(answer, outcome)) => match call.load(&answer, &outcome)? {
             Ok(value) => return Ok(value),
-            Err(miss) => (miss, session.cache.slot(&key)),
+            Err(miss) => (miss, slot()),
         },
         Some(Looked::Miss(miss, target)) => (miss, target),
-        None => (Miss::Refresh, session.cache.slot(&key)),
+        None => (Miss::Refresh, slot()),
     };
     let computed = turn::paused(py, || call.compute(&arguments, &run, miss, target))?;
     // What somebody else computed meanwhile cannot be had: nobody is waited for once more.
@@ -120,6 +120,13 @@ struct Lone<'a, 'py> {
 }
 
 impl<'py> Lone<'_, 'py> {
+    /// The catalog is asked with the interpreter free for others.
+    fn look(&self) -> Looked {
+        let (cache, key, max_age) = (&self.session.cache, &self.key, self.policy.max_age);
+        let here = cache.look_here(key, max_age);
+        here.unwrap_or_else(|| self.slf.py().detach(|| cache.look(key, max_age)))
+    }
+
     /// The value of a hit; a miss if it cannot be had.
     fn load(
         &self,
@@ -136,7 +143,10 @@ impl<'py> Lone<'_, 'py> {
                         source: answer.run.clone(),
                         ..self.node(outcome)
                     };
-                    self.session.cache.recorder().lone_hit(entry, answer.cost, node);
+                    let recorder = self.session.cache.recorder();
+                    if recorder.lone_hit(entry, answer.cost, node) {
+                        py.detach(|| recorder.write_lone_hits());
+                    }
                 }
                 Ok(Ok(value))
             }
@@ -164,7 +174,7 @@ impl<'py> Lone<'_, 'py> {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
         let cache = &self.session.cache;
-        let numbered = cache.recorder().lone();
+        let numbered = py.detach(|| cache.recorder().lone());
         let raised: parking_lot::Mutex<Option<PyErr>> = parking_lot::Mutex::new(None);
         let interrupted = || {
             Python::attach(|py| match py.check_signals() {

@@ -126,7 +126,8 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
     let new = NewRun { name: demand.name.to_owned(), arguments: demand.arguments, ..session.who() };
-    let run = if clean::is_clean() { None } else { session.cache.recorder().begin(&new) };
+    let begin = || session.cache.recorder().begin(&new);
+    let run = if clean::is_clean() { None } else { py.detach(begin) };
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || is_interrupted(&interrupt);
     let listener = demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {}));
