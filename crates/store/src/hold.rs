@@ -66,7 +66,7 @@ impl Holds {
     ///
     /// What the system said: it may have no locks left.
     pub fn hold(&self, digest: &Digest) -> io::Result<()> {
-        self.lock(libc::F_OFD_SETLKW, libc::F_RDLCK.into(), byte_of(digest))
+        self.lock(libc::F_OFD_SETLKW, libc::F_RDLCK, byte_of(digest))
     }
 
     /// Claims the place of a digest; `None` if somebody holds it.
@@ -76,7 +76,7 @@ impl Holds {
     /// What the system said.
     pub fn claim(&self, digest: &Digest) -> io::Result<Option<Claimed<'_>>> {
         let byte = byte_of(digest);
-        match self.lock(libc::F_OFD_SETLK, libc::F_WRLCK.into(), byte) {
+        match self.lock(libc::F_OFD_SETLK, libc::F_WRLCK, byte) {
             Ok(()) => Ok(Some(Claimed { holds: self, byte })),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(None),
@@ -84,9 +84,15 @@ impl Holds {
         }
     }
 
-    fn lock(&self, command: libc::c_int, kind: libc::c_int, byte: libc::off_t) -> io::Result<()> {
+    fn lock(
+        &self,
+        command: libc::c_int,
+        kind: impl Into<libc::c_int>,
+        byte: libc::off_t,
+    ) -> io::Result<()> {
         // SAFETY: all zeroes are a valid value of it.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        let kind: libc::c_int = kind.into();
         (lock.l_type, lock.l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
         (lock.l_start, lock.l_len) = (byte, 1);
         loop {
@@ -105,7 +111,7 @@ impl Holds {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         // What cannot be unlocked now is when the file is closed.
-        _ = self.holds.lock(libc::F_OFD_SETLK, libc::F_UNLCK.into(), self.byte);
+        _ = self.holds.lock(libc::F_OFD_SETLK, libc::F_UNLCK, self.byte);
     }
 }
 
