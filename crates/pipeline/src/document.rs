@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::place::Spanned;
+use crate::section::Section;
 
 use crate::container::{ImageText, LongImage};
 use crate::resources::Machine;
@@ -149,6 +150,9 @@ pub struct Cache {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub io: Option<Vec<Spanned<String>>>,
+    /// What counts besides the names and places of inputs and outputs: any of `command`, `code`, `packages`, `env`, `image`, `params` and `inputs`; all of them unless given.
+    #[serde(default)]
+    pub sections: Option<Vec<Section>>,
     /// Compute once across processes: others wait.
     #[serde(default)]
     pub serialize: Option<bool>,

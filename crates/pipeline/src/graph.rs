@@ -17,6 +17,7 @@ use crate::error::PrepareError;
 use crate::given;
 use crate::json;
 use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work};
+use crate::section::{self, Section};
 use crate::seed::Drawing;
 
 /// How a run uses the cache, where that was chosen for it.
@@ -74,10 +75,7 @@ impl Making<'_> {
     }
 
     fn command(&mut self, command: &Command, run: &Run) -> Result<Node, PrepareError> {
-        let code = match command.cache.version {
-            Some(_) => self.codes.uncounted(command)?,
-            None => self.codes.of(command)?,
-        };
+        let code = self.code(command)?;
         let memo = self.shared.cache.file_memo();
         let (inputs, mut read) = inputs(command, &*memo)?;
         read.extend(in_place(command, &code, &*memo)?);
@@ -105,6 +103,22 @@ impl Making<'_> {
             unkeyed: None,
             body: Arc::new(running),
         })
+    }
+
+    /// What counts of the code of a command.
+    fn code(&mut self, command: &Command) -> Result<Code, PrepareError> {
+        let counts = |section| command.cache.counts(section) && command.cache.version.is_none();
+        if counts(Section::Code) {
+            let mut code = self.codes.of(command)?;
+            code.packages.retain(|_| counts(Section::Packages));
+            return Ok(code);
+        }
+        let uncounted = self.codes.uncounted(command)?;
+        if !counts(Section::Packages) {
+            return Ok(uncounted);
+        }
+        let Code { packages, notes, .. } = self.codes.of(command)?;
+        Ok(Code { packages, notes, ..uncounted })
     }
 }
 
@@ -166,8 +180,6 @@ fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>),
         input: name.to_owned(),
         reason,
     };
-    let counts =
-        |name: &str| command.cache.io.as_ref().is_none_or(|io| io.iter().any(|it| it == name));
     let (mut all, mut read, mut edges) = (Vec::new(), Vec::new(), 0_u64);
     let mut next_edge = || {
         let mut writer = Writer::new();
@@ -185,14 +197,17 @@ fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>),
                 (next_edge(), Preview::text(format!("{} of another operation", reference.output)))
             }
         };
-        all.push(Input { name: name.clone(), encoding, preview });
+        if command.cache.counts_io(Section::Params, name) {
+            all.push(Input { name: name.clone(), encoding, preview });
+        }
     }
     for input in &command.inputs {
+        let counts = command.cache.counts_io(Section::Inputs, &input.name);
         let (encoding, preview) = match &input.from {
             Origin::Path(path) => {
                 let (encoding, preview) =
                     given::found_at(path, memo).map_err(|reason| wrong(&input.name, reason))?;
-                if counts(&input.name) {
+                if counts {
                     let digest =
                         plain::digest(&encoding).map_err(|e| wrong(&input.name, e.to_string()))?;
                     read.push((path.clone(), digest));
@@ -203,9 +218,10 @@ fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>),
                 (next_edge(), Preview::text(format!("{} of another operation", reference.output)))
             }
         };
-        all.push(Input { name: input.name.clone(), encoding, preview });
+        if counts {
+            all.push(Input { name: input.name.clone(), encoding, preview });
+        }
     }
-    all.retain(|input| counts(&input.name));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok((all, read))
 }
@@ -235,8 +251,10 @@ fn operation(
             add(Kind::Version, "version".to_owned(), digest, preview)?;
         }
         None => {
-            let (digest, preview) = run_part(run);
-            add(Kind::Code, "run".to_owned(), digest, preview)?;
+            if command.cache.counts(Section::Command) {
+                let (digest, preview) = run_part(run);
+                add(Kind::Code, "run".to_owned(), digest, preview)?;
+            }
             for part in &code.parts {
                 add(Kind::Code, format!("file {}", part.name), part.digest, part.preview.clone())?;
             }
@@ -250,7 +268,12 @@ fn operation(
         let (digest, preview) = text(&input.to);
         add(Kind::Signature, format!("place of {}", input.name), digest, preview)?;
     }
-    for (name, value) in &command.env {
+    if let Some(sections) = &command.cache.sections {
+        let (digest, preview) = text(&section::described(sections));
+        add(Kind::Config, "sections".to_owned(), digest, preview)?;
+    }
+    let env = command.env.iter().filter(|_| command.cache.counts(Section::Env));
+    for (name, value) in env {
         let encoding = value.as_ref().map_or_else(none, |value| plain::text(value));
         let digest = plain::digest(&encoding).map_err(|error| PrepareError::Input {
             operation: command.name.clone(),
@@ -265,7 +288,7 @@ fn operation(
         add(Kind::Environment, format!("package {name}"), digest, preview)?;
     }
     let image = command.image.as_ref();
-    if let Some(container) = container {
+    if let Some(container) = container.filter(|_| command.cache.counts(Section::Image)) {
         let name = image.map_or("", |image| &image.name);
         let (counts, shown) = container::described(name, container);
         add(

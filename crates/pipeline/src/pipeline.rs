@@ -1,5 +1,6 @@
 //! A pipeline whose parts fit together and whose parameters are set.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::container::Image;
 use crate::document::{Output, Run};
 use crate::error::Place;
 use crate::resources::Needed;
+use crate::section::Section;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -149,8 +151,23 @@ pub struct Caching {
     pub salt: Option<String>,
     /// The inputs and params that count, if not all.
     pub io: Option<Vec<String>>,
+    /// The sections that count, if not all.
+    pub sections: Option<BTreeSet<Section>>,
     /// Whether one process computes while others wait.
     pub serialize: bool,
+}
+
+impl Caching {
+    /// Whether a section counts.
+    pub(crate) fn counts(&self, section: Section) -> bool {
+        self.sections.as_ref().is_none_or(|sections| sections.contains(&section))
+    }
+
+    /// Whether an input or param of this name counts.
+    pub(crate) fn counts_io(&self, section: Section, name: &str) -> bool {
+        self.counts(section)
+            && self.io.as_ref().is_none_or(|io| io.iter().any(|known| known == name))
+    }
 }
 
 /// A value for a command.

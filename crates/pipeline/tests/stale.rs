@@ -48,21 +48,10 @@ impl Project {
 /// A script that gives what `text()` says, which is to be defined in front of it.
 const GIVE: &str = "\nimport json\njson.dump(text(), open('o.json', 'w'))\n";
 
-/// Where programs are, `python3` itself in front: a program that chooses one takes its time.
-fn path() -> &'static str {
-    static PATH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    PATH.get_or_init(|| {
-        let print =
-            "import os, sys; print(os.path.dirname(sys.executable), os.environ['PATH'], sep=':')";
-        let said = std::process::Command::new("python3").args(["-c", print]).output().unwrap();
-        String::from_utf8(said.stdout).unwrap().trim().to_owned()
-    })
-}
-
 /// An operation file with one operation that gives a text.
 fn giving(run: &str, more: &str) -> String {
     let run = run.replace('\n', "\n      ");
-    let path = path();
+    let path = project::path();
     format!(
         "env: {{PATH: {path:?}}}\noperations:\n  one:\n    run: |\n      {run}\n    outputs: {{o: {{json: o.json}}}}\n    {more}\n"
     )

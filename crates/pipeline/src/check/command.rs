@@ -413,6 +413,11 @@ impl Check<'_> {
             version: own.version.clone().or_else(|| all.version.clone()),
             salt: own.salt.clone().or_else(|| all.salt.clone()),
             io,
+            sections: own
+                .sections
+                .as_ref()
+                .or(all.sections.as_ref())
+                .map(|all| all.iter().copied().collect()),
             serialize: own.serialize.or(all.serialize).unwrap_or(false),
         })
     }

@@ -263,7 +263,7 @@ fn arguments(inputs: &[Placed], first: usize) -> Vec<Placed> {
 
 /// What operations within do not say themselves: the nearest around them that says something.
 fn layered(own: &Cache, around: &Cache) -> Cache {
-    let Cache { disable, ttl, expires, version, salt, io, serialize } = own;
+    let Cache { disable, ttl, expires, version, salt, io, sections, serialize } = own;
     Cache {
         disable: disable.or(around.disable),
         ttl: ttl.as_ref().or(around.ttl.as_ref()).cloned(),
@@ -271,6 +271,7 @@ fn layered(own: &Cache, around: &Cache) -> Cache {
         version: version.as_ref().or(around.version.as_ref()).cloned(),
         salt: salt.as_ref().or(around.salt.as_ref()).cloned(),
         io: io.as_ref().or(around.io.as_ref()).cloned(),
+        sections: sections.as_ref().or(around.sections.as_ref()).cloned(),
         serialize: serialize.or(around.serialize),
     }
 }

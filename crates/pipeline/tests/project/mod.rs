@@ -108,3 +108,14 @@ impl Project {
         pipeline.run(demand).unwrap_err().to_string()
     }
 }
+
+/// Where programs are, `python3` itself in front: a program that chooses one takes its time.
+pub fn path() -> &'static str {
+    static PATH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    PATH.get_or_init(|| {
+        let print =
+            "import os, sys; print(os.path.dirname(sys.executable), os.environ['PATH'], sep=':')";
+        let said = std::process::Command::new("python3").args(["-c", print]).output().unwrap();
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    })
+}
