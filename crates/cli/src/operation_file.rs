@@ -10,7 +10,7 @@ use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
-use thrifty_pipeline::{Chosen, Demand, Ended, FileError, Gave, Pipeline, PrepareError};
+use thrifty_pipeline::{Chosen, Demand, Ended, FileError, Gave, Pipeline, PrepareError, Variation};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -22,32 +22,64 @@ pub(crate) fn is_one(target: &str) -> bool {
     Path::new(target).extension().is_some_and(|it| it == "yaml" || it == "yml")
 }
 
-/// Runs the operation file of a request: these operations of it and what they need, or all.
+/// What is chosen of an operation file, and how it is varied, beside its parameters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// These operations and what they need; all if empty.
+    pub(crate) only: Vec<String>,
+    /// Presets by name.
+    pub(crate) presets: Vec<String>,
+    /// Fields by their paths, with their values.
+    pub(crate) fields: Vec<(String, String)>,
+    /// What of the machine there is for it.
+    pub(crate) room: Room,
+}
+
+impl Choice {
+    /// The first option that is only for operation files, if one was given.
+    pub(crate) fn first_option(&self) -> Option<&'static str> {
+        let given = [
+            ("an operation's name", !self.only.is_empty()),
+            ("--preset", !self.presets.is_empty()),
+            ("--set", !self.fields.is_empty()),
+            ("--cpus, --memory or --gpus", self.room.is_said()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
+    /// How it is said on a command line, with the parameters.
+    fn written(&self, parameters: &[(String, String)]) -> String {
+        let presets = self.presets.iter().map(|name| format!("--preset {name}"));
+        let fields = self.fields.iter().map(|(field, value)| format!("--set {field}={value}"));
+        let parameters = parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        presets.chain(fields).chain(parameters).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Runs the operation file of a request.
 pub(crate) fn run(
     request: &RunRequest,
-    only: &[String],
-    room: &Room,
+    choice: &Choice,
     host: &dyn Host,
     console: &Console<'_>,
     listener: Arc<Listener>,
 ) -> Result<RunReport, Failure> {
-    let pipeline = read(request, console)?;
+    let pipeline = read(request, choice, console)?;
     let interrupted = || host.is_interrupted();
-    let demand = demand(&pipeline, request, (only, room), console, &interrupted, listener)?;
+    let demand = demand(&pipeline, request, choice, console, &interrupted, listener)?;
     Ok(report(pipeline.run(demand)?, &console.directory))
 }
 
 /// Tells what a run of the operation file would do.
 pub(crate) fn plan(
     request: &RunRequest,
-    only: &[String],
-    room: &Room,
+    choice: &Choice,
     console: &Console<'_>,
 ) -> Result<PlanReport, Failure> {
-    let pipeline = read(request, console)?;
+    let pipeline = read(request, choice, console)?;
     let interrupted = || false;
     let listener = Arc::new(|_: &_| {});
-    let demand = demand(&pipeline, request, (only, room), console, &interrupted, listener)?;
+    let demand = demand(&pipeline, request, choice, console, &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
     match pipeline.plan(&demand)? {
         Ok(plan) => {
@@ -62,7 +94,7 @@ fn failed(operation: &str, failure: &Failed) -> host::Failed {
     host::Failed { operation: operation.to_owned(), message: failure.message().to_owned() }
 }
 
-fn read(request: &RunRequest, console: &Console<'_>) -> Result<Pipeline, Failure> {
+fn read(request: &RunRequest, choice: &Choice, console: &Console<'_>) -> Result<Pipeline, Failure> {
     let RunRequest { target, parameters, executor, check, .. } = request;
     let refused = [("--executor", executor.is_some()), ("--check", check.is_some())];
     if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
@@ -72,13 +104,18 @@ fn read(request: &RunRequest, console: &Console<'_>) -> Result<Pipeline, Failure
     }
     let variable =
         |name: &str| (console.variables)(name).and_then(|value| value.into_string().ok());
-    Ok(Pipeline::read(&console.directory.join(target), parameters, &variable)?)
+    let variation = Variation {
+        presets: choice.presets.clone(),
+        fields: choice.fields.clone(),
+        params: parameters.clone(),
+    };
+    Ok(Pipeline::read_with(&console.directory.join(target), &variation, &variable)?)
 }
 
 fn demand<'a>(
     pipeline: &Pipeline,
     request: &RunRequest,
-    (only, room): (&[String], &Room),
+    choice: &Choice,
     console: &Console<'_>,
     interrupted: &'a (dyn Fn() -> bool + Sync),
     listener: Arc<Listener>,
@@ -87,18 +124,16 @@ fn demand<'a>(
     let workers = request.workers.or(settings.workers.value);
     let workers =
         workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let written: Vec<_> =
-        request.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Ok(Demand {
         cache: console.cache()?,
         work: settings.home.value.join("work"),
         chosen: chosen(pipeline, request, &settings)?,
-        only: only.to_vec(),
+        only: choice.only.clone(),
         workers,
-        capacity: room.capacity(),
+        capacity: choice.room.capacity(),
         interrupted,
         listener,
-        arguments: written.join(", "),
+        arguments: choice.written(&request.parameters),
     })
 }
 

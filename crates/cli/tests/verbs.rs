@@ -603,7 +603,10 @@ fn stats_sum_up_by_operation() {
 #[test]
 fn unknown_names_get_the_closest_and_exit_code_2() {
     let (world, _, second) = edited();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
+        (&["run", "m:w", "--preset", "x"], "--preset is for operation files; `m:w` is none"),
+        (&["run", "m:w", "--set", "a=b"], "--set is for operation files; `m:w` is none"),
+        (&["run", "m:w", "train"], "an operation's name is for operation files; `m:w` is none"),
         (&["why", "last", "claen"], "has no operation `claen`; did you mean `clean`?"),
         (&["show", "zzz"], "no run and no entry begins with `zzz`; known: "),
         (&["why", "zzz", "clean"], "there is no run `zzz`; known: "),

@@ -23,12 +23,20 @@ use crate::resources::Machine;
 pub type Table<T> = IndexMap<String, Spanned<T>>;
 
 /// A pipeline: operations, and what they take from each other.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// What the pipeline is for.
     #[serde(default)]
     pub description: Option<String>,
+    /// Operation files whose fields hold where this one and those named later say nothing.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub include: Vec<Spanned<String>>,
+    /// Changes that `--preset NAME` makes.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Preset>")]
+    pub presets: Table<Preset>,
     /// Parameters that `-p NAME=VALUE` may set: a default, or a mapping with `type` and more.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, ParamForms>")]
@@ -49,12 +57,37 @@ pub struct Document {
     #[schemars(with = "IndexMap<String, Option<InputForms>>")]
     pub inputs: Table<Option<Input>>,
     /// The operations, by name.
+    #[serde(default)]
     #[schemars(with = "IndexMap<String, Operation>")]
     pub operations: Table<Operation>,
     /// What the pipeline gives; without it, every output that no operation takes.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, DeliveryForms>")]
     pub outputs: Table<Delivery>,
+}
+
+/// Changes to a pipeline, by the fields that they change.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Other defaults of parameters.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, ParamForms>")]
+    pub params: Table<Param>,
+    /// Environment variables of all operations.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, VariableForms>")]
+    pub env: Table<Option<String>>,
+    /// How operations use the cache.
+    #[serde(default)]
+    pub cache: Cache,
+    /// Fields of operations.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Operation>")]
+    pub operations: Table<Operation>,
 }
 
 /// A command with everything it takes and gives; or a process: operations that are one.

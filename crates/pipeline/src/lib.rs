@@ -48,6 +48,7 @@ mod attempt;
 mod body;
 mod check;
 mod code;
+mod compose;
 mod container;
 mod deliver;
 mod devices;
@@ -57,6 +58,7 @@ mod given;
 mod graph;
 mod home;
 mod json;
+mod layer;
 mod mirror;
 mod order;
 mod params;
@@ -76,11 +78,12 @@ mod task;
 mod template;
 mod variables;
 
+pub use compose::Variation;
 pub use container::{Image, ImageText};
 pub use deliver::Gave;
 pub use document::{
-    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Run, Seeded,
-    Source, Table,
+    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Preset, Run,
+    Seeded, Source, Table,
 };
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::log_of;

@@ -61,7 +61,7 @@ pub(crate) fn settle(
 
 impl Param {
     /// The type of its values: as said, or that of the default.
-    fn kind(&self) -> Option<Kind> {
+    pub(crate) fn kind(&self) -> Option<Kind> {
         self.kind.or_else(|| Kind::of(self.default.as_ref()?))
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value as Json;
 use serde_saphyr::Options;
 
 use crate::document::Document;
@@ -33,11 +34,20 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Document, FileError> {
         let reason = "it is empty: an operation file has `operations`".to_owned();
         return Err(FileError::Syntax { place: whole(), reason });
     }
-    let options: Options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let place = error.location().map_or_else(whole, |location| Place::of(path, location));
         FileError::Syntax { place, reason: without_place(&error.to_string()) }
     })
+}
+
+/// Reads one value.
+pub(crate) fn value(text: &str) -> Result<Json, String> {
+    serde_saphyr::from_str_with_options(text, options())
+        .map_err(|error| without_place(&error.to_string()))
+}
+
+fn options() -> Options {
+    serde_saphyr::options! { strict_booleans: true, with_snippet: false }
 }
 
 /// The message without the place, which is said before it.
@@ -65,7 +75,6 @@ mod tests {
             ("operations:\n  a:\n    run: {x: y}\n", "p.yaml:3:10: "),
             ("operations:\n  a:\n    run: x\n    retries: -1\n", "p.yaml:4:14: "),
             ("operations: 3\n", "p.yaml:1:13: "),
-            ("params: {}\n", "p.yaml:1:1: missing field"),
             ("operations:\n  a:\n    run: x\n    outputs: {o: {file: a, dir: b}}\n", "p.yaml:4:"),
             ("operations:\n  a:\n    run: x\n    cache: {disable: yes}\n", "p.yaml:4:22: "),
         ] {

@@ -34,7 +34,15 @@ pub struct Location {
 
 /// The files that a pipeline was read from, the operation file first.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(RefCell<Vec<PathBuf>>);
+pub(crate) struct Sources(RefCell<Vec<Source>>);
+
+/// Where something was written.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    /// On the command line: it has no lines.
+    Argument(PathBuf),
+}
 
 impl<T> Spanned<T> {
     /// A value that stands there.
@@ -60,9 +68,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
 impl Sources {
     /// Reads something of a file: what is deserialised meanwhile stands in it.
     pub(crate) fn reading<T>(&self, path: &Path, read: impl FnOnce() -> T) -> T {
+        self.reading_from(Source::File(path.to_owned()), read)
+    }
+
+    /// Reads something of the command line.
+    pub(crate) fn reading_argument<T>(&self, argument: &str, read: impl FnOnce() -> T) -> T {
+        self.reading_from(Source::Argument(argument.into()), read)
+    }
+
+    fn reading_from<T>(&self, source: Source, read: impl FnOnce() -> T) -> T {
         let mut sources = self.0.borrow_mut();
         let number = sources.len();
-        sources.push(path.to_owned());
+        sources.push(source);
         drop(sources);
         let before = READING.replace(u32::try_from(number).unwrap_or(u32::MAX));
         let read = read();
@@ -73,7 +90,12 @@ impl Sources {
     /// The place, for a person.
     pub(crate) fn place(&self, at: Location) -> Place {
         let sources = self.0.borrow();
-        let path = usize::try_from(at.source).ok().and_then(|source| sources.get(source));
-        Place { path: path.cloned().unwrap_or_default(), line: at.line, column: at.column }
+        match usize::try_from(at.source).ok().and_then(|source| sources.get(source)) {
+            Some(Source::File(path)) => {
+                Place { path: path.clone(), line: at.line, column: at.column }
+            }
+            Some(Source::Argument(text)) => Place { path: text.clone(), line: 0, column: 0 },
+            None => Place { path: PathBuf::new(), line: at.line, column: at.column },
+        }
     }
 }

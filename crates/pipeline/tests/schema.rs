@@ -62,7 +62,22 @@ fn schema_and_parser_agree() {
         (json!({"operations": {}, "params": {"p": {"type": "int", "default": 1}}}), true),
         (json!({"operations": {}, "outputs": {"o": "a.b", "p": {"from": "a.b", "to": "c"}}}), true),
         (json!({"operations": {}, "outputs": {"o": {"to": "c"}}}), false),
-        (json!({"params": {}}), false),
+        (json!({"params": {}, "include": ["a.yaml"]}), true),
+        (json!({"include": "a.yaml"}), false),
+        (
+            json!({"operations": {}, "presets": {"p": {"env": {"A": "b"}, "operations": {"a": {"retries": 2}}}}}),
+            true,
+        ),
+        (json!({"operations": {}, "presets": {"p": {"outputs": {}}}}), false),
+        (
+            json!({"operations": {"a": {"use": "b.yaml"}}, "inputs": {"i": null, "j": "x.csv"}}),
+            true,
+        ),
+        (
+            json!({"operations": {"a": {"operations": {"b": {"run": "x"}}, "outputs": {"o": "b.o"}}}}),
+            true,
+        ),
+        (json!({"operations": {"a": {"operations": {"b": {"rnu": "x"}}}}}), false),
         (json!({"operations": [], "params": {}}), false),
     ] {
         assert_eq!(validator.is_valid(&document), is_one, "schema: {document}");

@@ -13,7 +13,7 @@ use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
 use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
-use crate::operation_file;
+use crate::operation_file::{self, Choice};
 use crate::progress::Progress;
 use crate::room::Room;
 
@@ -26,6 +26,7 @@ Examples:
   thrifty run pipeline:experiment --no-cache --workers 4
   thrifty run pipeline.yaml -p rate=0.1         an operation file
   thrifty run pipeline.yaml train               one operation of it, and what it needs
+  thrifty run pipeline.yaml --preset fast --set operations.train.timeout=1h
   thrifty run pipeline:experiment --dry-run     what would run, and why")]
 pub(crate) struct Arguments {
     /// The workflow, as module:name, or an operation file
@@ -37,6 +38,12 @@ pub(crate) struct Arguments {
     /// A parameter of the workflow; repeat for more
     #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+    /// Of an operation file, a preset; repeat for more, later ones hold over earlier ones
+    #[arg(long = "preset", value_name = "NAME")]
+    presets: Vec<String>,
+    /// Of an operation file, a field, such as operations.train.cache.ttl=1d; repeat for more
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = field)]
+    fields: Vec<(String, String)>,
     /// Neither look up nor store anything
     #[arg(long, conflicts_with = "read_only")]
     no_cache: bool,
@@ -76,23 +83,23 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let only = std::mem::take(&mut arguments.operations);
-    let room = arguments.room;
+    let choice = Choice {
+        only: std::mem::take(&mut arguments.operations),
+        presets: std::mem::take(&mut arguments.presets),
+        fields: std::mem::take(&mut arguments.fields),
+        room: arguments.room,
+    };
     let request = request(arguments)?;
     let is_file = operation_file::is_one(&request.target);
-    if !is_file && !only.is_empty() {
-        let message = "only of an operation file can single operations be run";
-        return Err(Failure::Usage(message.to_owned()));
-    }
-    if !is_file && room.is_said() {
-        let message = "--cpus, --memory and --gpus are for operation files";
-        return Err(Failure::Usage(message.to_owned()));
+    if let Some(option) = choice.first_option().filter(|_| !is_file) {
+        let message = format!("{option} is for operation files; `{}` is none", request.target);
+        return Err(Failure::Usage(message));
     }
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
     if let Some(telling) = request.dry_run {
         let plan = match is_file {
-            true => operation_file::plan(&request, &only, &room, console)?,
+            true => operation_file::plan(&request, &choice, console)?,
             false => host.plan_workflow(&request)?,
         };
         return tell(&plan, telling, console);
@@ -103,7 +110,7 @@ pub(crate) fn run(
         Arc::new(move |event: &Event| progress.take(event))
     };
     let ended = match is_file {
-        true => operation_file::run(&request, &only, &room, host, console, listener),
+        true => operation_file::run(&request, &choice, host, console, listener),
         false => host.run_workflow(&request, listener).map_err(Failure::from),
     };
     progress.close();
@@ -217,5 +224,12 @@ pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write name=value, such as lr=0.1".to_owned()),
+    }
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((path, value)) if !path.is_empty() => Ok((path.to_owned(), value.to_owned())),
+        _ => Err("write path=value, such as operations.train.cache.ttl=1d".to_owned()),
     }
 }

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use minijinja::value::{Serde, Value};
 use thrifty_engine::did_you_mean;
 
+use crate::compose::{self, Variation};
 use crate::document::{Argument, Delivery, Document, Operation, Output, Source, Table};
 use crate::error::FileError;
 use crate::order::order;
 use crate::params;
-use crate::parse;
 use crate::paths;
 use crate::pipeline::{Command, Delivered, Maker, Pipeline, Reference};
 use crate::place::{Location, Sources, Spanned};
@@ -45,9 +45,24 @@ impl Pipeline {
         set: &[(String, String)],
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, FileError> {
+        let variation = Variation { params: set.to_vec(), ..Variation::default() };
+        Self::read_with(path, &variation, variable)
+    }
+
+    /// Reads an operation file with presets and fields laid over it, and sets its parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::read`].
+    pub fn read_with(
+        path: &Path,
+        variation: &Variation,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, FileError> {
         let world = World::new(variable);
-        let document = parse::read(path, &world.sources)?;
-        world.pipeline(path, &document, set)
+        let document = compose::read(path, &world.sources)?;
+        let document = compose::overridden(path, document, &world.sources, variation)?;
+        world.pipeline(path, &document, &variation.params)
     }
 }
 

@@ -7,10 +7,11 @@ use thrifty_engine::did_you_mean;
 
 use super::scope::{Scope, stem};
 use super::{Built, Check, above, absolute};
+use crate::compose;
 use crate::document::{Cache, Document, Operation, Output, Table};
 use crate::error::FileError;
+use crate::layer::Layer;
 use crate::params::Values;
-use crate::parse;
 use crate::pipeline::{Given, Maker, Origin, Placed, Process, Reference};
 use crate::place::{Location, Spanned};
 
@@ -80,7 +81,7 @@ impl Check<'_> {
             let reason = format!("files use each other in a circle: {}", names.join(" → "));
             return Err(self.wrong(file.referenced, reason));
         }
-        let document = parse::read(&path, &self.world.sources)?;
+        let document = compose::read(&path, &self.world.sources)?;
         self.world.names(&path, &document)?;
         self.world.using.borrow_mut().push(path.clone());
         let scope = self.scope_of_used(handed, file.referenced, &path, &document)?;
@@ -263,15 +264,7 @@ fn arguments(inputs: &[Placed], first: usize) -> Vec<Placed> {
 
 /// What operations within do not say themselves: the nearest around them that says something.
 fn layered(own: &Cache, around: &Cache) -> Cache {
-    let Cache { disable, ttl, expires, version, salt, io, sections, serialize } = own;
-    Cache {
-        disable: disable.or(around.disable),
-        ttl: ttl.as_ref().or(around.ttl.as_ref()).cloned(),
-        expires: expires.as_ref().or(around.expires.as_ref()).cloned(),
-        version: version.as_ref().or(around.version.as_ref()).cloned(),
-        salt: salt.as_ref().or(around.salt.as_ref()).cloned(),
-        io: io.as_ref().or(around.io.as_ref()).cloned(),
-        sections: sections.as_ref().or(around.sections.as_ref()).cloned(),
-        serialize: serialize.or(around.serialize),
-    }
+    let mut own = own.clone();
+    own.over(around.clone());
+    own
 }

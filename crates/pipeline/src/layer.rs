@@ -1,0 +1,150 @@
+//! One part of a file over another: what the upper does not say itself, the lower says.
+//!
+//! Each struct of the format is taken apart by name, so that a new field does not compile until
+//! it is decided how it is laid over another.
+
+use crate::document::{Cache, Document, Operation, Param, Preset, Table};
+
+/// Something that may stand over something else of its kind.
+pub(crate) trait Layer {
+    /// Takes over what it does not say itself.
+    fn over(&mut self, lower: Self);
+}
+
+impl Layer for Document {
+    fn over(&mut self, lower: Self) {
+        let Self {
+            description,
+            include: _,
+            presets,
+            params,
+            env,
+            cache,
+            seed,
+            inputs,
+            operations,
+            outputs,
+        } = lower;
+        or(&mut self.description, description);
+        by_name(&mut self.presets, presets);
+        by_name(&mut self.params, params);
+        under(&mut self.env, env);
+        self.cache.over(cache);
+        or(&mut self.seed, seed);
+        under(&mut self.inputs, inputs);
+        by_name(&mut self.operations, operations);
+        under(&mut self.outputs, outputs);
+    }
+}
+
+impl Layer for Preset {
+    fn over(&mut self, lower: Self) {
+        let Self { description, params, env, cache, operations } = lower;
+        or(&mut self.description, description);
+        by_name(&mut self.params, params);
+        under(&mut self.env, env);
+        self.cache.over(cache);
+        by_name(&mut self.operations, operations);
+    }
+}
+
+impl Layer for Operation {
+    fn over(&mut self, lower: Self) {
+        let Self {
+            description,
+            run,
+            operations,
+            uses,
+            params,
+            inputs,
+            outputs,
+            code,
+            env,
+            needs,
+            cache,
+            seed,
+            image,
+            resources,
+            retries,
+            timeout,
+        } = lower;
+        // What does something else takes the place of what was done.
+        if self.run.is_none() && self.uses.is_none() {
+            by_name(&mut self.operations, operations);
+        }
+        if self.operations.is_empty() {
+            or(&mut self.run, run.filter(|_| self.uses.is_none()));
+            or(&mut self.uses, uses.filter(|_| self.run.is_none()));
+        }
+        or(&mut self.description, description);
+        under(&mut self.params, params);
+        under(&mut self.inputs, inputs);
+        under(&mut self.outputs, outputs);
+        list(&mut self.code, code);
+        under(&mut self.env, env);
+        list(&mut self.needs, needs);
+        self.cache.over(cache);
+        or(&mut self.seed, seed);
+        or(&mut self.image, image);
+        or(&mut self.resources, resources);
+        if self.retries == 0 {
+            self.retries = retries;
+        }
+        or(&mut self.timeout, timeout);
+    }
+}
+
+impl Layer for Cache {
+    fn over(&mut self, lower: Self) {
+        let Self { disable, ttl, expires, version, salt, io, sections, serialize } = lower;
+        or(&mut self.disable, disable);
+        or(&mut self.ttl, ttl);
+        or(&mut self.expires, expires);
+        or(&mut self.version, version);
+        or(&mut self.salt, salt);
+        or(&mut self.io, io);
+        or(&mut self.sections, sections);
+        or(&mut self.serialize, serialize);
+    }
+}
+
+impl Layer for Param {
+    fn over(&mut self, lower: Self) {
+        let Self { kind, default, choices, help } = lower;
+        // A type that was not said is that of the default that stood with it.
+        let kind = kind.or_else(|| Self { default: default.clone(), ..Self::empty() }.kind());
+        or(&mut self.kind, kind);
+        or(&mut self.default, default);
+        or(&mut self.choices, choices);
+        or(&mut self.help, help);
+    }
+}
+
+fn or<T>(upper: &mut Option<T>, lower: Option<T>) {
+    if upper.is_none() {
+        *upper = lower;
+    }
+}
+
+fn list<T>(upper: &mut Vec<T>, lower: Vec<T>) {
+    if upper.is_empty() {
+        *upper = lower;
+    }
+}
+
+/// Tables whose entries are laid over each other, in the order of the lower.
+fn by_name<T: Layer>(upper: &mut Table<T>, lower: Table<T>) {
+    for (name, mut entry) in std::mem::replace(upper, lower) {
+        let place = upper.get_index_of(&name).unwrap_or(upper.len());
+        if let Some((_, lower)) = upper.shift_remove_index(place) {
+            entry.value.over(lower.value);
+        }
+        upper.shift_insert(place, name, entry);
+    }
+}
+
+/// Tables whose entries take each other's place.
+fn under<T>(upper: &mut Table<T>, lower: Table<T>) {
+    let own = std::mem::replace(upper, lower);
+    upper.extend(own);
+}
