@@ -186,6 +186,7 @@ fn options(
         executor: request.executor,
         workers: request.workers,
         now: request.now,
+        fail_fast: request.fail_fast.unwrap_or(false),
         check: request.check.map(Chosen::Share),
         seeding,
         ..RunOptions::default()

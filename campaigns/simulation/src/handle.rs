@@ -547,6 +547,10 @@ impl Catalog for Handle {
         self.catalog.finish_run(run, status)
     }
 
+    fn resume_run(&self, run: &RunId, before: &str, now: &str) -> Result<bool, CatalogError> {
+        self.catalog.resume_run(run, before, now)
+    }
+
     fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
         self.catalog.runs(scope, filter)
     }

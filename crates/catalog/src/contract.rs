@@ -187,6 +187,11 @@ pub trait Catalog: Send + Sync {
     /// Ends a run.
     fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError>;
 
+    /// Has a run go on that ended, or whose process is gone: it is running from now on, in the
+    /// process `now`. Answers whether it does: only if its process is still `before`, so that of
+    /// many who want it, one gets it.
+    fn resume_run(&self, run: &RunId, before: &str, now: &str) -> Result<bool, CatalogError>;
+
     /// Runs, most recent first.
     fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError>;
 

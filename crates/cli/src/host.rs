@@ -108,6 +108,8 @@ pub struct RunRequest {
     pub workers: Option<usize>,
     /// Whether it waits for nobody who computes the same.
     pub now: bool,
+    /// Whether nothing begins any more once an operation has failed, if that was said.
+    pub fail_fast: Option<bool>,
     /// Which share of the hits is executed again, if that was said.
     pub check: Option<f64>,
     /// Only tell what would run: for people, or as JSON.

@@ -78,6 +78,7 @@ fn arguments(request: &RunRequest) -> Vec<String> {
         executor,
         workers,
         now,
+        fail_fast,
         check,
         dry_run,
         seed,
@@ -100,6 +101,8 @@ fn arguments(request: &RunRequest) -> Vec<String> {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
     }
     arguments.extend(now.then(|| "--now".to_owned()));
+    arguments
+        .extend(fail_fast.map(|it| if it { "--fail-fast" } else { "--keep-going" }.to_owned()));
     arguments.extend(check.map(|share| format!("--check={share}")));
     match dry_run {
         None => {}
@@ -192,6 +195,7 @@ mod tests {
                 executor: Some(Executor::Processes),
                 workers: Some(3),
                 now: true,
+                fail_fast: mode.map(|mode| mode == Mode::Off),
                 check: Some(0.25),
                 dry_run: match mode {
                     None => None,

@@ -10,7 +10,9 @@ use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
-use thrifty_pipeline::{Chosen, Demand, Ended, FileError, Gave, Pipeline, PrepareError, Variation};
+use thrifty_pipeline::{
+    Chosen, Demand, Ended, FileError, Gave, Keeping, Pipeline, PrepareError, Variation,
+};
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -134,6 +136,7 @@ fn demand<'a>(
         interrupted,
         listener,
         arguments: choice.written(&request.parameters),
+        keeping: Keeping::default(),
     })
 }
 
@@ -164,6 +167,7 @@ fn chosen(
         refresh,
         project: configured.filter(|_| !by_variable),
         context: pipeline.context(),
+        fail_fast: request.fail_fast,
         seed: request.seed,
         project_seed: settings.seed.value,
     })

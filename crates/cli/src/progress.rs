@@ -76,6 +76,12 @@ impl Progress {
                     self.say(&format!("  waiting      {}  for {behind}", short_name(operation)));
                 }
             }
+            Event::PutOff { number, operation, after, message } => {
+                state.put_off(*number, operation);
+                let (name, after) = (short_name(operation), show_duration(*after));
+                let first = message.lines().next().unwrap_or_default();
+                self.say(&format!("  failed       {name}  {first}; once more in {after}"));
+            }
             Event::Settled { number, operation, label, outcome, reason, spent, saved } => {
                 state.settle(*number, operation, outcome, *saved);
                 if let Some(reason) = reason {
@@ -101,9 +107,10 @@ impl Progress {
     /// One line over the whole run.
     pub(crate) fn summary(&self) -> String {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counts { computed, hits, failed, other } = state.counts;
+        let Counts { computed, hits, failed, skipped, other } = state.counts;
         let mut parts = vec![format!("{computed} computed"), count(hits, "hit")];
         parts.extend((failed > 0).then(|| format!("{failed} failed")));
+        parts.extend((skipped > 0).then(|| format!("{skipped} taken from before")));
         parts.extend((other > 0).then(|| format!("{other} not run")));
         parts.extend(unstored(state.reasons.iter().map(|(word, times)| (*word, *times))));
         parts.extend(
@@ -133,6 +140,11 @@ impl State {
         self.stop(operation);
         self.waiting.insert(number, operation.to_owned());
         self.waited.insert(number)
+    }
+
+    fn put_off(&mut self, number: usize, operation: &str) {
+        self.stop(operation);
+        self.waiting.insert(number, operation.to_owned());
     }
 
     fn settle(&mut self, number: usize, operation: &str, outcome: &Outcome, saved: Duration) {

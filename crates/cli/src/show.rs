@@ -52,6 +52,7 @@ pub(crate) struct Counts {
     pub(crate) computed: u64,
     pub(crate) hits: u64,
     pub(crate) failed: u64,
+    pub(crate) skipped: u64,
     pub(crate) other: u64,
 }
 
@@ -64,6 +65,7 @@ impl Counts {
                 &mut self.computed
             }
             "failed" => &mut self.failed,
+            "skipped" => &mut self.skipped,
             // Those that stand in its place are counted.
             "expanded" => return,
             _ => &mut self.other,

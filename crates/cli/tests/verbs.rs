@@ -809,6 +809,7 @@ fn run_asks_the_host_and_reports() {
         executor: Some(Executor::Processes),
         workers: Some(2),
         now: true,
+        fail_fast: None,
         check: None,
         dry_run: None,
         seed: Seed::new(7),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{EntryId, Hit, RunId, Time};
+use thrifty_catalog::{Entry, EntryId, Hit, RunId, Time};
 use thrifty_key::{Digest, plain};
 
 use crate::observed::{self, Observation};
@@ -56,6 +56,24 @@ impl Answer {
             run: hit.run,
             observed: shared(observed::decode(&hit.observed)?),
             size,
+        })
+    }
+
+    /// The answer that a whole entry holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Answer::from_hit`].
+    pub(crate) fn from_entry(entry: Entry) -> Result<Self, RecordError> {
+        Self::from_hit(Hit {
+            entry: entry.id,
+            output: entry.output,
+            output_digest: entry.output_digest,
+            cost: entry.cost,
+            created_at: entry.created_at,
+            expires_at: entry.expires_at,
+            run: entry.origin.run,
+            observed: entry.observed,
         })
     }
 

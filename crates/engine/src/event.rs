@@ -44,6 +44,17 @@ pub enum Event {
         /// Who computes it, and since when, for people.
         behind: String,
     },
+    /// An attempt of an operation failed, and another one is made after this time.
+    PutOff {
+        /// Its number.
+        number: usize,
+        /// Its name.
+        operation: String,
+        /// How long until then.
+        after: Duration,
+        /// What became of the attempt.
+        message: String,
+    },
     /// An operation has its outcome.
     Settled {
         /// Its number.

@@ -21,7 +21,7 @@ impl Draft {
             Self::Composite { container, parts } => {
                 parts.get(container.position(step, parts.len())?)
             }
-            Self::Hashed { value, .. } => value.part(step),
+            Self::Hashed { value, .. } | Self::Annotated { value, .. } => value.part(step),
             Self::Plain(_) | Self::Object { .. } | Self::Stored(_) | Self::Edge(_) => None,
         }
     }
@@ -39,6 +39,7 @@ impl Draft {
             Self::Hashed { digest, .. } | Self::Object { digest, .. } => {
                 plain::contribution_of_digest(digest)
             }
+            Self::Annotated { value, .. } => value.contribution()?,
             Self::Composite { container, parts } => {
                 let parts: Result<Vec<_>, _> = parts.iter().map(Self::contribution).collect();
                 plain::contribution(&Shape::encode(container, &parts?))?
@@ -56,6 +57,7 @@ impl Draft {
             Self::Hashed { digest, value } => {
                 Record::Hashed { digest: *digest, value: Box::new(value.outline(taken)?) }
             }
+            Self::Annotated { value, .. } => value.outline(taken)?,
             Self::Composite { container, parts } => {
                 let parts: Option<_> = parts.iter().map(|part| part.outline(taken)).collect();
                 Record::Composite { container: container.clone(), parts: parts? }
@@ -90,6 +92,10 @@ impl Draft {
             },
             Self::Hashed { digest, value } => match value.record(taken, write)? {
                 Some(value) => Record::Hashed { digest: *digest, value: Box::new(value) },
+                None => return Ok(None),
+            },
+            Self::Annotated { notes, value } => match value.record(taken, write)? {
+                Some(value) => Record::Annotated { notes: notes.clone(), value: Box::new(value) },
                 None => return Ok(None),
             },
             Self::Composite { container, parts } => {

@@ -178,7 +178,7 @@ pub fn foresee(
 
 /// Whether the body ran, or began to.
 pub fn has_run(node: &Node) -> bool {
-    let idle = ["waited", "expanded", "skipped", "cancelled", "upstream-failed"];
+    let idle = ["waited", "expanded", "skipped", "cancelled", "upstream-failed", "not-started"];
     !is_hit(&node.outcome) && !idle.contains(&node.outcome.as_str())
 }
 

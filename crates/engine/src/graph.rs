@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thrifty_catalog::Time;
-use thrifty_key::{Digest, Ingredients, Part, Preview, plain};
+use thrifty_key::{Digest, Ingredients, Key, Part, Preview, plain};
 
 use crate::answer::{Answer, Terms};
 use crate::classes::{ClassCode, contribution_with_code};
@@ -69,6 +70,15 @@ pub trait Body: Any + Send + Sync {
     ///
     /// [`Failure`]: the operation failed, or an input could not be loaded.
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure>;
+
+    /// As [`Body::run`], for a body that keeps something by the key it runs under.
+    ///
+    /// # Errors
+    ///
+    /// As [`Body::run`].
+    fn run_under(&self, _key: Option<&Key>, inputs: &[Taken]) -> Result<Product, Failure> {
+        self.run(inputs)
+    }
 
     /// The operations that it becomes, where that can be told without running it or knowing its
     /// inputs: those of a nested workflow.
@@ -284,6 +294,14 @@ pub enum Failure {
         /// What was found.
         reason: String,
     },
+    /// This attempt failed, and another one is to be made after this time. Nobody waits on a thread
+    /// until then, and nothing is reserved.
+    Again {
+        /// How long to wait.
+        after: Duration,
+        /// One line about the attempt that failed.
+        message: String,
+    },
     /// The run was cancelled while it ran.
     Cancelled,
 }
@@ -292,7 +310,7 @@ impl Failure {
     /// One line for records and logs.
     pub fn message(&self) -> &str {
         match self {
-            Self::Raised { message, .. } => message,
+            Self::Raised { message, .. } | Self::Again { message, .. } => message,
             Self::Lost { reason, .. } => reason,
             Self::Cancelled => "cancelled",
         }

@@ -21,7 +21,11 @@ impl Schedule<'_> {
         let done = self.settled(number).and_then(|settled| settled.as_ref().ok());
         let entry = done.and_then(|settled| settled.entry);
         let source = match done.map(|settled| &settled.value) {
-            Some(crate::graph::Value::Known(answer)) if outcome.is_hit() => answer.run.clone(),
+            Some(crate::graph::Value::Known(answer))
+                if outcome.is_hit() || matches!(outcome, Outcome::Skipped(_)) =>
+            {
+                answer.run.clone()
+            }
             _ => None,
         };
         let keeps_ingredients = entry.is_none() && self.key(number).is_some();

@@ -33,6 +33,10 @@ pub enum Outcome {
     Failed(String),
     /// It never ran, because an operation it needs failed.
     UpstreamFailed(String),
+    /// It never began, because this operation had failed and was to end the run.
+    NotStarted(String),
+    /// Its result was taken from this earlier run, or attempt of the run, and nothing was looked up.
+    Skipped(String),
     /// It has no value, because the run was cancelled.
     Cancelled,
 }
@@ -86,6 +90,8 @@ impl Outcome {
             Self::Expanded => "expanded",
             Self::Failed(_) => "failed",
             Self::UpstreamFailed(_) => "upstream-failed",
+            Self::NotStarted(_) => "not-started",
+            Self::Skipped(_) => "skipped",
             Self::Cancelled => "cancelled",
         }
     }
@@ -102,6 +108,8 @@ impl Outcome {
             Self::NotStored(_, _, why) | Self::Uncached(why) => why.clone(),
             Self::Failed(error) => error.clone(),
             Self::UpstreamFailed(name) => format!("{name} failed"),
+            Self::NotStarted(name) => format!("{name} had failed"),
+            Self::Skipped(run) => format!("taken from run {run}"),
         }
     }
 
@@ -119,6 +127,8 @@ impl Outcome {
             | Self::Expanded
             | Self::Failed(_)
             | Self::UpstreamFailed(_)
+            | Self::NotStarted(_)
+            | Self::Skipped(_)
             | Self::Cancelled => None,
         }
     }

@@ -181,6 +181,8 @@ pub struct Policy {
     pub now: bool,
     /// What waiters do when the computation fails.
     pub on_failure: OnFailure,
+    /// Once it has failed, nothing begins in its run any more.
+    pub fail_fast: bool,
     /// The oldest entry the reader accepts.
     pub max_age: Option<Duration>,
     /// How long a new entry is valid.
@@ -195,6 +197,7 @@ impl Default for Policy {
             serialize: false,
             now: false,
             on_failure: OnFailure::Next,
+            fail_fast: false,
             max_age: None,
             expires: None,
         }

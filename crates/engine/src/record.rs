@@ -10,6 +10,7 @@ use thrifty_key::plain::{self, Container, PlainError, Reader, Token};
 use thrifty_key::{Context, Digest, Hasher};
 use thrifty_store::BlobName;
 
+use crate::annotations::Annotations;
 use crate::observed::Undecodable;
 
 /// The version of the record format; the first byte of every encoded record.
@@ -38,6 +39,14 @@ pub enum Record {
     Hashed {
         /// The digest its hash method gave.
         digest: Digest,
+        /// The value.
+        value: Box<Record>,
+    },
+    /// A value with what its computation told besides. That counts for nothing, and stands around
+    /// a whole output alone.
+    Annotated {
+        /// What was told.
+        notes: Box<Annotations>,
         /// The value.
         value: Box<Record>,
     },
@@ -109,6 +118,13 @@ pub enum Draft {
     Hashed {
         /// The digest its hash method gave.
         digest: Digest,
+        /// The value.
+        value: Box<Draft>,
+    },
+    /// As [`Record::Annotated`].
+    Annotated {
+        /// What was told.
+        notes: Box<Annotations>,
         /// The value.
         value: Box<Draft>,
     },
@@ -195,6 +211,7 @@ impl Record {
             Self::Plain(encoding) => plain::contribution(encoding)?,
             Self::Object(object) => plain::contribution_of_digest(&object.digest),
             Self::Hashed { digest, .. } => plain::contribution_of_digest(digest),
+            Self::Annotated { value, .. } => value.contribution()?,
             Self::Composite { container, parts } => {
                 let parts: Result<Vec<_>, _> = parts.iter().map(Self::contribution).collect();
                 plain::contribution(&container.encode(&parts?))?
@@ -215,6 +232,7 @@ impl Record {
         match self {
             // A hash method has the last word on what counts.
             Self::Plain(_) | Self::Hashed { .. } => {}
+            Self::Annotated { value, .. } => value.collect_classes(classes),
             Self::Object(object) => classes.extend_from_slice(&object.classes),
             Self::Composite { parts, .. } => {
                 parts.iter().for_each(|part| part.collect_classes(classes));
@@ -224,11 +242,14 @@ impl Record {
 
     /// The part that the steps lead to, if the record says so without loading anything.
     pub fn select(&self, steps: &[Step]) -> Option<Self> {
+        if let Self::Annotated { value, .. } = self {
+            return value.select(steps);
+        }
         let Some((step, rest)) = steps.split_first() else {
             return Some(self.clone());
         };
         match self {
-            Self::Hashed { value, .. } => value.select(steps),
+            Self::Hashed { value, .. } | Self::Annotated { value, .. } => value.select(steps),
             Self::Composite { container, parts } => {
                 parts.get(container.position(step, parts.len())?)?.select(rest)
             }
@@ -237,11 +258,19 @@ impl Record {
         }
     }
 
+    /// What the computation told besides its value.
+    pub fn annotations(&self) -> Option<&Annotations> {
+        match self {
+            Self::Annotated { notes, .. } => Some(notes),
+            Self::Plain(_) | Self::Composite { .. } | Self::Object(_) | Self::Hashed { .. } => None,
+        }
+    }
+
     /// Whether the value needs any blob.
     pub(crate) fn has_blobs(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Hashed { value, .. } => value.has_blobs(),
+            Self::Hashed { value, .. } | Self::Annotated { value, .. } => value.has_blobs(),
             Self::Composite { parts, .. } => parts.iter().any(Self::has_blobs),
             Self::Object(object) => {
                 object.buffers.iter().any(|buffer| matches!(buffer, Buffer::Blob(_)))
@@ -253,7 +282,7 @@ impl Record {
     pub fn blobs(&self) -> Vec<BlobName> {
         match self {
             Self::Plain(_) => Vec::new(),
-            Self::Hashed { value, .. } => value.blobs(),
+            Self::Hashed { value, .. } | Self::Annotated { value, .. } => value.blobs(),
             Self::Composite { parts, .. } => parts.iter().flat_map(Self::blobs).collect(),
             Self::Object(object) => object
                 .buffers

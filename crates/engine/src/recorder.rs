@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use thrifty_catalog::{Catalog, EntryId, NewRun, Node, RunId, RunStatus, Scope, Usage};
+use thrifty_catalog::{Catalog, EntryId, NewRun, Node, Run, RunId, RunStatus, Scope, Usage};
 
 use crate::process;
 
@@ -73,6 +73,12 @@ impl Recorder {
     pub fn begin(&self, run: &NewRun) -> Option<RunId> {
         let run = NewRun { process: process::identity(), ..run.clone() };
         self.history.catalog.begin_run(&self.scope, &run).ok()
+    }
+
+    /// Has a run go on in this process, if no other one has had it go on since it was looked at.
+    pub fn resume(&self, run: &Run) -> bool {
+        let now = process::identity();
+        self.history.catalog.resume_run(&run.id, &run.process, &now).unwrap_or(false)
     }
 
     /// Adds or replaces nodes of a run.
@@ -187,7 +193,9 @@ impl Pending {
             if let Some(entry) = node.entry
                 && (node.source.is_some() || node.outcome.starts_with("hit"))
             {
-                self.uses.push((entry, Usage { hits: node.count }));
+                // What was taken from a run was not looked up; it is in use all the same.
+                let hits = if node.outcome == "skipped" { 0 } else { node.count };
+                self.uses.push((entry, Usage { hits }));
             }
         }
         match self.nodes.last_mut() {

@@ -454,7 +454,9 @@ impl Reservation {
             }
             Failure::Raised { .. } => self.end(Ended::Failed),
             // Neither says anything about what was to be computed.
-            Failure::Lost { .. } | Failure::Cancelled => self.end(Ended::Unused),
+            Failure::Lost { .. } | Failure::Again { .. } | Failure::Cancelled => {
+                self.end(Ended::Unused);
+            }
         }
     }
 

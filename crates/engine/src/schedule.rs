@@ -7,14 +7,18 @@
 //! need is ever looked at.
 
 mod close;
+mod earlier;
 mod expand;
+mod halt;
 mod job;
 mod label;
+mod later;
 mod loss;
 mod perform;
 mod room;
 mod wait;
 
+pub use earlier::Earlier;
 pub(crate) use expand::place;
 
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +31,7 @@ use thrifty_key::{Digest, Key};
 
 use self::job::Missed;
 use self::label::Labels;
+use self::later::Later;
 use self::room::Aside;
 use self::wait::PutAside;
 use crate::cache::Cache;
@@ -35,7 +40,7 @@ use crate::event::{Event, Listener};
 use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
 use crate::observed::Observation;
-use crate::outcome::{Miss, Outcome};
+use crate::outcome::Miss;
 use crate::parked::{Attempted, Parked, Resumed, Watch};
 use crate::policy::Mode;
 use crate::record::Draft;
@@ -71,6 +76,11 @@ pub struct Schedule<'a> {
     parked: HashMap<usize, PutAside>,
     /// What has waited, and is among the missed again.
     resumed: HashMap<usize, Parked>,
+    /// What is to be attempted once more, when its time has come.
+    later: Later,
+    /// The operation whose failure keeps everything from beginning that has not.
+    halted: Option<usize>,
+    earlier: Option<Box<dyn Earlier>>,
     running: usize,
     /// What there is no room for now.
     aside: Aside,
@@ -138,6 +148,8 @@ pub enum Problem {
     Failed(Failure),
     /// This operation, which it needs, failed.
     Upstream(usize),
+    /// It never began: this operation had failed, and was to end the run.
+    NotStarted(usize),
 }
 
 impl<'a> Schedule<'a> {
@@ -158,6 +170,9 @@ impl<'a> Schedule<'a> {
             missed: VecDeque::new(),
             parked: HashMap::new(),
             resumed: HashMap::new(),
+            later: Later::default(),
+            halted: None,
+            earlier: None,
             running: 0,
             aside: Aside::default(),
             reopened: 0,
@@ -182,8 +197,13 @@ impl<'a> Schedule<'a> {
                 self.stopped = true;
                 return;
             }
+            if self.halt() {
+                continue;
+            }
+            self.bring_back();
             // What is put aside goes on as soon as it can: not after a body on this thread.
-            if self.running == 0 && self.missed.len() == 1 && self.parked.is_empty() {
+            let is_alone = self.parked.is_empty() && self.later.is_empty();
+            if self.running == 0 && self.missed.len() == 1 && is_alone {
                 self.run_here();
                 continue;
             }
@@ -191,10 +211,10 @@ impl<'a> Schedule<'a> {
             if !self.ready.is_empty() {
                 continue;
             }
-            if self.running == 0 && self.parked.is_empty() {
+            if self.running == 0 && self.parked.is_empty() && self.later.is_empty() {
                 return;
             }
-            match self.done.1.recv_timeout(INTERRUPT) {
+            match self.done.1.recv_timeout(self.patience()) {
                 Ok(Report::Resumed(resumed)) => self.resume(resumed),
                 Ok(Report::Attempted(number, missed, attempted)) => {
                     self.running -= 1;
@@ -303,7 +323,7 @@ impl<'a> Schedule<'a> {
         if !node.body.takes_failures()
             && let Some(from) = upstream.find(|from| self.has_failed(*from))
         {
-            return Some((number, Err(Problem::Upstream(from))));
+            return Some((number, Err(self.problem_behind(from))));
         }
         self.nodes[number].state = State::Open;
         self.ready.push(number);
@@ -327,6 +347,10 @@ impl<'a> Schedule<'a> {
                 continue;
             };
             self.derive_key(number, &taken);
+            if let Some(settled) = self.earlier_result(number) {
+                self.close(number, Ok(settled));
+                continue;
+            }
             let slate = &self.nodes[number];
             let policy = slate.node.policy;
             let Some(key) = slate.key.filter(|_| policy.mode != Mode::Off) else {
@@ -526,16 +550,6 @@ impl<'a> Schedule<'a> {
 
     fn tell(&self, event: &Event) {
         (self.options.listener)(event);
-    }
-
-    /// The outcome of an operation that has no value.
-    pub fn outcome_of(&self, problem: &Problem) -> Outcome {
-        match problem {
-            Problem::Failed(failure) => Outcome::Failed(failure.message().to_owned()),
-            Problem::Upstream(from) => {
-                Outcome::UpstreamFailed(self.nodes[*from].node.operation.name().to_owned())
-            }
-        }
     }
 }
 

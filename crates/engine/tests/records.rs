@@ -137,6 +137,7 @@ fn written_out(record: &Record, writer: &mut plain::Writer) {
         Record::Plain(encoding) => writer.encoded(encoding),
         Record::Object(object) => writer.digest(&object.digest),
         Record::Hashed { digest, .. } => writer.digest(digest),
+        Record::Annotated { value, .. } => written_out(value, writer),
         Record::Composite { container, parts } => {
             let kind = match container {
                 Shape::Tuple => Container::Tuple,
@@ -168,6 +169,7 @@ fn draft(record: &Record) -> Draft {
         Record::Hashed { digest, value } => {
             Draft::Hashed { digest: *digest, value: Box::new(draft(value)) }
         }
+        Record::Annotated { notes, value } => draft(value).annotated((**notes).clone()),
         Record::Composite { container, parts } => Draft::Composite {
             container: container.clone(),
             parts: parts.iter().map(draft).collect(),

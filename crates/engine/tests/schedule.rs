@@ -166,6 +166,7 @@ fn the_events_of_a_small_graph_are_these() {
                 Event::Expanded { number, operations } => format!("{number} expanded {operations}"),
                 Event::Started { number, operation } => format!("{number} {operation} started"),
                 Event::Waiting { number, .. } => format!("{number} waiting"),
+                Event::PutOff { number, message, .. } => format!("{number} put off: {message}"),
                 Event::Settled { number, outcome, .. } => format!("{number} {outcome}"),
                 Event::Reopened { number, .. } => format!("{number} reopened"),
                 Event::Checking { operations } => format!("checking {operations}"),

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::container::{Container, Started};
 use crate::document::Run;
+use crate::endurance::{ARTIFACTS, CHECKPOINTS, Endurance};
 use crate::error::AttemptError;
 use crate::home::{Home, Placement};
 use crate::pipeline::Command;
@@ -54,10 +55,16 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) devices: &'a [String],
 }
 
-/// An attempt under way, or done. Its directory goes with it.
+/// An attempt under way, or done. Its directory goes with it, unless it is kept.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    directory: TempDir,
+    directory: Directory,
+}
+
+#[derive(Debug)]
+enum Directory {
+    Fresh(TempDir),
+    Kept(PathBuf),
 }
 
 impl Attempt {
@@ -69,18 +76,53 @@ impl Attempt {
             .prefix("attempt-")
             .tempdir_in(work)
             .map_err(|error| failed(&error))?;
-        let attempt = Self { directory };
+        let attempt = Self { directory: Directory::Fresh(directory) };
         fs::create_dir(attempt.place()).map_err(|error| failed(&error))?;
         Ok(attempt)
     }
 
     /// The directory in which the command runs.
     pub(crate) fn place(&self) -> PathBuf {
-        self.directory.path().join("run")
+        self.path().join("run")
+    }
+
+    fn path(&self) -> &Path {
+        match &self.directory {
+            Directory::Fresh(directory) => directory.path(),
+            Directory::Kept(path) => path,
+        }
+    }
+
+    /// The attempt whose directory was kept there.
+    pub(crate) fn kept(path: PathBuf) -> Option<Self> {
+        path.is_dir().then_some(Self { directory: Directory::Kept(path) })
+    }
+
+    /// Keeps its directory, at this path: all at once, so that what is there is whole.
+    pub(crate) fn keep(&mut self, path: PathBuf) -> io::Result<()> {
+        parent_of(&path)?;
+        _ = fs::remove_dir_all(&path);
+        fs::rename(self.path(), &path)?;
+        let before = std::mem::replace(&mut self.directory, Directory::Kept(path));
+        if let Directory::Fresh(directory) = before {
+            _ = directory.keep();
+        }
+        Ok(())
+    }
+
+    /// Gives the command a directory that outlasts the attempt.
+    pub(crate) fn link_lasting(&self, target: &Path, at: &str) -> Result<(), AttemptError> {
+        fs::create_dir_all(target).map_err(|error| AttemptError::directory(target, &error))?;
+        self.link(target, &self.place().join(at))
+    }
+
+    /// The directory that stands for one of a run which has none.
+    pub(crate) fn passing(&self, name: &str) -> PathBuf {
+        self.path().join(name)
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.path().join("log")
     }
 
     /// Makes the code of a command found under its own names.
@@ -157,7 +199,7 @@ impl Attempt {
     ) -> Result<(), AttemptError> {
         let place = self.place();
         let started = surroundings.container.map(|container| container.started(&place));
-        let (words, env) = (words(run, names)?, surroundings.variables(command, code));
+        let (words, env) = (words(run, names)?, surroundings.variables(command, code, &place));
         let mut process = match &started {
             Some(started) => started.process(&words, &place, &env),
             None => bare(&words, &env),
@@ -223,7 +265,7 @@ impl Attempt {
 
 impl Surroundings<'_> {
     /// The variables that a command gets besides those of the caller that all get.
-    fn variables(&self, command: &Command, code: &Home) -> Vec<(String, OsString)> {
+    fn variables(&self, command: &Command, code: &Home, place: &Path) -> Vec<(String, OsString)> {
         let mut more = Vec::new();
         if self.container.is_some() {
             // Whoever the user is there, this is a place to write to.
@@ -234,6 +276,10 @@ impl Surroundings<'_> {
         }
         if let Some(seed) = self.seed {
             more.push((SEED, seed.to_string().into()));
+        }
+        let Endurance { checkpoints, artifacts, .. } = &command.endurance;
+        for (variable, path) in [(CHECKPOINTS, checkpoints), (ARTIFACTS, artifacts)] {
+            more.extend(path.as_ref().map(|path| (variable, place.join(path).into())));
         }
         variables::of(&command.env, more, &code.python_path(&command.env))
     }

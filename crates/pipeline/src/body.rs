@@ -3,28 +3,31 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use minijinja::value::{Serde, Value};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
+use thrifty_engine::annotations::Annotations;
 use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken, Unstored};
 use thrifty_engine::{Cache, ClaimOn, Reason};
-use thrifty_key::Digest;
 use thrifty_key::plain;
+use thrifty_key::{Digest, Key};
 
 use crate::attempt::{Attempt, Surroundings};
 use crate::container::Container;
 use crate::devices::Devices;
 use crate::document::Run;
+use crate::endurance::{self, Endurance};
 use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::home::{Home, Placement};
 use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Origin};
 use crate::resources::Pools;
+use crate::rundir::{self, RunDirectory};
 use crate::seed::Drawing;
 use crate::share;
 
@@ -48,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) devices: Devices,
     /// What was said already.
     pub(crate) told: Mutex<HashSet<String>>,
+    /// The directory of the run, if it has begun and has one.
+    pub(crate) directory: OnceLock<Option<RunDirectory>>,
+    /// Artifacts of an earlier run, with which operations begin: a directory for each.
+    pub(crate) copied: Mutex<Option<PathBuf>>,
 }
 
 /// How long an interrupted run waits for its commands to end.
@@ -59,6 +66,20 @@ impl Shared {
         self.cancelled.store(true, Ordering::Relaxed);
         let mut running = self.running.lock();
         self.stopped.wait_while_for(&mut running, |running| *running > 0, PATIENCE);
+    }
+
+    pub(crate) fn directory(&self) -> Option<&RunDirectory> {
+        self.directory.get()?.as_ref()
+    }
+
+    /// The artifacts of an earlier run with which an operation begins, if there are any.
+    pub(crate) fn copied_for(&self, operation: &str) -> Option<PathBuf> {
+        let copied = self.copied.lock().as_ref()?.join(rundir::file_name(operation));
+        Some(copied).filter(|copied| copied.is_dir())
+    }
+
+    pub(crate) fn note(&self, note: String) {
+        self.notes.lock().push(note);
     }
 
     /// Counts a command as running until what is given back is dropped.
@@ -90,6 +111,10 @@ pub(crate) struct Running {
     pub(crate) container: Option<Container>,
     /// What it holds while it runs.
     pub(crate) claims: Vec<ClaimOn>,
+    /// Whether its result stays with the run, because it goes into no cache.
+    pub(crate) keeps: bool,
+    /// How many of its attempts have failed so far.
+    pub(crate) failed: AtomicU32,
 }
 
 impl Body for Running {
@@ -98,21 +123,17 @@ impl Body for Running {
     }
 
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
-        let mut tries = 0;
-        let given = loop {
-            match self.attempt(inputs) {
-                Ok(given) => break given,
-                Err(error) if error.may_pass() && tries < self.command.retries => {
-                    tries += 1;
-                    let first = error.to_string();
-                    let first = first.lines().next().unwrap_or_default();
-                    let note = format!("{}: attempt {tries} failed: {first}", self.command.name);
-                    self.shared.notes.lock().push(note);
-                }
-                Err(error) => return Err(failure(error)),
+        self.run_under(None, inputs)
+    }
+
+    fn run_under(&self, key: Option<&Key>, inputs: &[Taken]) -> Result<Product, Failure> {
+        match self.attempt(key, inputs) {
+            Ok(given) => {
+                let attempt = self.failed.swap(0, Ordering::Relaxed) + 1;
+                Ok(Product::Made(self.made(given, key, attempt)))
             }
-        };
-        Ok(Product::Made(self.made(given)))
+            Err(error) => Err(self.failure(error)),
+        }
     }
 }
 
@@ -121,10 +142,32 @@ impl Running {
         self.command.resources.as_ref().map_or(0, |needed| needed.amount.gpus)
     }
 
+    /// What becomes of an attempt that gave nothing: another one, if there is to be one.
+    fn failure(&self, error: AttemptError) -> Failure {
+        let retries = &self.command.endurance.retries;
+        let failed = self.failed.load(Ordering::Relaxed) + 1;
+        if !error.may_pass() || failed > retries.limit {
+            self.failed.store(0, Ordering::Relaxed);
+            return failure(error);
+        }
+        self.failed.store(failed, Ordering::Relaxed);
+        let message = error.to_string();
+        let first = message.lines().next().unwrap_or_default();
+        self.shared.note(format!("{}: attempt {failed} failed: {first}", self.command.name));
+        Failure::Again { after: retries.wait(failed, endurance::lot()), message }
+    }
+
     /// What a command gave, and how to store it: not at all if what the key was made of is no
     /// longer there.
-    fn made(&self, given: Given) -> Made {
-        let draft = given.draft();
+    fn made(&self, mut given: Given, key: Option<&Key>, attempt: u32) -> Made {
+        if self.keeps
+            && let Some(directory) = self.shared.directory()
+        {
+            // Without it a run that goes on computes it once more.
+            _ = given.keep(directory.result(&self.command.name, key));
+        }
+        let notes = self.annotations(&given, attempt);
+        let draft = given.draft().map(|draft| draft.annotated(notes));
         let object: Arc<dyn Any + Send + Sync> = Arc::new(given);
         match draft {
             Ok(draft) => {
@@ -148,8 +191,42 @@ impl Running {
         }
     }
 
+    /// What is kept with the result besides. What cannot be read of it is no failure.
+    fn annotations(&self, given: &Given, attempt: u32) -> Annotations {
+        let (notes, wrong) = given.annotations();
+        for reason in wrong {
+            self.shared.note(format!("{}: {reason}", self.command.name));
+        }
+        let tags = self.command.endurance.tags.clone();
+        Annotations { tags, attempt: (attempt > 1).then_some(attempt), ..notes }
+    }
+
+    /// Gives the command the directories that outlast the attempt: what earlier attempts under
+    /// this very key left as checkpoints, and for artifacts those of an earlier run that were
+    /// copied, which the key knows of.
+    fn put_lasting(&self, attempt: &Attempt, key: Option<&Key>) -> Result<(), AttemptError> {
+        let Endurance { checkpoints, artifacts, .. } = &self.command.endurance;
+        let (name, directory) = (&self.command.name, self.shared.directory());
+        if let Some(at) = checkpoints {
+            let kept = directory.map(|directory| directory.checkpoints(name, key));
+            attempt.link_lasting(&kept.unwrap_or_else(|| attempt.passing("checkpoints")), at)?;
+        }
+        if let Some(at) = artifacts {
+            let kept = directory.map(|directory| directory.artifacts(name));
+            let kept = kept.unwrap_or_else(|| attempt.passing("artifacts"));
+            let failed = |error| AttemptError::directory(&kept, &error);
+            _ = std::fs::remove_dir_all(&kept);
+            std::fs::create_dir_all(&kept).map_err(failed)?;
+            if let Some(copied) = self.shared.copied_for(name) {
+                rundir::copy(&copied, &kept).map_err(failed)?;
+            }
+            attempt.link_lasting(&kept, at)?;
+        }
+        Ok(())
+    }
+
     /// One attempt, in a directory of its own.
-    fn attempt(&self, taken: &[Taken]) -> Result<Given, AttemptError> {
+    fn attempt(&self, key: Option<&Key>, taken: &[Taken]) -> Result<Given, AttemptError> {
         let _counted = self.shared.count();
         if self.shared.cancelled.load(Ordering::Relaxed) {
             return Err(AttemptError::Cancelled);
@@ -159,6 +236,7 @@ impl Running {
         let shared = self.put_inputs(&attempt, taken, &code)?;
         attempt.link_code(&self.placement, &code)?;
         attempt.prepare_outputs(&self.command)?;
+        self.put_lasting(&attempt, key)?;
         let seed = self.seed.as_ref().map(|seed| seed.number(taken, &self.shared.cache));
         let names = self.names(taken, seed)?;
         let lent = self.shared.devices.lend(self.gpus());
@@ -264,8 +342,14 @@ impl Running {
             .collect();
         // Without a seed there is no such name.
         let seed = seed.map_or(Value::UNDEFINED, Value::from);
+        let Endurance { checkpoints, artifacts, .. } = &self.command.endurance;
+        let lasting = |path: &Option<String>| path.as_deref().map_or(Value::UNDEFINED, Value::from);
         Ok(minijinja::context! {
             seed,
+            run => minijinja::context! {
+                checkpoints => lasting(checkpoints),
+                artifacts => lasting(artifacts),
+            },
             params => Value::from(Serde(params)),
             inputs => Value::from(Serde(inputs)),
             outputs => Value::from(Serde(outputs)),

@@ -16,6 +16,7 @@ use std::process::{self, Stdio};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::endurance::{ARTIFACTS, CHECKPOINTS};
 use crate::error::{FileError, Place, PrepareError};
 
 /// The long form of an image.
@@ -227,6 +228,9 @@ fn mounts(place: &Path, env: &[(String, OsString)]) -> Vec<(PathBuf, PathBuf, bo
     let modules = env.iter().find(|(name, _)| name == "PYTHONPATH");
     let modules: Vec<_> = modules.iter().flat_map(|(_, path)| env::split_paths(path)).collect();
     let modules = modules.into_iter().filter(|path| path.is_absolute());
+    // What outlasts the attempt is written to.
+    let lasting = env.iter().filter(|(name, _)| [CHECKPOINTS, ARTIFACTS].contains(&name.as_str()));
+    let lasting: Vec<_> = lasting.filter_map(|(_, link)| fs::read_link(link).ok()).collect();
     let mut mounts = vec![(place.to_owned(), place.to_owned(), true)];
     // What lies within another is there with it, unless it leads out of it.
     for target in modules.chain(links) {
@@ -235,7 +239,8 @@ fn mounts(place: &Path, env: &[(String, OsString)]) -> Vec<(PathBuf, PathBuf, bo
             target.starts_with(other) && path.starts_with(other)
         };
         if !mounts.iter().any(within) {
-            mounts.push((path, target, false));
+            let may_write = lasting.contains(&target);
+            mounts.push((path, target, may_write));
         }
     }
     mounts

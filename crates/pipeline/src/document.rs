@@ -13,6 +13,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::endurance::{LongRetries, OnFailure, Waiters, WrittenRetries};
 use crate::place::Spanned;
 use crate::section::Section;
 
@@ -56,6 +57,9 @@ pub struct Document {
     #[serde(default)]
     #[schemars(with = "IndexMap<String, Option<InputForms>>")]
     pub inputs: Table<Option<Input>>,
+    /// What becomes of the rest of a run when an operation fails; `continue` unless given.
+    #[serde(default)]
+    pub on_failure: Option<OnFailure>,
     /// The operations, by name.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, Operation>")]
@@ -149,9 +153,25 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<Machine>")]
     pub resources: Option<Spanned<Machine>>,
-    /// How often it is tried again after a failure.
+    /// How often it is tried again after a failure: a number, or a mapping that says how long to wait before.
     #[serde(default)]
-    pub retries: u32,
+    #[schemars(with = "Option<RetriesForms>")]
+    pub retries: Option<Spanned<WrittenRetries>>,
+    /// What becomes of the rest of the run when it fails: `stop` lets nothing begin any more, `continue` lets
+    /// everything go on that does not need it.
+    #[serde(default)]
+    pub on_failure: Option<OnFailure>,
+    /// A directory in which its attempts in one run find what those before them left.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub checkpoints: Option<Spanned<String>>,
+    /// A directory whose content stays with the run, for people and for `thrifty restart --copy`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub artifacts: Option<Spanned<String>>,
+    /// Words that are kept with its result.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// How long one attempt may take, such as `90s` or `2h`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
@@ -189,6 +209,9 @@ pub struct Cache {
     /// Compute once across processes: others wait.
     #[serde(default)]
     pub serialize: Option<bool>,
+    /// What those do who wait for it with `serialize` when it fails: the `next` of them computes, or all `share` the failure.
+    #[serde(default)]
+    pub on_failure: Option<Waiters>,
 }
 
 /// A parameter of a pipeline.
@@ -281,6 +304,10 @@ pub enum Output {
         /// JSON pointer (RFC 6901) to the value; the whole file unless given.
         at: String,
     },
+    /// A file with measurements.
+    Metrics(String),
+    /// A file with a picture to look at.
+    Plot(String),
 }
 
 /// What a pipeline gives.
@@ -383,7 +410,7 @@ impl<'de> Deserialize<'de> for Input {
 
 impl<'de> Deserialize<'de> for Output {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let forms = "a path, or {file: path}, {dir: path} or {json: path, at: /pointer}";
+        let forms = "a path, or {file: path}, {dir: path}, {json: path, at: /pointer}, {metrics: path} or {plot: path}";
         text_or::<D, Self, LongOutput>(deserializer, forms, |path| match path.strip_suffix('/') {
             Some(directory) => Self::Directory(directory.to_owned()),
             None => Self::File(path),
@@ -505,17 +532,29 @@ struct LongOutput {
     /// JSON pointer to the value within the file, such as `/score/mean`.
     #[serde(default)]
     at: Option<String>,
+    /// A file of measurements: JSON, or lines of it, `{name, value, step}` or names and numbers.
+    #[serde(default)]
+    metrics: Option<String>,
+    /// A file with a picture to look at.
+    #[serde(default)]
+    plot: Option<String>,
 }
 
 impl TryFrom<LongOutput> for Output {
     type Error = &'static str;
 
-    fn try_from(LongOutput { file, dir, json, at }: LongOutput) -> Result<Self, Self::Error> {
-        match (file, dir, json, at) {
-            (Some(path), None, None, None) => Ok(Self::File(path)),
-            (None, Some(path), None, None) => Ok(Self::Directory(path)),
-            (None, None, Some(path), at) => Ok(Self::Json { path, at: at.unwrap_or_default() }),
-            _ => Err("an output has one of `file`, `dir` and `json`, and `at` only with `json`"),
+    fn try_from(long: LongOutput) -> Result<Self, Self::Error> {
+        let LongOutput { file, dir, json, at, metrics, plot } = long;
+        match (file, dir, json, metrics, plot, at) {
+            (Some(path), None, None, None, None, None) => Ok(Self::File(path)),
+            (None, Some(path), None, None, None, None) => Ok(Self::Directory(path)),
+            (None, None, Some(path), None, None, at) => {
+                Ok(Self::Json { path, at: at.unwrap_or_default() })
+            }
+            (None, None, None, Some(path), None, None) => Ok(Self::Metrics(path)),
+            (None, None, None, None, Some(path), None) => Ok(Self::Plot(path)),
+            _ => Err("an output has one of `file`, `dir`, `json`, `metrics` and `plot`, and `at` \
+                      only with `json`"),
         }
     }
 }
@@ -558,6 +597,7 @@ forms! {
     ArgumentForms { Taken(LongArgument), Value(Json) }
     InputForms { Path(String), Long(LongInput) }
     OutputForms { Path(String), Long(LongOutput) }
+    RetriesForms { Limit(u32), Long(LongRetries) }
     DeliveryForms { Output(String), Long(LongDelivery) }
 }
 

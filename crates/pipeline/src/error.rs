@@ -229,6 +229,22 @@ pub enum PrepareError {
         /// What is wrong, and the way out.
         reason: String,
     },
+    /// An earlier run cannot be gone on from.
+    #[error("cannot go on from run {run}: {reason}")]
+    Earlier {
+        /// The run.
+        run: String,
+        /// Why not, and what can be done.
+        reason: String,
+    },
+    /// Something of an earlier run cannot be copied.
+    #[error("cannot copy {}: {reason}", path.display())]
+    Copy {
+        /// What.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// There is no such operation.
     #[error("there is no operation `{name}`; {hint}")]
     Unknown {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use thrifty_engine::Gathered;
+use thrifty_engine::annotations::Annotations;
 use thrifty_engine::graph::{Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
 use thrifty_key::plain::{self, Container, Reader, Token, Writer};
@@ -18,6 +19,7 @@ use crate::attempt::Attempt;
 use crate::document::Output;
 use crate::error::AttemptError;
 use crate::json;
+use crate::metrics;
 use crate::share;
 use crate::stamp::Stamp;
 
@@ -55,7 +57,7 @@ impl Given {
                 share::own(&path).map_err(|error| wrong(error.to_string()))?;
             }
             let made = match output {
-                Output::File(_) => {
+                Output::File(_) | Output::Metrics(_) | Output::Plot(_) => {
                     Made::File(scan::file(&path, memo).map_err(|e| wrong(e.to_string()))?)
                 }
                 Output::Directory(_) => {
@@ -69,6 +71,30 @@ impl Given {
             outputs.iter().map(|(_, output)| Stamp::of(&attempt.place().join(output.path())));
         let stamps = stamps.collect();
         Ok(Self { attempt, outputs: found, stamps })
+    }
+
+    /// Keeps its directory, for runs that go on from this one.
+    pub(crate) fn keep(&mut self, at: PathBuf) -> std::io::Result<()> {
+        self.attempt.keep(at)
+    }
+
+    /// What is kept with it besides: what was measured, and which of it are pictures. With what
+    /// could not be read of the measurements.
+    pub(crate) fn annotations(&self) -> (Annotations, Vec<String>) {
+        let (mut notes, mut wrong) = (Annotations::default(), Vec::new());
+        for (name, output, _) in &self.outputs {
+            match output {
+                Output::Plot(_) => notes.plots.push(name.clone()),
+                Output::Metrics(path) => {
+                    let bytes = fs::read(self.attempt.place().join(path)).unwrap_or_default();
+                    let (metrics, reason) = metrics::read(&bytes);
+                    notes.metrics.extend(metrics);
+                    wrong.extend(reason.map(|reason| format!("metrics `{name}`: {reason}")));
+                }
+                Output::File(_) | Output::Directory(_) | Output::Json { .. } => {}
+            }
+        }
+        (notes, wrong)
     }
 
     /// How to store it: a pair of the outputs by name, and the log.
@@ -281,6 +307,16 @@ fn restore_directory(
         .collect();
     let find = |digest: &Digest| Ok(named.get(digest).copied());
     restore::directory(&manifest, blobs, &find, target, writable).map_err(|error| error.to_string())
+}
+
+/// What was told besides, with the stored output of an operation.
+///
+/// # Errors
+///
+/// What is wrong with the output.
+pub fn annotations_of(output: &[u8]) -> Result<Annotations, String> {
+    let record = Record::from_bytes(output).map_err(|error| error.to_string())?;
+    Ok(record.annotations().cloned().unwrap_or_default())
 }
 
 /// The log in the stored output of a command; `None` if it is the output of something else.

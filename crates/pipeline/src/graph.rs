@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use thrifty_engine::graph::{Edge, From, Input, Node};
-use thrifty_engine::{Choices, Context, Mode, Operation, Policy, Rule, Seed};
+use thrifty_engine::{Choices, Context, Mode, OnFailure, Operation, Policy, Rule, Seed};
 use thrifty_key::plain::{self, Writer};
 use thrifty_key::{Digest, Ingredients, Kind, Preview};
 use thrifty_store::scan::Memo;
@@ -32,6 +33,8 @@ pub struct Chosen {
     /// By the circumstances, where nobody chose: [`Pipeline::context`] of a run from a command
     /// line, [`Context::Again`] of one that does an earlier one again.
     pub context: Context,
+    /// Whether a failure keeps what has not begun from beginning, whatever the file says.
+    pub fail_fast: Option<bool>,
     /// The seed of the run.
     pub seed: Option<Seed>,
     /// The seed of the project's configuration.
@@ -81,10 +84,12 @@ impl Making<'_> {
         read.extend(in_place(command, &code, &*memo)?);
         let image = command.image.as_ref();
         let container = image.map(|image| self.containers.find(image)).transpose()?;
-        let operation = operation(self.pipeline, command, run, &code, container.as_ref())?
-            .with_notes(code.notes);
+        let around = Around { container: container.as_ref(), copied: self.copied(command)? };
+        let operation = operation(self.pipeline, command, run, &code, &around)?;
+        let operation = operation.with_notes(code.notes);
         let seed = seed_of(command, self.chosen)?;
         let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
+        let policy = policy(command, self.chosen);
         let running = Running {
             shared: Arc::clone(self.shared),
             command: command.clone(),
@@ -94,10 +99,12 @@ impl Making<'_> {
             seed,
             container,
             claims: self.shared.pools.claims(command.resources.as_ref()),
+            keeps: !policy.mode.writes(),
+            failed: AtomicU32::new(0),
         };
         Ok(Node {
             operation: Arc::new(operation),
-            policy: policy(command, self.chosen),
+            policy,
             inputs,
             edges: edges(command),
             unkeyed: None,
@@ -119,6 +126,25 @@ impl Making<'_> {
         }
         let Code { packages, notes, .. } = self.codes.of(command)?;
         Ok(Code { packages, notes, ..uncounted })
+    }
+}
+
+impl Making<'_> {
+    /// The digest of the artifacts of an earlier run with which an operation begins: a result
+    /// that was made with them is another one.
+    fn copied(&self, command: &Command) -> Result<Option<Digest>, PrepareError> {
+        let Some(directory) = self.shared.copied_for(&command.name) else { return Ok(None) };
+        if command.endurance.artifacts.is_none() {
+            return Ok(None);
+        }
+        let wrong = |reason: String| PrepareError::Input {
+            operation: command.name.clone(),
+            input: "artifacts".to_owned(),
+            reason,
+        };
+        let (encoding, _) =
+            given::found_at(&directory, &*self.shared.cache.file_memo()).map_err(wrong)?;
+        plain::digest(&encoding).map(Some).map_err(|error| wrong(error.to_string()))
     }
 }
 
@@ -226,13 +252,21 @@ fn inputs(command: &Command, memo: &dyn Memo) -> Result<(Vec<Input>, Vec<Read>),
     Ok((all, read))
 }
 
+/// What a command finds around it that counts.
+struct Around<'a> {
+    /// The container it runs in.
+    container: Option<&'a Container>,
+    /// The artifacts of an earlier run with which it begins.
+    copied: Option<Digest>,
+}
+
 /// Everything that can change what the command gives, besides its inputs.
 fn operation(
     pipeline: &Pipeline,
     command: &Command,
     run: &Run,
     code: &Code,
-    container: Option<&Container>,
+    around: &Around<'_>,
 ) -> Result<Operation, PrepareError> {
     let mut fixed = Ingredients::new();
     let mut add = |kind, part: String, digest, preview| {
@@ -288,7 +322,8 @@ fn operation(
         add(Kind::Environment, format!("package {name}"), digest, preview)?;
     }
     let image = command.image.as_ref();
-    if let Some(container) = container.filter(|_| command.cache.counts(Section::Image)) {
+    let container = around.container.filter(|_| command.cache.counts(Section::Image));
+    if let Some(container) = container {
         let name = image.map_or("", |image| &image.name);
         let (counts, shown) = container::described(name, container);
         add(
@@ -297,6 +332,10 @@ fn operation(
             plain::digest_text(&counts),
             Preview::text(shown),
         )?;
+    }
+    if let Some(copied) = around.copied {
+        let preview = Preview::text("copied from an earlier run");
+        add(Kind::Environment, "artifacts".to_owned(), copied, preview)?;
     }
     if let Some(salt) = &command.cache.salt {
         let (digest, preview) = text(salt);
@@ -344,6 +383,8 @@ fn described(output: &Output) -> String {
     match output {
         Output::File(path) => format!("file {path}"),
         Output::Directory(path) => format!("directory {path}"),
+        Output::Metrics(path) => format!("metrics {path}"),
+        Output::Plot(path) => format!("plot {path}"),
         Output::Json { path, at } => format!("value at {at} in {path}"),
     }
 }
@@ -377,6 +418,11 @@ pub(crate) fn policy(command: &Command, chosen: &Chosen) -> Policy {
         serialize: command.cache.serialize,
         max_age: command.cache.ttl,
         expires: command.cache.expires,
+        on_failure: match command.cache.shares_failure {
+            true => OnFailure::Share,
+            false => OnFailure::Next,
+        },
+        fail_fast: chosen.fail_fast.unwrap_or(command.endurance.fail_fast),
         ..Policy::default()
     }
 }

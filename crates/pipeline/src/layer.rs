@@ -22,6 +22,7 @@ impl Layer for Document {
             cache,
             seed,
             inputs,
+            on_failure,
             operations,
             outputs,
         } = lower;
@@ -31,6 +32,7 @@ impl Layer for Document {
         under(&mut self.env, env);
         self.cache.over(cache);
         or(&mut self.seed, seed);
+        or(&mut self.on_failure, on_failure);
         under(&mut self.inputs, inputs);
         by_name(&mut self.operations, operations);
         under(&mut self.outputs, outputs);
@@ -66,6 +68,10 @@ impl Layer for Operation {
             image,
             resources,
             retries,
+            on_failure,
+            checkpoints,
+            artifacts,
+            tags,
             timeout,
         } = lower;
         // What does something else takes the place of what was done.
@@ -87,16 +93,19 @@ impl Layer for Operation {
         or(&mut self.seed, seed);
         or(&mut self.image, image);
         or(&mut self.resources, resources);
-        if self.retries == 0 {
-            self.retries = retries;
-        }
+        or(&mut self.retries, retries);
+        or(&mut self.on_failure, on_failure);
+        or(&mut self.checkpoints, checkpoints);
+        or(&mut self.artifacts, artifacts);
+        list(&mut self.tags, tags);
         or(&mut self.timeout, timeout);
     }
 }
 
 impl Layer for Cache {
     fn over(&mut self, lower: Self) {
-        let Self { disable, ttl, expires, version, salt, io, sections, serialize } = lower;
+        let Self { disable, ttl, expires, version, salt, io, sections, serialize, on_failure } =
+            lower;
         or(&mut self.disable, disable);
         or(&mut self.ttl, ttl);
         or(&mut self.expires, expires);
@@ -105,6 +114,7 @@ impl Layer for Cache {
         or(&mut self.io, io);
         or(&mut self.sections, sections);
         or(&mut self.serialize, serialize);
+        or(&mut self.on_failure, on_failure);
     }
 }
 

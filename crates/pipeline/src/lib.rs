@@ -17,7 +17,7 @@
 //! # let path = directory.path().join("greeting.yaml");
 //! use std::sync::Arc;
 //! use thrifty_engine::Cache;
-//! use thrifty_pipeline::{Chosen, Demand, Gave, Pipeline, Resources};
+//! use thrifty_pipeline::{Chosen, Demand, Gave, Keeping, Pipeline, Resources};
 //!
 //! std::fs::write(&path, "
 //! params: {name: world}
@@ -38,12 +38,14 @@
 //!     interrupted: &|| false,
 //!     listener: Arc::new(|_: &_| {}),
 //!     arguments: String::new(),
+//!     keeping: Keeping::default(),
 //! })?;
 //! assert_eq!(ended.given, [("greet.text".to_owned(), Gave::Value("hello Ada".into()))]);
 //! # Ok(())
 //! # }
 //! ```
 
+mod again;
 mod attempt;
 mod body;
 mod check;
@@ -53,12 +55,14 @@ mod container;
 mod deliver;
 mod devices;
 mod document;
+mod endurance;
 mod error;
 mod given;
 mod graph;
 mod home;
 mod json;
 mod layer;
+mod metrics;
 mod mirror;
 mod order;
 mod params;
@@ -68,6 +72,7 @@ mod pipeline;
 mod place;
 mod resources;
 mod run;
+mod rundir;
 mod schema;
 mod section;
 mod seed;
@@ -78,6 +83,7 @@ mod task;
 mod template;
 mod variables;
 
+pub use again::{Copies, Going, Keeping};
 pub use compose::Variation;
 pub use container::{Image, ImageText};
 pub use deliver::Gave;
@@ -85,8 +91,9 @@ pub use document::{
     Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Preset, Run,
     Seeded, Source, Table,
 };
+pub use endurance::{Backoff, Endurance, OnFailure, Retries, Waiters, WrittenRetries};
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
-pub use given::log_of;
+pub use given::{annotations_of, log_of};
 pub use graph::Chosen;
 pub use pipeline::{
     Caching, Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Placed, Process, Program,
@@ -95,6 +102,7 @@ pub use pipeline::{
 pub use place::{Location, Spanned};
 pub use resources::{Machine, Needed, Resources, millicpus};
 pub use run::{Demand, Ended};
+pub use rundir::{RunDirectory, collect_runs};
 pub use schema::schema;
 pub use section::Section;
 pub use task::{Call, Exported, Language, Overrides, Passed};

@@ -10,6 +10,7 @@ use thrifty_engine::{Context, Seed};
 
 use crate::container::Image;
 use crate::document::{Output, Run};
+use crate::endurance::Endurance;
 use crate::error::Place;
 use crate::resources::Needed;
 use crate::section::Section;
@@ -63,8 +64,8 @@ pub struct Command {
     pub image: Option<Image>,
     /// What of the machine it needs.
     pub resources: Option<Needed>,
-    /// How often it is tried again.
-    pub retries: u32,
+    /// What it does about failures, and what of it outlasts an attempt.
+    pub endurance: Endurance,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
 }
@@ -155,6 +156,8 @@ pub struct Caching {
     pub sections: Option<BTreeSet<Section>>,
     /// Whether one process computes while others wait.
     pub serialize: bool,
+    /// Whether those who wait share its failure.
+    pub shares_failure: bool,
 }
 
 impl Caching {

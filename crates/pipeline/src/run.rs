@@ -1,8 +1,8 @@
 //! A run of a pipeline, from its graph to what it gives.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 use thrifty_engine::catalog::{NewRun, RunStatus};
@@ -12,6 +12,7 @@ use thrifty_engine::plan::{Plan, plan};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
+use crate::again::{Before, Keeping};
 use crate::body::Shared;
 use crate::deliver::{Gave, Undelivered, deliver};
 use crate::devices::Devices;
@@ -41,6 +42,8 @@ pub struct Demand<'a> {
     pub listener: Arc<Listener>,
     /// What the run is recorded with.
     pub arguments: String,
+    /// What of it is kept, and what it goes on from.
+    pub keeping: Keeping,
 }
 
 /// A run that ended.
@@ -67,8 +70,10 @@ impl Pipeline {
     pub fn run(&self, demand: Demand<'_>) -> Result<Ended, PrepareError> {
         let demanded = self.demanded(&demand.only)?;
         self.fits(&demand.capacity)?;
-        let shared = self.shared(&demand);
+        let (shared, runs) = (self.shared(&demand), demand.work.with_file_name("runs"));
+        demand.keeping.stage(&runs, &shared)?;
         let nodes = graph::nodes(self, &demand.chosen, &shared)?;
+        let before = Before::of(self, &demand.keeping, &runs, &demand.cache)?;
         let (host, user) = demand.cache.who();
         let new = NewRun {
             name: self.name.clone(),
@@ -77,7 +82,7 @@ impl Pipeline {
             user: user.to_owned(),
             ..NewRun::default()
         };
-        let run = demand.cache.recorder().begin(&new);
+        let run = demand.keeping.begin(&new, &runs, &shared)?;
         let options = Options {
             workers: demand.workers,
             run: run.clone(),
@@ -85,6 +90,9 @@ impl Pipeline {
             listener: Arc::clone(&demand.listener),
         };
         let mut schedule = Schedule::new(Arc::clone(&demand.cache), nodes, options);
+        if let Some(before) = before {
+            before.hand_to(&mut schedule);
+        }
         let given = self.settle(&mut schedule, &demanded, &demand, &shared);
         let mut status = schedule.status();
         let mut failures = failures(&schedule, self);
@@ -93,6 +101,9 @@ impl Pipeline {
             failures.push((format!("output {output}"), reason));
             Vec::new()
         });
+        if let (RunStatus::Succeeded, Some(directory)) = (status, shared.directory()) {
+            directory.forget_results();
+        }
         if let Some(run) = &run {
             demand.cache.recorder().nodes(run, schedule.history());
             demand.cache.recorder().finish(run, status);
@@ -135,6 +146,8 @@ impl Pipeline {
                 std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref(),
             ),
             told: Mutex::default(),
+            directory: OnceLock::new(),
+            copied: Mutex::default(),
         })
     }
 

@@ -110,6 +110,45 @@ fn what_does_not_fit_is_told_with_its_place() {
 }
 
 #[test]
+fn what_is_said_about_failures_must_make_sense() {
+    for (more, told) in [
+        ("    run: x\n    retries: {limit: 1, delay: 5}", "/p.yaml:9:14: `retries.delay`: "),
+        (
+            "    run: x\n    retries: {limit: 1, backoff: exponential}",
+            "/p.yaml:9:14: `retries` has no `delay` that could grow",
+        ),
+        (
+            "    run: x\n    retries: {limit: 1, delay: 1s, jitter: 2}",
+            "/p.yaml:9:14: `retries.jitter` is 2; it is a share from 0 to 1",
+        ),
+        ("    run: x\n    checkpoints: ../c", "/p.yaml:9:18: `checkpoints: ../c` leads out of"),
+        (
+            "    run: x\n    artifacts: o/a\n    outputs: {o: o/}",
+            "/p.yaml:9:16: `artifacts: o/a` is where output `o` is (o): choose another",
+        ),
+        (
+            "    run: x\n    checkpoints: c\n    artifacts: c/d",
+            "`artifacts: c/d` is where `checkpoints` is (c): choose another",
+        ),
+        (
+            "    run: x {{ run.checkpoints }}",
+            "`run.checkpoints` in `run`: there is no such name; there is none",
+        ),
+        (
+            "    run: x {{ run.artifact }}\n    artifacts: a/",
+            "`run.artifact` in `run`: there is no such name; did you mean `artifacts`?",
+        ),
+        (
+            "    operations: {s: {run: x}}\n    checkpoints: c/",
+            "`checkpoints` is for a command: say it at the steps of `use`",
+        ),
+    ] {
+        let error = read(&second(more), &[]).unwrap_err();
+        assert!(error.contains(told), "{more}\n{error}");
+    }
+}
+
+#[test]
 fn what_the_pipeline_gives_must_be_there() {
     for (outputs, told) in [
         ("{x: make.tabel}", "`make` has no output `tabel`"),

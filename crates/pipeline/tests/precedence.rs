@@ -33,6 +33,7 @@ fn rules(project: &Project, cache: &Arc<Cache>, chosen: Chosen) -> Vec<(String, 
         interrupted: &|| false,
         listener: Arc::new(|_: &_| ()),
         arguments: String::new(),
+        keeping: thrifty_pipeline::Keeping::default(),
         capacity: thrifty_pipeline::Resources::BOUNDLESS,
     };
     let plan = pipeline.plan(&demand).unwrap().ok().unwrap();

@@ -342,6 +342,7 @@ fn another_file_is_a_process_with_paths_of_its_own() {
             interrupted: &|| false,
             listener: std::sync::Arc::new(|_: &_| ()),
             arguments: String::new(),
+            keeping: thrifty_pipeline::Keeping::default(),
         })
         .unwrap();
     assert_eq!(scaled(&ended), &Gave::Value(json!(4)));

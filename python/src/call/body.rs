@@ -419,7 +419,9 @@ pub fn raise(py: Python<'_>, failure: &Failure) -> PyErr {
             Some(error) => error.clone_ref(py),
             None => PyRuntimeError::new_err(message.clone()),
         },
-        Failure::Lost { reason, .. } => PyException::new_err(reason.clone()),
+        Failure::Lost { reason: message, .. } | Failure::Again { message, .. } => {
+            PyException::new_err(message.clone())
+        }
         Failure::Cancelled => PyKeyboardInterrupt::new_err(()),
     }
 }

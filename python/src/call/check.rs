@@ -406,6 +406,7 @@ fn hashes_parts(record: &Record, is_hooked: bool) -> bool {
     match record {
         Record::Plain(_) | Record::Object(_) => false,
         Record::Hashed { value, .. } => !is_hooked || hashes_parts(value, false),
+        Record::Annotated { value, .. } => hashes_parts(value, is_hooked),
         Record::Composite { parts, .. } => parts.iter().any(|part| hashes_parts(part, false)),
     }
 }

@@ -107,7 +107,9 @@ fn draft<'py>(
     match output {
         Draft::Plain(encoding) => record(py, session, &Record::Plain(encoding.clone())),
         Draft::Stored(stored) => record(py, session, stored),
-        Draft::Hashed { value, .. } => draft(py, session, value, edges),
+        Draft::Hashed { value, .. } | Draft::Annotated { value, .. } => {
+            draft(py, session, value, edges)
+        }
         Draft::Edge(number) => match usize::try_from(*number).ok().and_then(|n| edges.get(n)) {
             Some(edge) => taken(py, session, edge),
             None => Err(Lost::new_err("an edge of the value leads to nothing")),

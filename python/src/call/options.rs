@@ -197,6 +197,7 @@ pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
         serialize: options.serialize.unwrap_or(false),
         now: false,
         on_failure: options.on_failure.unwrap_or_default(),
+        fail_fast: false,
         max_age: options.max_age,
         expires: options.expires,
     }

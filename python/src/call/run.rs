@@ -24,11 +24,10 @@ use super::context::{self, Chosen, Frame, RunOptions};
 use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::{self, Handle};
-use super::load;
 use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::Task;
-use super::{check, clean, turn};
+use super::{check, clean, load, turn};
 use crate::observe;
 use crate::value::digest;
 
@@ -235,10 +234,11 @@ fn settle(
 fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
     let mut problem = demanded.iter().find_map(|n| schedule.settled(*n)?.as_ref().err());
     loop {
-        match problem? {
+        let behind = match problem? {
             Problem::Failed(failure) => return Some(body::raise(py, failure)),
-            Problem::Upstream(from) => problem = schedule.settled(*from)?.as_ref().err(),
-        }
+            Problem::Upstream(at) | Problem::NotStarted(at) => *at,
+        };
+        problem = schedule.settled(behind)?.as_ref().err();
     }
 }
 

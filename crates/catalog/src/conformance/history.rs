@@ -34,7 +34,19 @@ pub fn keeps_runs(make: Make<'_>) {
     assert_eq!(catalog.nodes(&run).expect(WORKS), nodes);
     catalog.finish_run(&run, RunStatus::Failed).expect(WORKS);
 
+    // Of two that have it go on, one does; what it did before stays.
+    assert!(catalog.resume_run(&run, "7", "8").expect(WORKS));
+    assert!(!catalog.resume_run(&run, "7", "9").expect(WORKS));
+    let filter = RunFilter { id_prefix: Some(run.0.clone()), ..RunFilter::default() };
+    let resumed = catalog.runs(None, &filter).expect(WORKS).remove(0);
+    assert_eq!((resumed.status, resumed.finished_at), (RunStatus::Running, None));
+    assert_eq!((resumed.process.as_str(), resumed.name.as_str()), ("8", "nightly"));
+    assert!(catalog.resume_run(&run, "8", "7").expect(WORKS));
+    assert_eq!(catalog.nodes(&run).expect(WORKS), nodes);
+    catalog.finish_run(&run, RunStatus::Failed).expect(WORKS);
+
     let unknown = RunId("nobody".to_owned());
+    assert!(!catalog.resume_run(&unknown, "", "7").expect(WORKS));
     assert!(catalog.record(&unknown, &nodes).is_err());
     assert!(catalog.finish_run(&unknown, RunStatus::Failed).is_err());
     assert_eq!(catalog.nodes(&unknown).expect(WORKS), []);

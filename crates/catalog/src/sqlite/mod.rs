@@ -332,6 +332,10 @@ impl Catalog for Sqlite {
         ASK.spend(|| self.end_run(run, status))
     }
 
+    fn resume_run(&self, run: &RunId, before: &str, now: &str) -> Result<bool, CatalogError> {
+        ASK.spend(|| self.go_on(run, before, now))
+    }
+
     fn runs(&self, scope: Option<&Scope>, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
         self.list_runs(scope, filter)
     }

@@ -73,6 +73,25 @@ impl Sqlite {
         self.expect_run(run, known)
     }
 
+    /// See [`crate::Catalog::resume_run`].
+    pub(super) fn go_on(
+        &self,
+        run: &RunId,
+        before: &str,
+        now: &str,
+    ) -> std::result::Result<bool, CatalogError> {
+        self.write(|write| {
+            let resumed = write
+                .conn
+                .prepare_cached(
+                    "UPDATE run SET status = ?4, process = ?3, finished_at = NULL \
+                     WHERE code = ?1 AND process = ?2",
+                )?
+                .execute((&run.0, before, now, RunStatus::Running.word()))?;
+            Ok(resumed == 1)
+        })
+    }
+
     /// See [`crate::Catalog::runs`].
     pub(super) fn list_runs(
         &self,

@@ -61,6 +61,12 @@ pub(crate) struct Arguments {
     /// Wait for nobody: compute what another run or process computes already, too
     #[arg(long)]
     now: bool,
+    /// Let nothing begin any more once an operation has failed; what runs goes on to its end
+    #[arg(long, conflicts_with = "keep_going")]
+    fail_fast: bool,
+    /// Let what does not need a failed operation go on; the default, also where the file says otherwise
+    #[arg(long)]
+    keep_going: bool,
     /// Where operations run
     #[arg(long, value_parser = Executor::ALL.map(Executor::word))]
     executor: Option<String>,
@@ -126,6 +132,8 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         read_only,
         workers,
         now,
+        fail_fast,
+        keep_going,
         executor,
         check,
         seed,
@@ -151,6 +159,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
         executor: executor.as_deref().and_then(Executor::from_word),
         workers: workers.map(usize::from),
         now,
+        fail_fast: (fail_fast || keep_going).then_some(fail_fast),
         check,
         dry_run: arguments.dry_run.then_some(telling),
         seed: seed.and_then(Seed::new),

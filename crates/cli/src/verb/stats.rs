@@ -106,10 +106,11 @@ fn lines(totals: Vec<Totals>) -> Vec<(String, Line)> {
 
 impl Line {
     fn add_line(&mut self, other: &Self) {
-        let Counts { computed, hits, failed, other: rest } = other.counts;
+        let Counts { computed, hits, failed, skipped, other: rest } = other.counts;
         self.counts.computed += computed;
         self.counts.hits += hits;
         self.counts.failed += failed;
+        self.counts.skipped += skipped;
         self.counts.other += rest;
         self.spent += other.spent;
         self.saved += other.saved;

@@ -68,7 +68,9 @@ impl Placed {
     fn keep_of(&mut self, record: &Record, blobs: &dyn Blobs) {
         match record {
             Record::Plain(_) => {}
-            Record::Hashed { value, .. } => self.keep_of(value, blobs),
+            Record::Hashed { value, .. } | Record::Annotated { value, .. } => {
+                self.keep_of(value, blobs)
+            }
             Record::Composite { parts, .. } => {
                 parts.iter().for_each(|part| self.keep_of(part, blobs));
             }

@@ -16,6 +16,9 @@ impl Schedule<'_> {
         let mut stack = vec![(number, result)];
         while let Some((number, result)) = stack.pop() {
             self.tell_settled(number, &result);
+            if let Err(problem) = &result {
+                self.note_failure(number, problem);
+            }
             let slate = &mut self.nodes[number];
             let followers = std::mem::take(&mut slate.followers);
             let dependents = std::mem::take(&mut slate.dependents);

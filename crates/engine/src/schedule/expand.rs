@@ -71,7 +71,7 @@ impl Schedule<'_> {
             return self.await_parts(number, expanded);
         }
         if let Some(child) = needed.find(|child| self.has_failed(*child)) {
-            return Some((number, Err(Problem::Upstream(child))));
+            return Some((number, Err(self.problem_behind(child))));
         }
         let Expanded { output, edges, mut unfinished } = *expanded;
         let taken = self.take_all(&edges)?;

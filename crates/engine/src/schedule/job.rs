@@ -63,7 +63,9 @@ impl Job {
         let began = self.cache.timer.now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache.attempt(task, missed, parked, lineage, &mut || body.run(taken))
+                self.cache.attempt(task, missed, parked, lineage, &mut || {
+                    body.run_under(self.key.as_ref().ok(), taken)
+                })
             })
         });
         std::panic::catch_unwind(computing).unwrap_or_else(|cause| {

@@ -60,7 +60,12 @@ impl Schedule<'_> {
     pub(super) fn receive(&mut self, number: usize, missed: Missed, attempted: Attempted) {
         self.release_room(number);
         match attempted {
-            Attempted::Done(computed) => self.take_in(number, *computed),
+            Attempted::Done(computed) => match *computed {
+                Computed::Failed(Failure::Again { after, message }, _) => {
+                    self.put_off(number, missed, after, message);
+                }
+                computed => self.take_in(number, computed),
+            },
             Attempted::Parked(parked) => self.put_aside(number, missed, parked),
         }
     }

@@ -11,6 +11,12 @@ use crate::pool::{ClaimOn, Pool};
 #[derive(Default)]
 pub(super) struct Aside(HashMap<usize, VecDeque<(usize, Missed)>>);
 
+impl Aside {
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = usize> + use<> {
+        std::mem::take(&mut self.0).into_values().flatten().map(|(number, _)| number)
+    }
+}
+
 impl Schedule<'_> {
     fn claims(&self, number: usize) -> &[ClaimOn] {
         self.nodes[number].node.body.claims()

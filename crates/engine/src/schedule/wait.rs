@@ -56,20 +56,25 @@ impl Schedule<'_> {
         self.missed.push_front((number, missed));
     }
 
-    /// Tells of a wait, and records it: who looks at the run meanwhile is to see why it does not
-    /// go on.
+    /// Tells of a wait, and records it.
     fn tell_waiting(&self, number: usize, behind: String) {
+        self.record_waiting(number, format!("for {behind}"));
+        let operation = self.nodes[number].node.operation.name().to_owned();
+        self.tell(&Event::Waiting { number, operation, behind });
+    }
+
+    /// Who looks at the run meanwhile is to see why it does not go on.
+    pub(super) fn record_waiting(&self, number: usize, detail: String) {
         let node = &self.nodes[number].node;
-        let operation = node.operation.name().to_owned();
         if let (Some(run), Ok(place)) = (&self.options.run, u32::try_from(number)) {
             let upstream = node.upstream().into_iter().filter_map(|from| u32::try_from(from).ok());
             let waiting = Node {
                 number: place,
-                operation: operation.clone(),
+                operation: node.operation.name().to_owned(),
                 key: self.nodes[number].key,
                 ingredients: None,
                 outcome: WAITING.to_owned(),
-                detail: format!("for {behind}"),
+                detail,
                 reason: String::new(),
                 rule: node.policy.rule.word().to_owned(),
                 entry: None,
@@ -85,6 +90,5 @@ impl Schedule<'_> {
             };
             self.cache.recorder().nodes(run, vec![waiting]);
         }
-        self.tell(&Event::Waiting { number, operation, behind });
     }
 }

@@ -243,6 +243,7 @@ by_plan! {
     begin_run(scope: &Scope, run: &NewRun) -> RunId;
     record(run: &RunId, nodes: &[Node]) -> ();
     finish_run(run: &RunId, status: RunStatus) -> ();
+    resume_run(run: &RunId, before: &str, now: &str) -> bool;
     runs(scope: Option<&Scope>, filter: &RunFilter) -> Vec<Run>;
     nodes(run: &RunId) -> Vec<Node>;
     totals(scope: Option<&Scope>) -> Vec<Totals>;
@@ -558,6 +559,6 @@ fn read(blobs: &Shaky, record: &Record) -> Result<i64, String> {
             let parts: Result<Vec<_>, _> = parts.iter().map(|part| read(blobs, part)).collect();
             Ok(parts?.iter().sum())
         }
-        Record::Hashed { value, .. } => read(blobs, value),
+        Record::Hashed { value, .. } | Record::Annotated { value, .. } => read(blobs, value),
     }
 }

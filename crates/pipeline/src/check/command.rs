@@ -15,6 +15,7 @@ use super::scope::Scope;
 use super::work::Written;
 use super::{Built, Check, MOST};
 use crate::document::{Argument, Cache, Input, Operation, Output, Run, Source};
+use crate::endurance::{Endurance, Waiters};
 use crate::error::FileError;
 use crate::paths;
 use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Process, Reference, Work};
@@ -50,7 +51,10 @@ impl Check<'_> {
             seed: None,
             image: self.image(operation)?,
             resources: self.resources(operation)?,
-            retries: operation.retries,
+            endurance: Endurance {
+                fail_fast: self.ends_the_run(operation),
+                ..Endurance::default()
+            },
             timeout: self.duration("timeout", operation.timeout.as_ref())?,
             needs,
             params: Vec::new(),
@@ -82,6 +86,7 @@ impl Check<'_> {
         built: &Built<'_>,
     ) -> Result<(), FileError> {
         command.outputs = self.outputs(operation, &command.inputs)?;
+        command.endurance = self.endurance(operation, &command.inputs, &command.outputs)?;
         command.params = self.used_params(operation, run, built)?;
         let Command { params, inputs, outputs, .. } = &*command;
         let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
@@ -135,11 +140,11 @@ impl Check<'_> {
             Some(around) => self.input_around(at, around)?,
             None => {
                 let (reference, output) = self.reference(at, text, built)?;
-                let (Output::File(path) | Output::Directory(path)) = output else {
+                let Some(path) = output.as_file() else {
                     let reason = format!("`{text}` is a value: take it in `params`");
                     return Err(self.wrong(at, reason));
                 };
-                (Origin::Output(reference), path.clone())
+                (Origin::Output(reference), path.to_owned())
             }
         };
         self.placed(name, at, from, own, input.to.as_deref())
@@ -244,6 +249,8 @@ impl Check<'_> {
         Ok(match output {
             Output::File(path) => Output::File(below(path)?),
             Output::Directory(path) => Output::Directory(below(path)?),
+            Output::Metrics(path) => Output::Metrics(below(path)?),
+            Output::Plot(path) => Output::Plot(below(path)?),
             Output::Json { path, at: pointer } => {
                 if !pointer.is_empty() && !pointer.starts_with('/') {
                     let reason = format!("output `{name}`: `at: {pointer}` must begin with `/`");
@@ -354,6 +361,11 @@ impl Check<'_> {
             "inputs" => operation.inputs.keys().map(String::as_str).collect(),
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
             "seed" if rest.is_empty() => return Ok(None),
+            "run" => {
+                let checkpoints = operation.checkpoints.is_some().then_some("checkpoints");
+                let artifacts = operation.artifacts.is_some().then_some("artifacts");
+                checkpoints.into_iter().chain(artifacts).collect()
+            }
             _ => {
                 let reason = format!(
                     "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`, or are `seed`"
@@ -419,6 +431,7 @@ impl Check<'_> {
                 .or(all.sections.as_ref())
                 .map(|all| all.iter().copied().collect()),
             serialize: own.serialize.or(all.serialize).unwrap_or(false),
+            shares_failure: own.on_failure.or(all.on_failure) == Some(Waiters::Share),
         })
     }
 
@@ -462,7 +475,16 @@ impl Output {
     /// The path that the command writes.
     pub(crate) fn path(&self) -> &str {
         match self {
-            Self::File(path) | Self::Directory(path) | Self::Json { path, .. } => path,
+            Self::File(path)
+            | Self::Directory(path)
+            | Self::Metrics(path)
+            | Self::Plot(path)
+            | Self::Json { path, .. } => path,
         }
+    }
+
+    /// The path, unless it is a value.
+    pub(crate) fn as_file(&self) -> Option<&str> {
+        (!matches!(self, Self::Json { .. })).then(|| self.path())
     }
 }

@@ -4,6 +4,7 @@
 
 mod code;
 mod command;
+mod endurance;
 mod machine;
 mod names;
 mod process;

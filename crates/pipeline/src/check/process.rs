@@ -45,6 +45,7 @@ impl Check<'_> {
             late,
             env: self.variables(&handed.operation.env)?,
             cache: layered(&handed.operation.cache, &self.scope.cache),
+            on_failure: handed.operation.on_failure.or(self.scope.on_failure),
             seed: self.scope.seed,
         };
         let inner = Check { world: self.world, operations: &handed.operation.operations, scope };
@@ -52,7 +53,7 @@ impl Check<'_> {
         let written = handed.operation.outputs.iter();
         let outputs = written.map(|(name, output)| match &output.value {
             Output::File(text) => Ok((name.as_str(), output.referenced, text.clone())),
-            Output::Directory(_) | Output::Json { .. } => {
+            Output::Directory(_) | Output::Json { .. } | Output::Metrics(_) | Output::Plot(_) => {
                 let reason = format!("output `{name}` of a process must be step.output");
                 Err(self.wrong(output.referenced, reason))
             }
@@ -120,6 +121,10 @@ impl Check<'_> {
                     &document.cache,
                     &layered(&handed.operation.cache, &self.scope.cache),
                 ),
+                on_failure: document
+                    .on_failure
+                    .or(handed.operation.on_failure)
+                    .or(self.scope.on_failure),
                 seed: self.world.seed_stated(document)?.or(self.scope.seed),
             },
         };
@@ -223,8 +228,18 @@ impl Check<'_> {
         if let Some(resources) = &operation.resources {
             return wrong(resources.referenced, "resources");
         }
-        if operation.retries > 0 {
-            return wrong(at, "retries");
+        if let Some(retries) = &operation.retries {
+            return wrong(retries.referenced, "retries");
+        }
+        for (field, directory) in
+            [("checkpoints", &operation.checkpoints), ("artifacts", &operation.artifacts)]
+        {
+            if let Some(directory) = directory {
+                return wrong(directory.referenced, field);
+            }
+        }
+        if !operation.tags.is_empty() {
+            return wrong(at, "tags");
         }
         match operation.cache.io.as_ref().and_then(|names| names.first()) {
             Some(first) => wrong(first.referenced, "cache.io"),

@@ -10,6 +10,7 @@ use thrifty_engine::Seed;
 
 use super::{Check, World, above};
 use crate::document::{Cache, Document, Input, Operation, Source, Table};
+use crate::endurance::OnFailure;
 use crate::error::FileError;
 use crate::params::Values;
 use crate::pipeline::Placed;
@@ -39,6 +40,8 @@ pub(super) struct Scope {
     pub(super) env: Variables,
     /// What operations do not say themselves.
     pub(super) cache: Cache,
+    /// What becomes of the rest when one of them fails, if it does not say so itself.
+    pub(super) on_failure: Option<OnFailure>,
     /// The seed that their file states.
     pub(super) seed: Option<Seed>,
 }
@@ -62,6 +65,7 @@ impl Scope {
             inputs: Vec::new(),
             env: Variables::new(),
             cache: document.cache.clone(),
+            on_failure: document.on_failure,
             seed: world.seed_stated(document)?,
         };
         // Paths and variables are checked as those of an operation are, in this very scope.

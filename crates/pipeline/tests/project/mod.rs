@@ -69,6 +69,7 @@ impl Project {
             interrupted,
             listener,
             arguments: String::new(),
+            keeping: thrifty_pipeline::Keeping::default(),
         };
         change(&mut demand);
         let ended = pipeline.run(demand).unwrap();
@@ -103,6 +104,7 @@ impl Project {
             interrupted: &|| false,
             listener: Arc::new(|_: &_| ()),
             arguments: String::new(),
+            keeping: thrifty_pipeline::Keeping::default(),
         };
         change(&mut demand);
         pipeline.run(demand).unwrap_err().to_string()

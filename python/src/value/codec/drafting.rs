@@ -318,7 +318,7 @@ fn draft_contribution(draft: &Draft) -> PyResult<Vec<u8>> {
             Split { keys: None, container, values: Vec::new() }.encoded(&keys, &parts)
         }
         // Only the engine's callers make these; nothing here drafts one.
-        Draft::Stored(_) | Draft::Edge(_) => {
+        Draft::Annotated { .. } | Draft::Stored(_) | Draft::Edge(_) => {
             return Err(unreadable("a draft with parts that are no values"));
         }
     })
@@ -329,6 +329,7 @@ fn collect_classes(piece: &Piece, classes: &mut Vec<String>) {
         match draft {
             Draft::Object { classes, .. } => found.extend_from_slice(classes),
             Draft::Composite { parts, .. } => parts.iter().for_each(|part| within(part, found)),
+            Draft::Annotated { value, .. } => within(value, found),
             Draft::Hashed { .. } | Draft::Plain(_) | Draft::Stored(_) | Draft::Edge(_) => {}
         }
     }
@@ -346,7 +347,7 @@ fn pickles(piece: &Piece) -> usize {
                 usize::from(codec == pickle::CODEC || library::holds_pickles(codec))
             }
             Draft::Composite { parts, .. } => parts.iter().map(within).sum(),
-            Draft::Hashed { value, .. } => within(value),
+            Draft::Hashed { value, .. } | Draft::Annotated { value, .. } => within(value),
             Draft::Plain(_) | Draft::Stored(_) | Draft::Edge(_) => 0,
         }
     }

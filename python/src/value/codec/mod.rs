@@ -60,7 +60,9 @@ pub fn load<'py>(
         Record::Composite { container, parts } => composite(py, container, parts, open, shelf),
         Record::Object(object) => self::object(py, object, open, shelf)
             .map_err(|error| as_unreadable(py, &object.codec, error)),
-        Record::Hashed { value, .. } => load(py, value, open, shelf),
+        Record::Hashed { value, .. } | Record::Annotated { value, .. } => {
+            load(py, value, open, shelf)
+        }
     }
 }
 

@@ -40,6 +40,9 @@ impl Probe {
             Draft::Hashed { digest, value } => {
                 Record::Hashed { digest, value: Box::new(self.store(*value)?) }
             }
+            Draft::Annotated { notes, value } => {
+                Record::Annotated { notes, value: Box::new(self.store(*value)?) }
+            }
             Draft::Composite { container, parts } => {
                 let parts = parts.into_iter().map(|part| self.store(part));
                 Record::Composite { container, parts: parts.collect::<PyResult<_>>()? }
@@ -143,6 +146,7 @@ fn shape(record: &Record) -> String {
     match record {
         Record::Plain(_) => "plain".to_owned(),
         Record::Hashed { value, .. } => format!("hashed {}", shape(value)),
+        Record::Annotated { value, .. } => format!("annotated {}", shape(value)),
         Record::Composite { parts, .. } => {
             let parts: Vec<_> = parts.iter().map(shape).collect();
             format!("({})", parts.join(", "))

@@ -103,7 +103,9 @@ fn flattened(draft: Draft, buffers: &mut Vec<Source>) -> Option<Record> {
             }
             Record::Object(Object { codec, digest, classes, header, buffers: numbers })
         }
-        Draft::Hashed { .. } | Draft::Stored(_) | Draft::Edge(_) => return None,
+        Draft::Hashed { .. } | Draft::Annotated { .. } | Draft::Stored(_) | Draft::Edge(_) => {
+            return None;
+        }
     })
 }
 
@@ -120,7 +122,9 @@ fn filled(record: Record, buffers: &[Buffer]) -> PyResult<Record> {
             Record::Object(Object { buffers: own, ..object })
         }
         Record::Plain(_) => record,
-        Record::Hashed { .. } => return Err(unreadable("a hashed value in a registered one")),
+        Record::Hashed { .. } | Record::Annotated { .. } => {
+            return Err(unreadable("a hashed value in a registered one"));
+        }
     })
 }
 
