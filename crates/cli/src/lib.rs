@@ -16,6 +16,7 @@ mod choose;
 mod console;
 mod failure;
 mod host;
+mod lookups;
 mod operation_file;
 mod progress;
 mod room;

@@ -13,6 +13,7 @@ use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
 use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
+use crate::lookups;
 use crate::operation_file::{self, Choice};
 use crate::progress::Progress;
 use crate::room::Room;
@@ -103,6 +104,9 @@ pub(crate) fn run(
     }
     // What is wrong with the configuration is said before anything is loaded.
     console.settings()?;
+    if let Some(note) = lookups::elsewhere(console.variables)? {
+        console.note(&note)?;
+    }
     if let Some(telling) = request.dry_run {
         let plan = match is_file {
             true => operation_file::plan(&request, &choice, console)?,
