@@ -6,8 +6,11 @@ would that happens to write just then.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pathlib
+import subprocess
 import textwrap
 
 import pytest
@@ -396,3 +399,48 @@ if __name__ == "__main__":
     assert json.loads(programs.run("main.py", "here")) == [value, ["computed"] * 2]
     here.rename(there)
     assert json.loads(programs.run("main.py", "there")) == [value, ["hit-local"] * 2]
+
+
+HOLDS = """
+    import pathlib, sys
+    from thrifty import Dir, File, task
+
+    @task
+    def file() -> File:
+        pathlib.Path("a.txt").write_text("a")
+        return File("a.txt")
+
+    @task
+    def tree() -> Dir:
+        pathlib.Path("tree").mkdir(exist_ok=True)
+        pathlib.Path("tree/b.txt").write_text("b")
+        return Dir("tree")
+
+    for made in file(), tree():
+        print(made.path, flush=True)
+    sys.stdin.readline()
+    """
+
+
+def test_what_a_process_loaded_is_held_until_it_ends(programs, home):
+    """As `docs/formats/entry.md` says, so that nobody collects it meanwhile."""
+    programs.write("holds.py", HOLDS)
+    programs.run("holds.py")
+    process = programs.start("holds.py", stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    placed = [pathlib.Path(process.stdout.readline().strip()).relative_to(home) for _ in "ab"]
+    # files/file/<digest>/<name> and files/dir/<digest>/<number>/<name>
+    places = [int(path.parts[2][:4], 16) for path in placed]
+
+    def is_held(place: int) -> bool:
+        with open(home / "files/held", "r+b") as held:
+            try:
+                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                return True
+        return False
+
+    assert [is_held(place) for place in places] == [True, True]
+    assert not is_held(0x10000)
+    process.communicate("\n", timeout=60)
+    assert [is_held(place) for place in places] == [False, False]

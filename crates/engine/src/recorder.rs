@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use thrifty_catalog::{Catalog, EntryId, NewRun, Node, Run, RunId, RunStatus, Scope, Usage};
+use thrifty_key::Digest;
 
+use crate::evict::GRACE;
 use crate::process;
 
 /// Lone hits of more entries than this are written at once.
@@ -41,6 +43,7 @@ struct History {
 struct Pending {
     nodes: Vec<(RunId, Vec<Node>)>,
     uses: Vec<(EntryId, Usage)>,
+    pins: Vec<Digest>,
     ended: Vec<(RunId, RunStatus)>,
     /// Whether a thread is going to write this.
     has_writer: bool,
@@ -92,6 +95,12 @@ impl Recorder {
     pub(crate) fn in_use(&self, entries: Vec<EntryId>) {
         let uses = entries.into_iter().map(|entry| (entry, Usage::default()));
         self.history.pending.lock().uses.extend(uses);
+        self.history.write_soon();
+    }
+
+    /// Keeps blobs from being collected for the time of grace.
+    pub(crate) fn pin(&self, blobs: Vec<Digest>) {
+        self.history.pending.lock().pins.extend(blobs);
         self.history.write_soon();
     }
 
@@ -205,7 +214,10 @@ impl Pending {
     }
 
     fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.uses.is_empty() && self.ended.is_empty()
+        self.nodes.is_empty()
+            && self.uses.is_empty()
+            && self.pins.is_empty()
+            && self.ended.is_empty()
     }
 
     /// Everything gathered so far.
@@ -256,6 +268,9 @@ impl History {
         }
         for some in gathered.uses.chunks(TOGETHER) {
             _ = self.catalog.touch(some);
+        }
+        for blob in &gathered.pins {
+            _ = self.catalog.find_blob(blob, GRACE);
         }
         for (run, status) in &gathered.ended {
             _ = self.catalog.finish_run(run, *status);

@@ -1,7 +1,7 @@
 //! Settling a graph: resolve in metadata what can be, run what must be.
 //!
 //! Operations become *ready* when everything they take is settled. All that are ready are looked
-//! up with one request; hits settle at once and make others ready, so a graph of hits is
+//! up together; hits settle at once and make others ready, so a graph of hits is
 //! resolved in waves without loading a value. Misses run: on the calling thread when there is
 //! nothing else to do meanwhile, on worker threads otherwise. Only what the demanded outputs
 //! need is ever looked at.
@@ -11,6 +11,7 @@ mod earlier;
 mod expand;
 mod halt;
 mod job;
+mod kept;
 mod label;
 mod later;
 mod loss;
@@ -30,6 +31,7 @@ use thrifty_catalog::{Request, RunId};
 use thrifty_key::{Digest, Key};
 
 use self::job::Missed;
+use self::kept::Kept;
 use self::label::Labels;
 use self::later::Later;
 use self::room::Aside;
@@ -89,6 +91,7 @@ pub struct Schedule<'a> {
     workers: Workers,
     watch: Watch,
     done: (Sender<Report>, Receiver<Report>),
+    kept: Kept,
     stopped: bool,
 }
 
@@ -179,6 +182,7 @@ impl<'a> Schedule<'a> {
             workers,
             watch,
             done: mpsc::channel(),
+            kept: Kept::default(),
             stopped: false,
         }
     }
@@ -374,19 +378,6 @@ impl<'a> Schedule<'a> {
         self.protect(&found);
         for (number, looked) in asking.into_iter().zip(found) {
             self.looked_up(number, looked);
-        }
-    }
-
-    /// Says of what was found that it is in use: what has bytes in the store may be loaded much
-    /// later.
-    fn protect(&self, found: &[Looked]) {
-        let used = found.iter().filter_map(|looked| match looked {
-            Looked::Hit(answer, _) if answer.record.has_blobs() => answer.entry,
-            Looked::Hit(..) | Looked::Miss(..) => None,
-        });
-        let used: Vec<_> = used.collect();
-        if self.options.run.is_some() && !used.is_empty() {
-            self.cache.recorder().in_use(used);
         }
     }
 

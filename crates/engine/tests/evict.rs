@@ -9,17 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use past::{commit, new_entry};
 use proptest::prelude::*;
 use thrifty_engine::catalog::{
-    BlobRef, Catalog, Claim, Clock, Committed, EntryId, NewEntry, Scope, Selector, Sqlite, Time,
-    Usage,
+    BlobRef, Catalog, Claim, Clock, Committed, EntryId, NewEntry, NewRun, Scope, Selector, Sqlite,
+    Time, Usage,
 };
+use thrifty_engine::event::Event;
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::record::{Buffer, Object, Record};
+use thrifty_engine::schedule::Options;
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{BlobName, Blobs};
+use thrifty_engine::{Beating, Machine, Schedule, Timer};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -356,6 +360,56 @@ fn placed_files_go_with_the_last_entry_that_is_loaded_as_them() {
     // What an interrupted collection left.
     std::fs::create_dir(files.path().join("file/.going-0123")).unwrap();
     assert_eq!(collect_in(0, &[], false), 1);
+}
+
+/// A timer that the test winds.
+#[derive(Default)]
+struct Wound(Mutex<Vec<Box<dyn FnMut() -> bool + Send>>>);
+
+struct Unwound;
+
+impl Beating for Unwound {}
+
+impl Timer for Wound {
+    fn now(&self) -> Duration {
+        Machine.now()
+    }
+
+    fn every(&self, _: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
+        self.0.lock().push(beat);
+        Box::new(Unwound)
+    }
+}
+
+#[test]
+fn what_a_run_may_still_load_stays_however_long_it_runs() {
+    let clock = Arc::new(Moved::default());
+    let catalog = Arc::new(Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap());
+    let timer = Arc::new(Wound::default());
+    let stage = stage::Stage::timed(Arc::<Sqlite>::clone(&catalog), Arc::<Wound>::clone(&timer));
+    let nodes = || vec![stage.big("a", &[], |_| 1)];
+    stage.settle(nodes(), &[0], 1);
+    let recorder = stage.cache.recorder();
+    let options = Options {
+        workers: 1,
+        run: recorder.begin(&NewRun::default()),
+        interrupted: &|| false,
+        listener: Arc::new(|_: &Event| {}),
+    };
+    let mut schedule = Schedule::new(Arc::clone(&stage.cache), nodes(), options);
+    schedule.settle(&[0]);
+    recorder.flush();
+    let all = catalog.entries(None, &Selector::default(), 9).unwrap();
+    catalog.evict(&all.iter().map(|entry| entry.id).collect::<Vec<_>>()).unwrap();
+    for _ in 0..9 {
+        clock.pass(HOUR / 3);
+        assert!(timer.0.lock().iter_mut().all(|beat| beat()));
+        recorder.flush();
+        assert_eq!(catalog.condemn(GRACE, true).unwrap(), []);
+    }
+    drop(schedule);
+    clock.pass(2 * HOUR);
+    assert_eq!(catalog.condemn(GRACE, true).unwrap().len(), 1);
 }
 
 proptest! {

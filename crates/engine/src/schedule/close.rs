@@ -19,6 +19,7 @@ impl Schedule<'_> {
             if let Err(problem) = &result {
                 self.note_failure(number, problem);
             }
+            self.keep(&result);
             let slate = &mut self.nodes[number];
             let followers = std::mem::take(&mut slate.followers);
             let dependents = std::mem::take(&mut slate.dependents);
