@@ -1,5 +1,7 @@
 //! What a run leaves in the catalog.
 
+use std::collections::HashSet;
+
 use thrifty_catalog::{Node, RunStatus};
 
 use crate::compute::Settled;
@@ -44,10 +46,7 @@ impl Schedule<'_> {
             output_digest: done.and_then(|settled| settled.value.digest()),
             count: 1,
             at: self.now(),
-            spent: self
-                .ran(number)
-                .or_else(|| done.map(|settled| settled.spent))
-                .unwrap_or_default(),
+            spent: self.spent(number),
             saved: done.map(Settled::saved).unwrap_or_default(),
             upstream: upstream.collect(),
             takes: node.takes(),
@@ -67,16 +66,26 @@ impl Schedule<'_> {
         settled.outcome.reason().or(alone).or(is_unkeyed.then_some(Reason::Unkeyed))
     }
 
-    /// How the run ended.
+    /// How the run ended. It succeeded also if something failed that others went on around.
     pub fn status(&self) -> RunStatus {
-        let failed = |number| matches!(self.settled(number), Some(Err(_)));
+        let failed = |number: &usize| matches!(self.settled(*number), Some(Err(_)));
+        let taken = self.taken_as_failed();
         if self.is_stopped() {
             RunStatus::Cancelled
-        } else if (0..self.len()).any(failed) {
+        } else if (0..self.len()).filter(failed).any(|number| !taken.contains(&number)) {
             RunStatus::Failed
         } else {
             RunStatus::Succeeded
         }
+    }
+
+    /// What something has come to its end with that takes failures.
+    fn taken_as_failed(&self) -> HashSet<usize> {
+        let takers = (0..self.len()).filter(|number| {
+            let is_done = matches!(self.settled(*number), Some(Ok(_)));
+            is_done && self.node(*number).body.takes_failures()
+        });
+        takers.flat_map(|number| self.node(number).upstream()).collect()
     }
 
     /// The first operation that failed by itself, and its failure.

@@ -265,6 +265,13 @@ impl<'a> Schedule<'a> {
         self.nodes[number].ran
     }
 
+    /// Time that was spent on an operation, or on finding out that it fails.
+    pub fn spent(&self, number: usize) -> Duration {
+        let done = self.settled(number).and_then(|settled| settled.as_ref().ok());
+        let own = self.ran(number).or_else(|| done.map(|settled| settled.spent));
+        own.unwrap_or_default()
+    }
+
     /// Whether an operation was needed and has no outcome.
     pub(crate) fn is_open(&self, number: usize) -> bool {
         !matches!(self.nodes[number].state, State::Idle | State::Closed(_))
@@ -316,7 +323,8 @@ impl<'a> Schedule<'a> {
             {
                 self.close(number, result);
             }
-            stack.extend(open);
+            // The first is looked at first.
+            stack.extend(open.into_iter().rev());
         }
     }
 

@@ -92,7 +92,7 @@ fn a_failure_is_gathered_around() {
     let settled = stage.settle(nodes(&stage, true), &[0, 1], 2);
     assert_eq!(settled.words()[..2], ["expanded", "computed"]);
     assert_eq!((settled.words()[3], settled.values[1]), ("failed", Some(120)));
-    assert_eq!(settled.status, RunStatus::Failed);
+    assert_eq!(settled.status, RunStatus::Succeeded, "what was gathered around fails nobody");
     // Only what failed is tried again.
     let again = Arc::new(stage.again());
     let settled = again.settle(nodes(&again, true), &[0, 1], 2);

@@ -11,7 +11,7 @@ use minijinja::value::{Serde, Value};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::annotations::Annotations;
-use thrifty_engine::graph::{Body, Failure, Loss, Made, Product, Taken, Unstored};
+use thrifty_engine::graph::{Body, Failure, Input, Loss, Made, Product, Taken, Unstored};
 use thrifty_engine::{Cache, ClaimOn, Reason};
 use thrifty_key::plain;
 use thrifty_key::{Digest, Key};
@@ -25,6 +25,7 @@ use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::home::{Home, Placement};
 use crate::mirror::Mirrors;
+use crate::part;
 use crate::pipeline::{Command, Origin};
 use crate::resources::Pools;
 use crate::rundir::{self, RunDirectory};
@@ -102,7 +103,7 @@ pub(crate) struct Running {
     pub(crate) command: Command,
     pub(crate) run: Run,
     /// Where it finds its code.
-    pub(crate) placement: Placement,
+    pub(crate) placement: Arc<Placement>,
     /// Files of the project that the key was made of, each with the value digest it had.
     pub(crate) read: Vec<(PathBuf, Digest)>,
     /// What it draws from, if it does.
@@ -155,6 +156,29 @@ impl Running {
         let first = message.lines().next().unwrap_or_default();
         self.shared.note(format!("{}: attempt {failed} failed: {first}", self.command.name));
         Failure::Again { after: retries.wait(failed, endurance::lot()), message }
+    }
+
+    /// The same, for an attempt of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            command: self.command.clone(),
+            run: self.run.clone(),
+            placement: Arc::clone(&self.placement),
+            read: self.read.clone(),
+            seed: self.seed.clone(),
+            container: self.container.clone(),
+            claims: self.claims.clone(),
+            keeps: self.keeps,
+            failed: AtomicU32::new(0),
+        }
+    }
+
+    /// Has it draw as a call with these inputs.
+    pub(crate) fn draws_with(&mut self, inputs: &[Input]) {
+        if let Some(seed) = &mut self.seed {
+            seed.inputs = inputs.to_vec();
+        }
     }
 
     /// What a command gave, and how to store it: not at all if what the key was made of is no
@@ -275,9 +299,9 @@ impl Running {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    match given::place_of(taken).map_err(lost)? {
+                    match part::place_of(taken).map_err(lost)? {
                         Some(path) => attempt.share(&path, &target)?,
-                        None => given::restore(taken, &**self.shared.cache.blobs(), &target, false)
+                        None => part::put(taken, &**self.shared.cache.blobs(), &target, false)
                             .map_err(lost)?,
                     }
                     shared.push(share::Shared::new(&input.name, target));
@@ -321,7 +345,7 @@ impl Running {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    let value = given::value(taken).map_err(lost)?;
+                    let value = part::value(taken).map_err(lost)?;
                     edge += 1;
                     value
                 }
@@ -333,6 +357,7 @@ impl Running {
             .inputs
             .iter()
             .map(|input| (input.name.as_str(), input.to.as_str()))
+            .chain(self.command.absent.iter().map(|name| (name.as_str(), "")))
             .collect();
         let outputs: BTreeMap<&str, &str> = self
             .command

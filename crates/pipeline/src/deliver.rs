@@ -12,6 +12,7 @@ use thrifty_key::tree::Manifest;
 use thrifty_store::scan;
 
 use crate::given;
+use crate::part;
 use crate::pipeline::Delivered;
 use crate::share;
 
@@ -56,7 +57,7 @@ pub(crate) fn deliver(
     let edge = Edge { from, steps: given::steps(&delivered.from.output) };
     let taken =
         schedule.take(&edge).ok_or_else(|| Undelivered::Lost("it is not there".to_owned()))?;
-    if let Ok(value) = given::value(&taken) {
+    if let Ok(value) = part::value(&taken) {
         return Ok(Gave::Value(value));
     }
     let Some(target) = &delivered.to else {
@@ -83,9 +84,9 @@ impl Placing<'_> {
             .tempdir_in(above)
             .map_err(|error| self.refused(&error))?;
         let new = staging.path().join("new");
-        match given::place_of(self.taken).map_err(Undelivered::Lost)? {
+        match part::place_of(self.taken).map_err(Undelivered::Lost)? {
             Some(path) => share::copy(&path, &new).map_err(|error| self.refused(&error))?,
-            None => given::restore(self.taken, &**self.cache.blobs(), &new, true)
+            None => part::put(self.taken, &**self.cache.blobs(), &new, true)
                 .map_err(Undelivered::Lost)?,
         }
         if new.is_dir() {

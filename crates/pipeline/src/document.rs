@@ -3,6 +3,8 @@
 //! These types are the format: the parser reads into them, and the published JSON schema is made
 //! of them. What they mean together is checked in `check.rs`.
 
+mod matrix;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -19,6 +21,7 @@ use crate::section::Section;
 
 use crate::container::{ImageText, LongImage};
 use crate::resources::Machine;
+pub use matrix::{EarlyStopping, GoalWord, Matrix, MatrixKind, ResourceOf, Sought};
 
 /// A table by name, in the order of the file.
 pub type Table<T> = IndexMap<String, Spanned<T>>;
@@ -153,6 +156,10 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<Machine>")]
     pub resources: Option<Spanned<Machine>>,
+    /// Tries it many times, with other values of some params.
+    #[serde(default)]
+    #[schemars(with = "Option<Matrix>")]
+    pub matrix: Option<Spanned<Matrix>>,
     /// How often it is tried again after a failure: a number, or a mapping that says how long to wait before.
     #[serde(default)]
     #[schemars(with = "Option<RetriesForms>")]

@@ -4,16 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
-use thrifty_engine::Gathered;
 use thrifty_engine::annotations::Annotations;
-use thrifty_engine::graph::{Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
-use thrifty_key::plain::{self, Container, Reader, Token, Writer};
+use thrifty_key::plain::{self, Container, Writer};
 use thrifty_key::tree::{self, Manifest};
 use thrifty_key::{Digest, Preview};
-use thrifty_store::links::Access;
+use thrifty_store::Blobs;
 use thrifty_store::scan::{self, Memo};
-use thrifty_store::{BlobName, Blobs, restore};
 
 use crate::attempt::Attempt;
 use crate::document::Output;
@@ -161,152 +158,37 @@ impl Given {
         }
     }
 
-    fn find(&self, path: &[Step]) -> Option<(PathBuf, &Made, &Stamp)> {
+    /// Where an output is, if there is one of that name.
+    ///
+    /// # Errors
+    ///
+    /// Somebody has written to it since: it is not what was made.
+    pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, String> {
         let mut all = self.outputs.iter().zip(&self.stamps);
-        let ((_, output, made), stamp) = all.find(|((name, ..), _)| steps(name) == path)?;
-        Some((self.attempt.place().join(output.path()), made, stamp))
+        let Some(((_, output, _), stamp)) = all.find(|((known, ..), _)| known == name) else {
+            return Ok(None);
+        };
+        let path = self.attempt.place().join(output.path());
+        match *stamp == Stamp::of(&path) {
+            true => Ok(Some(path)),
+            false => Err(format!("{} was written to after it was made", path.display())),
+        }
+    }
+
+    /// An output that is a value.
+    pub(crate) fn value(&self, name: &str) -> Option<&Json> {
+        match self.outputs.iter().find(|(known, ..)| known == name)? {
+            (_, _, Made::Value(value)) => Some(value),
+            _ => None,
+        }
     }
 }
 
-/// The subscripts that lead to an output in what a command gives.
+/// The subscripts that lead to an output, or with dots to a part of it, in what an operation
+/// gives.
 pub(crate) fn steps(output: &str) -> Vec<Step> {
-    vec![Step(plain::int(0)), Step(plain::text(output))]
-}
-
-/// The value at the end of an edge.
-pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
-    let nothing = || "there is no such value".to_owned();
-    let taken = made(taken).ok_or_else(nothing)?;
-    match &taken.value {
-        Value::Known(answer) => match answer.record.select(&taken.steps) {
-            Some(Record::Plain(encoding)) => {
-                json::decode(&encoding).ok_or_else(|| "it is no value of JSON".to_owned())
-            }
-            _ => Err(nothing()),
-        },
-        Value::Live { .. } => match live(&taken) {
-            Some((_, Made::Value(value), _)) => Ok(value.clone()),
-            _ => Err(nothing()),
-        },
-    }
-}
-
-/// Where the file or directory at the end of an edge is, if its command has just run; else it is
-/// in the cache.
-///
-/// # Errors
-///
-/// Somebody has written to it since: it is not what was made.
-pub(crate) fn place_of(taken: &Taken) -> Result<Option<PathBuf>, String> {
-    let Some(taken) = made(taken) else { return Ok(None) };
-    let Some((path, _, stamp)) = live(&taken) else { return Ok(None) };
-    match *stamp == Stamp::of(&path) {
-        true => Ok(Some(path)),
-        false => Err(format!("{} was written to after it was made", path.display())),
-    }
-}
-
-fn live(taken: &Taken) -> Option<(PathBuf, &Made, &Stamp)> {
-    match &taken.value {
-        Value::Known(_) => None,
-        Value::Live { object, .. } => object.downcast_ref::<Given>()?.find(&taken.steps),
-    }
-}
-
-/// The same, taken of whoever made it: a process that is not stored has only what its steps gave.
-fn made(taken: &Taken) -> Option<Taken> {
-    let mut taken = taken.clone();
-    loop {
-        let Value::Live { object, .. } = &taken.value else { return Some(taken) };
-        let Some(gathered) = object.downcast_ref::<Gathered>() else { return Some(taken) };
-        let mut part = &gathered.output;
-        let mut steps = taken.steps.as_slice();
-        while let Draft::Composite { container, parts } = part {
-            let (step, rest) = steps.split_first()?;
-            part = parts.get(position(container, step)?)?;
-            steps = rest;
-        }
-        let Draft::Edge(number) = part else { return None };
-        let from = gathered.taken.get(usize::try_from(*number).ok()?)?;
-        let steps = from.steps.iter().chain(steps).cloned().collect();
-        taken = Taken { value: from.value.clone(), steps };
-    }
-}
-
-/// Which part of what a process gave a subscript leads to: its outputs stand first.
-fn position(container: &Shape, step: &Step) -> Option<usize> {
-    match container {
-        Shape::Dict(keys) => keys.iter().position(|key| **key == *step.0),
-        Shape::Tuple | Shape::List => (step.0 == plain::int(0)).then_some(0),
-    }
-}
-
-/// Puts the file or directory at the end of an edge at a path, out of the cache.
-pub(crate) fn restore(
-    taken: &Taken,
-    blobs: &dyn Blobs,
-    target: &Path,
-    writable: bool,
-) -> Result<(), String> {
-    let Some(Taken { value: Value::Known(answer), steps }) = made(taken) else {
-        return Err("it is not in the cache".to_owned());
-    };
-    let Some(Record::Object(object)) = answer.record.select(&steps) else {
-        return Err("there is no such file".to_owned());
-    };
-    match object.codec.as_str() {
-        "file/1" => restore_file(&object, blobs, target, writable),
-        "dir/1" => restore_directory(&object, blobs, target, writable),
-        other => Err(format!("`{other}` is no file and no directory")),
-    }
-}
-
-fn restore_file(
-    object: &Object,
-    blobs: &dyn Blobs,
-    target: &Path,
-    writable: bool,
-) -> Result<(), String> {
-    let mut header = Reader::new(&object.header);
-    let tokens = (header.token(), header.token(), header.token());
-    let (Ok(Token::Open(Container::Tuple, 2)), Ok(Token::Text(_)), Ok(Token::Bool(executable))) =
-        tokens
-    else {
-        return Err("its header is damaged".to_owned());
-    };
-    let [Buffer::Blob(blob)] = object.buffers.as_slice() else {
-        return Err("it is a file without a blob".to_owned());
-    };
-    let access = Access { writable, executable };
-    blobs.place(blob, target, access).map(drop).map_err(|error| error.to_string())
-}
-
-fn restore_directory(
-    object: &Object,
-    blobs: &dyn Blobs,
-    target: &Path,
-    writable: bool,
-) -> Result<(), String> {
-    let Some((manifest, files)) = object.buffers.split_first() else {
-        return Err("it is a directory without a manifest".to_owned());
-    };
-    let manifest = match manifest {
-        Buffer::Inline(bytes) => Manifest::decode(bytes),
-        Buffer::Blob(name) => {
-            let bytes = blobs.open(name).map_err(|error| error.to_string())?;
-            Manifest::decode(&bytes)
-        }
-    };
-    let manifest = manifest.map_err(|error| error.to_string())?;
-    let named: std::collections::HashMap<Digest, BlobName> = files
-        .iter()
-        .filter_map(|buffer| match buffer {
-            Buffer::Blob(name) => Some((name.digest, *name)),
-            Buffer::Inline(_) => None,
-        })
-        .collect();
-    let find = |digest: &Digest| Ok(named.get(digest).copied());
-    restore::directory(&manifest, blobs, &find, target, writable).map_err(|error| error.to_string())
+    let within = output.split('.').map(|name| Step(plain::text(name)));
+    std::iter::once(Step(plain::int(0))).chain(within).collect()
 }
 
 /// What was told besides, with the stored output of an operation.

@@ -18,6 +18,7 @@ use crate::error::PrepareError;
 use crate::given;
 use crate::json;
 use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work};
+use crate::rounds::Prepared;
 use crate::section::{self, Section};
 use crate::seed::Drawing;
 
@@ -89,27 +90,26 @@ impl Making<'_> {
         let operation = operation.with_notes(code.notes);
         let seed = seed_of(command, self.chosen)?;
         let (operation, seed) = Drawing::of(operation, command, &inputs, seed)?;
-        let policy = policy(command, self.chosen);
+        // Cloned with every trial, which has no search of its own.
+        let (search, command) = (&command.matrix, Command { matrix: None, ..command.clone() });
+        let (policy, edges) = (policy(&command, self.chosen), edges(&command));
         let running = Running {
             shared: Arc::clone(self.shared),
-            command: command.clone(),
             run: run.clone(),
-            placement: code.placement,
+            placement: Arc::new(code.placement),
             read,
             seed,
             container,
             claims: self.shared.pools.claims(command.resources.as_ref()),
             keeps: !policy.mode.writes(),
             failed: AtomicU32::new(0),
+            command,
         };
-        Ok(Node {
-            operation: Arc::new(operation),
-            policy,
-            inputs,
-            edges: edges(command),
-            unkeyed: None,
-            body: Arc::new(running),
-        })
+        let prepared = Prepared { operation: Arc::new(operation), policy, inputs, edges, running };
+        match search {
+            Some(search) => prepared.search(search),
+            None => Ok(prepared.node()),
+        }
     }
 
     /// What counts of the code of a command.

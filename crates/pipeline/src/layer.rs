@@ -3,7 +3,7 @@
 //! Each struct of the format is taken apart by name, so that a new field does not compile until
 //! it is decided how it is laid over another.
 
-use crate::document::{Cache, Document, Operation, Param, Preset, Table};
+use crate::document::{Cache, Document, Matrix, Operation, Param, Preset, Table};
 
 /// Something that may stand over something else of its kind.
 pub(crate) trait Layer {
@@ -67,6 +67,7 @@ impl Layer for Operation {
             seed,
             image,
             resources,
+            matrix,
             retries,
             on_failure,
             checkpoints,
@@ -93,12 +94,51 @@ impl Layer for Operation {
         or(&mut self.seed, seed);
         or(&mut self.image, image);
         or(&mut self.resources, resources);
+        match (&mut self.matrix, matrix) {
+            (Some(upper), Some(lower)) => upper.value.over(lower.value),
+            (upper, lower) => or(upper, lower),
+        }
         or(&mut self.retries, retries);
         or(&mut self.on_failure, on_failure);
         or(&mut self.checkpoints, checkpoints);
         or(&mut self.artifacts, artifacts);
         list(&mut self.tags, tags);
         or(&mut self.timeout, timeout);
+    }
+}
+
+impl Layer for Matrix {
+    fn over(&mut self, lower: Self) {
+        let Self {
+            kind,
+            params,
+            values,
+            runs,
+            seed,
+            concurrency,
+            metric,
+            early_stopping,
+            resource,
+            eta,
+            resume,
+            tuner,
+        } = lower;
+        // The fields of another kind make no sense here.
+        if self.kind.is_some() {
+            return;
+        }
+        self.kind = kind;
+        under(&mut self.params, params);
+        or(&mut self.values, values);
+        or(&mut self.runs, runs);
+        or(&mut self.seed, seed);
+        or(&mut self.concurrency, concurrency);
+        or(&mut self.metric, metric);
+        list(&mut self.early_stopping, early_stopping);
+        or(&mut self.resource, resource);
+        or(&mut self.eta, eta);
+        or(&mut self.resume, resume);
+        or(&mut self.tuner, tuner);
     }
 }
 

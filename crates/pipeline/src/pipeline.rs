@@ -12,6 +12,7 @@ use crate::container::Image;
 use crate::document::{Output, Run};
 use crate::endurance::Endurance;
 use crate::error::Place;
+use crate::expand::Search;
 use crate::resources::Needed;
 use crate::section::Section;
 
@@ -54,6 +55,8 @@ pub struct Command {
     pub programs: Vec<Program>,
     /// Files elsewhere that its text names and that it does not declare.
     pub undeclared: Vec<PathBuf>,
+    /// Inputs that this one does not have, and that its command may name: their path is empty.
+    pub absent: Vec<String>,
     /// The operations it comes after without taking anything from them.
     pub needs: Vec<usize>,
     /// How it uses the cache.
@@ -64,6 +67,8 @@ pub struct Command {
     pub image: Option<Image>,
     /// What of the machine it needs.
     pub resources: Option<Needed>,
+    /// What it is tried with, if it is a search.
+    pub matrix: Option<Search>,
     /// What it does about failures, and what of it outlasts an attempt.
     pub endurance: Endurance,
     /// How long one attempt may take.
@@ -238,7 +243,7 @@ impl Pipeline {
     /// also where it alone is asked for.
     pub fn context(&self) -> Context {
         match self.commands.as_slice() {
-            [Command { work: Work::Run(_), .. }] => Context::Lone,
+            [Command { work: Work::Run(_), matrix: None, .. }] => Context::Lone,
             _ => Context::Pipeline,
         }
     }

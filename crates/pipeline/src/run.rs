@@ -21,6 +21,7 @@ use crate::graph::{self, Chosen};
 use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Pipeline, Work};
 use crate::resources::{Pools, Resources};
+use crate::rounds::{Searched, searched};
 
 /// How a pipeline is run.
 pub struct Demand<'a> {
@@ -57,6 +58,8 @@ pub struct Ended {
     pub given: Vec<(String, Gave)>,
     /// The operations that failed, each with what it said.
     pub failures: Vec<(String, String)>,
+    /// The searches, with what became of their trials.
+    pub searches: Vec<Searched>,
     /// Sentences for the user.
     pub notes: Vec<String>,
 }
@@ -111,7 +114,8 @@ impl Pipeline {
         }
         let mut notes = std::mem::take(&mut *shared.notes.lock());
         notes.extend(demand.cache.take_trouble());
-        Ok(Ended { run: run.map(|run| run.0), status, given, failures, notes })
+        let searches = searched(&schedule);
+        Ok(Ended { run: run.map(|run| run.0), status, given, failures, searches, notes })
     }
 
     /// What a run would do. Nothing is done.

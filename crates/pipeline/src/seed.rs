@@ -10,10 +10,11 @@ use crate::error::PrepareError;
 use crate::pipeline::Command;
 
 /// What the number of a call is made of: the seed in force, the operation, and what it takes.
+#[derive(Clone)]
 pub(crate) struct Drawing {
     seed: Seed,
     operation: String,
-    inputs: Vec<Input>,
+    pub(crate) inputs: Vec<Input>,
 }
 
 impl Drawing {

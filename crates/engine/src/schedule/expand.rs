@@ -63,7 +63,7 @@ impl Schedule<'_> {
         };
         let children: Vec<_> = expanded.edges.iter().filter_map(Edge::node).collect();
         // What was lost of it may be what one of them has stored.
-        if self.nodes[number].losses > 0 {
+        if self.has_lost(number) {
             self.reopen_lost(&children);
         }
         let mut needed = children.into_iter();
@@ -92,6 +92,13 @@ impl Schedule<'_> {
             |task: &Task<'_>| self.cache.finish(task, unfinished, Gathered { output, taken });
         let settled = self.job(number).with_task(&|| false, finish);
         Some((number, Ok(settled)))
+    }
+
+    /// Whether a value was lost that an operation gave, or one that it is a part of.
+    fn has_lost(&self, number: usize) -> bool {
+        let above = std::iter::successors(Some(number), |number| self.nodes[*number].parent);
+        let mut above = above.map(|number| self.nodes[number].losses);
+        above.any(|losses| losses > 0)
     }
 
     /// What the value of an expanded operation was made of. A hit of the whole never looks at

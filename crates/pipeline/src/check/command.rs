@@ -17,6 +17,7 @@ use super::{Built, Check, MOST};
 use crate::document::{Argument, Cache, Input, Operation, Output, Run, Source};
 use crate::endurance::{Endurance, Waiters};
 use crate::error::FileError;
+use crate::expand::RESUME;
 use crate::paths;
 use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Process, Reference, Work};
 use crate::place::{Location, Spanned};
@@ -60,6 +61,8 @@ impl Check<'_> {
             params: Vec::new(),
             inputs,
             outputs: Vec::new(),
+            absent: operation.resumes().then(|| RESUME.to_owned()).into_iter().collect(),
+            matrix: None,
         };
         match written {
             Written::Run(run) => self.runs(&mut command, operation, run, built)?,
@@ -87,7 +90,9 @@ impl Check<'_> {
     ) -> Result<(), FileError> {
         command.outputs = self.outputs(operation, &command.inputs)?;
         command.endurance = self.endurance(operation, &command.inputs, &command.outputs)?;
-        command.params = self.used_params(operation, run, built)?;
+        command.matrix = self.search(operation)?;
+        let varied = command.matrix.as_ref().map_or(&[][..], |search| &search.names);
+        command.params = self.used_params(operation, run, varied, built)?;
         let Command { params, inputs, outputs, .. } = &*command;
         let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
         let Named { code, programs, undeclared } = named;
@@ -267,10 +272,13 @@ impl Check<'_> {
         &self,
         operation: &Operation,
         run: &Spanned<Run>,
+        varied: &[String],
         built: &Built<'_>,
     ) -> Result<Vec<(String, Given)>, FileError> {
         let mut given = self.own_params(operation, built)?;
-        for name in self.names_in(operation, run)? {
+        // Each trial has values of its own in their places.
+        given.extend(varied.iter().map(|name| (name.clone(), Given::Value(Json::Null))));
+        for name in self.names_in(operation, run, varied)? {
             if let Some(value) = self.param_around(&name) {
                 given.entry(name).or_insert(value);
             }
@@ -326,6 +334,7 @@ impl Check<'_> {
         &self,
         operation: &Operation,
         run: &Spanned<Run>,
+        varied: &[String],
     ) -> Result<BTreeSet<String>, FileError> {
         let at = run.referenced;
         let words = match &run.value {
@@ -339,7 +348,7 @@ impl Check<'_> {
         for word in words {
             let names = template::names(word).map_err(|reason| self.wrong(at, reason))?;
             for name in names {
-                params.extend(self.known(at, operation, &name)?);
+                params.extend(self.known(at, operation, varied, &name)?);
             }
         }
         Ok(params)
@@ -350,15 +359,20 @@ impl Check<'_> {
         &self,
         at: Location,
         operation: &Operation,
+        varied: &[String],
         dotted: &str,
     ) -> Result<Option<String>, FileError> {
         let (space, rest) = dotted.split_once('.').unwrap_or((dotted, ""));
         let name = rest.split('.').next().unwrap_or_default();
         let known: Vec<&str> = match space {
             "params" => {
-                operation.params.keys().map(String::as_str).chain(self.params_around()).collect()
+                let own = operation.params.keys().chain(varied).map(String::as_str);
+                own.chain(self.params_around()).collect()
             }
-            "inputs" => operation.inputs.keys().map(String::as_str).collect(),
+            "inputs" => {
+                let resume = operation.resumes().then_some(RESUME);
+                operation.inputs.keys().map(String::as_str).chain(resume).collect()
+            }
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
             "seed" if rest.is_empty() => return Ok(None),
             "run" => {
@@ -384,7 +398,7 @@ impl Check<'_> {
 
     /// A value with the pipeline's parameters put into its texts. A text that is one parameter
     /// and nothing else becomes its value, whatever its type.
-    fn filled(&self, at: Location, value: &Json) -> Result<Json, FileError> {
+    pub(super) fn filled(&self, at: Location, value: &Json) -> Result<Json, FileError> {
         Ok(match value {
             Json::String(text) => match self.whole(text) {
                 Some(Given::Value(value)) => value,
@@ -430,7 +444,7 @@ impl Check<'_> {
                 .as_ref()
                 .or(all.sections.as_ref())
                 .map(|all| all.iter().copied().collect()),
-            serialize: own.serialize.or(all.serialize).unwrap_or(false),
+            serialize: own.serialize.or(all.serialize).unwrap_or(operation.matrix.is_some()),
             shares_failure: own.on_failure.or(all.on_failure) == Some(Waiters::Share),
         })
     }
@@ -444,6 +458,7 @@ impl Check<'_> {
             .inputs
             .keys()
             .chain(operation.params.keys())
+            .chain(operation.matrix.iter().flat_map(|matrix| matrix.value.params.keys()))
             .map(String::as_str)
             .chain(self.params_around())
             .collect();

@@ -6,6 +6,7 @@ mod code;
 mod command;
 mod endurance;
 mod machine;
+mod matrix;
 mod names;
 mod process;
 mod scope;
@@ -202,20 +203,25 @@ impl<'a> Check<'a> {
     }
 
     /// What a text refers to, among the operations before.
-    fn reference<'b>(
+    fn reference(
         &self,
         at: Location,
         text: &str,
-        built: &'b Built<'_>,
-    ) -> Result<(Reference, &'b Output), FileError> {
+        built: &Built<'_>,
+    ) -> Result<(Reference, Output), FileError> {
         let (operation, output) = self.output(at, text)?;
         let name = self.name(operation);
         let position = built.positions[name];
-        let outputs = &built.commands[position].outputs;
-        match outputs.iter().find(|(known, _)| known == output) {
-            Some((output, kind)) => {
+        let command = &built.commands[position];
+        let outputs = &command.outputs;
+        let found = match &command.matrix {
+            Some(search) => search.output(outputs, output),
+            None => outputs.iter().find(|(known, _)| known == output).map(|(_, it)| it.clone()),
+        };
+        match found {
+            Some(kind) => {
                 let from = Maker::Operation(position);
-                Ok((Reference { from, output: output.clone() }, kind))
+                Ok((Reference { from, output: output.to_owned() }, kind))
             }
             None => {
                 let hint = did_you_mean(output, outputs.iter().map(|(known, _)| known.as_str()));

@@ -59,7 +59,7 @@ impl World<'_> {
         self.are_operations(&operation.operations)
     }
 
-    fn is_name(&self, what: &str, name: &str, at: Location) -> Result<(), FileError> {
+    pub(super) fn is_name(&self, what: &str, name: &str, at: Location) -> Result<(), FileError> {
         let mut letters = name.chars();
         let begins = letters.next().is_some_and(|first| first.is_alphabetic() || first == '_');
         if begins && name.len() <= 100 && letters.all(|it| it.is_alphanumeric() || it == '_') {

@@ -196,7 +196,7 @@ impl Check<'_> {
         let (mut gives, mut kinds) = (Vec::new(), Vec::new());
         for (name, at, from) in outputs {
             let (reference, kind) = self.reference(at, &from, &built)?;
-            kinds.push((name.to_owned(), kind.clone()));
+            kinds.push((name.to_owned(), kind));
             gives.push((name.to_owned(), reference));
         }
         Ok(Checked { process: Process { steps: built.commands, gives }, outputs: kinds })
@@ -218,6 +218,9 @@ impl Check<'_> {
         }
         if let Some(timeout) = &operation.timeout {
             return wrong(timeout.referenced, "timeout");
+        }
+        if let Some(matrix) = &operation.matrix {
+            return wrong(matrix.referenced, "matrix");
         }
         if let Some(seed) = &operation.seed {
             return wrong(seed.referenced, "seed");

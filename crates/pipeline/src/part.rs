@@ -1,0 +1,241 @@
+//! A part of what an operation gave, wherever it is: in the cache, in the directory of the command
+//! that has just made it, or gathered from other operations.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use thrifty_engine::Gathered;
+use thrifty_engine::graph::{Taken, Value};
+use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Step};
+use thrifty_key::Digest;
+use thrifty_key::plain::{self, Container, Reader, Token};
+use thrifty_key::tree::Manifest;
+use thrifty_store::links::Access;
+use thrifty_store::{BlobName, Blobs, restore as restoring};
+
+use crate::given::Given;
+use crate::json;
+use crate::share;
+
+/// A part of what an operation gave.
+pub(crate) enum Part {
+    /// It is known by its record.
+    Stored(Record),
+    /// A command has just made it: all it made, and the name of the output.
+    Made(Arc<Given>, String),
+    /// A list of parts, in order.
+    Several(Vec<Part>),
+}
+
+impl Part {
+    /// What the steps lead to.
+    pub(crate) fn of(taken: &Taken) -> Option<Self> {
+        match &taken.value {
+            Value::Known(answer) => answer.record.select(&taken.steps).map(Self::Stored),
+            Value::Live { object, .. } => match Arc::clone(object).downcast::<Given>() {
+                Ok(made) => Some(Self::Made(made, output_of(&taken.steps)?)),
+                Err(object) => {
+                    let gathered = object.downcast_ref::<Gathered>()?;
+                    within(&gathered.output, &gathered.taken, &taken.steps)
+                }
+            },
+        }
+    }
+
+    /// The value, if it is one of JSON.
+    pub(crate) fn value(&self) -> Option<Json> {
+        match self {
+            Self::Stored(record) => value_of(record),
+            Self::Made(made, output) => made.value(output).cloned(),
+            Self::Several(parts) => parts.iter().map(Self::value).collect(),
+        }
+    }
+
+    /// Where the file or directory is, if its command has just made it.
+    fn path(&self) -> Result<Option<PathBuf>, String> {
+        match self {
+            Self::Made(made, output) => made.path(output),
+            Self::Stored(_) | Self::Several(_) => Ok(None),
+        }
+    }
+
+    /// Puts the file or directory at a path: of several a directory, with each under its number.
+    pub(crate) fn put(
+        &self,
+        blobs: &dyn Blobs,
+        target: &Path,
+        writable: bool,
+    ) -> Result<(), String> {
+        match self {
+            Self::Stored(Record::Composite { container: Shape::List, parts }) => {
+                many(parts.iter().cloned().map(Self::Stored), blobs, target, writable)
+            }
+            Self::Stored(record) => restore(record, blobs, target, writable),
+            Self::Several(parts) => many(parts.iter(), blobs, target, writable),
+            Self::Made(made, output) => {
+                let path = made.path(output)?.ok_or("there is no such file")?;
+                let put =
+                    if writable { share::copy(&path, target) } else { share::link(&path, target) };
+                put.map_err(|error| format!("{}: {error}", target.display()))
+            }
+        }
+    }
+
+    /// Whether it stands for what there is none of: the output of a trial that failed.
+    fn is_none(&self) -> bool {
+        matches!(self, Self::Stored(Record::Plain(encoding)) if *encoding == nothing())
+    }
+}
+
+/// The value at the end of an edge.
+pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
+    let part = Part::of(taken).ok_or("there is no such value")?;
+    part.value().ok_or_else(|| "it is no value of JSON".to_owned())
+}
+
+/// Where the file or directory at the end of an edge is, if its command has just run; else it is
+/// in the cache.
+///
+/// # Errors
+///
+/// Somebody has written to it since: it is not what was made.
+pub(crate) fn place_of(taken: &Taken) -> Result<Option<PathBuf>, String> {
+    Part::of(taken).map_or(Ok(None), |part| part.path())
+}
+
+/// Puts the file or directory at the end of an edge at a path.
+pub(crate) fn put(
+    taken: &Taken,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    Part::of(taken).ok_or("there is no such file")?.put(blobs, target, writable)
+}
+
+/// Puts a file or directory at a path, out of the cache.
+fn restore(
+    record: &Record,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let Record::Object(object) = record else {
+        return Err("there is no such file".to_owned());
+    };
+    match object.codec.as_str() {
+        "file/1" => restore_file(object, blobs, target, writable),
+        "dir/1" => restore_directory(object, blobs, target, writable),
+        other => Err(format!("`{other}` is no file and no directory")),
+    }
+}
+
+fn restore_file(
+    object: &Object,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let mut header = Reader::new(&object.header);
+    let tokens = (header.token(), header.token(), header.token());
+    let (Ok(Token::Open(Container::Tuple, 2)), Ok(Token::Text(_)), Ok(Token::Bool(executable))) =
+        tokens
+    else {
+        return Err("its header is damaged".to_owned());
+    };
+    let [Buffer::Blob(blob)] = object.buffers.as_slice() else {
+        return Err("it is a file without a blob".to_owned());
+    };
+    let access = Access { writable, executable };
+    blobs.place(blob, target, access).map(drop).map_err(|error| error.to_string())
+}
+
+fn restore_directory(
+    object: &Object,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    let Some((manifest, files)) = object.buffers.split_first() else {
+        return Err("it is a directory without a manifest".to_owned());
+    };
+    let manifest = match manifest {
+        Buffer::Inline(bytes) => Manifest::decode(bytes),
+        Buffer::Blob(name) => {
+            let bytes = blobs.open(name).map_err(|error| error.to_string())?;
+            Manifest::decode(&bytes)
+        }
+    };
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    let named: HashMap<Digest, BlobName> = files
+        .iter()
+        .filter_map(|buffer| match buffer {
+            Buffer::Blob(name) => Some((name.digest, *name)),
+            Buffer::Inline(_) => None,
+        })
+        .collect();
+    let find = |digest: &Digest| Ok(named.get(digest).copied());
+    restoring::directory(&manifest, blobs, &find, target, writable)
+        .map_err(|error| error.to_string())
+}
+
+/// The encoding of nothing.
+pub(crate) fn nothing() -> Vec<u8> {
+    let mut writer = plain::Writer::new();
+    writer.none();
+    writer.into_bytes()
+}
+
+fn many<P: std::borrow::Borrow<Part>>(
+    parts: impl Iterator<Item = P>,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    fs::create_dir_all(target).map_err(|error| format!("{}: {error}", target.display()))?;
+    for (number, part) in parts.enumerate() {
+        let part = part.borrow();
+        if !part.is_none() {
+            part.put(blobs, &target.join(number.to_string()), writable)?;
+        }
+    }
+    Ok(())
+}
+
+/// The part of a draft that the steps lead to, through the operations it was made of.
+fn within(draft: &Draft, taken: &[Taken], steps: &[Step]) -> Option<Part> {
+    match (draft, steps.split_first()) {
+        (Draft::Edge(number), _) => {
+            let from = taken.get(usize::try_from(*number).ok()?)?;
+            let steps = from.steps.iter().chain(steps).cloned().collect();
+            Part::of(&Taken { value: from.value.clone(), steps })
+        }
+        (Draft::Plain(encoding), _) => {
+            Record::Plain(encoding.clone()).select(steps).map(Part::Stored)
+        }
+        (Draft::Stored(record), _) => record.select(steps).map(Part::Stored),
+        (Draft::Composite { parts, container: Shape::List }, None) => {
+            let parts: Option<_> = parts.iter().map(|part| within(part, taken, &[])).collect();
+            parts.map(Part::Several)
+        }
+        (draft, Some((step, rest))) => within(draft.part(step)?, taken, rest),
+        _ => None,
+    }
+}
+
+fn value_of(record: &Record) -> Option<Json> {
+    match record {
+        Record::Plain(encoding) => json::decode(encoding),
+        Record::Composite { container: Shape::List, parts } => parts.iter().map(value_of).collect(),
+        _ => None,
+    }
+}
+
+/// The name of the output that steps lead to.
+fn output_of(steps: &[Step]) -> Option<String> {
+    let [_, Step(name)] = steps else { return None };
+    Some(json::decode(name)?.as_str()?.to_owned())
+}
