@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use thrifty_cli::{
-    CheckReport, CheckRequest, End, Failed, Host, HostError, PlanReport, RunReport, RunRequest,
+    CheckReport, CheckRequest, End, Failed, Given, Host, HostError, PlanReport, RunReport, RunRequest,
     Which,
 };
 use thrifty_engine::Seeding;
@@ -49,6 +49,7 @@ impl Host for Interpreter {
                     }],
                     checks: Vec::new(),
                     notes: Vec::new(),
+                    given: Given::default(),
                 }),
             }
         })
@@ -210,7 +211,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());
-    RunReport { run, end, result, failures: failures.collect(), checks, notes: Vec::new() }
+    RunReport { run, end, result, failures: failures.collect(), checks, notes: Vec::new(), given: Given::default() }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.

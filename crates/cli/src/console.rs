@@ -106,6 +106,29 @@ impl Console<'_> {
         heading: [&str; N],
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> Result<(), Failure> {
+        for line in self.aligned(heading, rows) {
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a table beside the result.
+    pub(crate) fn notes<const N: usize>(
+        &mut self,
+        heading: [&str; N],
+        rows: impl IntoIterator<Item = [String; N]>,
+    ) -> Result<(), Failure> {
+        for line in self.aligned(heading, rows) {
+            self.note(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    fn aligned<const N: usize>(
+        &self,
+        heading: [&str; N],
+        rows: impl IntoIterator<Item = [String; N]>,
+    ) -> Vec<String> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(heading.map(|title| self.paint(Paint::Bold, title.trim_end())));
@@ -119,10 +142,7 @@ impl Console<'_> {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        for line in table.lines() {
-            self.line(&line)?;
-        }
-        Ok(())
+        table.lines().collect()
     }
 
     /// Writes the beginning of a table of what will be lost, and how much of it is left out.

@@ -9,6 +9,7 @@ use thrifty_engine::event::Listener;
 use thrifty_engine::explain::Explanation;
 use thrifty_engine::{Mode, Seed, did_you_mean};
 use thrifty_pipeline::Language;
+use thrifty_pipeline::Searched;
 
 /// Runs workflows for the command line. Implemented by the binding of a language.
 pub trait Host: Sync {
@@ -137,7 +138,7 @@ pub enum PlanReport {
 }
 
 /// What became of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
     /// The id of the run, if its history is kept.
     pub run: Option<String>,
@@ -151,6 +152,17 @@ pub struct RunReport {
     pub checks: Vec<Checked>,
     /// Sentences for the user.
     pub notes: Vec<String>,
+    /// What an operation file gave, by name, and its searches.
+    pub given: Given,
+}
+
+/// What a run of an operation file gave besides its result.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    /// Values, and paths of files that were put somewhere, by name.
+    pub outputs: Vec<(String, serde_json::Value)>,
+    /// The searches, with their trials.
+    pub searches: Vec<Searched>,
 }
 
 /// How a run ended.

@@ -21,13 +21,14 @@ mod operation_file;
 mod progress;
 mod room;
 mod show;
+mod trials;
 mod verb;
 
 pub use console::Console;
 use failure::{EXIT_CODES, Failure};
 pub use host::{
-    CheckReport, CheckRequest, End, Failed, Host, HostError, PlanReport, RunReport, RunRequest,
-    Telling, Which,
+    CheckReport, CheckRequest, End, Failed, Given, Host, HostError, PlanReport, RunReport,
+    RunRequest, Telling, Which,
 };
 use thrifty_engine::Cache;
 use thrifty_engine::explain::Explanation;

@@ -174,7 +174,7 @@ fn chosen(
 }
 
 fn report(ended: Ended, directory: &Path) -> RunReport {
-    let Ended { run, status, given, failures, notes } = ended;
+    let Ended { run, status, given, failures, searches, notes } = ended;
     let end = match status {
         RunStatus::Succeeded => End::Succeeded,
         RunStatus::Cancelled => End::Interrupted,
@@ -186,7 +186,13 @@ fn report(ended: Ended, directory: &Path) -> RunReport {
         .collect();
     let lines: Vec<_> = given.iter().map(|(name, gave)| shown(name, gave, directory)).collect();
     let result = (!lines.is_empty()).then(|| lines.join("\n"));
-    RunReport { run, end, result, failures, checks: Vec::new(), notes }
+    let outputs = given.into_iter().filter_map(|(name, gave)| match gave {
+        Gave::Value(value) => Some((name, value)),
+        Gave::Placed(path) => Some((name, path.to_string_lossy().into())),
+        Gave::Kept => None,
+    });
+    let given = host::Given { outputs: outputs.collect(), searches };
+    RunReport { run, end, result, failures, checks: Vec::new(), notes, given }
 }
 
 /// One line for something that a pipeline gave.

@@ -15,6 +15,9 @@ use crate::show::{Counts, count, short_name, unstored};
 /// How often the live line moves; what happens meanwhile is shown with the next move.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Of how many operations that come together each that is computed has a line of its own.
+const CROWD: usize = 50;
+
 /// How many names of running operations are shown.
 const NAMES: usize = 4;
 
@@ -37,6 +40,8 @@ struct State {
     waiting: HashMap<usize, String>,
     /// Operations of which it was said that they wait.
     waited: HashSet<usize>,
+    /// Where operations begin and end that came together in great number.
+    crowds: Vec<std::ops::Range<usize>>,
 }
 
 impl Progress {
@@ -64,6 +69,10 @@ impl Progress {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Begun { operations, .. } | Event::Expanded { operations, .. } => {
+                let first = usize::try_from(state.operations).unwrap_or(usize::MAX);
+                if *operations > CROWD && matches!(event, Event::Expanded { .. }) {
+                    state.crowds.push(first..first.saturating_add(*operations));
+                }
                 state.operations += *operations as u64;
                 self.bar.set_length(state.operations);
             }
@@ -88,7 +97,12 @@ impl Progress {
                     *state.reasons.entry(reason.word()).or_default() += 1;
                 }
                 self.bar.inc(1);
-                if let Some(line) = settled_line(operation, label, outcome, *spent) {
+                // On a terminal, a line for each of thousands would push away all others.
+                let is_one_of_many = self.is_live
+                    && matches!(outcome, Outcome::Computed(_))
+                    && state.crowds.iter().any(|crowd| crowd.contains(number));
+                let line = settled_line(operation, label, outcome, *spent);
+                if let Some(line) = line.filter(|_| !is_one_of_many) {
                     self.say(&line);
                 }
             }

@@ -44,6 +44,7 @@ impl Host for Found {
             failures: Vec::new(),
             checks: self.checks.clone()?,
             notes: Vec::new(),
+            given: thrifty_cli::Given::default(),
         })
     }
 

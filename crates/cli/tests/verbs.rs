@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thrifty_cli::{
-    CheckReport, CheckRequest, Console, End, Failed, Host, HostError, PlanReport, RunReport,
+    CheckReport, CheckRequest, Console, End, Failed, Given, Host, HostError, PlanReport, RunReport,
     RunRequest, main_in,
 };
 use thrifty_engine::catalog::{
@@ -771,6 +771,7 @@ fn run_asks_the_host_and_reports() {
         failures: vec![],
         checks: vec![],
         notes: vec![],
+        given: Given::default(),
     };
     let host = Told::new(Ok(report));
     let arguments = [
@@ -851,6 +852,7 @@ fn run_exit_codes_tell_failure_interruption_and_wrong_use_apart() {
         failures,
         checks: vec![],
         notes: vec![],
+        given: Given::default(),
     };
     let failed = Failed { operation: "train".to_owned(), message: "Traceback…\nE: x".to_owned() };
     let failed = Told::new(Ok(ended(End::Failed, vec![failed])));

@@ -1,8 +1,10 @@
 //! `thrifty run`: runs a workflow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
+use serde::Serialize;
 use thrifty_engine::check::Checked;
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::Event;
@@ -12,11 +14,12 @@ use thrifty_engine::{Mode, Seed};
 use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
-use crate::host::{End, Host, PlanReport, RunReport, RunRequest, Telling};
+use crate::host::{End, Failed, Given, Host, PlanReport, RunReport, RunRequest, Telling};
 use crate::lookups;
 use crate::operation_file::{self, Choice};
 use crate::progress::Progress;
 use crate::room::Room;
+use crate::trials::{self, SearchJson};
 
 /// Run a workflow or an operation file; what is known already is not computed again
 #[derive(Debug, Args)]
@@ -77,8 +80,8 @@ pub(crate) struct Arguments {
     /// Only tell what would run and why; nothing is computed or stored
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: write JSON
-    #[arg(long, requires = "dry_run")]
+    /// Write JSON: what the run gave, or with --dry-run what it would do
+    #[arg(long)]
     json: bool,
     /// Seed random number generators, other than where code or operations state a seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=Seed::LARGEST))]
@@ -96,6 +99,7 @@ pub(crate) fn run(
         fields: std::mem::take(&mut arguments.fields),
         room: arguments.room,
     };
+    let telling = if arguments.json { Telling::Json } else { Telling::Text };
     let request = request(arguments)?;
     let is_file = operation_file::is_one(&request.target);
     if let Some(option) = choice.first_option().filter(|_| !is_file) {
@@ -124,7 +128,11 @@ pub(crate) fn run(
         false => host.run_workflow(&request, listener).map_err(Failure::from),
     };
     progress.close();
-    report(&ended?, &progress.summary(), console)
+    let ended = ended?;
+    if telling == Telling::Json {
+        console.json(&RunJson::of(&ended))?;
+    }
+    report(&ended, &progress.summary(), telling, console)
 }
 
 fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
@@ -170,7 +178,48 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
     })
 }
 
-fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Result<(), Failure> {
+/// A run for programs.
+#[derive(Serialize)]
+struct RunJson<'a> {
+    run: Option<&'a str>,
+    status: &'static str,
+    result: Option<&'a str>,
+    outputs: BTreeMap<&'a str, &'a serde_json::Value>,
+    failures: Vec<FailedJson<'a>>,
+    searches: Vec<SearchJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailedJson<'a> {
+    operation: &'a str,
+    message: &'a str,
+}
+
+impl<'a> RunJson<'a> {
+    fn of(report: &'a RunReport) -> Self {
+        let Given { outputs, searches } = &report.given;
+        let failed = |it: &'a Failed| FailedJson { operation: &it.operation, message: &it.message };
+        Self {
+            run: report.run.as_deref(),
+            status: match report.end {
+                End::Succeeded => "succeeded",
+                End::Failed => "failed",
+                End::Interrupted => "cancelled",
+            },
+            result: report.result.as_deref(),
+            outputs: outputs.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+            failures: report.failures.iter().map(failed).collect(),
+            searches: searches.iter().map(SearchJson::of).collect(),
+        }
+    }
+}
+
+fn report(
+    report: &RunReport,
+    summary: &str,
+    telling: Telling,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     for failed in &report.failures {
         let heading = console.paint(Paint::Red, &format!("{} failed", failed.operation));
         console.note(&format!("{heading}\n{}", failed.message.trim_end()))?;
@@ -181,9 +230,12 @@ fn report(report: &RunReport, summary: &str, console: &mut Console<'_>) -> Resul
     for checked in &report.checks {
         show_finding(checked, console)?;
     }
+    for searched in report.given.searches.iter().filter(|_| telling == Telling::Text) {
+        trials::show(searched, console)?;
+    }
     let run = report.run.as_deref().unwrap_or("(not recorded)");
     console.note(&format!("run {run}: {summary}"))?;
-    if let Some(result) = &report.result {
+    if let Some(result) = report.result.as_ref().filter(|_| telling == Telling::Text) {
         console.line(result)?;
     }
     match report.end {
