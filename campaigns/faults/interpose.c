@@ -9,6 +9,7 @@
  *   FAULTS_TIMES  how many calls from there on are hit; 0: all of them; absent: 1
  *   FAULTS_WHEN   `before` (the default), `after`, or `half`: a write of half the bytes comes first
  *   FAULTS_DO     `kill`, `stop`, `short` (half the bytes are read or written), or an errno
+ *   FAULTS_2_CALL, FAULTS_2_PATH, … the same for a second fault, beside the first
  *   FAULTS_SPACE  how many bytes the disk has left
  *   FAULTS_LOG    a file to which every call is written: kind, path, result
  *
@@ -48,11 +49,16 @@ enum deed { KILL = -1, STOP = -2, SHORT = -3 }; /* or an errno */
 
 static char root[PATH_MAX];
 static size_t root_length;
-static const char *path_pattern, *call_name;
-static long nth, times = 1;
-static enum when when;
-static int deed, log_fd = -1;
-static atomic_long seen, space;
+struct fault {
+    const char *path_pattern, *call_name;
+    long nth, times;
+    enum when when;
+    int deed;
+    atomic_long seen;
+};
+static struct fault faults[2];
+static int log_fd = -1;
+static atomic_long space;
 static int has_space;
 static atomic_int armed;
 
@@ -62,20 +68,35 @@ static long number(const char *name, long otherwise)
     return text ? strtol(text, NULL, 10) : otherwise;
 }
 
+static const char *setting(int which, const char *name)
+{
+    char full[32];
+    snprintf(full, sizeof full, which ? "FAULTS_2_%s" : "FAULTS_%s", name);
+    return getenv(full);
+}
+
+static void prepare_fault(int which)
+{
+    struct fault *fault = &faults[which];
+    const char *at = setting(which, "WHEN"), *what = setting(which, "DO");
+    const char *first = setting(which, "NTH"), *count = setting(which, "TIMES");
+    fault->path_pattern = setting(which, "PATH");
+    fault->call_name = setting(which, "CALL");
+    fault->nth = first ? strtol(first, NULL, 10) : 0;
+    fault->times = count ? strtol(count, NULL, 10) : 1;
+    fault->when = !at || !strcmp(at, "before") ? BEFORE : !strcmp(at, "after") ? AFTER : HALF;
+    fault->deed = !what ? 0 : !strcmp(what, "kill") ? KILL : !strcmp(what, "stop") ? STOP
+                : !strcmp(what, "short") ? SHORT : atoi(what);
+}
+
 __attribute__((constructor)) static void prepare(void)
 {
-    const char *home = getenv("FAULTS_ROOT"), *at = getenv("FAULTS_WHEN"), *what = getenv("FAULTS_DO");
-    const char *log = getenv("FAULTS_LOG");
+    const char *home = getenv("FAULTS_ROOT"), *log = getenv("FAULTS_LOG");
     if (!home || !realpath(home, root))
         return;
     root_length = strlen(root);
-    path_pattern = getenv("FAULTS_PATH");
-    call_name = getenv("FAULTS_CALL");
-    nth = number("FAULTS_NTH", 0);
-    times = number("FAULTS_TIMES", 1);
-    when = !at || !strcmp(at, "before") ? BEFORE : !strcmp(at, "after") ? AFTER : HALF;
-    deed = !what ? 0 : !strcmp(what, "kill") ? KILL : !strcmp(what, "stop") ? STOP
-         : !strcmp(what, "short") ? SHORT : atoi(what);
+    prepare_fault(0);
+    prepare_fault(1);
     has_space = getenv("FAULTS_SPACE") != NULL;
     atomic_store(&space, number("FAULTS_SPACE", 0));
     if (log)
@@ -87,6 +108,8 @@ struct call {
     enum kind kind;
     int counts;  /* it is below the root, between begin and end */
     int is_hit;
+    enum when when;
+    int deed;
     char path[PATH_MAX];
 };
 
@@ -131,16 +154,27 @@ static void locate(struct call *call, int directory, const char *path)
     snprintf(call->path, sizeof call->path, "%s", absolute[root_length] ? absolute + root_length + 1 : ".");
 }
 
-static void judge(struct call *call)
+static int hits(struct fault *fault, const struct call *call)
 {
     long count;
+    if (!call->counts || !fault->nth || (fault->call_name && strcmp(fault->call_name, kinds[call->kind])))
+        return 0;
+    if (fault->path_pattern && fnmatch(fault->path_pattern, call->path, 0))
+        return 0;
+    count = atomic_fetch_add(&fault->seen, 1) + 1;
+    return count >= fault->nth && (fault->times == 0 || count < fault->nth + fault->times);
+}
+
+static void judge(struct call *call)
+{
     call->is_hit = 0;
-    if (!call->counts || !nth || (call_name && strcmp(call_name, kinds[call->kind])))
-        return;
-    if (path_pattern && fnmatch(path_pattern, call->path, 0))
-        return;
-    count = atomic_fetch_add(&seen, 1) + 1;
-    call->is_hit = count >= nth && (times == 0 || count < nth + times);
+    for (int which = 0; which < 2; which++) {
+        if (hits(&faults[which], call) && !call->is_hit) {
+            call->is_hit = 1;
+            call->when = faults[which].when;
+            call->deed = faults[which].deed;
+        }
+    }
 }
 
 static struct call on_path(enum kind kind, int directory, const char *path)
@@ -161,14 +195,14 @@ static struct call on_file(enum kind kind, int fd)
 /* What happens instead of the call; 0: nothing does. */
 static int fails(struct call *call)
 {
-    if (!call->is_hit || when != BEFORE)
+    if (!call->is_hit || call->when != BEFORE)
         return 0;
-    if (deed == KILL || deed == STOP)
-        die(deed == KILL ? SIGKILL : SIGSTOP);
-    if (deed <= 0)
+    if (call->deed == KILL || call->deed == STOP)
+        die(call->deed == KILL ? SIGKILL : SIGSTOP);
+    if (call->deed <= 0)
         return 0;
-    errno = deed;
-    tell(call, -1, deed);
+    errno = call->deed;
+    tell(call, -1, call->deed);
     return 1;
 }
 
@@ -177,11 +211,11 @@ static long done(struct call *call, long result)
 {
     int error = errno;
     tell(call, result, error);
-    if (call->is_hit && when == AFTER && (deed == KILL || deed == STOP))
-        die(deed == KILL ? SIGKILL : SIGSTOP);
+    if (call->is_hit && call->when == AFTER && (call->deed == KILL || call->deed == STOP))
+        die(call->deed == KILL ? SIGKILL : SIGSTOP);
     errno = error;
-    if (call->is_hit && when == AFTER && deed > 0) {
-        errno = deed;
+    if (call->is_hit && call->when == AFTER && call->deed > 0) {
+        errno = call->deed;
         return -1;
     }
     return result;
@@ -273,7 +307,7 @@ static int is_mark(const char *path)
         call = on_path(OPEN, directory, path); \
         if (fails(&call)) return -1; \
         fd = real arguments; \
-        if (fd >= 0 && call.is_hit && when == AFTER && deed > 0) { syscall(SYS_close, fd); fd = -1; } \
+        if (fd >= 0 && call.is_hit && call.when == AFTER && call.deed > 0) { syscall(SYS_close, fd); fd = -1; } \
         return done(&call, fd); \
     }
 OPENING(open, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode))
@@ -287,7 +321,7 @@ OPENING(openat64, directory, (int directory, const char *path, int flags, ...), 
         REAL(name); \
         struct call call = on_file(READ, fd); \
         if (fails(&call)) return -1; \
-        if (call.is_hit && deed == SHORT && count > 1) count /= 2; \
+        if (call.is_hit && call.deed == SHORT && count > 1) count /= 2; \
         return done(&call, real arguments); \
     }
 READING(read, (int fd, void *bytes, size_t count), (fd, bytes, count))
@@ -301,12 +335,12 @@ READING(pread64, (int fd, void *bytes, size_t count, off64_t offset), (fd, bytes
         REAL(name); \
         struct call call = on_file(WRITE, fd); \
         if (fails(&call)) return -1; \
-        if (call.is_hit && (deed == SHORT || when == HALF) && count > 1) count /= 2; \
+        if (call.is_hit && (call.deed == SHORT || call.when == HALF) && count > 1) count /= 2; \
         fits = room(&call, fd, at, count); \
         if (fits < 0) return done(&call, -1); \
         count = fits; \
         fits = real arguments; \
-        if (call.is_hit && when == HALF && deed < 0) die(deed == STOP ? SIGSTOP : SIGKILL); \
+        if (call.is_hit && call.when == HALF && call.deed < 0) die(call.deed == STOP ? SIGSTOP : SIGKILL); \
         return done(&call, fits); \
     }
 WRITING(write, (int fd, const void *bytes, size_t count), -1, (fd, bytes, count))
@@ -481,9 +515,9 @@ int close(int fd)
 {
     REAL(close);
     struct call call = on_file(CLOSE, fd);
-    if (call.is_hit && when == BEFORE && deed > 0) {
+    if (call.is_hit && call.when == BEFORE && call.deed > 0) {
         real(fd);
-        errno = deed;
+        errno = call.deed;
         return done(&call, -1);
     }
     fails(&call);

@@ -18,6 +18,8 @@ pub struct Worker<'a> {
     pub program: &'a Path,
     /// What goes wrong.
     pub fault: Option<Fault<'a>>,
+    /// What goes wrong beside it.
+    pub second: Option<Fault<'a>>,
     /// How many bytes the disk has left.
     pub space: Option<u64>,
 }
@@ -51,13 +53,19 @@ impl Told {
 impl<'a> Worker<'a> {
     /// One that nothing happens to.
     pub const fn new(program: &'a Path) -> Self {
-        Self { program, fault: None, space: None }
+        Self { program, fault: None, second: None, space: None }
     }
 
     /// One that meets a fault.
     #[must_use]
     pub const fn meeting(self, fault: Fault<'a>) -> Self {
         Self { fault: Some(fault), ..self }
+    }
+
+    /// One that meets a second fault.
+    #[must_use]
+    pub const fn and_meeting(self, fault: Fault<'a>) -> Self {
+        Self { second: Some(fault), ..self }
     }
 
     /// One on a disk with so many bytes left.
@@ -71,8 +79,8 @@ impl<'a> Worker<'a> {
         let mut command = Command::new(self.program);
         command.arg("work").arg(job.word()).arg(home).env("LD_PRELOAD", INTERPOSER);
         command.env("FAULTS_ROOT", home).stdin(Stdio::null());
-        if let Some(fault) = &self.fault {
-            command.envs(fault.environment());
+        for (fault, prefix) in [(&self.fault, "FAULTS_"), (&self.second, "FAULTS_2_")] {
+            command.envs(fault.iter().flat_map(|fault| fault.environment(prefix)));
         }
         if let Some(space) = self.space {
             command.env("FAULTS_SPACE", space.to_string());
@@ -103,7 +111,12 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn told(command: &mut Command) -> io::Result<Told> {
+/// Runs a command to its end, and gives what it told.
+///
+/// # Errors
+///
+/// If it cannot be started.
+pub fn told(command: &mut Command) -> io::Result<Told> {
     let output = command.output()?;
     let lines = String::from_utf8_lossy(&output.stdout);
     let line = |line: &str| {

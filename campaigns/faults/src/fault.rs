@@ -46,18 +46,18 @@ pub struct Fault<'a> {
 }
 
 impl Fault<'_> {
-    /// The environment that tells the library.
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    /// The environment that tells the library of the fault, by what its variables begin with.
+    pub fn environment(&self, prefix: &str) -> Vec<(String, String)> {
         let Self { call, path, nth, times, when, deed } = *self;
         let mut environment = vec![
-            ("FAULTS_PATH", path.to_owned()),
-            ("FAULTS_NTH", nth.to_string()),
-            ("FAULTS_TIMES", times.to_string()),
-            ("FAULTS_WHEN", when.word().to_owned()),
-            ("FAULTS_DO", deed.word()),
+            ("PATH", path.to_owned()),
+            ("NTH", nth.to_string()),
+            ("TIMES", times.to_string()),
+            ("WHEN", when.word().to_owned()),
+            ("DO", deed.word()),
         ];
-        environment.extend(call.map(|call| ("FAULTS_CALL", call.to_owned())));
-        environment
+        environment.extend(call.map(|call| ("CALL", call.to_owned())));
+        environment.into_iter().map(|(name, text)| (format!("{prefix}{name}"), text)).collect()
     }
 }
 

@@ -39,6 +39,8 @@ pub const COMMITTED: &str = "committed";
 pub enum Job {
     /// Opens a cache that is not there yet.
     Open,
+    /// Opens a cache whose catalog has an earlier format, which brings it up.
+    Migrate,
     /// Takes a small value.
     Hit,
     /// Takes a value whose bytes are in three blobs.
@@ -71,8 +73,9 @@ pub enum Job {
 
 impl Job {
     /// All jobs, each with its word.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Open, "open"),
+        (Self::Migrate, "migrate"),
         (Self::Hit, "hit"),
         (Self::HitBlobs, "hit-blobs"),
         (Self::Publish, "publish"),
@@ -126,7 +129,7 @@ fn tell(word: &str, text: &str) {
 
 /// Performs a job on the cache in a directory.
 pub fn perform(job: Job, home: &Path) {
-    if job == Job::Open {
+    if matches!(job, Job::Open | Job::Migrate) {
         mark("begin");
         told(Cache::open(home).map(drop), "opened");
         return;
@@ -136,7 +139,7 @@ pub fn perform(job: Job, home: &Path) {
         Err(error) => return tell("refused", &error.to_string()),
     };
     match job {
-        Job::Open => {}
+        Job::Open | Job::Migrate => {}
         Job::Hit | Job::HitBlobs | Job::Publish | Job::PublishBlobs | Job::Serialize => {
             call(&cache, job);
         }
@@ -176,10 +179,14 @@ fn call(cache: &Arc<Cache>, job: Job) {
     let Some((name, shape)) = job.call() else { return };
     let policy = Policy { serialize: job == Job::Serialize, ..Policy::default() };
     mark("begin");
-    let (got, outcome) = value::call(cache, name, shape, policy, || mark("computing"));
+    let called = value::call(cache, name, shape, policy, || mark("computing"));
+    let outcome = called.outcome;
     mark("returned");
-    tell("value", if got == shape.content(name) { "right" } else { "wrong" });
+    tell("value", if called.content == shape.content(name) { "right" } else { "wrong" });
     tell("outcome", &outcome);
+    if let Some(reason) = called.reason {
+        tell("reason", reason);
+    }
     if outcome.starts_with("computed (") || outcome.starts_with("hit") {
         tell("done", "");
     }

@@ -1,7 +1,7 @@
 //! The worker, and the campaigns that drive it.
 //!
 //! `crash [KILLS]` kills at each named moment so many times and at every call once; `errors`
-//! fails every call in every way; `full` does every job with 0 to 2 MiB left on the disk.
+//! fails every call in every way, and a sample of pairs of them; `full` does every job with 0 to 2 MiB left on the disk.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,8 +56,9 @@ fn crash(kills: usize) -> Setting<ExitCode> {
 
 fn errors(step: usize) -> Setting<ExitCode> {
     let at_calls = campaign("calls that failed", |it| errors::at_calls(it, step))?;
+    let pairs = campaign("pairs of calls that failed", |it| errors::pairs(it, 400 / step))?;
     let syncs = campaign("syncs that failed", errors::syncs)?;
-    Ok(worst(at_calls, syncs))
+    Ok(worst(at_calls, worst(pairs, syncs)))
 }
 
 fn worst(one: ExitCode, other: ExitCode) -> ExitCode {

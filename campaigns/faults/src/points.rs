@@ -76,6 +76,9 @@ pub const POINTS: &[Point] = &[
     point("while reading a blob", Job::HitBlobs, (AFTER, "read", 2, "blobs/*")),
     point("before a damaged blob is set aside", Job::Repair, (BEFORE, "rename", 1, "blobs/*")),
     point("after a damaged blob is set aside", Job::Repair, (AFTER, "rename", 1, "blobs/*")),
+    point("before an earlier catalog is brought up", Job::Migrate, (BEFORE, "write", 1, LOG)),
+    point("while an earlier catalog is brought up", Job::Migrate, (HALF, "write", 8, LOG)),
+    point("after it is brought up, before the reply", Job::Migrate, (BEFORE, "mark", 1, "opened")),
     point("while the tables are made", Job::Open, (HALF, "write", 3, "catalog.sqlite*")),
     point("between the directory and the catalog", Job::Open, (AFTER, "open", 1, "catalog.sqlite")),
 ];

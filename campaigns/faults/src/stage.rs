@@ -6,12 +6,36 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 use thrifty_engine::store::{BlobName, Blobs};
 use thrifty_engine::{Cache, Looked, Policy};
 
 use crate::job::Job;
 use crate::value::{self, DAMAGED, LARGE, SMALL, Shape, VICTIM};
+
+/// Takes away what format 2 of the catalog lacks.
+const TO_FORMAT_2: &str = "
+BEGIN;
+DROP TABLE committed;
+DROP TABLE waiting;
+DROP INDEX slot_nonce;
+ALTER TABLE slot DROP COLUMN taken_at;
+ALTER TABLE slot DROP COLUMN operation;
+ALTER TABLE slot DROP COLUMN host;
+ALTER TABLE slot DROP COLUMN process;
+ALTER TABLE slot DROP COLUMN ended;
+ALTER TABLE slot DROP COLUMN failures;
+ALTER TABLE slot DROP COLUMN alone_until;
+ALTER TABLE slot DROP COLUMN failed_fence;
+ALTER TABLE slot DROP COLUMN failure;
+ALTER TABLE usage DROP COLUMN pinned;
+ALTER TABLE node DROP COLUMN reason;
+ALTER TABLE text DROP COLUMN kept_at;
+ALTER TABLE memo DROP COLUMN kept_at;
+PRAGMA user_version = 2;
+COMMIT;
+";
 
 /// What may go wrong while a stage is set.
 pub type Setting<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -45,6 +69,11 @@ impl Stage {
                 damage(&cache, directory.path())?;
             }
         }
+        if job == Job::Migrate {
+            // The last handle on it is closed by now.
+            Connection::open(directory.path().join("catalog.sqlite"))?
+                .execute_batch(TO_FORMAT_2)?;
+        }
         Ok(Self { directory, _open: None })
     }
 
@@ -56,6 +85,10 @@ impl Stage {
     /// As [`Stage::of`].
     pub fn abandoned(job: Job) -> Setting<Self> {
         let stage = Self::of(job)?;
+        if job == Job::Migrate {
+            // Who opens it to fill its log brings it up.
+            return Ok(stage);
+        }
         let cache = Cache::open(stage.directory.path())?;
         value::call(&cache, "logged", Shape::Inline, Policy::default(), || {});
         Ok(Self { _open: Some(cache), ..stage })
@@ -68,8 +101,17 @@ impl Stage {
     /// If there is no room for it.
     pub fn copy(&self) -> io::Result<TempDir> {
         let copy = scratch()?;
-        copy_into(self.directory.path(), copy.path())?;
+        self.copy_to(copy.path())?;
         Ok(copy)
+    }
+
+    /// A copy in a directory that is there.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    pub fn copy_to(&self, directory: &Path) -> io::Result<()> {
+        copy_into(self.directory.path(), directory)
     }
 }
 

@@ -7,7 +7,7 @@ use thrifty_engine::graph::{Failure, Loss, Made, Product, Value};
 use thrifty_engine::key::{Digest, Ingredients, Key, Kind, Preview, plain};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Source};
 use thrifty_engine::store::BlobName;
-use thrifty_engine::{Cache, Looked, Miss, Operation, Policy, Target};
+use thrifty_engine::{Cache, Looked, Miss, Operation, Policy, Reason, Target};
 
 /// An operation with a small value, which stays.
 pub const SMALL: &str = "small";
@@ -98,20 +98,32 @@ pub fn record_of(name: BlobName) -> Record {
     })
 }
 
-/// Calls an operation as a front end does, and gives its value and the outcome. `body` is called
-/// when it is computed.
+/// What a call gave.
+#[derive(Debug, Default)]
+pub struct Called {
+    /// The value; empty if there is none.
+    pub content: Vec<u8>,
+    /// The outcome, as people read it.
+    pub outcome: String,
+    /// Why it was not stored, in one word, if it was not.
+    pub reason: Option<&'static str>,
+}
+
+/// Calls an operation as a front end does. `body` is called when it is computed.
 pub fn call(
     cache: &Arc<Cache>,
     name: &str,
     shape: Shape,
     policy: Policy,
     body: impl Fn(),
-) -> (Vec<u8>, String) {
+) -> Called {
     let key = key(name);
     let (miss, target) = match cache.look(&key, None) {
         Looked::Miss(miss, target) => (miss, target),
         Looked::Hit(answer, outcome) => match load(cache, &answer.record) {
-            Ok(content) => return (content, outcome.to_string()),
+            Ok(content) => {
+                return Called { content, outcome: outcome.to_string(), reason: None };
+            }
             Err(loss) => (cache.discard(&key, &answer, loss), cache.slot(&key)),
         },
     };
@@ -125,7 +137,7 @@ fn compute(
     policy: Policy,
     (miss, target): (Miss, Option<Target>),
     body: impl Fn(),
-) -> (Vec<u8>, String) {
+) -> Called {
     let operation = operation(name);
     let task = Task {
         operation: &operation,
@@ -142,16 +154,19 @@ fn compute(
     let settled = match cache.compute(&task, miss, target, &mut product) {
         Computed::Settled(settled) => settled,
         Computed::Failed(failure, _) => {
-            return (Vec::new(), format!("failed: {}", failure.message()));
+            let outcome = format!("failed: {}", failure.message());
+            return Called { outcome, ..Called::default() };
         }
-        Computed::Expanded(..) => return (Vec::new(), "expanded".to_owned()),
+        Computed::Expanded(..) => return Called::default(),
     };
     let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Vec<u8>>().cloned());
     let content = own.or_else(|| match &settled.value {
         Value::Known(answer) => load(cache, &answer.record).ok(),
         Value::Live { object, .. } => object.downcast_ref::<Vec<u8>>().cloned(),
     });
-    (content.unwrap_or_default(), settled.outcome.to_string())
+    let reason = settled.outcome.reason().map(Reason::word);
+    let outcome = settled.outcome.to_string();
+    Called { content: content.unwrap_or_default(), outcome, reason }
 }
 
 /// The value of a record.

@@ -33,6 +33,11 @@ fn a_call_that_fails_costs_no_value_and_no_entry() {
 }
 
 #[test]
+fn two_calls_that_fail_cost_no_value_and_no_entry() {
+    holds(|program| errors::pairs(program, 5), 60);
+}
+
+#[test]
 fn a_sync_that_failed_is_not_tried_again() {
     holds(errors::syncs, 3);
 }

@@ -40,10 +40,7 @@ impl Sqlite {
                 conn.prepare_cached("BEGIN")?.execute([])?;
             }
             let found = find_all(conn, scope, requests, now, &mut broken);
-            if together {
-                conn.prepare_cached("COMMIT")?.execute([])?;
-            }
-            found
+            if together { end_reading(conn, found) } else { found }
         })?;
         if !broken.is_empty() {
             // The answer is a miss whether or not the row can be removed now.
@@ -68,6 +65,15 @@ impl Sqlite {
             Ok(())
         })
     }
+}
+
+/// Ends a transaction that only read. A failure in it may have ended it already, and is the news.
+pub(super) fn end_reading<T>(conn: &Connection, found: Result<T>) -> Result<T> {
+    let ended = match conn.is_autocommit() {
+        true => Ok(0),
+        false => conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])),
+    };
+    found.and_then(|found| ended.map(|_| found))
 }
 
 fn find_all(

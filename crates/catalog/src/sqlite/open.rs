@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::budget;
 use super::fault::fault;
@@ -27,8 +29,9 @@ pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
-    let made = prepare(&mut conn).map_err(|error| fault(path, &error))?;
+    let mut conn =
+        Connection::open_with_flags(path, flags).map_err(|error| refusal(path, &error))?;
+    let made = prepare(&mut conn).map_err(|error| refusal(path, &error))?;
     accept(path, made)?;
     if conn.is_readonly("main").map_err(|error| fault(path, &error))? {
         return Err(CatalogError::ReadOnly {
@@ -37,6 +40,18 @@ pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
         });
     }
     Ok(conn)
+}
+
+/// Why a catalog cannot be opened for writing. On a mount for reading only, SQLite merely says that
+/// it cannot open what it needs beside the file.
+fn refusal(path: &Path, error: &Error) -> CatalogError {
+    let is_refused = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+    match access(path, Access::WRITE_OK) {
+        Err(reason @ (Errno::ROFS | Errno::ACCESS | Errno::PERM)) if is_refused => {
+            CatalogError::ReadOnly { path: path.to_owned(), reason: reason.to_string() }
+        }
+        _ => fault(path, error),
+    }
 }
 
 /// A connection for reading a catalog that exists, and whether it must be used only once: it

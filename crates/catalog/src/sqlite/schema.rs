@@ -296,8 +296,11 @@ pub(super) fn bring_up(conn: &Connection) -> Result<Made, Error> {
         conn.pragma_update(None, "user_version", FORMAT)?;
         Ok(Made::Current)
     });
-    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    conn.execute_batch(end)?;
+    let made = made.and_then(|made| conn.execute_batch("COMMIT").map(|()| made));
+    if made.is_err() && !conn.is_autocommit() {
+        // What failed is the news.
+        let _ = conn.execute_batch("ROLLBACK");
+    }
     made
 }
 

@@ -8,7 +8,7 @@ use thrifty_key::{Digest, Ingredients};
 
 use super::Sqlite;
 use super::commit::tail;
-use super::lookup::{millis, nanos};
+use super::lookup::{end_reading, millis, nanos};
 use super::seal::{COLUMNS, Sealed, WIDTH, parts_digest};
 use crate::entry::{BlobRef, Entry, EntryId, Origin, RunId, Scope, Selector, Time};
 use crate::error::CatalogError;
@@ -130,9 +130,7 @@ impl Sqlite {
         );
         self.read(|conn| {
             conn.execute_batch("BEGIN")?;
-            let found = read_entries(conn, &sql, conditions.params(), limit);
-            conn.execute_batch("COMMIT")?;
-            found
+            end_reading(conn, read_entries(conn, &sql, conditions.params(), limit))
         })
     }
 }
