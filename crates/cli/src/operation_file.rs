@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glob::Pattern;
-use thrifty_engine::Mode;
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
+use thrifty_engine::{Cache, Mode};
 use thrifty_pipeline::{
     Chosen, Demand, Ended, FileError, Gave, Keeping, Pipeline, PrepareError, Variation,
 };
@@ -68,8 +68,11 @@ pub(crate) fn run(
 ) -> Result<RunReport, Failure> {
     let pipeline = read(request, choice, console)?;
     let interrupted = || host.is_interrupted();
-    let demand = demand(&pipeline, request, choice, console, &interrupted, listener)?;
-    Ok(report(pipeline.run(demand)?, &console.directory))
+    let (cache, without) = cache(console)?;
+    let demand = demand(&pipeline, request, choice, console, cache, &interrupted, listener)?;
+    let mut report = report(pipeline.run(demand)?, &console.directory);
+    report.notes.extend(without);
+    Ok(report)
 }
 
 /// Tells what a run of the operation file would do.
@@ -81,7 +84,8 @@ pub(crate) fn plan(
     let pipeline = read(request, choice, console)?;
     let interrupted = || false;
     let listener = Arc::new(|_: &_| {});
-    let demand = demand(&pipeline, request, choice, console, &interrupted, listener)?;
+    let cache = console.cache()?;
+    let demand = demand(&pipeline, request, choice, console, cache, &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
     match pipeline.plan(&demand)? {
         Ok(plan) => {
@@ -119,6 +123,7 @@ fn demand<'a>(
     request: &RunRequest,
     choice: &Choice,
     console: &Console<'_>,
+    cache: Arc<Cache>,
     interrupted: &'a (dyn Fn() -> bool + Sync),
     listener: Arc<Listener>,
 ) -> Result<Demand<'a>, Failure> {
@@ -127,7 +132,7 @@ fn demand<'a>(
     let workers =
         workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     Ok(Demand {
-        cache: console.cache()?,
+        cache,
         work: settings.home.value.join("work"),
         chosen: chosen(pipeline, request, &settings)?,
         only: choice.only.clone(),
@@ -138,6 +143,20 @@ fn demand<'a>(
         arguments: choice.written(&request.parameters),
         keeping: Keeping::default(),
     })
+}
+
+/// The cache, or one that ends with the run, with what is to be said about it: that a cache cannot
+/// be opened must not keep anybody from their work.
+fn cache(console: &Console<'_>) -> Result<(Arc<Cache>, Option<String>), Failure> {
+    let is_strict = (console.variables)("THRIFTY_STRICT").is_some_and(|value| value != "0");
+    match console.open(console.settings()?) {
+        Ok(cache) => Ok((cache, None)),
+        Err(error) if is_strict => Err(error.into()),
+        Err(error) => {
+            let note = format!("it ran without its cache directory: {error}");
+            Ok((Cache::in_memory()?, Some(note)))
+        }
+    }
 }
 
 /// What was chosen on the command line, in the environment and in the configuration.

@@ -907,6 +907,43 @@ fn help_names_every_verb_and_the_exit_codes_and_completion_is_a_script() {
 }
 
 #[test]
+fn an_operation_file_runs_without_a_cache_that_cannot_be_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("file");
+    std::fs::write(&home, "").unwrap();
+    let text = "operations:\n  one: {run: echo 1 >> BASE/count; echo 2 > o, outputs: {o: {json: o}}}\n";
+    let base = directory.path().display().to_string();
+    std::fs::write(directory.path().join("p.yaml"), text.replace("BASE", &base)).unwrap();
+    let host = Told::new(Err(HostError::Usage(String::new())));
+    let run = |strict: &'static str| {
+        let variables = |name: &str| match name {
+            "THRIFTY_HOME" => Some(home.clone().into_os_string()),
+            "THRIFTY_STRICT" => Some(strict.into()),
+            _ => None,
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console {
+            out: &mut out,
+            err: &mut err,
+            input: None,
+            width: None,
+            is_live: false,
+            is_coloured: false,
+            directory: directory.path().to_owned(),
+            variables: &variables,
+        };
+        let arguments = vec!["thrifty".into(), "run".into(), "p.yaml".into()];
+        let code = main_in(arguments, &host, &mut console);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    };
+    let (code, out, err) = run("0");
+    assert_eq!((code, out.as_str()), (0, "one.o = 2\n"), "{err}");
+    assert!(err.contains("without its cache directory"), "{err}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("count")).unwrap(), "1\n");
+    assert_eq!(run("1").0, 3);
+}
+
+#[test]
 fn a_cache_that_cannot_be_opened_is_exit_code_3() {
     let world = World::new();
     let home = world.home.path().join("file");

@@ -15,9 +15,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::endurance::{LongRetries, OnFailure, Waiters, WrittenRetries};
+use crate::endurance::{LongRetries, OnFailure, WrittenRetries};
 use crate::place::Spanned;
-use crate::section::Section;
+pub use crate::section::Cache;
 
 use crate::container::{ImageText, LongImage};
 use crate::resources::Machine;
@@ -183,42 +183,6 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Spanned<String>>,
-}
-
-/// How operations use the cache. What an operation does not say, its pipeline says.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cache {
-    /// `true`: neither look up nor store; `false`: do both, also where the default is not to.
-    #[serde(default)]
-    pub disable: Option<bool>,
-    /// The oldest result that is accepted, such as `7d`.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub ttl: Option<Spanned<String>>,
-    /// How long a new result is valid, such as `30d`.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub expires: Option<Spanned<String>>,
-    /// A version of the code, which then does not count itself.
-    #[serde(default)]
-    pub version: Option<String>,
-    /// A text that keeps results apart.
-    #[serde(default)]
-    pub salt: Option<String>,
-    /// The names of the inputs and params that count; all of them unless given.
-    #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
-    pub io: Option<Vec<Spanned<String>>>,
-    /// What counts besides the names and places of inputs and outputs: any of `command`, `code`, `packages`, `env`, `image`, `params` and `inputs`; all of them unless given.
-    #[serde(default)]
-    pub sections: Option<Vec<Section>>,
-    /// Compute once across processes: others wait.
-    #[serde(default)]
-    pub serialize: Option<bool>,
-    /// What those do who wait for it with `serialize` when it fails: the `next` of them computes, or all `share` the failure.
-    #[serde(default)]
-    pub on_failure: Option<Waiters>,
 }
 
 /// A parameter of a pipeline.

@@ -306,14 +306,7 @@ fn operation(
         let (digest, preview) = text(&section::described(sections));
         add(Kind::Config, "sections".to_owned(), digest, preview)?;
     }
-    let env = command.env.iter().filter(|_| command.cache.counts(Section::Env));
-    for (name, value) in env {
-        let encoding = value.as_ref().map_or_else(none, |value| plain::text(value));
-        let digest = plain::digest(&encoding).map_err(|error| PrepareError::Input {
-            operation: command.name.clone(),
-            input: name.clone(),
-            reason: error.to_string(),
-        })?;
+    for (name, digest) in variables(command)? {
         // The value of a variable may be a secret.
         add(Kind::Environment, format!("variable {name}"), digest, Preview::Hidden)?;
     }
@@ -344,6 +337,21 @@ fn operation(
     let mut texts = code.texts.clone();
     texts.push(run_text(run));
     Ok(Operation::new(shown(pipeline, command), fixed, texts))
+}
+
+/// The variables that count, each with the digest of its value.
+fn variables(command: &Command) -> Result<Vec<(&str, Digest)>, PrepareError> {
+    let env = command.env.iter().filter(|_| command.cache.counts(Section::Env));
+    env.map(|(name, value)| {
+        let encoding = value.as_ref().map_or_else(none, |value| plain::text(value));
+        let digest = plain::digest(&encoding).map_err(|error| PrepareError::Input {
+            operation: command.name.clone(),
+            input: name.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok((name.as_str(), digest))
+    })
+    .collect()
 }
 
 /// The name of an operation in the history and wherever it is shown.

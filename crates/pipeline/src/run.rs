@@ -1,6 +1,7 @@
 //! A run of a pipeline, from its graph to what it gives.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -136,14 +137,15 @@ impl Pipeline {
     }
 
     fn shared(&self, demand: &Demand<'_>) -> Arc<Shared> {
+        let (work, note) = usable(&demand.work);
         Arc::new(Shared {
             cache: Arc::clone(&demand.cache),
-            work: demand.work.clone(),
-            mirrors: Mirrors::new(&demand.work),
+            mirrors: Mirrors::new(&work),
+            work,
             cancelled: AtomicBool::new(false),
             running: Mutex::default(),
             stopped: Condvar::new(),
-            notes: Mutex::default(),
+            notes: Mutex::new(note.into_iter().collect()),
             pools: Pools::new(&demand.capacity),
             devices: Devices::new(
                 demand.capacity.gpus,
@@ -213,6 +215,24 @@ fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
         (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
         (Work::Run(_), None) => Ok(()),
     })
+}
+
+/// A directory that can be written to: this one, or else that for temporary files, with what is to
+/// be said about it. Trouble with the cache is none of the commands'.
+fn usable(work: &Path) -> (PathBuf, Option<String>) {
+    let tried = fs::create_dir_all(work).and_then(|()| tempfile::tempdir_in(work));
+    match tried {
+        Ok(_) => (work.to_owned(), None),
+        Err(error) => {
+            let other = std::env::temp_dir();
+            let note = format!(
+                "cannot write to {}: {error}; commands run in {}",
+                work.display(),
+                other.display()
+            );
+            (other, Some(note))
+        }
+    }
 }
 
 /// What failed by itself, steps of processes included.

@@ -8,7 +8,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The files at a path, each with its number, its length and the time of the last write.
+/// The files at a path, which may be moved as a whole, each with its number, its length and the time of the last write.
 ///
 /// Not the time at which attributes changed: another name for a file changes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,16 +16,17 @@ pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 
 impl Stamp {
     /// What is at a path now; nothing if that cannot be told.
-    pub(crate) fn of(path: &Path) -> Self {
+    pub(crate) fn of(root: &Path) -> Self {
         let mut stamp = Self::default();
-        let mut ahead = vec![path.to_owned()];
+        let mut ahead = vec![root.to_owned()];
         while let Some(path) = ahead.pop() {
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
             if metadata.is_dir() {
                 let entries = fs::read_dir(&path).into_iter().flatten().flatten();
                 ahead.extend(entries.map(|entry| entry.path()));
             }
-            stamp.add(path, &metadata);
+            let path = path.strip_prefix(root).unwrap_or(&path);
+            stamp.add(path.to_owned(), &metadata);
         }
         stamp
     }
