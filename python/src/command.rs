@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use thrifty_cli::{
-    CheckReport, CheckRequest, End, Failed, Given, Host, HostError, PlanReport, RunReport, RunRequest,
-    Which,
+    CheckReport, CheckRequest, End, Failed, Given, Host, HostError, PlanReport, RunReport,
+    RunRequest, Which,
 };
 use thrifty_engine::Seeding;
 use thrifty_engine::catalog::RunStatus;
@@ -211,7 +211,15 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());
-    RunReport { run, end, result, failures: failures.collect(), checks, notes: Vec::new(), given: Given::default() }
+    RunReport {
+        run,
+        end,
+        result,
+        failures: failures.collect(),
+        checks,
+        notes: Vec::new(),
+        given: Given::default(),
+    }
 }
 
 /// The result for people: where a file or directory is, and a preview of anything else.

@@ -170,10 +170,8 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     drop(schedule);
     session.tell_of_trouble(py);
     check::warn_of(py, &checked)?;
-    let value = match interrupt.into_inner().or_else(|| running.take_end()) {
-        Some(error) => Err(error),
-        None => value,
-    };
+    let ended = interrupt.into_inner().or_else(|| running.take_end());
+    let value = ended.map_or(value, Err);
     Ok(Finished { run: run.map(|run| run.0), value, nodes, status, failures, checks, checked })
 }
 
@@ -223,7 +221,8 @@ fn settle(
         });
         match (loaded, lost) {
             (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
-                schedule.reopen(number, loss(py, &error), &crate::shown::message(py, &error));
+                let (loss, message) = (loss(py, &error), crate::shown::message(py, &error));
+                py.detach(|| schedule.reopen(number, loss, &message));
             }
             (loaded, _) => return loaded.map(Bound::unbind),
         }
