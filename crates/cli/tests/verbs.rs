@@ -911,7 +911,8 @@ fn an_operation_file_runs_without_a_cache_that_cannot_be_opened() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().join("file");
     std::fs::write(&home, "").unwrap();
-    let text = "operations:\n  one: {run: echo 1 >> BASE/count; echo 2 > o, outputs: {o: {json: o}}}\n";
+    let text =
+        "operations:\n  one: {run: echo 1 >> BASE/count; echo 2 > o, outputs: {o: {json: o}}}\n";
     let base = directory.path().display().to_string();
     std::fs::write(directory.path().join("p.yaml"), text.replace("BASE", &base)).unwrap();
     let host = Told::new(Err(HostError::Usage(String::new())));

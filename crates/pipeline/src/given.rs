@@ -50,6 +50,9 @@ impl Given {
         for (name, output) in outputs {
             let path = attempt.place().join(output.path());
             let wrong = |reason: String| AttemptError::Output { name: name.clone(), reason };
+            if path.symlink_metadata().is_err() {
+                return Err(wrong(format!("the command ended without making `{}`", output.path())));
+            }
             if !matches!(output, Output::Json { .. }) && path.exists() {
                 share::own(&path).map_err(|error| wrong(error.to_string()))?;
             }

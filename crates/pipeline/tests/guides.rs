@@ -6,7 +6,7 @@ mod project;
 
 use project::Project;
 use serde_json::json;
-use thrifty_pipeline::{Chosen, Demand, Gave, Pipeline, Variation};
+use thrifty_pipeline::{Gave, Variation};
 
 /// The fenced texts of a page that begin with the name of their file: the last one of each name.
 fn files(page: &str) -> Vec<(String, String)> {
@@ -17,34 +17,6 @@ fn files(page: &str) -> Vec<(String, String)> {
         (!name.contains(' ')).then(|| (name.to_owned(), text.to_owned()))
     });
     named.collect()
-}
-
-/// What each operation came to, in a run of one of the files.
-fn settled(project: &Project, file: &str, variation: &Variation) -> (Vec<String>, Gave) {
-    use std::sync::{Arc, Mutex};
-    let pipeline = Pipeline::read_with(&project.at(file), variation, &|_| None).unwrap();
-    let home = project.directory.path().join("home");
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let listener = {
-        let told = Arc::clone(&told);
-        Arc::new(move |event: &thrifty_engine::event::Event| {
-            if let thrifty_engine::event::Event::Settled { operation, outcome, .. } = event {
-                let word = if outcome.is_hit() { "hit" } else { outcome.word() };
-                let name = operation.split_once(':').unwrap().1;
-                told.lock().unwrap().push(format!("{name} {word}"));
-            }
-        })
-    };
-    let demand = Demand {
-        cache: thrifty_engine::Cache::open(&home).unwrap(),
-        work: home.join("work"),
-        chosen: Chosen::default(),
-        ..project.demand(listener)
-    };
-    let ended = pipeline.run(demand).unwrap();
-    let mut told = told.lock().unwrap().clone();
-    told.sort();
-    (told, ended.given[0].1.clone())
 }
 
 #[test]
@@ -58,18 +30,27 @@ fn the_pipeline_that_was_a_polyaxonfile_does_what_its_guide_says() {
         presets: presets.iter().map(|name| (*name).to_owned()).collect(),
         ..Variation::default()
     };
-    let run = |file: &str, variation| settled(&project, file, &variation);
+    let run = |file: &str, variation| {
+        let (ended, settled) = project.run_file(file, &variation, &|| false, |_| ());
+        (settled, ended.given[0].1.clone())
+    };
     let score = |score: i64| Gave::Value(json!(score));
     assert_eq!(
         run("churn.yaml", with(&[], &[])),
-        (["fit computed", "prepare computed", "prepare.table computed"].map(str::to_owned).to_vec(), score(360))
+        (
+            ["fit computed", "prepare computed", "prepare.table computed"]
+                .map(str::to_owned)
+                .to_vec(),
+            score(360)
+        )
     );
     assert_eq!(project.read("results/report.json"), "{\"score\": 360}\n");
     let hits = ["fit hit", "prepare hit"].map(str::to_owned).to_vec();
     assert_eq!(run("churn.yaml", with(&[], &[])), (hits, score(360)));
     let fitted = ["fit computed", "prepare hit"].map(str::to_owned).to_vec();
     assert_eq!(run("churn.yaml", with(&[("depth", "5")], &[])), (fitted, score(450)));
-    let all = ["fit computed", "prepare computed", "prepare.table computed"].map(str::to_owned).to_vec();
+    let all =
+        ["fit computed", "prepare computed", "prepare.table computed"].map(str::to_owned).to_vec();
     assert_eq!(run("churn.yaml", with(&[], &["quick"])), (all, score(28)));
     let alone = run("components/prepare.yaml", with(&[("days", "7")], &[]));
     assert_eq!(alone, (vec!["table hit".to_owned()], Gave::Kept), "known by its own name");

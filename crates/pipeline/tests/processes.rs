@@ -6,9 +6,9 @@ mod project;
 
 use project::Project;
 use serde_json::json;
-use thrifty_engine::catalog::RunStatus;
-use thrifty_engine::{Cache, Mode};
-use thrifty_pipeline::{Ended, Gave, Pipeline};
+use thrifty_engine::catalog::{RunFilter, RunStatus};
+use thrifty_engine::{Cache, Mode, explain};
+use thrifty_pipeline::{Ended, Gave, Pipeline, Variation};
 
 /// A file with a process that cleans and counts, and an operation behind it.
 const FILE: &str = "params: {word: a, times: 2}
@@ -134,6 +134,25 @@ fn what_changes_in_a_process_runs_alone_with_what_follows() {
             "words.scale computed"
         ]
     );
+}
+
+#[test]
+fn an_edit_in_a_process_is_one_cause() {
+    let project = words();
+    project.run(&[]);
+    let (ended, _) = project.run(&[("times", "3")]);
+    let cache = Cache::open(project.directory.path().join("home")).unwrap();
+    let runs = cache.catalog().runs(None, &RunFilter::default()).unwrap();
+    let run = runs.iter().find(|run| Some(&run.id.0) == ended.run.as_ref()).unwrap();
+    let found = explain::explain(cache.catalog().as_ref(), run, None).unwrap();
+    let direct = |name: &str| {
+        let number = found.nodes.iter().find(|node| node.operation == name).unwrap().node;
+        found.roots[0].direct.contains(&number)
+    };
+    assert_eq!(found.roots.len(), 1, "{:?}", found.roots);
+    assert!(direct("p:words") && direct("p:words.scale"));
+    let explain::Cause::Changed(parts) = &found.roots[0].cause else { panic!() };
+    assert_eq!(parts[0].name, "times", "by the name that it has at the step");
 }
 
 /// Two sub-graphs with equal inputs that differ in one thing are never taken for each other.
@@ -328,23 +347,9 @@ fn another_file_is_a_process_with_paths_of_its_own() {
     assert_eq!(scaled(&ended), &Gave::Value(json!(3)));
     // What the used file computed alone is known to whoever uses it.
     let alone = Project { directory: project.directory };
-    let home = alone.directory.path().join("home");
-    let set = [("word".to_owned(), "a".to_owned()), ("times".to_owned(), "2".to_owned())];
-    let pipeline = Pipeline::read(&alone.at("sub/used.yaml"), &set, &|_| None).unwrap();
-    let ended = pipeline
-        .run(thrifty_pipeline::Demand {
-            cache: Cache::open(&home).unwrap(),
-            work: home.join("work"),
-            chosen: thrifty_pipeline::Chosen::default(),
-            only: Vec::new(),
-            workers: 1,
-            capacity: thrifty_pipeline::Resources::BOUNDLESS,
-            interrupted: &|| false,
-            listener: std::sync::Arc::new(|_: &_| ()),
-            arguments: String::new(),
-            keeping: thrifty_pipeline::Keeping::default(),
-        })
-        .unwrap();
+    let params = [("word", "a"), ("times", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let variation = Variation { params: params.to_vec(), ..Variation::default() };
+    let (ended, _) = alone.run_file("sub/used.yaml", &variation, &|| false, |_| ());
     assert_eq!(scaled(&ended), &Gave::Value(json!(4)));
     alone.write(
         "p.yaml",

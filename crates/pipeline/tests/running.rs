@@ -143,7 +143,7 @@ fn what_fails_is_told_and_not_kept() {
     for (run, told) in [
         ("echo one; echo two >&2; exit 3", "it ended with status 3:\none\ntwo"),
         ("false; echo > o", "it ended with status 1"),
-        ("true", "output `o`: "),
+        ("true", "output `o`: the command ended without making `o`"),
         ("kill -9 $$", "it was ended by signal 9"),
         ("echo nothing > o; no-such-program", "status 127"),
     ] {

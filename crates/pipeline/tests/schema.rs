@@ -70,7 +70,7 @@ fn schema_and_parser_agree() {
             true,
         ),
         (with("matrix", json!({"kind": "gird", "params": {"a": [1]}})), false),
-        (with("matrix", json!({"params": {"a": [1]}})), false),
+        (with("matrix", json!({"params": {"a": [1]}})), true),
         (with("matrix", json!({"kind": "mapping", "values": [{"a": 1}]})), true),
         (with("matrix", json!({"kind": "random", "runs": -1})), false),
         (with("timeout", json!("5m")), true),

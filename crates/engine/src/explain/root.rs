@@ -95,6 +95,16 @@ fn of_many_values<'a>(differences: impl Iterator<Item = &'a Shown>) -> BTreeSet<
     many.map(|(name, _)| name.to_owned()).collect()
 }
 
+/// The name of a part at the step of a process that has it: the process has it under the step's
+/// name, and it is the same edit.
+fn name_within(shown: &Shown) -> &str {
+    let within = match shown.kind {
+        Kind::Inputs => shown.name.rsplit_once('.'),
+        _ => shown.name.rsplit_once(": "),
+    };
+    within.map_or(shown.name.as_str(), |(_, name)| name)
+}
+
 /// The differences that are a node's own.
 fn own(node: &Explained) -> impl Iterator<Item = &Shown> {
     node.differences.iter().filter(|shown| shown.upstream.is_empty())
@@ -144,7 +154,7 @@ impl Causes {
                     self.add_part(node, shown, many);
                 }
             }
-            Reason::FirstTime => self.add(node, Identity::FirstTime, || Cause::FirstTime),
+            Reason::FirstTime => _ = self.add(node, Identity::FirstTime, || Cause::FirstTime),
             Reason::Observed => {
                 self.add(node, Identity::Observed(detail()), || Cause::Observed(detail()));
             }
@@ -165,14 +175,27 @@ impl Causes {
             let upstream = Vec::new();
             let whole = || Shown { old: None, new: None, diff: None, upstream, ..shown.clone() };
             let cause = || Cause::Changed(vec![whole()]);
-            return self.add(node, Identity::Input(shown.name.clone()), cause);
+            self.add(node, Identity::Input(shown.name.clone()), cause);
+            return;
         }
         let (old, new) = shown.digests;
-        let identity = Identity::Part(shown.kind, shown.name.clone(), old, new);
-        self.add(node, identity, || Cause::Changed(vec![shown.clone()]));
+        let identity = Identity::Part(shown.kind, name_within(shown).to_owned(), old, new);
+        let place = self.add(node, identity, || Cause::Changed(vec![shown.clone()]));
+        // The name that the step itself has for it says enough.
+        if let Cause::Changed(parts) = &mut self.found[place].cause
+            && let Some(first) = parts.first_mut()
+            && first.name.len() > shown.name.len()
+        {
+            first.name.clone_from(&shown.name);
+        }
     }
 
-    fn add(&mut self, node: &Explained, identity: Identity, cause: impl FnOnce() -> Cause) {
+    fn add(
+        &mut self,
+        node: &Explained,
+        identity: Identity,
+        cause: impl FnOnce() -> Cause,
+    ) -> usize {
         let place = *self.places.entry(identity).or_insert_with(|| {
             let place = self.found.len();
             self.found.push(Found {
@@ -185,6 +208,7 @@ impl Causes {
         });
         self.found[place].direct.push(node.node);
         self.of_node.entry(node.node).or_default().insert(place);
+        place
     }
 
     /// For each cause the nodes that took another output from one that has it, or that stands

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use thrifty_engine::Cache;
 use thrifty_engine::event::Event;
-use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline, Resources};
+use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline, Resources, Variation};
 
 /// A project and a cache of its own.
 pub struct Project {
@@ -46,8 +46,20 @@ impl Project {
         interrupted: &(dyn Fn() -> bool + Sync),
         change: impl FnOnce(&mut Demand<'_>),
     ) -> (Ended, Vec<String>) {
-        let set: Vec<_> = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let pipeline = Pipeline::read(&self.at("p.yaml"), &set, &|_| None).unwrap();
+        let params = set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let variation = Variation { params, ..Variation::default() };
+        self.run_file("p.yaml", &variation, interrupted, change)
+    }
+
+    /// The same of another file, or of a variation.
+    pub fn run_file(
+        &self,
+        file: &str,
+        variation: &Variation,
+        interrupted: &(dyn Fn() -> bool + Sync),
+        change: impl FnOnce(&mut Demand<'_>),
+    ) -> (Ended, Vec<String>) {
+        let pipeline = Pipeline::read_with(&self.at(file), variation, &|_| None).unwrap();
         let home = self.directory.path().join("home");
         let settled = Arc::new(Mutex::new(Vec::new()));
         let listener = {
@@ -55,7 +67,10 @@ impl Project {
             Arc::new(move |event: &Event| {
                 if let Event::Settled { operation, outcome, .. } = event {
                     let word = if outcome.is_hit() { "hit" } else { outcome.word() };
-                    settled.lock().unwrap().push(format!("{} {word}", &operation[2..]));
+                    settled
+                        .lock()
+                        .unwrap()
+                        .push(format!("{} {word}", operation.split_once(':').unwrap().1));
                 }
             })
         };
