@@ -9,7 +9,7 @@ use crate::show::short_name;
 
 /// The run with this id, or the only one whose id begins so; the newest of the scope for `last`.
 pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Run, Failure> {
-    if text == "last" {
+    if text == "last" || text == "latest" {
         return newest(catalog, scope);
     }
     match find_run(catalog, text)? {

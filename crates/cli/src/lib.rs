@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 mod causes;
 mod choose;
 mod console;
+mod definition;
 mod failure;
 mod host;
 mod lookups;
@@ -21,6 +22,7 @@ mod operation_file;
 mod progress;
 mod room;
 mod show;
+mod told;
 mod trials;
 mod verb;
 
@@ -44,10 +46,15 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(verb::run::Arguments),
+    Resume(verb::resume::Arguments),
+    Restart(verb::restart::Arguments),
+    Replay(verb::replay::Arguments),
+    Recover(verb::recover::Arguments),
     Why(verb::why::Arguments),
     Runs(verb::runs::Arguments),
     Show(verb::show::Arguments),
     Logs(verb::logs::Arguments),
+    Metrics(verb::metrics::Arguments),
     Stats(verb::stats::Arguments),
     Check(verb::check::Arguments),
     Invalidate(verb::invalidate::Arguments),
@@ -131,10 +138,15 @@ fn written(write: impl FnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Resul
 fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<(), Failure> {
     match verb {
         Verb::Run(arguments) => verb::run::run(arguments, host, console),
+        Verb::Resume(arguments) => verb::resume::run(arguments, host, console),
+        Verb::Restart(arguments) => verb::restart::run(arguments, host, console),
+        Verb::Replay(arguments) => verb::replay::run(arguments, host, console),
+        Verb::Recover(arguments) => verb::recover::run(arguments, host, console),
         Verb::Why(arguments) => verb::why::run(arguments, console),
         Verb::Runs(arguments) => verb::runs::run(arguments, console),
         Verb::Show(arguments) => verb::show::run(arguments, console),
         Verb::Logs(arguments) => verb::logs::run(arguments, console),
+        Verb::Metrics(arguments) => verb::metrics::run(arguments, console),
         Verb::Stats(arguments) => verb::stats::run(arguments, console),
         Verb::Check(arguments) => verb::check::run(arguments, host, console),
         Verb::Invalidate(arguments) => verb::invalidate::run(arguments, console),

@@ -9,7 +9,7 @@ use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
-use thrifty_engine::{Cache, Mode};
+use thrifty_engine::{Cache, Context, Mode};
 use thrifty_pipeline::{
     Chosen, Demand, Ended, FileError, Gave, Keeping, Pipeline, PrepareError, Variation,
 };
@@ -35,6 +35,10 @@ pub(crate) struct Choice {
     pub(crate) fields: Vec<(String, String)>,
     /// What of the machine there is for it.
     pub(crate) room: Room,
+    /// What of the run is kept, and what it goes on from.
+    pub(crate) keeping: Keeping,
+    /// Whether it does an earlier run again.
+    pub(crate) does_again: bool,
 }
 
 impl Choice {
@@ -45,6 +49,7 @@ impl Choice {
             ("--preset", !self.presets.is_empty()),
             ("--set", !self.fields.is_empty()),
             ("--cpus, --memory or --gpus", self.room.is_said()),
+            ("--run-dir", self.keeping.elsewhere.is_some()),
         ];
         given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
@@ -134,14 +139,20 @@ fn demand<'a>(
     Ok(Demand {
         cache,
         work: settings.home.value.join("work"),
-        chosen: chosen(pipeline, request, &settings)?,
+        chosen: Chosen {
+            context: match choice.does_again {
+                true => Context::Again,
+                false => pipeline.context(),
+            },
+            ..chosen(pipeline, request, &settings)?
+        },
         only: choice.only.clone(),
         workers,
         capacity: choice.room.capacity(),
         interrupted,
         listener,
         arguments: choice.written(&request.parameters),
-        keeping: Keeping::default(),
+        keeping: choice.keeping.clone(),
     })
 }
 
@@ -185,7 +196,7 @@ fn chosen(
         mode: request.mode.or(configured.filter(|_| by_variable)),
         refresh,
         project: configured.filter(|_| !by_variable),
-        context: pipeline.context(),
+        context: Context::default(),
         fail_fast: request.fail_fast,
         seed: request.seed,
         project_seed: settings.seed.value,

@@ -157,8 +157,10 @@ impl Attempt {
         let inputs = command.inputs.iter().map(|input| input.to.as_str());
         let code = placement.links.iter().map(|(to, _)| to.as_str());
         let environments = placement.environments.iter().map(|(to, _)| to.as_str());
-        let known: Vec<_> =
-            outputs.chain(inputs).chain(code).chain(environments).map(Path::new).collect();
+        let Endurance { checkpoints, artifacts, .. } = &command.endurance;
+        let lasting = checkpoints.iter().chain(artifacts).map(String::as_str);
+        let known = outputs.chain(inputs).chain(code).chain(environments).chain(lasting);
+        let known: Vec<_> = known.map(Path::new).collect();
         let (mut left, mut ahead) = (Vec::new(), vec![PathBuf::new()]);
         while let Some(directory) = ahead.pop() {
             let entries = fs::read_dir(self.place().join(&directory)).into_iter().flatten();

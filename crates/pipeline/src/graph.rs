@@ -260,6 +260,22 @@ struct Around<'a> {
     copied: Option<Digest>,
 }
 
+impl Around<'_> {
+    /// What of it counts, by name.
+    fn parts(&self, command: &Command) -> Vec<(&'static str, Digest, Preview)> {
+        let container = self.container.filter(|_| command.cache.counts(Section::Image));
+        let image = container.map(|container| {
+            let name = command.image.as_ref().map_or("", |image| &image.name);
+            let (counts, shown) = container::described(name, container);
+            ("image", plain::digest_text(&counts), Preview::text(shown))
+        });
+        let copied = self
+            .copied
+            .map(|copied| ("artifacts", copied, Preview::text("copied from an earlier run")));
+        image.into_iter().chain(copied).collect()
+    }
+}
+
 /// Everything that can change what the command gives, besides its inputs.
 fn operation(
     pipeline: &Pipeline,
@@ -314,21 +330,8 @@ fn operation(
         let (digest, preview) = text(found);
         add(Kind::Environment, format!("package {name}"), digest, preview)?;
     }
-    let image = command.image.as_ref();
-    let container = around.container.filter(|_| command.cache.counts(Section::Image));
-    if let Some(container) = container {
-        let name = image.map_or("", |image| &image.name);
-        let (counts, shown) = container::described(name, container);
-        add(
-            Kind::Environment,
-            "image".to_owned(),
-            plain::digest_text(&counts),
-            Preview::text(shown),
-        )?;
-    }
-    if let Some(copied) = around.copied {
-        let preview = Preview::text("copied from an earlier run");
-        add(Kind::Environment, "artifacts".to_owned(), copied, preview)?;
+    for (name, digest, preview) in around.parts(command) {
+        add(Kind::Environment, name.to_owned(), digest, preview)?;
     }
     if let Some(salt) = &command.cache.salt {
         let (digest, preview) = text(salt);

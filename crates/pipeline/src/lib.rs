@@ -66,6 +66,7 @@ mod layer;
 mod metrics;
 mod mirror;
 mod order;
+mod outputs;
 mod params;
 mod parse;
 mod part;

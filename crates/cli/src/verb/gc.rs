@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::Ballast;
+use thrifty_engine::catalog::RunFilter;
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
+use thrifty_pipeline::collect_runs;
 
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
@@ -93,7 +95,8 @@ fn goal(arguments: &Arguments, console: &Console<'_>) -> Result<Goal, Failure> {
 
 fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
     let (dry_run, json) = (arguments.dry_run, arguments.json);
-    let files = console.settings()?.home.value.join("files");
+    let home = console.settings()?.home.value;
+    let (files, runs) = (home.join("files"), home.join("runs"));
     let cache = console.cache()?;
     let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
     let victims = plan(catalog, &goal(arguments, console)?)?;
@@ -113,6 +116,12 @@ fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure>
         let gone = victims.iter().map(|victim| (&victim.scope, &victim.key));
         _ = remember_removed(catalog, gone, "thrifty gc", cache.who());
     }
+    // A run that cannot be looked for now counts as known.
+    let is_known = |id: &str| {
+        let filter = RunFilter { id_prefix: Some(id.to_owned()), ..RunFilter::default() };
+        id.starts_with('.') || catalog.runs(None, &filter).map_or(true, |runs| !runs.is_empty())
+    };
+    let forgotten = collect_runs(&runs, &is_known, dry_run)?;
     if json {
         return console.json(&Freed { dry_run, collected });
     }
@@ -124,6 +133,9 @@ fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure>
         count(collected.blobs + collected.leftovers + collected.placed, "file"),
         show_size(collected.waiting),
     ))?;
+    if forgotten > 0 {
+        console.line(&format!("{removed} {} of runs", count(forgotten, "directory")))?;
+    }
     if collected.runs > 0 {
         console.line(&format!("forgot {}", count(collected.runs, "run")))?;
     }

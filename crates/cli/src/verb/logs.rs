@@ -7,6 +7,7 @@ use thrifty_pipeline::log_of;
 use crate::choose;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::told;
 
 /// Show what a command of an operation file wrote, also where it was a hit
 #[derive(Debug, Args)]
@@ -44,7 +45,13 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return Err(Failure::Usage(message));
     };
     match log_of(&entry.output, &**cache.blobs()) {
-        Ok(Some(log)) => Ok(console.out.write_all(&log)?),
+        Ok(Some(log)) => {
+            if node.outcome != "computed" {
+                let origin = told::origin(entry, catalog.now()?);
+                console.note(&format!("{}: {}, {origin}", node.operation, node.outcome))?;
+            }
+            Ok(console.out.write_all(&log)?)
+        }
         Ok(None) => {
             let message = format!("{} is no command: it has no log", node.operation);
             Err(Failure::Usage(message))

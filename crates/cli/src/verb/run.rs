@@ -1,6 +1,7 @@
 //! `thrifty run`: runs a workflow.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,9 +11,11 @@ use thrifty_engine::config::Executor;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::parse_share;
 use thrifty_engine::{Mode, Seed};
+use thrifty_pipeline::Keeping;
 
 use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
+use crate::definition::Definition;
 use crate::failure::Failure;
 use crate::host::{End, Failed, Given, Host, PlanReport, RunReport, RunRequest, Telling};
 use crate::lookups;
@@ -71,6 +74,9 @@ pub(crate) struct Arguments {
     /// Let what does not need a failed operation go on; the default, also where the file says otherwise
     #[arg(long)]
     keep_going: bool,
+    /// Of an operation file, where the run has its directory, if not with the cache
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
     /// Where operations run
     #[arg(long, value_parser = Executor::ALL.map(Executor::word))]
     executor: Option<String>,
@@ -98,9 +104,27 @@ pub(crate) fn run(
         presets: std::mem::take(&mut arguments.presets),
         fields: std::mem::take(&mut arguments.fields),
         room: arguments.room,
+        keeping: Keeping {
+            elsewhere: arguments.run_dir.take().map(|directory| console.directory.join(directory)),
+            ..Keeping::default()
+        },
+        does_again: false,
     };
     let telling = if arguments.json { Telling::Json } else { Telling::Text };
-    let request = request(arguments)?;
+    go(&request(arguments)?, &choice, telling, host, console)
+}
+
+/// Runs what is asked for, or tells what would run.
+pub(crate) fn go(
+    request: &RunRequest,
+    choice: &Choice,
+    telling: Telling,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let mut choice = choice.clone();
+    choice.keeping.definition = Definition::of(request, &choice, console).json();
+    let choice = &choice;
     let is_file = operation_file::is_one(&request.target);
     if let Some(option) = choice.first_option().filter(|_| !is_file) {
         let message = format!("{option} is for operation files; `{}` is none", request.target);
@@ -113,8 +137,8 @@ pub(crate) fn run(
     }
     if let Some(telling) = request.dry_run {
         let plan = match is_file {
-            true => operation_file::plan(&request, &choice, console)?,
-            false => host.plan_workflow(&request)?,
+            true => operation_file::plan(request, choice, console)?,
+            false => host.plan_workflow(request)?,
         };
         return tell(&plan, telling, console);
     }
@@ -124,8 +148,8 @@ pub(crate) fn run(
         Arc::new(move |event: &Event| progress.take(event))
     };
     let ended = match is_file {
-        true => operation_file::run(&request, &choice, host, console, listener),
-        false => host.run_workflow(&request, listener).map_err(Failure::from),
+        true => operation_file::run(request, choice, host, console, listener),
+        false => host.run_workflow(request, listener).map_err(Failure::from),
     };
     progress.close();
     let ended = ended?;

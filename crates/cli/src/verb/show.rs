@@ -8,11 +8,13 @@ use thrifty_engine::key::{Kind, Preview};
 use thrifty_engine::observed::{self, Observation, State};
 use thrifty_engine::units::{show_duration, show_size};
 use thrifty_engine::{did_you_mean, notes};
+use thrifty_pipeline::RunDirectory;
 
 use crate::choose;
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
 use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero, unstored};
+use crate::told::{self, ToldJson};
 use crate::verb::runs::colour;
 
 /// Show a run with its operations, or a cache entry
@@ -49,7 +51,13 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     };
     if let Some(run) = found {
         let nodes = catalog.nodes(&run.id)?;
-        return show_run(catalog, &run, &nodes, json, console);
+        show_run(catalog, &run, &nodes, json, console)?;
+        let runs = console.settings()?.home.value.join("runs");
+        let directory = RunDirectory::of(&runs, &run.id.0);
+        if !json && directory.path().is_dir() {
+            console.line(&format!("directory: {}", directory.path().display()))?;
+        }
+        return Ok(());
     }
     let entries = choose::entries(catalog, &what)?;
     if entries.is_empty() {
@@ -143,6 +151,7 @@ fn show_entry(
     for (fact, value) in facts {
         console.line(&format!("  {fact:<10} {value}"))?;
     }
+    write_told(entry, console)?;
     if entry.pinned {
         console.line("  pinned     `thrifty gc` keeps it")?;
     }
@@ -191,6 +200,8 @@ struct EntryJson {
     ingredients: Vec<PartJson>,
     observed: Vec<ObservedJson>,
     notes: Vec<String>,
+    #[serde(flatten)]
+    told: ToldJson,
 }
 
 /// A part of an ingredient, for programs.
@@ -227,8 +238,26 @@ impl EntryJson {
             ingredients: parts(entry).collect(),
             observed: observations(entry),
             notes: notes(catalog, &entry.ingredients)?,
+            told: ToldJson::of(entry),
         })
     }
+}
+
+/// What the computation told besides its value.
+fn write_told(entry: &Entry, console: &mut Console<'_>) -> Result<(), Failure> {
+    let notes = told::annotations(entry);
+    let attempt = notes.attempt.map(|attempt| ("attempt", attempt.to_string()));
+    let tags = (!notes.tags.is_empty()).then(|| ("tags", notes.tags.join(", ")));
+    let plots = (!notes.plots.is_empty()).then(|| ("plots", notes.plots.join(", ")));
+    for (fact, value) in attempt.into_iter().chain(tags).chain(plots) {
+        console.line(&format!("  {fact:<10} {value}"))?;
+    }
+    for (metric, count) in told::last_values(&notes.metrics) {
+        let step = metric.step.map_or_else(String::new, |step| format!(" at step {step}"));
+        let more = if count > 1 { format!(", {count} values") } else { String::new() };
+        console.line(&format!("  metric     {} {}{step}{more}", metric.name, metric.value))?;
+    }
+    Ok(())
 }
 
 /// Something that the body observed, for programs.

@@ -1,0 +1,110 @@
+//! What a run of an operation file was asked to do, as its directory keeps it, and runs that go on
+//! from it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use thrifty_engine::catalog::Run;
+use thrifty_engine::{Mode, Seed};
+use thrifty_pipeline::RunDirectory;
+
+use crate::choose;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::host::RunRequest;
+use crate::operation_file::Choice;
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// The operation file, from the root.
+    file: PathBuf,
+    #[serde(default)]
+    params: Vec<(String, String)>,
+    #[serde(default)]
+    presets: Vec<String>,
+    #[serde(default)]
+    set: Vec<(String, String)>,
+    #[serde(default)]
+    only: Vec<String>,
+    #[serde(default)]
+    seed: Option<u64>,
+    #[serde(default)]
+    no_cache: bool,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    fail_fast: Option<bool>,
+}
+
+/// An earlier run, with what it was asked to do.
+pub(crate) struct Before {
+    pub(crate) run: Run,
+    pub(crate) directory: RunDirectory,
+    definition: Definition,
+}
+
+impl Definition {
+    /// What this request asks for.
+    pub(crate) fn of(request: &RunRequest, choice: &Choice, console: &Console<'_>) -> Self {
+        let file = console.directory.join(&request.target);
+        Self {
+            file: file.canonicalize().unwrap_or(file),
+            params: request.parameters.clone(),
+            presets: choice.presets.clone(),
+            set: choice.fields.clone(),
+            only: choice.only.clone(),
+            seed: request.seed.map(Seed::number),
+            no_cache: request.mode == Some(Mode::Off),
+            read_only: request.mode == Some(Mode::ReadOnly),
+            fail_fast: request.fail_fast,
+        }
+    }
+
+    /// As the directory of the run keeps it.
+    pub(crate) fn json(&self) -> Json {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+impl Before {
+    /// The earlier run that the user means.
+    pub(crate) fn find(text: &str, console: &Console<'_>) -> Result<Self, Failure> {
+        let cache = console.cache()?;
+        let run = choose::run(cache.catalog().as_ref(), cache.scope(), text)?;
+        let runs = console.settings()?.home.value.join("runs");
+        let directory = RunDirectory::of(&runs, &run.id.0);
+        let kept = directory.definition();
+        match kept.and_then(|kept| serde_json::from_value(kept).ok()) {
+            Some(definition) => Ok(Self { run, directory, definition }),
+            None => Err(Failure::Usage(format!(
+                "what run {} of {} was asked to do is not kept: it is no run of an operation file, \
+                 or its directory is gone; a workflow in Python goes on when it is run again, as \
+                 what succeeded is a hit",
+                run.id, run.name
+            ))),
+        }
+    }
+
+    /// The same request, with these parameters set anew.
+    pub(crate) fn request(&self, parameters: Vec<(String, String)>) -> (RunRequest, Choice) {
+        let Definition { file, params, presets, set, only, seed, no_cache, read_only, fail_fast } =
+            self.definition.clone();
+        let request = RunRequest {
+            target: file.display().to_string(),
+            // The last one counts.
+            parameters: params.into_iter().chain(parameters).collect(),
+            mode: match (no_cache, read_only) {
+                (true, _) => Some(Mode::Off),
+                (_, true) => Some(Mode::ReadOnly),
+                (false, false) => None,
+            },
+            seed: seed.and_then(Seed::new),
+            fail_fast,
+            ..RunRequest::default()
+        };
+        let choice = Choice { only, presets, fields: set, ..Choice::default() };
+        (request, choice)
+    }
+}
