@@ -108,6 +108,9 @@ pub fn plan(cache: &Cache, nodes: Vec<Node>) -> Result<Plan, Failure> {
     Ok(Plan { nodes, texts: planner.texts(), apart })
 }
 
+/// The outcome of an operation for which others stand.
+const EXPANDED: &str = Outcome::Expanded.word();
+
 struct Planner<'a> {
     cache: &'a Cache,
     slots: Vec<Slot>,
@@ -278,7 +281,8 @@ impl Planner<'_> {
     fn certain(&self, number: usize) -> Forecast {
         let mut parent = self.slots[number].parent;
         while let Some(above) = parent {
-            if self.slots[above].made.forecast != Forecast::WouldRun {
+            let made = &self.slots[above].made;
+            if made.forecast != Forecast::WouldRun && made.outcome != EXPANDED {
                 return Forecast::MayRun;
             }
             parent = self.slots[above].parent;
@@ -323,7 +327,12 @@ impl Planner<'_> {
         }
         self.add(nodes, Some(number));
         self.wait_for(number, &edges);
-        self.slots[number].state = State::Parts(output, edges);
+        let slot = &mut self.slots[number];
+        slot.state = State::Parts(output, edges);
+        // One without a key stands for its operations, and is nothing itself.
+        if node.unkeyed.is_some() {
+            slot.made = Made::new(Forecast::Hit, EXPANDED, "");
+        }
         Ok(true)
     }
 
@@ -372,7 +381,8 @@ impl Planner<'_> {
             number: numbered(number),
             operation: node.operation.name().to_owned(),
             key: *key,
-            ingredients: (made.outcome != "uncached").then(|| node.operation.ingredients(known)),
+            ingredients: (![EXPANDED, "uncached"].contains(&made.outcome))
+                .then(|| node.operation.ingredients(known)),
             outcome: made.outcome.to_owned(),
             detail: made.detail.clone(),
             reason: String::new(),

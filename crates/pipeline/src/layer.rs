@@ -121,7 +121,6 @@ impl Layer for Matrix {
             resource,
             eta,
             resume,
-            tuner,
         } = lower;
         // The fields of another kind make no sense here.
         if self.kind.is_some() {
@@ -138,7 +137,6 @@ impl Layer for Matrix {
         or(&mut self.resource, resource);
         or(&mut self.eta, eta);
         or(&mut self.resume, resume);
-        or(&mut self.tuner, tuner);
     }
 }
 

@@ -5,11 +5,13 @@
 mod project;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use project::Project;
 use serde_json::{Value as Json, json};
+use thrifty_engine::Cache;
 use thrifty_engine::catalog::RunStatus;
-use thrifty_pipeline::{Ended, Gave, Pipeline};
+use thrifty_pipeline::{Chosen, Demand, Ended, Gave, Keeping, Pipeline, Resources};
 use thrifty_pipeline::{Searched, Status};
 
 /// A search whose trials write what they were tried with into `ran`, beside the operation file.
@@ -372,4 +374,30 @@ fn a_search_that_makes_no_sense_is_told_with_its_place() {
         let error = read.unwrap_err().to_string();
         assert!(error.contains(told), "{more}: {error}");
     }
+}
+
+#[test]
+fn a_plan_tells_the_trials() {
+    let project = search(GRID, "");
+    let planned = |project: &Project| -> Vec<String> {
+        let pipeline = Pipeline::read(&project.at("p.yaml"), &[], &|_| None).unwrap();
+        let home = project.directory.path().join("home");
+        let demand = Demand {
+            cache: Cache::open(&home).unwrap(),
+            work: home.join("work"),
+            chosen: Chosen::default(),
+            only: Vec::new(),
+            workers: 1,
+            capacity: Resources::BOUNDLESS,
+            interrupted: &|| false,
+            listener: Arc::new(|_: &_| ()),
+            arguments: String::new(),
+            keeping: Keeping::default(),
+        };
+        let plan = pipeline.plan(&demand).unwrap().ok().unwrap();
+        plan.nodes.into_iter().map(|planned| planned.node.outcome).collect()
+    };
+    assert_eq!(planned(&project), ["expanded", "computed", "computed", "computed", "computed"]);
+    project.run(&[]);
+    assert_eq!(planned(&project)[1..], ["hit-local"; 4]);
 }

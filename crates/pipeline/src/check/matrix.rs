@@ -85,7 +85,6 @@ impl Check<'_> {
             ),
             ("eta", matrix.eta.as_ref().map(|it| it.referenced), !is(&[Hyperband]), false),
             ("resume", matrix.resume.as_ref().map(|it| it.referenced), !is(&[Hyperband]), false),
-            ("tuner", matrix.tuner.as_ref().map(|it| it.referenced), true, false),
         ];
         for (field, found, is_foreign, is_needed) in fields {
             let word = kind.word();
@@ -345,9 +344,7 @@ fn varied(matrix: &Matrix, method: &Method) -> Vec<String> {
         Method::Listed(points) => {
             points.first().into_iter().flatten().map(|(name, _)| name.clone()).collect()
         }
-        Method::Brackets { .. } | Method::Suggested { .. } => {
-            matrix.params.keys().cloned().collect()
-        }
+        Method::Brackets { .. } => matrix.params.keys().cloned().collect(),
     };
     let more = matrix.resource.as_ref().map(|resource| resource.value.name.clone());
     names.extend(more.filter(|name| !names.contains(name)));

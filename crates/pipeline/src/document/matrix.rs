@@ -55,10 +55,6 @@ pub struct Matrix {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub resume: Option<Spanned<String>>,
-    /// The function that suggests trials, as `module:function`, of `iterative`.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub tuner: Option<Spanned<String>>,
 }
 
 /// Where the trials of a search come from.

@@ -14,8 +14,5 @@ mod space;
 pub use brackets::{Resource, Rung};
 pub use draw::Draws;
 pub(crate) use search::RESUME;
-pub use search::{
-    Goal, MOST, Method, Metric, Next, Point, Resulted, Search, Stop, Suggest, Suggested, Suggester,
-    Trial,
-};
+pub use search::{Goal, MOST, Method, Metric, Next, Point, Resulted, Search, Stop, Trial};
 pub use space::{Distribution, Shape, Space};

@@ -1,6 +1,6 @@
 //! Which trials a search has, and when it is over.
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::brackets::{Resource, Rung};
 use super::draw::Draws;
@@ -48,28 +48,6 @@ pub enum Method {
         /// What they are drawn with.
         seed: u64,
     },
-    /// Somebody suggests them, who knows the results so far.
-    Suggested {
-        /// Who.
-        by: Suggester,
-        /// The values there are.
-        spaces: Vec<(String, Space)>,
-        /// What is drawn with.
-        seed: u64,
-        /// How many.
-        runs: usize,
-    },
-}
-
-/// Who suggests trials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Suggester {
-    /// A tree-structured Parzen estimator.
-    Tpe,
-    /// Bayesian optimisation with Gaussian processes.
-    Bayes,
-    /// A function of the project, as `module:function`.
-    Tuner(String),
 }
 
 /// What a search seeks.
@@ -126,33 +104,6 @@ pub enum Next {
     Trials(Vec<Trial>),
     /// Not at all; with the reason, if it ended before its time.
     Over(Option<String>),
-}
-
-/// What a suggester is asked.
-#[derive(Debug)]
-pub struct Suggested<'a> {
-    /// Who.
-    pub by: &'a Suggester,
-    /// The values there are.
-    pub spaces: &'a [(String, Space)],
-    /// What is drawn with.
-    pub seed: u64,
-    /// Which results are good.
-    pub goal: Goal,
-    /// The trials so far.
-    pub past: &'a [(Trial, Resulted)],
-    /// How many trials are wanted.
-    pub count: usize,
-}
-
-/// Asks for the next points of a search.
-pub trait Suggest: Send + Sync {
-    /// The next points: as many as are wanted, or fewer if there are no more.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no suggestion, for people.
-    fn suggest(&self, wanted: &Suggested<'_>) -> Result<Vec<Point>, String>;
 }
 
 impl Goal {
@@ -231,20 +182,12 @@ impl Search {
     }
 
     /// How it goes on after these trials.
-    ///
-    /// # Errors
-    ///
-    /// What the suggester says, or what is wrong with what it suggests.
-    pub fn next(
-        &self,
-        past: &[(Trial, Resulted)],
-        suggest: Option<&dyn Suggest>,
-    ) -> Result<Next, String> {
+    pub fn next(&self, past: &[(Trial, Resulted)]) -> Next {
         if let Some(why) = self.is_stopped(past) {
-            return Ok(Next::Over(Some(why)));
+            return Next::Over(Some(why));
         }
         let together = self.concurrency.unwrap_or(1);
-        let trials = match &self.method {
+        let trials: Vec<Trial> = match &self.method {
             Method::Listed(points) => {
                 let left = points.iter().skip(past.len());
                 let together = if self.stops.is_empty() { usize::MAX } else { together };
@@ -253,14 +196,8 @@ impl Search {
             Method::Brackets { resource, spaces, seed } => {
                 self.rungs(resource, spaces, *seed, past)
             }
-            Method::Suggested { by, spaces, seed, runs } => {
-                let count = together.min(runs - past.len().min(*runs));
-                let goal = self.metric.as_ref().map_or(Goal::Minimize, |metric| metric.goal);
-                let wanted = Suggested { by, spaces, seed: *seed, goal, past, count };
-                if count == 0 { Vec::new() } else { self.suggested(&wanted, suggest)? }
-            }
         };
-        Ok(if trials.is_empty() { Next::Over(None) } else { Next::Trials(trials) })
+        if trials.is_empty() { Next::Over(None) } else { Next::Trials(trials) }
     }
 
     /// Whether all its trials are known before anything ran.
@@ -350,38 +287,6 @@ impl Search {
         });
         found.into_iter().take(count).map(|(_, number)| number).collect()
     }
-
-    fn suggested(
-        &self,
-        wanted: &Suggested<'_>,
-        suggest: Option<&dyn Suggest>,
-    ) -> Result<Vec<Trial>, String> {
-        let suggest = suggest.ok_or("there is nothing here that suggests trials")?;
-        let points = suggest.suggest(wanted)?;
-        let mut trials = Vec::with_capacity(points.len());
-        for point in points.into_iter().take(wanted.count) {
-            trials.push(Trial::of(self.ordered(point)?));
-        }
-        Ok(trials)
-    }
-
-    /// A suggested point, with the params in the order of the search: all of them, and no other.
-    fn ordered(&self, point: Point) -> Result<Point, String> {
-        let mut given: Map<String, Json> = point.into_iter().collect();
-        let mut ordered = Point::with_capacity(self.names.len());
-        for name in &self.names {
-            let value = given.shift_remove(name);
-            let value = value.ok_or_else(|| format!("a suggestion has no `{name}`"))?;
-            ordered.push((name.clone(), value));
-        }
-        match given.keys().next() {
-            Some(other) => {
-                let hint = thrifty_engine::did_you_mean(other, self.names.iter().map(|it| &**it));
-                Err(format!("a suggestion has `{other}`, which is no param of the search; {hint}"))
-            }
-            None => Ok(ordered),
-        }
-    }
 }
 
 impl Trial {
@@ -443,7 +348,7 @@ mod tests {
         result: impl Fn(usize, &Trial) -> Resulted,
     ) -> Vec<(Trial, Resulted)> {
         let mut past = Vec::new();
-        while let Next::Trials(trials) = search.next(&past, None).unwrap() {
+        while let Next::Trials(trials) = search.next(&past) {
             for trial in trials {
                 let result = result(past.len(), &trial);
                 past.push((trial, result));
@@ -503,7 +408,7 @@ mod tests {
         search.stops = vec![Stop::Reached(6.0)];
         let past = played(&search, loss);
         assert_eq!(past.len(), 6, "the fifth reached it, and the sixth ran beside it");
-        let over = search.next(&past, None).unwrap();
+        let over = search.next(&past);
         assert_eq!(over, Next::Over(Some("loss reached 6 in trial 4".to_owned())));
         search.stops = vec![Stop::Failures(3)];
         let past = played(&search, |number, _| match number % 2 {

@@ -203,8 +203,8 @@ impl Body for Round {
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
         let results = self.results(inputs);
         let shared = &self.searching.prepared.running.shared;
-        let next = self.searching.search.next(&results, None);
-        Ok(Product::Became(match next.map_err(|reason| raised(&reason))? {
+        let next = self.searching.search.next(&results);
+        Ok(Product::Became(match next {
             Next::Trials(trials) => self.go_on(trials)?,
             Next::Over(why) => {
                 if let Some(why) = why {
@@ -222,8 +222,8 @@ impl Body for Round {
     /// The trials that are known before anything ran. What follows from their results is not.
     fn outline(&self) -> Option<Result<Expansion, Failure>> {
         let known = self.past.is_empty() && self.searching.search.is_listed();
-        let trials = match self.searching.search.next(&[], None) {
-            Ok(Next::Trials(trials)) if known => trials,
+        let trials = match self.searching.search.next(&[]) {
+            Next::Trials(trials) if known => trials,
             _ => return None,
         };
         let nodes: Result<Vec<_>, _> =
