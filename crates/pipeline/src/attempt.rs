@@ -304,8 +304,16 @@ fn words(run: &Run, names: &Value) -> Result<Vec<String>, AttemptError> {
 /// The process that runs these words right here, with these variables.
 fn bare(words: &[String], env: &[(String, OsString)]) -> process::Command {
     let (program, arguments) = words.split_first().map_or(("", words), |(it, rest)| (it, rest));
-    let mut process = process::Command::new(program);
-    process.args(arguments).env_clear().envs(variables::passed_on());
+    // Named by its path a program is started without a fork, at which the catalog would close its
+    // connections.
+    let declared = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let found = declared
+        .or_else(|| std::env::var_os("PATH"))
+        .filter(|_| !program.contains('/'))
+        .and_then(|path| variables::program(program, &path))
+        .filter(|path| variables::is_started(path));
+    let mut process = process::Command::new(found.as_deref().unwrap_or(program.as_ref()));
+    process.arg0(program).args(arguments).env_clear().envs(variables::passed_on());
     process.envs(env.iter().map(|(name, value)| (name, value)));
     process
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process;
 
 /// Variables of the caller that every command gets: where programs and temporary files are, and
@@ -52,6 +56,31 @@ pub(crate) fn of(
         all.insert("PYTHONPATH".to_owned(), python_path.to_owned());
     }
     all.into_iter().collect()
+}
+
+/// The program of a name, as the system finds it on this `PATH`; `None` if it is not there, or if
+/// that depends on the directory it is started in.
+pub(crate) fn program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    for place in std::env::split_paths(path) {
+        if !place.is_absolute() {
+            return None;
+        }
+        let found = place.join(name);
+        let is_executable = found
+            .metadata()
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        if is_executable {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Whether the system starts a file by itself. Others it hands to the shell, if it looks for them.
+pub(crate) fn is_started(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && (begin == *b"\x7fELF" || begin.starts_with(b"#!"))
 }
 
 /// Gives a process the variables of a command right here.

@@ -361,3 +361,26 @@ fn a_log_alone_makes_no_other_result() {
         |demand: &mut Demand<'_>| demand.chosen.mode = Some(thrifty_engine::Mode::Refresh);
     assert_eq!(project.run_with(&[], &|| false, refresh).1, ["one computed"]);
 }
+
+#[test]
+fn a_program_is_found_on_the_path_that_the_command_has() {
+    let project = Project::new(&[
+        ("bin/plain", "echo \"$0\" > o\n"),
+        ("bin/script", "#!/bin/sh\necho \"${0##*/}\" > o\n"),
+        ("other/script", "not to be found\n"),
+    ]);
+    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    for name in ["bin/plain", "bin/script"] {
+        std::fs::set_permissions(project.at(name), executable.clone()).unwrap();
+    }
+    let path = ["other", "bin"].map(|name| project.at(name).display().to_string()).join(":");
+    for program in ["plain", "script"] {
+        let text = format!(
+            "operations: {{one: {{run: [{program}], env: {{PATH: '{path}:/usr/bin:/bin'}}, outputs: {{o: o}}}}}}\noutputs: {{o: {{from: one.o, to: o}}}}\n"
+        );
+        project.write("p.yaml", &text);
+        let (ended, _) = project.run(&[]);
+        assert_eq!(ended.status, RunStatus::Succeeded, "{ended:?}");
+        assert!(project.read("o").trim_end().ends_with(program), "{}", project.read("o"));
+    }
+}

@@ -19,7 +19,7 @@ use thrifty_engine::catalog::Catalog;
 use thrifty_key::Digest;
 
 use crate::error::CodeError;
-use crate::variables::surround;
+use crate::variables::{self, surround};
 
 /// The program that an interpreter runs to answer.
 const QUESTION: &str = include_str!("question.py");
@@ -192,7 +192,7 @@ fn found(program: &str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
         Some((_, value)) => value.clone()?.into(),
         None => std::env::var_os("PATH")?,
     };
-    std::env::split_paths(&places).map(|place| place.join(program)).find(|path| path.is_file())
+    variables::program(program, &places)
 }
 
 /// When something was changed, in nanoseconds since 1970; `None` if it is not there.
