@@ -23,8 +23,9 @@ class Refused(Exception):
 _made: dict[object, Task[..., Any]] = {}
 
 
-def load(base: str, target: str) -> Task[..., Any]:
+def load(base: str | os.PathLike[str], target: str) -> Task[..., Any]:
     """The task that ``module:name`` stands for; a plain function is made one."""
+    base = os.fspath(base)
     module_name, _, name = target.partition(":")
     # As for the scripts of commands: the project is where the operation file is.
     if sys.path[:1] != [base]:
@@ -63,7 +64,7 @@ def _is_of(module: str, value: object) -> bool:
     return is_function and getattr(value, "__module__", None) == module
 
 
-def check(base: str, target: str, given: list[str]) -> None:
+def check(base: str | os.PathLike[str], target: str, given: list[str], seed: int | None) -> None:
     """Refuses arguments that the function does not take, and to leave out one that it needs."""
     found = load(base, target)
     parameters = inspect.signature(found.__wrapped__).parameters
@@ -77,7 +78,7 @@ def check(base: str, target: str, given: list[str]) -> None:
         if name not in by_name and inspect.Parameter.VAR_KEYWORD not in kinds:
             hint = _native.did_you_mean(name, list(by_name))
             raise Refused(f"`{target}` takes no argument `{name}`; {hint}")
-    filled = found.filled()
+    filled = found.with_options(seed=seed).filled()
     for name, parameter in by_name.items():
         if name not in (*given, *filled) and parameter.default is parameter.empty:
             raise Refused(

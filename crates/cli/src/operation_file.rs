@@ -11,7 +11,7 @@ use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
 use thrifty_engine::{Cache, Context, Mode};
 use thrifty_pipeline::{
-    Chosen, Demand, Ended, FileError, Gave, Keeping, Pipeline, PrepareError, Variation,
+    Chosen, Demand, Ended, FileError, Gave, Keeping, Language, Pipeline, PrepareError, Variation,
 };
 
 use crate::console::Console;
@@ -73,8 +73,14 @@ pub(crate) fn run(
 ) -> Result<RunReport, Failure> {
     let pipeline = read(request, choice, console)?;
     let interrupted = || host.is_interrupted();
-    let (cache, without) = cache(console)?;
-    let demand = demand(&pipeline, request, choice, console, cache, &interrupted, listener)?;
+    let called = Called { request, choice, console };
+    let language = language(&pipeline, host)?;
+    // Values of a language come from its own cache, and go there.
+    let (cache, without) = match &language {
+        Some(language) => (language.cache(), None),
+        None => cache(console)?,
+    };
+    let demand = demand(&pipeline, &called, (cache, language), &interrupted, listener)?;
     let mut report = report(pipeline.run(demand)?, &console.directory);
     report.notes.extend(without);
     Ok(report)
@@ -84,13 +90,16 @@ pub(crate) fn run(
 pub(crate) fn plan(
     request: &RunRequest,
     choice: &Choice,
+    host: &dyn Host,
     console: &Console<'_>,
 ) -> Result<PlanReport, Failure> {
     let pipeline = read(request, choice, console)?;
     let interrupted = || false;
     let listener = Arc::new(|_: &_| {});
-    let cache = console.cache()?;
-    let demand = demand(&pipeline, request, choice, console, cache, &interrupted, listener)?;
+    let called = Called { request, choice, console };
+    let language = language(&pipeline, host)?;
+    let cache = language.as_ref().map_or_else(|| console.cache(), |it| Ok(it.cache()))?;
+    let demand = demand(&pipeline, &called, (cache, language), &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
     match pipeline.plan(&demand)? {
         Ok(plan) => {
@@ -123,15 +132,26 @@ fn read(request: &RunRequest, choice: &Choice, console: &Console<'_>) -> Result<
     Ok(Pipeline::read_with(&console.directory.join(target), &variation, &variable)?)
 }
 
+/// The language of the functions that a pipeline calls, if it calls any.
+fn language(pipeline: &Pipeline, host: &dyn Host) -> Result<Option<Arc<dyn Language>>, HostError> {
+    pipeline.needs_language().then(|| host.language()).transpose()
+}
+
+/// What was called, and where.
+struct Called<'a, 'c> {
+    request: &'a RunRequest,
+    choice: &'a Choice,
+    console: &'a Console<'c>,
+}
+
 fn demand<'a>(
     pipeline: &Pipeline,
-    request: &RunRequest,
-    choice: &Choice,
-    console: &Console<'_>,
-    cache: Arc<Cache>,
+    called: &Called<'_, '_>,
+    (cache, language): (Arc<Cache>, Option<Arc<dyn Language>>),
     interrupted: &'a (dyn Fn() -> bool + Sync),
     listener: Arc<Listener>,
 ) -> Result<Demand<'a>, Failure> {
+    let Called { request, choice, console } = called;
     let settings = console.settings()?;
     let workers = request.workers.or(settings.workers.value);
     let workers =
@@ -153,6 +173,7 @@ fn demand<'a>(
         listener,
         arguments: choice.written(&request.parameters),
         keeping: choice.keeping.clone(),
+        language,
     })
 }
 
@@ -219,7 +240,7 @@ fn report(ended: Ended, directory: &Path) -> RunReport {
     let outputs = given.into_iter().filter_map(|(name, gave)| match gave {
         Gave::Value(value) => Some((name, value)),
         Gave::Placed(path) => Some((name, path.to_string_lossy().into())),
-        Gave::Kept => None,
+        Gave::Kept | Gave::Foreign(_) => None,
     });
     let given = host::Given { outputs: outputs.collect(), searches };
     RunReport { run, end, result, failures, checks: Vec::new(), notes, given }
@@ -233,6 +254,7 @@ fn shown(name: &str, gave: &Gave, directory: &Path) -> String {
             let near: PathBuf = path.strip_prefix(directory).unwrap_or(path).to_owned();
             format!("{name} -> {}", near.display())
         }
+        Gave::Foreign(what) => format!("{name}: {what}"),
         Gave::Kept => format!("{name} is in the cache; say where to put it under `outputs`"),
     }
 }

@@ -320,6 +320,8 @@ fn collect(pipeline: &Pipeline, commands: &[Command], found: &mut Commands) {
                 let known = (command.name.clone(), command.outputs.clone());
                 found.insert(shown(pipeline, command), known);
             }
+            // What a function gave is no file of a command.
+            Work::Task(_) => {}
             Work::Process(process) => collect(pipeline, &process.steps, found),
         }
     }

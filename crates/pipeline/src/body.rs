@@ -24,6 +24,7 @@ use crate::endurance::{self, Endurance};
 use crate::error::AttemptError;
 use crate::given::{self, Given};
 use crate::home::{Home, Placement};
+use crate::language::{self, Language, Unexported};
 use crate::mirror::Mirrors;
 use crate::part;
 use crate::pipeline::{Command, Origin};
@@ -35,6 +36,8 @@ use crate::share;
 /// What all commands of a run share.
 pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
+    /// The language of functions, if there is one.
+    pub(crate) language: Option<Arc<dyn Language>>,
     /// Where attempts have their directories.
     pub(crate) work: PathBuf,
     /// The code that commands run.
@@ -67,6 +70,10 @@ impl Shared {
         self.cancelled.store(true, Ordering::Relaxed);
         let mut running = self.running.lock();
         self.stopped.wait_while_for(&mut running, |running| *running > 0, PATIENCE);
+        drop(running);
+        if let Some(language) = &self.language {
+            language.stop();
+        }
     }
 
     pub(crate) fn directory(&self) -> Option<&RunDirectory> {
@@ -299,10 +306,17 @@ impl Running {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    match part::place_of(taken).map_err(lost)? {
-                        Some(path) => attempt.share(&path, &target)?,
-                        None => part::put(taken, &**self.shared.cache.blobs(), &target, false)
-                            .map_err(lost)?,
+                    let blobs = &**self.shared.cache.blobs();
+                    match (part::place_of(taken).map_err(lost)?, &self.shared.language) {
+                        (Some(path), _) => attempt.share(&path, &target)?,
+                        (None, Some(speaker)) if !part::is_kept(taken) => {
+                            let path = language::path(taken, &**speaker)
+                                .map_err(|why| unexported(&input.name, edge, why))?;
+                            attempt.link(&path, &target)?;
+                        }
+                        (None, _) => {
+                            part::put(taken, blobs, &target, false).map_err(lost)?;
+                        }
                     }
                     shared.push(share::Shared::new(&input.name, target));
                     edge += 1;
@@ -345,7 +359,8 @@ impl Running {
                     let lost = |reason| AttemptError::Lost { edge, reason };
                     let taken =
                         taken.get(edge).ok_or_else(|| lost("it was not handed over".to_owned()))?;
-                    let value = part::value(taken).map_err(lost)?;
+                    let value = language::value(taken, self.shared.language.as_deref())
+                        .map_err(|why| unexported(name, edge, why))?;
                     edge += 1;
                     value
                 }
@@ -389,6 +404,13 @@ impl Running {
             Err(_) => true,
         };
         self.read.iter().find(|(path, before)| is_changed(path, before)).map(|(path, _)| path)
+    }
+}
+
+fn unexported(name: &str, edge: usize, why: Unexported) -> AttemptError {
+    match why {
+        Unexported::Unfit(reason) => AttemptError::Unfit { name: name.to_owned(), reason },
+        Unexported::Lost(reason) => AttemptError::Lost { edge, reason },
     }
 }
 

@@ -6,12 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
-use thrifty_engine::graph::{Edge, From, Taken};
+use thrifty_engine::graph::Taken;
 use thrifty_engine::{Cache, Schedule};
 use thrifty_key::tree::Manifest;
 use thrifty_store::scan;
 
-use crate::given;
+use crate::graph;
+use crate::language::{Exported, Language, Unexported};
 use crate::part;
 use crate::pipeline::Delivered;
 use crate::share;
@@ -28,6 +29,8 @@ pub enum Gave {
     Placed(PathBuf),
     /// A file or directory that stays in the cache.
     Kept,
+    /// A value that is nothing outside of its language: what it is.
+    Foreign(String),
 }
 
 /// An output did not come to its place.
@@ -49,26 +52,50 @@ pub(crate) enum Undelivered {
 /// What became of one output of the pipeline.
 pub(crate) fn deliver(
     delivered: &Delivered,
-    operation: usize,
     schedule: &Schedule<'_>,
     cache: &Cache,
+    language: Option<&dyn Language>,
 ) -> Result<Gave, Undelivered> {
-    let from = From::Node(operation);
-    let edge = Edge { from, steps: given::steps(&delivered.from.output) };
+    let edge = graph::edge(&delivered.from);
     let taken =
         schedule.take(&edge).ok_or_else(|| Undelivered::Lost("it is not there".to_owned()))?;
     if let Ok(value) = part::value(&taken) {
         return Ok(Gave::Value(value));
     }
+    let exported = match exported(&taken, language) {
+        Ok(Some(Exported::Json(text))) => {
+            let value = serde_json::from_str(&text);
+            return value.map(Gave::Value).map_err(|it| Undelivered::Lost(it.to_string()));
+        }
+        Ok(Some(Exported::Path(path))) => Some(path),
+        Ok(None) => None,
+        Err(Unexported::Unfit(what)) => return Ok(Gave::Foreign(what)),
+        Err(Unexported::Lost(reason)) => return Err(Undelivered::Lost(reason)),
+    };
     let Some(target) = &delivered.to else {
         return Ok(Gave::Kept);
     };
-    Placing { taken: &taken, cache, target }.place()?;
+    Placing { taken: &taken, exported, cache, target }.place()?;
     Ok(Gave::Placed(target.clone()))
+}
+
+/// What a language makes of a value of its own; `None` for what commands and the cache have.
+fn exported(
+    taken: &Taken,
+    language: Option<&dyn Language>,
+) -> Result<Option<Exported>, Unexported> {
+    match language {
+        Some(language) if !part::is_made(taken) && !part::is_kept(taken) => {
+            language.export(taken).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 struct Placing<'a> {
     taken: &'a Taken,
+    /// Where it is, if a language says that.
+    exported: Option<PathBuf>,
     cache: &'a Cache,
     target: &'a Path,
 }
@@ -84,7 +111,11 @@ impl Placing<'_> {
             .tempdir_in(above)
             .map_err(|error| self.refused(&error))?;
         let new = staging.path().join("new");
-        match part::place_of(self.taken).map_err(Undelivered::Lost)? {
+        let there = match &self.exported {
+            Some(path) => Some(path.clone()),
+            None => part::place_of(self.taken).map_err(Undelivered::Lost)?,
+        };
+        match there {
             Some(path) => share::copy(&path, &new).map_err(|error| self.refused(&error))?,
             None => part::put(self.taken, &**self.cache.blobs(), &new, true)
                 .map_err(Undelivered::Lost)?,

@@ -4,6 +4,7 @@
 //! of them. What they mean together is checked in `check.rs`.
 
 mod matrix;
+mod outputs;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -110,6 +111,11 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<RunForms>")]
     pub run: Option<Spanned<Run>>,
+    /// A function of a project module beside the file, as `module:function`: a task, or a plain one. `params` and
+    /// `inputs` are its arguments.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub task: Option<Spanned<String>>,
     /// The steps of a process, by name. They see its `params` and `inputs`, and nothing else.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, Operation>")]
@@ -127,8 +133,8 @@ pub struct Operation {
     #[schemars(with = "IndexMap<String, InputForms>")]
     pub inputs: Table<Input>,
     /// What it makes: a path of a file (or, with a final `/`, of a directory), or a mapping; of a process, `step.output`.
-    #[serde(default)]
-    #[schemars(with = "IndexMap<String, OutputForms>")]
+    #[serde(default, deserialize_with = "outputs::table_or_names")]
+    #[schemars(with = "OutputsForms")]
     pub outputs: Table<Output>,
     /// Files it runs beside those that its command names, as paths.
     #[serde(default)]
@@ -504,6 +510,7 @@ forms! {
     ImageForms { Name(String), Long(LongImage) }
     SeedForms { Used(bool), Pinned(u64) }
     VariableForms { Text(Option<String>), Number(f64), Flag(bool) }
+    OutputsForms { Table(IndexMap<String, OutputForms>), Names(Vec<String>) }
     ArgumentForms { Taken(LongArgument), Value(Json) }
     InputForms { Path(String), Long(LongInput) }
     OutputForms { Path(String), Long(LongOutput) }

@@ -171,6 +171,14 @@ pub enum AttemptError {
         /// What is wrong.
         reason: String,
     },
+    /// It takes a value that no command can take.
+    #[error("`{name}`: {reason}")]
+    Unfit {
+        /// The input or param.
+        name: String,
+        /// What it is, and the way out.
+        reason: String,
+    },
     /// An input is in the cache no longer, or damaged.
     #[error("an input is lost: {reason}")]
     Lost {

@@ -57,6 +57,7 @@ impl Given {
                 share::own(&path).map_err(|error| wrong(error.to_string()))?;
             }
             let made = match output {
+                Output::Value => return Err(wrong("a command makes no such value".to_owned())),
                 Output::File(_) | Output::Metrics(_) | Output::Plot(_) => {
                     Made::File(scan::file(&path, memo).map_err(|e| wrong(e.to_string()))?)
                 }
@@ -91,7 +92,7 @@ impl Given {
                     notes.metrics.extend(metrics);
                     wrong.extend(reason.map(|reason| format!("metrics `{name}`: {reason}")));
                 }
-                Output::File(_) | Output::Directory(_) | Output::Json { .. } => {}
+                Output::Value | Output::File(_) | Output::Directory(_) | Output::Json { .. } => {}
             }
         }
         (notes, wrong)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use thrifty_engine::graph::{Edge, From, Input, Node};
+use thrifty_engine::record::Step;
 use thrifty_engine::{Choices, Context, Mode, OnFailure, Operation, Policy, Rule, Seed};
 use thrifty_key::plain::{self, Writer};
 use thrifty_key::{Digest, Ingredients, Kind, Preview};
@@ -73,6 +74,7 @@ impl Making<'_> {
             .iter()
             .map(|command| match &command.work {
                 Work::Run(run) => self.command(command, run),
+                Work::Task(function) => self.call(command, function),
                 Work::Process(process) => self.process(command, process),
             })
             .collect()
@@ -149,10 +151,11 @@ impl Making<'_> {
 }
 
 /// The seed that an operation draws from: its own, that of the run, of the file, of the project.
-fn seed_of(command: &Command, chosen: &Chosen) -> Result<Option<Seed>, PrepareError> {
+pub(crate) fn seed_of(command: &Command, chosen: &Chosen) -> Result<Option<Seed>, PrepareError> {
     match &command.seed {
         None => Ok(None),
         Some(Drawn::Own(seed)) => Ok(Some(*seed)),
+        Some(Drawn::IfAny { stated }) => Ok(chosen.seed.or(*stated).or(chosen.project_seed)),
         Some(Drawn::InForce { at, stated }) => {
             let seed = chosen.seed.or(*stated).or(chosen.project_seed);
             let missing =
@@ -173,6 +176,11 @@ pub(crate) fn edge(reference: &Reference) -> Edge {
     match reference.from {
         Maker::Operation(position) => {
             Edge { from: From::Node(position), steps: given::steps(&reference.output) }
+        }
+        Maker::Whole(position) => Edge { from: From::Node(position), steps: Vec::new() },
+        Maker::Entry(position) => {
+            let steps = vec![Step(plain::text(&reference.output))];
+            Edge { from: From::Node(position), steps }
         }
         // The edge of the process says already which output it is.
         Maker::Argument(number) => Edge { from: From::Argument(number), steps: Vec::new() },
@@ -392,6 +400,7 @@ fn run_text(run: &Run) -> (Digest, String) {
 
 fn described(output: &Output) -> String {
     match output {
+        Output::Value => "value".to_owned(),
         Output::File(path) => format!("file {path}"),
         Output::Directory(path) => format!("directory {path}"),
         Output::Metrics(path) => format!("metrics {path}"),
@@ -409,10 +418,15 @@ fn reaches(refreshed: &str, name: &str) -> bool {
     is_within(name, refreshed) || is_within(refreshed, name)
 }
 
+/// Whether an operation is to be computed again.
+pub(crate) fn is_refreshed(command: &Command, chosen: &Chosen) -> bool {
+    chosen.refresh.iter().any(|name| reaches(name, &command.name))
+}
+
 pub(crate) fn policy(command: &Command, chosen: &Chosen) -> Policy {
     let word =
         |disable: Option<bool>| disable.map(|disable| if disable { Mode::Off } else { Mode::On });
-    let refreshed = chosen.refresh.iter().any(|name| reaches(name, &command.name));
+    let refreshed = is_refreshed(command, chosen);
     let choices = Choices {
         operation_at_run_time: refreshed.then_some(Mode::Refresh),
         run: chosen.mode,

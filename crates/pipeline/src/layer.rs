@@ -55,6 +55,7 @@ impl Layer for Operation {
         let Self {
             description,
             run,
+            task,
             operations,
             uses,
             params,
@@ -76,12 +77,11 @@ impl Layer for Operation {
             timeout,
         } = lower;
         // What does something else takes the place of what was done.
-        if self.run.is_none() && self.uses.is_none() {
+        if self.run.is_none() && self.task.is_none() && self.uses.is_none() {
             by_name(&mut self.operations, operations);
-        }
-        if self.operations.is_empty() {
-            or(&mut self.run, run.filter(|_| self.uses.is_none()));
-            or(&mut self.uses, uses.filter(|_| self.run.is_none()));
+            if self.operations.is_empty() {
+                (self.run, self.task, self.uses) = (run, task, uses);
+            }
         }
         or(&mut self.description, description);
         under(&mut self.params, params);

@@ -39,6 +39,7 @@
 //!     listener: Arc::new(|_: &_| {}),
 //!     arguments: String::new(),
 //!     keeping: Keeping::default(),
+//!     language: None,
 //! })?;
 //! assert_eq!(ended.given, [("greet.text".to_owned(), Gave::Value("hello Ada".into()))]);
 //! # Ok(())
@@ -62,6 +63,7 @@ mod given;
 mod graph;
 mod home;
 mod json;
+mod language;
 mod layer;
 mod metrics;
 mod mirror;
@@ -99,9 +101,11 @@ pub use endurance::{Backoff, Endurance, OnFailure, Retries, Waiters, WrittenRetr
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::{annotations_of, log_of};
 pub use graph::Chosen;
+pub use language::{Call, Exported, Language, Overrides, Passed, Unexported};
+pub use part::{Handed, handed};
 pub use pipeline::{
-    Caching, Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Placed, Process, Program,
-    Reference, Runs, Script, Work,
+    Caching, Command, Delivered, Drawn, Function, Given, Maker, Origin, Pipeline, Placed, Process,
+    Program, Reference, Runs, Script, Work,
 };
 pub use place::{Location, Spanned};
 pub use resources::{Machine, Needed, Resources, millicpus};
@@ -110,4 +114,3 @@ pub use run::{Demand, Ended};
 pub use rundir::{RunDirectory, collect_runs};
 pub use schema::schema;
 pub use section::Section;
-pub use task::{Call, Exported, Language, Overrides, Passed};

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What a command makes.
+/// What an operation makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// A value of a function: all that it returns, or an entry of it.
+    Value,
     /// A file.
     File(String),
     /// A directory.

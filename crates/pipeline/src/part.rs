@@ -96,6 +96,46 @@ pub(crate) fn value(taken: &Taken) -> Result<Json, String> {
     part.value().ok_or_else(|| "it is no value of JSON".to_owned())
 }
 
+/// An output of a command that has just run, for a language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handed {
+    /// A value, in its plain encoding.
+    Value(Vec<u8>),
+    /// A file or directory, which is there as long as what it was taken from.
+    Path(PathBuf),
+}
+
+/// The output at the end of an edge, if its command has just run; else it is in the cache, or of
+/// another kind.
+pub fn handed(taken: &Taken) -> Option<Handed> {
+    let Part::Made(made, output) = Part::of(taken)? else { return None };
+    match made.value(&output) {
+        Some(value) => json::encode(value).ok().map(Handed::Value),
+        None => made.path(&output).ok().flatten().map(Handed::Path),
+    }
+}
+
+/// Whether commands have just made what is at the end of an edge.
+pub(crate) fn is_made(taken: &Taken) -> bool {
+    matches!(Part::of(taken), Some(Part::Made(..) | Part::Several(_)))
+}
+
+/// Whether the end of an edge is a file or directory that the cache keeps, or a list of them.
+pub(crate) fn is_kept(taken: &Taken) -> bool {
+    fn is_file(record: &Record) -> bool {
+        match record {
+            Record::Object(object) => matches!(object.codec.as_str(), "file/1" | "dir/1"),
+            Record::Composite { container: Shape::List, parts } => parts.iter().all(is_file),
+            _ => false,
+        }
+    }
+    match Part::of(taken) {
+        Some(Part::Stored(record)) => is_file(&record),
+        Some(Part::Several(_)) => true,
+        Some(Part::Made(..)) | None => false,
+    }
+}
+
 /// Where the file or directory at the end of an edge is, if its command has just run; else it is
 /// in the cache.
 ///

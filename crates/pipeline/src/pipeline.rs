@@ -85,6 +85,11 @@ pub enum Drawn {
         /// The one that its file states.
         stated: Option<Seed>,
     },
+    /// From the one in force, if there is one.
+    IfAny {
+        /// The one that its file states.
+        stated: Option<Seed>,
+    },
     /// From this one, whatever is in force.
     Own(Seed),
 }
@@ -127,8 +132,21 @@ pub enum Runs {
 pub enum Work {
     /// It runs a command: templates over `params`, `inputs` and `outputs`.
     Run(Run),
+    /// It calls a function of a language.
+    Task(Function),
     /// It becomes other operations.
     Process(Process),
+}
+
+/// A function of a language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its module and name, as `module:function`.
+    pub target: String,
+    /// Where the file names it.
+    pub at: Place,
+    /// Whether its outputs are entries of what it returns; else its one output is all of it.
+    pub is_taken_apart: bool,
 }
 
 /// Operations that are one: looked up as one first, and each alone if that is a miss.
@@ -221,6 +239,10 @@ pub struct Reference {
 pub enum Maker {
     /// The operation at this position beside it.
     Operation(usize),
+    /// The function at this position: all that it returns.
+    Whole(usize),
+    /// The function at this position: an entry of what it returns.
+    Entry(usize),
     /// Whoever makes what the process around it takes: the argument of this number, counted as
     /// [`Command::takes`] does.
     Argument(usize),
@@ -248,6 +270,19 @@ impl Pipeline {
         }
     }
 
+    /// Whether it calls functions of a language.
+    pub fn needs_language(&self) -> bool {
+        let mut open: Vec<&Command> = self.commands.iter().collect();
+        while let Some(command) = open.pop() {
+            match &command.work {
+                Work::Task(_) => return true,
+                Work::Process(process) => open.extend(&process.steps),
+                Work::Run(_) => {}
+            }
+        }
+        false
+    }
+
     /// The names of all operations, steps included.
     pub fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -271,7 +306,9 @@ impl Reference {
     /// The position of the operation, if it is one beside.
     pub const fn operation(&self) -> Option<usize> {
         match self.from {
-            Maker::Operation(position) => Some(position),
+            Maker::Operation(position) | Maker::Whole(position) | Maker::Entry(position) => {
+                Some(position)
+            }
             Maker::Argument(_) => None,
         }
     }
@@ -297,7 +334,16 @@ impl Command {
     pub fn run(&self) -> Option<&Run> {
         match &self.work {
             Work::Run(run) => Some(run),
-            Work::Process(_) => None,
+            Work::Task(_) | Work::Process(_) => None,
+        }
+    }
+
+    /// Whose outputs its outputs are, at this position.
+    pub(crate) const fn maker(&self, position: usize) -> Maker {
+        match &self.work {
+            Work::Task(Function { is_taken_apart: true, .. }) => Maker::Entry(position),
+            Work::Task(_) => Maker::Whole(position),
+            Work::Run(_) | Work::Process(_) => Maker::Operation(position),
         }
     }
 

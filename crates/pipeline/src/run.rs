@@ -19,6 +19,7 @@ use crate::deliver::{Gave, Undelivered, deliver};
 use crate::devices::Devices;
 use crate::error::PrepareError;
 use crate::graph::{self, Chosen};
+use crate::language::Language;
 use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Pipeline, Work};
 use crate::resources::{Pools, Resources};
@@ -46,6 +47,8 @@ pub struct Demand<'a> {
     pub arguments: String,
     /// What of it is kept, and what it goes on from.
     pub keeping: Keeping,
+    /// The language of the functions that the pipeline calls, if it calls any.
+    pub language: Option<Arc<dyn Language>>,
 }
 
 /// A run that ended.
@@ -99,7 +102,7 @@ impl Pipeline {
         }
         let given = self.settle(&mut schedule, &demanded, &demand, &shared);
         let mut status = schedule.status();
-        let mut failures = failures(&schedule, self);
+        let mut failures = failures(&schedule, self, demand.language.as_deref());
         let given = given.unwrap_or_else(|(output, reason)| {
             status = RunStatus::Failed;
             failures.push((format!("output {output}"), reason));
@@ -140,6 +143,7 @@ impl Pipeline {
         let (work, note) = usable(&demand.work);
         Arc::new(Shared {
             cache: Arc::clone(&demand.cache),
+            language: demand.language.clone(),
             mirrors: Mirrors::new(&work),
             work,
             cancelled: AtomicBool::new(false),
@@ -194,7 +198,7 @@ impl Pipeline {
                 .filter_map(|delivered| Some((delivered, delivered.from.operation()?)))
                 .filter(|(_, operation)| schedule.settled(*operation).is_some())
                 .map(|(delivered, operation)| {
-                    deliver(delivered, operation, schedule, &demand.cache)
+                    deliver(delivered, schedule, &demand.cache, demand.language.as_deref())
                         .map(|gave| (delivered.name.clone(), gave))
                         .map_err(|why| (delivered, operation, why))
                 })
@@ -213,7 +217,7 @@ fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
     commands.iter().try_for_each(|command| match (&command.work, &command.resources) {
         (Work::Process(process), _) => fit(&process.steps, capacity),
         (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
-        (Work::Run(_), None) => Ok(()),
+        (Work::Run(_), None) | (Work::Task(_), _) => Ok(()),
     })
 }
 
@@ -236,13 +240,21 @@ fn usable(work: &Path) -> (PathBuf, Option<String>) {
 }
 
 /// What failed by itself, steps of processes included.
-fn failures(schedule: &Schedule<'_>, pipeline: &Pipeline) -> Vec<(String, String)> {
+fn failures(
+    schedule: &Schedule<'_>,
+    pipeline: &Pipeline,
+    language: Option<&dyn Language>,
+) -> Vec<(String, String)> {
+    let message = |failure: &Failure| {
+        let told = language.and_then(|language| language.told(failure));
+        told.unwrap_or_else(|| failure.message().to_owned())
+    };
     (0..schedule.len())
         .filter_map(|number| match schedule.settled(number)? {
             Err(Problem::Failed(failure)) => {
                 let name = schedule.node(number).operation.name();
                 let short = name.strip_prefix(&pipeline.name).and_then(|it| it.strip_prefix(':'));
-                Some((short.unwrap_or(name).to_owned(), failure.message().to_owned()))
+                Some((short.unwrap_or(name).to_owned(), message(failure)))
             }
             _ => None,
         })

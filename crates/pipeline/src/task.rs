@@ -1,111 +1,93 @@
 //! Operations that are functions of a language: `task: module:function`.
-//!
-//! What such a function is, what its calls count as and how they are run is known to the
-//! [`Language`] alone; to the graph they are nodes like any other. So a call has the key that it
-//! has where the language itself makes it, and values of the language go from call to call as
-//! they are. Only where a command takes one must it be JSON, a file or a directory.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use thrifty_engine::graph::{Edge, From, Node};
+use thrifty_engine::{Mode, Seeding};
 
-use thrifty_engine::graph::{Failure, Node, Taken};
-use thrifty_engine::{Cache, Mode, Seeding};
+use crate::error::PrepareError;
+use crate::graph::{self, Making};
+use crate::json;
+use crate::language::{Call, Overrides, Passed};
+use crate::pipeline::{Caching, Command, Function, Given, Origin};
 
-/// The language of the functions that operations name.
-pub trait Language: Send + Sync {
-    /// The cache that its values come from and go to: that of the run.
-    fn cache(&self) -> Arc<Cache>;
-
-    /// Whether the function is there, and takes arguments of these names and no fewer.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, and what there is.
-    fn check(&self, base: &Path, target: &str, arguments: &[&str]) -> Result<(), String>;
-
-    /// A call as a node, whose edges begin at [`From::Argument`](thrifty_engine::graph::From::Argument): the number that
-    /// [`Passed::Edge`] has.
-    ///
-    /// # Errors
-    ///
-    /// What has no digest, or cannot be followed.
-    fn node(&self, call: &Call<'_>) -> Result<Node, String>;
-
-    /// A value of the language, for a command.
-    ///
-    /// # Errors
-    ///
-    /// That it is nothing a command can take, and the way out.
-    fn export(&self, taken: &Taken) -> Result<Exported, String>;
-
-    /// What is shown of a failure: with the traceback, if it is one of the language.
-    fn told(&self, failure: &Failure) -> Option<String>;
-
-    /// Ends the calls that run.
-    fn stop(&self);
+impl Making<'_> {
+    /// The node of a call.
+    pub(crate) fn call(
+        &mut self,
+        command: &Command,
+        function: &Function,
+    ) -> Result<Node, PrepareError> {
+        let Function { target, at, .. } = function;
+        let refused = |reason| PrepareError::Refused { place: at.clone(), reason };
+        let language = self.shared.language.as_ref().ok_or_else(|| {
+            refused(format!("`{target}` is a function: run the file with the thrifty of Python"))
+        })?;
+        let arguments = arguments(command).map_err(&refused)?;
+        let word = |off: Option<bool>| off.map(|off| if off { Mode::Off } else { Mode::On });
+        let seed = graph::seed_of(command, self.chosen)?;
+        let call = Call {
+            base: &command.base,
+            target,
+            arguments,
+            caching: overrides(&command.cache, word(command.cache.disable)),
+            mode: self.chosen.mode,
+            refresh: graph::is_refreshed(command, self.chosen),
+            around: word(command.cache.disable_all),
+            seeding: seed.map_or(Seeding::Off, Seeding::With),
+        };
+        language.check(&call).map_err(&refused)?;
+        let node = language.node(&call).map_err(&refused)?;
+        let around = graph::edges(command);
+        let needs = around.iter().skip(command.takes().count()).cloned();
+        let own = node.edges.iter().map(|edge| placed(edge, &around)).collect::<Option<Vec<_>>>();
+        let own = own.ok_or_else(|| refused(format!("`{target}` takes what it was not given")))?;
+        Ok(Node { edges: own.into_iter().chain(needs).collect(), ..node })
+    }
 }
 
-/// A call of a function.
-#[derive(Debug)]
-pub struct Call<'a> {
-    /// The directory of the operation file, where its module is looked for first.
-    pub base: &'a Path,
-    /// The function, as `module:name`.
-    pub target: &'a str,
-    /// Its arguments, by name.
-    pub arguments: Vec<(String, Passed)>,
-    /// What the operation says about the cache.
-    pub caching: Overrides<'a>,
-    /// What was chosen for the run, and for the operation in it.
-    pub mode: Option<Mode>,
-    /// Whether it is computed again.
-    pub refresh: bool,
-    /// The mode that the file chooses.
-    pub around: Option<Mode>,
-    /// The seed in force for it.
-    pub seeding: Seeding,
+/// What is handed to a function: first its params, then its inputs, as [`Command::takes`] counts.
+fn arguments(command: &Command) -> Result<Vec<(String, Passed)>, String> {
+    let mut edges = 0..;
+    let mut edge = || Passed::Edge(edges.next().unwrap_or(usize::MAX));
+    let mut all = Vec::new();
+    for (name, given) in &command.params {
+        let passed = match given {
+            Given::Value(value) => Passed::Value(json::encode(value)?),
+            Given::From(_) => edge(),
+        };
+        all.push((name.clone(), passed));
+    }
+    for input in &command.inputs {
+        let passed = match &input.from {
+            Origin::Path(path) => Passed::Path(path.clone()),
+            Origin::Output(_) => edge(),
+        };
+        all.push((input.name.clone(), passed));
+    }
+    Ok(all)
 }
 
-/// What an operation says about the cache, in the place of what its function says.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Overrides<'a> {
-    /// Whether it is used.
-    pub mode: Option<Mode>,
-    /// The oldest result that is accepted.
-    pub max_age: Option<Duration>,
-    /// How long a new result is valid.
-    pub expires: Option<Duration>,
-    /// What stands in for the code.
-    pub version: Option<&'a str>,
-    /// What keeps results apart.
-    pub salt: Option<&'a str>,
-    /// The only arguments that count.
-    pub inputs: Option<&'a [String]>,
-    /// Whether one process computes while others wait.
-    pub serialize: bool,
+fn overrides(caching: &Caching, mode: Option<Mode>) -> Overrides<'_> {
+    Overrides {
+        mode,
+        max_age: caching.ttl,
+        expires: caching.expires,
+        version: caching.version.as_deref(),
+        salt: caching.salt.as_deref(),
+        inputs: caching.io.as_deref(),
+        serialize: caching.serialize,
+    }
 }
 
-/// An argument of a call.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Passed {
-    /// A value, in its plain encoding.
-    Value(Vec<u8>),
-    /// A file or directory that is there.
-    Path(PathBuf),
-    /// The output of another operation: the number of the edge.
-    Edge(usize),
-    /// Several, in order.
-    List(Vec<Passed>),
-    /// Several, by name.
-    Mapping(Vec<(String, Passed)>),
-}
-
-/// A value of a language that a command can take.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Exported {
-    /// A value, as JSON.
-    Json(String),
-    /// A file or directory.
-    Path(PathBuf),
+/// The same edge, with its beginning in the graph: those of a call begin at its arguments.
+fn placed(edge: &Edge, arguments: &[Edge]) -> Option<Edge> {
+    match edge.from {
+        From::Node(_) => Some(edge.clone()),
+        From::Argument(number) => {
+            let Edge { from, steps } = arguments.get(number)?.clone();
+            Some(Edge {
+                from,
+                steps: steps.into_iter().chain(edge.steps.iter().cloned()).collect(),
+            })
+        }
+    }
 }

@@ -59,6 +59,7 @@ impl Project {
             interrupted: &|| false,
             listener: std::sync::Arc::new(|_: &_| ()),
             arguments: String::new(),
+            language: None,
             keeping: Keeping { going, ..Keeping::default() },
         };
         pipeline.run(demand).unwrap_err()
@@ -304,6 +305,7 @@ fn what_cannot_be_copied_is_told_before_anything_runs() {
             interrupted: &|| false,
             listener: std::sync::Arc::new(|_: &_| ()),
             arguments: String::new(),
+            language: None,
             keeping: Keeping { copies: Some(copies), ..Keeping::default() },
         };
         let error = pipeline.run(demand).unwrap_err().to_string();

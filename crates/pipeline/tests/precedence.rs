@@ -35,6 +35,7 @@ fn rules(project: &Project, cache: &Arc<Cache>, chosen: Chosen) -> Vec<(String, 
         arguments: String::new(),
         keeping: thrifty_pipeline::Keeping::default(),
         capacity: thrifty_pipeline::Resources::BOUNDLESS,
+        language: None,
     };
     let plan = pipeline.plan(&demand).unwrap().ok().unwrap();
     let told = plan.nodes.into_iter().map(|planned| {

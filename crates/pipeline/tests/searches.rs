@@ -383,6 +383,7 @@ fn a_plan_tells_the_trials() {
         let pipeline = Pipeline::read(&project.at("p.yaml"), &[], &|_| None).unwrap();
         let home = project.directory.path().join("home");
         let demand = Demand {
+            language: None,
             cache: Cache::open(&home).unwrap(),
             work: home.join("work"),
             chosen: Chosen::default(),

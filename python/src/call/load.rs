@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use thrifty_engine::Gathered;
 use thrifty_engine::graph::{Failure, Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
+use thrifty_pipeline::Handed;
 
 use super::error::{Garbled, Lost, loss};
 use super::session::Session;
@@ -56,6 +57,8 @@ pub fn taken<'py>(
         Value::Live { object, .. } => {
             if let Some(object) = object.downcast_ref::<Py<PyAny>>() {
                 subscript(session, own(object.bind(py))?, &taken.steps)
+            } else if let Some(handed) = thrifty_pipeline::handed(taken) {
+                self::handed(py, session, handed)
             } else if let Some(gathered) = object.downcast_ref::<Gathered>() {
                 subscript(
                     session,
@@ -65,6 +68,17 @@ pub fn taken<'py>(
             } else {
                 Err(Lost::new_err("the value is not one of Python"))
             }
+        }
+    }
+}
+
+/// What a command of an operation file has just given.
+fn handed<'py>(py: Python<'py>, session: &Session, handed: Handed) -> PyResult<Bound<'py, PyAny>> {
+    match handed {
+        Handed::Value(encoding) => record(py, session, &Record::Plain(encoding)),
+        Handed::Path(path) => {
+            let module = py.import(intern!(py, "thrifty._operation_file"))?;
+            module.call_method1(intern!(py, "on_disk"), (path,))
         }
     }
 }
@@ -93,7 +107,14 @@ fn subscript<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
     for step in steps {
-        value = value.get_item(record(py, session, &Record::Plain(step.0.clone()))?)?;
+        let key = record(py, session, &Record::Plain(step.0.clone()))?;
+        value = match (value.get_item(&key), key.cast::<PyString>()) {
+            // The fields of a data class are entries, too.
+            (Err(_), Ok(name)) if value.hasattr(intern!(py, "__dataclass_fields__"))? => {
+                value.getattr(name)?
+            }
+            (found, _) => found?,
+        };
     }
     Ok(value)
 }

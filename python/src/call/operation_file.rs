@@ -1,7 +1,6 @@
 //! Python as the language of operation files: calls of its functions as nodes of a graph that
 //! has commands in it as well.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use glob::Pattern;
@@ -10,13 +9,14 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use thrifty_engine::Cache;
 use thrifty_engine::graph::{Failure, Node, Taken};
 use thrifty_engine::record::Record;
-use thrifty_pipeline::{Call, Exported, Language, Overrides, Passed};
+use thrifty_engine::{Cache, Seed};
+use thrifty_pipeline::{Call, Exported, Language, Overrides, Passed, Unexported};
 
 use super::body::{self, Running};
 use super::context::{self, Frame, RunOptions};
+use super::error::{Lost, UnhashableArgument};
 use super::graph::Graph;
 use super::handle::Handle;
 use super::load;
@@ -109,13 +109,13 @@ impl Language for Functions {
         Arc::clone(&self.session.cache)
     }
 
-    fn check(&self, base: &Path, target: &str, arguments: &[&str]) -> Result<(), String> {
+    fn check(&self, call: &Call<'_>) -> Result<(), String> {
+        let names: Vec<_> = call.arguments.iter().map(|(name, _)| name.as_str()).collect();
+        let seed = call.seeding.seed().map(Seed::number);
         Python::attach(|py| {
-            let given = (base, target, arguments.to_vec());
-            helper(py)
-                .and_then(|it| it.call_method1(intern!(py, "check"), given))
-                .map(drop)
-                .map_err(|error| told(py, &error))
+            let given = (call.base, call.target, names, seed);
+            let checked = helper(py).and_then(|it| it.call_method1(intern!(py, "check"), given));
+            checked.map(drop).map_err(|error| told(py, &error))
         })
     }
 
@@ -123,8 +123,12 @@ impl Language for Functions {
         Python::attach(|py| self.call(py, call).map_err(|error| told(py, &error)))
     }
 
-    fn export(&self, taken: &Taken) -> Result<Exported, String> {
-        Python::attach(|py| self.exported(py, taken).map_err(|error| told(py, &error)))
+    fn export(&self, taken: &Taken) -> Result<Exported, Unexported> {
+        let why = |py: Python<'_>, error: PyErr| match error.is_instance_of::<Lost>(py) {
+            true => Unexported::Lost(crate::shown::message(py, &error)),
+            false => Unexported::Unfit(told(py, &error)),
+        };
+        Python::attach(|py| self.exported(py, taken).map_err(|error| why(py, error)))
     }
 
     fn told(&self, failure: &Failure) -> Option<String> {
@@ -178,7 +182,7 @@ fn told(py: Python<'_>, error: &PyErr) -> String {
         .and_then(|it| it.getattr(intern!(py, "Refused")))
         .is_ok_and(|class| error.matches(py, class).unwrap_or(false));
     let is_interrupt = error.is_instance_of::<PyKeyboardInterrupt>(py);
-    if is_ours || is_interrupt || error.is_instance_of::<super::error::UnhashableArgument>(py) {
+    if is_ours || is_interrupt || error.is_instance_of::<UnhashableArgument>(py) {
         return crate::shown::message(py, error);
     }
     crate::shown::traceback(py, error)

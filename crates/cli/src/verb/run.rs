@@ -137,7 +137,7 @@ pub(crate) fn go(
     }
     if let Some(telling) = request.dry_run {
         let plan = match is_file {
-            true => operation_file::plan(request, choice, console)?,
+            true => operation_file::plan(request, choice, host, console)?,
             false => host.plan_workflow(request)?,
         };
         return tell(&plan, telling, console);

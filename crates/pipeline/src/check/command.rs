@@ -30,7 +30,7 @@ impl Check<'_> {
         let (at, operation) = (spanned.referenced, &spanned.value);
         self.count(at)?;
         let written = self.written(name, at, operation)?;
-        if !matches!(written, Written::Run(_)) {
+        if matches!(written, Written::Steps | Written::Use(_)) {
             self.is_process(name, at, operation)?;
         }
         let inputs = self.inputs(operation, built)?;
@@ -66,13 +66,14 @@ impl Check<'_> {
         };
         match written {
             Written::Run(run) => self.runs(&mut command, operation, run, built)?,
+            Written::Task(target) => self.calls(&mut command, operation, target, built)?,
             Written::Steps | Written::Use(_) => {
                 command.params = self.own_params(operation, built)?.into_iter().collect();
                 let (params, inputs) = (&command.params, &command.inputs);
                 let handed = Handed { name, operation, params, inputs };
                 let checked = match written {
                     Written::Use(file) => self.used(&handed, file)?,
-                    Written::Steps | Written::Run(_) => self.steps(&handed)?,
+                    Written::Steps | Written::Run(_) | Written::Task(_) => self.steps(&handed)?,
                 };
                 command.work = Work::Process(checked.process);
                 command.outputs = checked.outputs;
@@ -145,9 +146,11 @@ impl Check<'_> {
             Some(around) => self.input_around(at, around)?,
             None => {
                 let (reference, output) = self.reference(at, text, built)?;
-                let Some(path) = output.as_file() else {
-                    let reason = format!("`{text}` is a value: take it in `params`");
-                    return Err(self.wrong(at, reason));
+                let path = match output {
+                    Output::Value => name,
+                    _ => output.as_file().ok_or_else(|| {
+                        self.wrong(at, format!("`{text}` is a value: take it in `params`"))
+                    })?,
                 };
                 (Origin::Output(reference), path.to_owned())
             }
@@ -252,6 +255,10 @@ impl Check<'_> {
                 .map_err(|why| self.wrong(at, format!("output `{name}`: `{path}` {why}")))
         };
         Ok(match output {
+            Output::Value => {
+                let reason = format!("output `{name}` has no path: a list of names is for `task`");
+                return Err(self.wrong(at, reason));
+            }
             Output::File(path) => Output::File(below(path)?),
             Output::Directory(path) => Output::Directory(below(path)?),
             Output::Metrics(path) => Output::Metrics(below(path)?),
@@ -287,7 +294,7 @@ impl Check<'_> {
     }
 
     /// The values that an operation declares.
-    fn own_params(
+    pub(super) fn own_params(
         &self,
         operation: &Operation,
         built: &Built<'_>,
@@ -303,7 +310,7 @@ impl Check<'_> {
                 Argument::Value(value) => Given::Value(self.filled(at, value)?),
                 Argument::From(text) => {
                     let (reference, output) = self.reference(at, text, built)?;
-                    if !matches!(output, Output::Json { .. }) {
+                    if !matches!(output, Output::Json { .. } | Output::Value) {
                         let reason = format!("`{text}` is a file: take it in `inputs`");
                         return Err(self.wrong(at, reason));
                     }
@@ -490,6 +497,7 @@ impl Output {
     /// The path that the command writes.
     pub(crate) fn path(&self) -> &str {
         match self {
+            Self::Value => "",
             Self::File(path)
             | Self::Directory(path)
             | Self::Metrics(path)
@@ -500,6 +508,6 @@ impl Output {
 
     /// The path, unless it is a value.
     pub(crate) fn as_file(&self) -> Option<&str> {
-        (!matches!(self, Self::Json { .. })).then(|| self.path())
+        (!matches!(self, Self::Json { .. } | Self::Value)).then(|| self.path())
     }
 }

@@ -11,6 +11,7 @@ mod names;
 mod process;
 mod scope;
 mod seed;
+mod task;
 mod work;
 
 use std::cell::{Cell, RefCell};
@@ -27,7 +28,7 @@ use crate::error::FileError;
 use crate::order::order;
 use crate::params;
 use crate::paths;
-use crate::pipeline::{Command, Delivered, Maker, Pipeline, Reference};
+use crate::pipeline::{Command, Delivered, Pipeline, Reference};
 use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
 use scope::Scope;
@@ -220,7 +221,7 @@ impl<'a> Check<'a> {
         };
         match found {
             Some(kind) => {
-                let from = Maker::Operation(position);
+                let from = command.maker(position);
                 Ok((Reference { from, output: output.to_owned() }, kind))
             }
             None => {
@@ -314,7 +315,7 @@ fn ends(commands: &[Command]) -> Vec<Delivered> {
     let mut ends = Vec::new();
     for (position, command) in commands.iter().enumerate() {
         for (output, _) in &command.outputs {
-            let from = Reference { from: Maker::Operation(position), output: output.clone() };
+            let from = Reference { from: command.maker(position), output: output.clone() };
             if !taken.contains(&from) {
                 let name = format!("{}.{output}", command.name);
                 ends.push(Delivered { name, from, to: None });

@@ -53,7 +53,11 @@ impl Check<'_> {
         let written = handed.operation.outputs.iter();
         let outputs = written.map(|(name, output)| match &output.value {
             Output::File(text) => Ok((name.as_str(), output.referenced, text.clone())),
-            Output::Directory(_) | Output::Json { .. } | Output::Metrics(_) | Output::Plot(_) => {
+            Output::Value
+            | Output::Directory(_)
+            | Output::Json { .. }
+            | Output::Metrics(_)
+            | Output::Plot(_) => {
                 let reason = format!("output `{name}` of a process must be step.output");
                 Err(self.wrong(output.referenced, reason))
             }

@@ -16,7 +16,7 @@ impl World<'_> {
         document.seed.as_ref().map(|seed| self.seed_of(seed, seed.value)).transpose()
     }
 
-    fn seed_of<T>(&self, at: &Spanned<T>, number: u64) -> Result<Seed, FileError> {
+    pub(super) fn seed_of<T>(&self, at: &Spanned<T>, number: u64) -> Result<Seed, FileError> {
         Seed::new(number).ok_or_else(|| {
             let reason = format!("a seed is a whole number from 0 to {}", Seed::LARGEST);
             self.wrong(at.referenced, reason)

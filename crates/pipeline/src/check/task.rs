@@ -21,13 +21,15 @@ impl Check<'_> {
         let at = target.referenced;
         let is_target = target.value.split_once(':').is_some_and(|(module, name)| {
             let is_word = |it: &str| it.chars().all(|c| c.is_alphanumeric() || c == '_');
-            [module, name].iter().all(|path| path.split('.').all(|it| !it.is_empty() && is_word(it)))
+            [module, name]
+                .iter()
+                .all(|path| path.split('.').all(|it| !it.is_empty() && is_word(it)))
         });
         if !is_target {
             let reason = format!("`task: {}` must be module:function", target.value);
             return Err(self.wrong(at, reason));
         }
-        self.has_nothing_of_a_command(operation)?;
+        self.has_nothing_of_a_command(at, operation)?;
         for (name, output) in &operation.outputs {
             if output.value != Output::Value {
                 let reason = format!(
@@ -65,16 +67,27 @@ impl Check<'_> {
         })
     }
 
-    fn has_nothing_of_a_command(&self, operation: &Operation) -> Result<(), FileError> {
+    fn has_nothing_of_a_command(
+        &self,
+        at: Location,
+        operation: &Operation,
+    ) -> Result<(), FileError> {
         let first = |table: Option<Location>, field| Some((field, table?));
         let fields = [
             first(operation.env.values().next().map(|it| it.referenced), "env"),
             first(operation.code.first().map(|it| it.referenced), "code"),
             first(operation.timeout.as_ref().map(|it| it.referenced), "timeout"),
+            first(operation.matrix.as_ref().map(|it| it.referenced), "matrix"),
+            first(operation.image.as_ref().map(|it| it.referenced), "image"),
+            first(operation.resources.as_ref().map(|it| it.referenced), "resources"),
+            first(operation.retries.as_ref().map(|it| it.referenced), "retries"),
+            first(operation.checkpoints.as_ref().map(|it| it.referenced), "checkpoints"),
+            first(operation.artifacts.as_ref().map(|it| it.referenced), "artifacts"),
+            first(operation.cache.sections.as_ref().map(|_| at), "cache.sections"),
         ];
         match fields.into_iter().flatten().next() {
             Some((field, at)) => {
-                let reason = format!("`{field}` is for commands: a task runs where thrifty does");
+                let reason = format!("`{field}` is for commands, and not for functions");
                 Err(self.wrong(at, reason))
             }
             None => Ok(()),

@@ -9,6 +9,8 @@ use crate::place::{Location, Spanned};
 pub(super) enum Written<'a> {
     /// It runs a command.
     Run(&'a Spanned<Run>),
+    /// It calls a function.
+    Task(&'a Spanned<String>),
     /// It has steps.
     Steps,
     /// Its steps are the operations of a file.
@@ -24,9 +26,10 @@ impl Check<'_> {
         operation: &'o Operation,
     ) -> Result<Written<'o>, FileError> {
         let run = operation.run.as_ref().map(Written::Run);
+        let task = operation.task.as_ref().map(Written::Task);
         let steps = (!operation.operations.is_empty()).then_some(Written::Steps);
         let used = operation.uses.as_ref().map(Written::Use);
-        let all = [("run", run), ("operations", steps), ("use", used)];
+        let all = [("run", run), ("task", task), ("operations", steps), ("use", used)];
         let mut given: Vec<_> =
             all.into_iter().filter_map(|(field, what)| Some((field, what?))).collect();
         if given.len() > 1 {
@@ -39,7 +42,7 @@ impl Check<'_> {
             Some((_, written)) => Ok(written),
             None => {
                 let reason =
-                    format!("operation `{name}` has none of `run`, `operations` and `use`");
+                    format!("operation `{name}` has none of `run`, `task`, `operations` and `use`");
                 Err(self.wrong(at, reason))
             }
         }

@@ -85,6 +85,7 @@ impl Project {
             listener,
             arguments: String::new(),
             keeping: thrifty_pipeline::Keeping::default(),
+            language: None,
         };
         change(&mut demand);
         let ended = pipeline.run(demand).unwrap();
@@ -120,6 +121,7 @@ impl Project {
             listener: Arc::new(|_: &_| ()),
             arguments: String::new(),
             keeping: thrifty_pipeline::Keeping::default(),
+            language: None,
         };
         change(&mut demand);
         pipeline.run(demand).unwrap_err().to_string()
