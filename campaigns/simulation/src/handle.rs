@@ -10,8 +10,8 @@ use thrifty_engine::key::{Digest, Key};
 use crate::identity::{At, CellId, ProcessId};
 use crate::model::{Meant, Told};
 use crate::options::{Micros, SECOND};
-use crate::scheduler;
 use crate::world::{self, World};
+use crate::{medium, scheduler};
 
 /// The catalog as one process sees it.
 pub struct Handle {
@@ -41,7 +41,6 @@ enum Fault {
 
 /// What is written to the log of a call.
 type Text<'a> = &'a dyn Fn() -> String;
-/// A call on the catalog itself.
 type Applied<'a, T> = &'a dyn Fn(&Sqlite) -> Result<T, CatalogError>;
 /// What the oracle learns of an answer.
 type Learned<'a, T> = &'a dyn Fn(&mut World, At, &T);
@@ -268,6 +267,7 @@ impl Catalog for Handle {
 
     fn lookup(&self, scope: &Scope, requests: &[Request]) -> Result<Vec<Found>, CatalogError> {
         let cells: Vec<_> = requests.iter().map(|request| cell(scope, &request.key)).collect();
+        medium::strike(&self.catalog);
         self.read(
             &|| format!("lookup of {cells:?}"),
             &|catalog| catalog.lookup(scope, requests),

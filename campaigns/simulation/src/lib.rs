@@ -16,6 +16,7 @@ mod handle;
 mod identity;
 mod keys;
 mod mark;
+mod medium;
 mod model;
 mod options;
 mod others;

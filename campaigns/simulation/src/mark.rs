@@ -48,6 +48,8 @@ pub enum Mark {
     FailureShared,
     /// Bytes that were damaged were noticed, and the value was computed again.
     DamageNoticed,
+    /// The damaged row of an entry was noticed.
+    RowNoticed,
     /// A hit whose bytes had been collected was computed again.
     HitLost,
     /// Bytes that nothing referred to were deleted.
@@ -62,7 +64,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -85,6 +87,7 @@ impl Mark {
         Self::CircleBroken,
         Self::FailureShared,
         Self::DamageNoticed,
+        Self::RowNoticed,
         Self::HitLost,
         Self::Collected,
         Self::Nondeterministic,

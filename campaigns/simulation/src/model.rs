@@ -106,6 +106,7 @@ struct Kept {
     expires: Option<Time>,
     used: Time,
     step: u64,
+    is_spoiled: bool,
 }
 
 /// A row of a blob.
@@ -233,7 +234,8 @@ impl Model {
         if let (true, Some(looked), Some(known)) = (asks, looked, known) {
             let is_young = call.max_age.is_none_or(|age| at.now - known.created <= age);
             let is_valid = is_young && known.expires.is_none_or(|expires| expires > at.now);
-            let is_whole = !known.blobs.iter().any(|blob| self.is_damaged(blob));
+            let is_whole =
+                !known.is_spoiled && !known.blobs.iter().any(|blob| self.is_damaged(blob));
             let noticed = known.step < looked && !self.failing.contains(&at.process);
             self.require(!(is_valid && is_whole && noticed), "E1", || {
                 format!("process {} computes key {cell} although it was stored", at.process)

@@ -106,6 +106,8 @@ pub struct Faults {
     pub unreadable: u32,
     /// The call takes up to twenty seconds.
     pub slow: u32,
+    /// The row of an entry is damaged.
+    pub row: u32,
     /// A blob cannot be written.
     pub put: u32,
     /// A blob cannot be read now.
@@ -234,6 +236,7 @@ fn faults(rng: &mut Rng) -> Faults {
         interrupt: rate(300),
         jump: rate(300),
         outage: rate(60),
+        row: rate(300),
     }
 }
 

@@ -30,6 +30,7 @@ impl Model {
             request.max_age.map(|age| Time::try_from(age.as_millis()).unwrap_or(Time::MAX));
         let expected = match &kept {
             None => Err(Why::Absent),
+            Some((_, kept)) if kept.is_spoiled => Err(Why::Corrupt),
             Some((_, kept)) if kept.expires.is_some_and(|at_most| at_most <= at.now) => {
                 Err(Why::Expired)
             }
@@ -46,6 +47,27 @@ impl Model {
         self.require(found == expected, invariant, || {
             format!("key {cell} looked up: {found:?}, and it is {expected:?}")
         });
+        if let (Some((id, _)), Err(Why::Corrupt)) = (kept, expected) {
+            self.marks.hit(Mark::RowNoticed);
+            self.remove(at, id);
+        }
+    }
+
+    /// The entries whose rows are as they were written.
+    pub fn whole(&self) -> impl Iterator<Item = i64> {
+        self.entries.iter().filter(|(_, kept)| !kept.is_spoiled).map(|(id, _)| *id)
+    }
+
+    /// The row of an entry was damaged.
+    pub fn spoiled(&mut self, id: i64) {
+        if let Some(kept) = self.entries.get_mut(&id) {
+            kept.is_spoiled = true;
+        }
+    }
+
+    /// The entries whose rows are damaged.
+    pub fn spoiled_entries(&self) -> Vec<i64> {
+        self.entries.iter().filter(|(_, kept)| kept.is_spoiled).map(|(id, _)| *id).collect()
     }
 
     /// Somebody learned the epoch.
@@ -129,7 +151,8 @@ impl Model {
     fn valid(&self, at: At, cell: CellId) -> Option<(i64, &Kept)> {
         let id = self.cells[cell].entry?;
         let kept = self.entries.get(&id)?;
-        kept.expires.is_none_or(|expires| expires > at.now).then_some((id, kept))
+        let is_valid = !kept.is_spoiled && kept.expires.is_none_or(|expires| expires > at.now);
+        is_valid.then_some((id, kept))
     }
 
     fn stored(&mut self, at: At, cell: CellId, new: &NewEntry, claim: &Claim, id: i64) {
@@ -195,6 +218,7 @@ impl Model {
             expires: expires_in.map(|life| at.now.saturating_add(life)),
             used: at.now,
             step: at.step,
+            is_spoiled: false,
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
@@ -297,8 +321,9 @@ impl Model {
         self.entries.values().flat_map(|kept| kept.blobs.iter().map(name)).collect()
     }
 
-    /// The entries there are, by number.
+    /// The entries that can be had, by number.
     pub fn entries(&self) -> impl Iterator<Item = (i64, CellId, Value)> {
-        self.entries.iter().map(|(id, kept)| (*id, kept.cell, kept.value))
+        let whole = self.entries.iter().filter(|(_, kept)| !kept.is_spoiled);
+        whole.map(|(id, kept)| (*id, kept.cell, kept.value))
     }
 }

@@ -42,6 +42,8 @@ use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Holder, NewEntry, Origin, Request,
     Reserved, Scope, Selector, Why,
 };
+use crate::error::CatalogError;
+use crate::sqlite::Sqlite;
 
 const WORKS: &str = "the catalog under test answers";
 const HOUR: Duration = Duration::from_hours(1);
@@ -84,6 +86,15 @@ pub fn all(make: Make<'_>) {
     evicts_without_refusing(make);
     takes_any_text_and_size(make);
     gives_each_fence_once(make);
+}
+
+/// Damages the row of an entry in one of three ways, for simulations.
+///
+/// # Errors
+///
+/// If the catalog cannot be written.
+pub fn damage(catalog: &Sqlite, entry: EntryId, which: u8) -> Result<(), CatalogError> {
+    catalog.spoil(entry, which)
 }
 
 /// A scope for tests.
