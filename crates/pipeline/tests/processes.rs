@@ -271,6 +271,25 @@ fn a_refresh_reaches_the_steps_of_a_process_and_the_process_of_a_step() {
     assert_eq!(project.run(&[]).1, ["last hit", "made hit", "words hit"]);
 }
 
+/// Which trials there are may depend on the results of others: no key holds that.
+#[test]
+fn a_process_around_a_search_looks_up_each_trial() {
+    let text = "operations:
+  p:
+    operations:
+      try: {run: 'echo {{ params.n }} > o', matrix: {kind: grid, params: {n: [1, 2]}}, outputs: {o: o}}
+";
+    let project = Project::new(&[("p.yaml", text)]);
+    let computed = |settled: &[String]| settled.iter().filter(|it| *it == "p.try computed").count();
+    let (_, settled) = project.run(&[]);
+    assert_eq!(computed(&settled), 2, "{settled:?}");
+    let (_, settled) = project.run(&[]);
+    assert_eq!(computed(&settled), 0);
+    assert!(settled.contains(&"p uncached".to_owned()), "{settled:?}");
+    project.write("p.yaml", &text.replace("[1, 2]", "[1, 3]"));
+    assert_eq!(computed(&project.run(&[]).1), 1);
+}
+
 #[test]
 fn files_of_an_uncached_process_are_handed_on() {
     let project = words();
