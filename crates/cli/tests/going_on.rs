@@ -249,3 +249,35 @@ fn directories_of_forgotten_runs_are_collected() {
     assert!(!project.at("home/runs").join(&id).exists());
     assert!(!project.at("p/elsewhere").join(&id).exists());
 }
+
+const PROCESS: &str = "operations:
+  table:
+    operations:
+      a: {run: 'echo 1 > o', outputs: {o: o}}
+      b: {run: 'cat {{ inputs.o }} > p', inputs: {o: {from: a.o}}, outputs: {p: p}}
+    outputs: {p: b.p}
+  use: {run: 'cat {{ inputs.p }} > q', inputs: {p: {from: table.p}}, outputs: {q: q}}
+";
+
+#[test]
+fn to_invalidate_a_result_reaches_what_was_made_of_it_and_where_it_was_taken_from() {
+    let project = Project::new();
+    project.write("p/p.yaml", PROCESS);
+    project.said(&["run", "p.yaml"]);
+    project.said(&["run", "p.yaml"]);
+    assert_eq!(project.nodes(), ["table hit-local", "use hit-local"]);
+    // The step alone is named: its process would hand out what was made of it.
+    let said = project.said(&["invalidate", "--operation", "*table.a", "--yes"]);
+    assert!(said.contains("removed 2 entries"), "{said}");
+    project.said(&["run", "p.yaml"]);
+    let nodes = project.nodes();
+    assert_eq!(nodes[..2], ["table computed", "use hit-local"], "{nodes:?}");
+    assert!(nodes.iter().any(|node| node.ends_with("a computed")), "{nodes:?}");
+    // A run of hits: what it took is meant, and of that the process.
+    project.said(&["run", "p.yaml"]);
+    assert_eq!(project.nodes(), ["table hit-local", "use hit-local"]);
+    let said = project.said(&["invalidate", "--run", "last", "--yes"]);
+    assert!(said.contains("removed 2 entries"), "{said}");
+    project.said(&["run", "p.yaml"]);
+    assert_eq!(project.nodes()[..2], ["table computed", "use computed"]);
+}

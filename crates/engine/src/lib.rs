@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+pub mod aliases;
 pub mod annotations;
 pub mod answer;
 mod ballast;

@@ -1,10 +1,12 @@
 //! `thrifty invalidate`: removes chosen entries.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::{Entry, Selector};
+use thrifty_engine::aliases::wholes;
+use thrifty_engine::catalog::{Entry, EntryId, Selector};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
@@ -17,7 +19,8 @@ use crate::show::{age, count};
 /// Remove entries, so that the next call computes; entries must match all that is given
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing that is being computed now from before the invalidation can come back afterwards.
+Nothing that is being computed now from before the invalidation can come back afterwards. Workflows and
+processes that were made of a removed result go with it; of a run, so do the results that it took.
 
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
@@ -31,7 +34,7 @@ pub(crate) struct Arguments {
     /// Entries of operations that match this glob, whole or behind the last `.` or `:`
     #[arg(long, value_name = "GLOB")]
     operation: Option<String>,
-    /// Entries computed in this run
+    /// Entries computed in this run, and those that it took
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
     /// Entries computed longer ago than this
@@ -66,7 +69,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         None => None,
     };
     let selector = Selector { key_prefix: key, operation, run, older_than, ..Selector::default() };
-    let entries = catalog.entries(Some(cache.scope()), &selector, usize::MAX >> 1)?;
+    let (entries, beside) = selected(&cache, &selector)?;
     if entries.is_empty() && !json {
         return console.note(&nothing(&cache, &selector)?);
     }
@@ -83,7 +86,10 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if !dry_run {
         let what = format!("remove {} ({})", count(removed.entries, "entry"), show_size(size));
         console.confirm(&what, yes)?;
-        removed.entries = catalog.invalidate(Some(cache.scope()), &selector)?.entries;
+        // These first: without the parts nobody would find them again.
+        let beside = Selector { ids: Some(beside), ..Selector::default() };
+        let before = catalog.invalidate(Some(cache.scope()), &beside)?.entries;
+        removed.entries = before + catalog.invalidate(Some(cache.scope()), &selector)?.entries;
         // Only so that a later miss can say who did it.
         let gone = entries.iter().map(|entry| (&entry.scope, &entry.key));
         _ = remember_removed(catalog, gone, "thrifty invalidate", cache.who());
@@ -94,6 +100,29 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let verb = if dry_run { "would remove" } else { "removed" };
     console
         .note(&format!("{verb} {}; `thrifty gc` frees the bytes", count(removed.entries, "entry")))
+}
+
+/// The entries that are meant: those selected, and by their numbers those beside them that hold the
+/// same results: what a run took, and what was made of any of them.
+fn selected(cache: &Cache, selector: &Selector) -> Result<(Vec<Entry>, Vec<EntryId>), Failure> {
+    let (catalog, scope) = (cache.catalog().as_ref(), cache.scope());
+    let mut entries = catalog.entries(Some(scope), selector, usize::MAX >> 1)?;
+    let mut beside = Vec::new();
+    if let Some(run) = &selector.run {
+        let ids = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
+        // The other conditions hold for these as well.
+        let taken = Selector { run: None, ids: Some(ids), ..selector.clone() };
+        beside.extend(catalog.entries(Some(scope), &taken, usize::MAX >> 1)?);
+    }
+    let parts: Vec<EntryId> = entries.iter().chain(&beside).map(|entry| entry.id).collect();
+    let ids = Some(wholes(catalog, scope, &parts)?);
+    let made = Selector { ids, ..Selector::default() };
+    beside.extend(catalog.entries(Some(scope), &made, usize::MAX >> 1)?);
+    let known: HashSet<EntryId> = entries.iter().map(|entry| entry.id).collect();
+    beside.retain(|entry| !known.contains(&entry.id));
+    let numbers = beside.iter().map(|entry| entry.id).collect();
+    entries.extend(beside);
+    Ok((entries, numbers))
 }
 
 fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Failure> {
