@@ -79,6 +79,9 @@ impl Check<'_> {
                 command.outputs = checked.outputs;
             }
         }
+        if let Some(matrix) = operation.matrix.as_ref().filter(|_| command.matrix.is_none()) {
+            return Err(self.wrong(matrix.referenced, "`matrix` is for an operation with `run`"));
+        }
         Ok(command)
     }
 
