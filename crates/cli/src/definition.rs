@@ -36,6 +36,9 @@ pub(crate) struct Definition {
     read_only: bool,
     #[serde(default)]
     fail_fast: Option<bool>,
+    /// The tick it was for, if that was said.
+    #[serde(default)]
+    tick: Option<String>,
 }
 
 /// An earlier run, with what it was asked to do.
@@ -59,6 +62,7 @@ impl Definition {
             no_cache: request.mode == Some(Mode::Off),
             read_only: request.mode == Some(Mode::ReadOnly),
             fail_fast: request.fail_fast,
+            tick: choice.tick.map(|tick| tick.to_string()),
         }
     }
 
@@ -89,8 +93,18 @@ impl Before {
 
     /// The same request, with these parameters set anew.
     pub(crate) fn request(&self, parameters: Vec<(String, String)>) -> (RunRequest, Choice) {
-        let Definition { file, params, presets, set, only, seed, no_cache, read_only, fail_fast } =
-            self.definition.clone();
+        let Definition {
+            file,
+            params,
+            presets,
+            set,
+            only,
+            seed,
+            no_cache,
+            read_only,
+            fail_fast,
+            tick,
+        } = self.definition.clone();
         let request = RunRequest {
             target: file.display().to_string(),
             // The last one counts.
@@ -104,7 +118,8 @@ impl Before {
             fail_fast,
             ..RunRequest::default()
         };
-        let choice = Choice { only, presets, fields: set, ..Choice::default() };
+        let tick = tick.and_then(|tick| tick.parse().ok());
+        let choice = Choice { only, presets, fields: set, tick, ..Choice::default() };
         (request, choice)
     }
 }

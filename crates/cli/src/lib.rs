@@ -21,6 +21,7 @@ mod lookups;
 mod operation_file;
 mod progress;
 mod room;
+mod scheduler;
 mod show;
 mod told;
 mod trials;
@@ -50,6 +51,7 @@ enum Verb {
     Restart(verb::restart::Arguments),
     Replay(verb::replay::Arguments),
     Recover(verb::recover::Arguments),
+    Schedule(verb::schedule::Arguments),
     Why(verb::why::Arguments),
     Runs(verb::runs::Arguments),
     Show(verb::show::Arguments),
@@ -142,6 +144,7 @@ fn dispatch(verb: Verb, host: &dyn Host, console: &mut Console<'_>) -> Result<()
         Verb::Restart(arguments) => verb::restart::run(arguments, host, console),
         Verb::Replay(arguments) => verb::replay::run(arguments, host, console),
         Verb::Recover(arguments) => verb::recover::run(arguments, host, console),
+        Verb::Schedule(arguments) => verb::schedule::run(arguments, host, console),
         Verb::Why(arguments) => verb::why::run(arguments, console),
         Verb::Runs(arguments) => verb::runs::run(arguments, console),
         Verb::Show(arguments) => verb::show::run(arguments, console),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glob::Pattern;
+use jiff::Timestamp;
 use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::config::{Settings, Source};
 use thrifty_engine::event::Listener;
@@ -11,7 +12,8 @@ use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
 use thrifty_engine::{Cache, Context, Mode};
 use thrifty_pipeline::{
-    Chosen, Demand, Ended, FileError, Gave, Keeping, Language, Pipeline, PrepareError, Variation,
+    Chosen, Demand, Ended, FileError, Gave, Keeping, Language, Pipeline, PrepareError, Ticks,
+    Variation,
 };
 
 use crate::console::Console;
@@ -39,6 +41,8 @@ pub(crate) struct Choice {
     pub(crate) keeping: Keeping,
     /// Whether it does an earlier run again.
     pub(crate) does_again: bool,
+    /// The tick of its schedule that it is for; the last that was due unless given.
+    pub(crate) tick: Option<Timestamp>,
 }
 
 impl Choice {
@@ -48,6 +52,7 @@ impl Choice {
             ("an operation's name", !self.only.is_empty()),
             ("--preset", !self.presets.is_empty()),
             ("--set", !self.fields.is_empty()),
+            ("--tick", self.tick.is_some()),
             ("--cpus, --memory or --gpus", self.room.is_said()),
             ("--run-dir", self.keeping.elsewhere.is_some()),
         ];
@@ -59,7 +64,8 @@ impl Choice {
         let presets = self.presets.iter().map(|name| format!("--preset {name}"));
         let fields = self.fields.iter().map(|(field, value)| format!("--set {field}={value}"));
         let parameters = parameters.iter().map(|(name, value)| format!("{name}={value}"));
-        presets.chain(fields).chain(parameters).collect::<Vec<_>>().join(", ")
+        let tick = self.tick.iter().map(|tick| format!("--tick {tick}"));
+        presets.chain(fields).chain(tick).chain(parameters).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -86,12 +92,28 @@ pub(crate) fn run(
     Ok(report)
 }
 
+/// When the operation file of a request runs.
+///
+/// # Errors
+///
+/// It cannot be used, or has no schedule.
+pub(crate) fn ticks(
+    request: &RunRequest,
+    choice: &Choice,
+    console: &Console<'_>,
+) -> Result<Ticks, Failure> {
+    read(request, choice, console)?.schedule.ok_or_else(|| {
+        let file = &request.target;
+        Failure::Usage(format!("{file} has no `schedule`, such as `schedule: {{every: 1h}}`"))
+    })
+}
+
 /// Tells what a run of the operation file would do.
 pub(crate) fn plan(
     request: &RunRequest,
     choice: &Choice,
     host: &dyn Host,
-    console: &Console<'_>,
+    console: &mut Console<'_>,
 ) -> Result<PlanReport, Failure> {
     let pipeline = read(request, choice, console)?;
     let interrupted = || false;
@@ -101,6 +123,9 @@ pub(crate) fn plan(
     let cache = language.as_ref().map_or_else(|| console.cache(), |it| Ok(it.cache()))?;
     let demand = demand(&pipeline, &called, (cache, language), &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
+    for found in pipeline.joined(&demand)? {
+        console.note(&found)?;
+    }
     match pipeline.plan(&demand)? {
         Ok(plan) => {
             let told = foresee(catalog.as_ref(), &scope, &pipeline.name, &plan);
@@ -128,6 +153,7 @@ fn read(request: &RunRequest, choice: &Choice, console: &Console<'_>) -> Result<
         presets: choice.presets.clone(),
         fields: choice.fields.clone(),
         params: parameters.clone(),
+        tick: choice.tick,
     };
     Ok(Pipeline::read_with(&console.directory.join(target), &variation, &variable)?)
 }

@@ -16,6 +16,7 @@ pub(crate) mod restart;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedule;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod why;

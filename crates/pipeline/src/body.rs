@@ -32,6 +32,7 @@ use crate::resources::Pools;
 use crate::rundir::{self, RunDirectory};
 use crate::seed::Drawing;
 use crate::share;
+use crate::ticks;
 
 /// What all commands of a run share.
 pub(crate) struct Shared {
@@ -382,10 +383,12 @@ impl Running {
             .collect();
         // Without a seed there is no such name.
         let seed = seed.map_or(Value::UNDEFINED, Value::from);
+        let tick = ticks::named(params.iter().map(|(name, value)| (*name, value)));
         let Endurance { checkpoints, artifacts, .. } = &self.command.endurance;
         let lasting = |path: &Option<String>| path.as_deref().map_or(Value::UNDEFINED, Value::from);
         Ok(minijinja::context! {
             seed,
+            tick,
             run => minijinja::context! {
                 checkpoints => lasting(checkpoints),
                 artifacts => lasting(artifacts),

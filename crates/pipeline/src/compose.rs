@@ -20,6 +20,8 @@ pub struct Variation {
     pub fields: Vec<(String, String)>,
     /// Parameters by name, as written.
     pub params: Vec<(String, String)>,
+    /// The tick of the schedule that it is for; the last that was due unless given.
+    pub tick: Option<jiff::Timestamp>,
 }
 
 /// The document in a file, with all that it includes.
@@ -66,7 +68,7 @@ pub(crate) fn overridden(
     sources: &Sources,
     variation: &Variation,
 ) -> Result<Document, FileError> {
-    let Variation { presets, fields, params: _ } = variation;
+    let Variation { presets, fields, params: _, tick: _ } = variation;
     let mut chosen = Vec::with_capacity(presets.len() + fields.len());
     for name in presets {
         let Some(preset) = document.presets.get(name) else {

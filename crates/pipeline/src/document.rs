@@ -3,6 +3,7 @@
 //! These types are the format: the parser reads into them, and the published JSON schema is made
 //! of them. What they mean together is checked in `check.rs`.
 
+mod forms;
 mod matrix;
 mod outputs;
 
@@ -23,7 +24,9 @@ use crate::place::Spanned;
 pub use crate::section::Cache;
 
 use crate::container::{ImageText, LongImage};
+use crate::join::Join;
 use crate::resources::Machine;
+use crate::ticks::Schedule;
 pub use matrix::{EarlyStopping, GoalWord, Matrix, MatrixKind, ResourceOf, Sought};
 
 /// A table by name, in the order of the file.
@@ -66,6 +69,10 @@ pub struct Document {
     /// What becomes of the rest of a run when an operation fails; `continue` unless given.
     #[serde(default)]
     pub on_failure: Option<OnFailure>,
+    /// When `thrifty schedule` runs it.
+    #[serde(default)]
+    #[schemars(with = "Option<Schedule>")]
+    pub schedule: Option<Spanned<Schedule>>,
     /// The operations, by name.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, Operation>")]
@@ -156,6 +163,10 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<SeedForms>")]
     pub seed: Option<Spanned<Seeded>>,
+    /// Lists of what earlier runs gave: params, or with `to` inputs.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Join>")]
+    pub joins: Table<Join>,
     /// The image of a container in which the command runs: a name, or a mapping.
     #[serde(default)]
     #[schemars(with = "Option<ImageForms>")]
@@ -305,57 +316,6 @@ impl<'de> Deserialize<'de> for Argument {
             }
             None => Ok(Self::Value(value)),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Run {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
-            type Value = Run;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text for the shell, or a list of words")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Run, E> {
-                Ok(Run::Shell(text.to_owned()))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut words: A,
-            ) -> Result<Run, A::Error> {
-                let mut all = Vec::new();
-                while let Some(word) = words.next_element::<String>()? {
-                    all.push(word);
-                }
-                Ok(Run::Words(all))
-            }
-        }
-        deserializer.deserialize_any(Forms)
-    }
-}
-
-impl<'de> Deserialize<'de> for Seeded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl Visitor<'_> for Forms {
-            type Value = Seeded;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`true`, `false`, or a whole number that is the seed")
-            }
-
-            fn visit_bool<E>(self, used: bool) -> Result<Seeded, E> {
-                Ok(Seeded::Used(used))
-            }
-
-            fn visit_u64<E>(self, seed: u64) -> Result<Seeded, E> {
-                Ok(Seeded::Pinned(seed))
-            }
-        }
-        deserializer.deserialize_any(Forms)
     }
 }
 

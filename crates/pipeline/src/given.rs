@@ -205,6 +205,12 @@ pub fn annotations_of(output: &[u8]) -> Result<Annotations, String> {
     Ok(record.annotations().cloned().unwrap_or_default())
 }
 
+/// Whether a record is what a command gave.
+pub(crate) fn is_of_command(record: &Record) -> bool {
+    let log = record.select(&[Step(plain::int(1))]);
+    matches!(log, Some(Record::Hashed { digest, .. }) if digest == Digest::of_blob(LOG))
+}
+
 /// The log in the stored output of a command; `None` if it is the output of something else.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ impl Layer for Document {
             env,
             cache,
             seed,
+            schedule,
             inputs,
             on_failure,
             operations,
@@ -33,6 +34,7 @@ impl Layer for Document {
         self.cache.over(cache);
         or(&mut self.seed, seed);
         or(&mut self.on_failure, on_failure);
+        or(&mut self.schedule, schedule);
         under(&mut self.inputs, inputs);
         by_name(&mut self.operations, operations);
         under(&mut self.outputs, outputs);
@@ -69,6 +71,7 @@ impl Layer for Operation {
             image,
             resources,
             matrix,
+            joins,
             retries,
             on_failure,
             checkpoints,
@@ -92,6 +95,7 @@ impl Layer for Operation {
         list(&mut self.needs, needs);
         self.cache.over(cache);
         or(&mut self.seed, seed);
+        under(&mut self.joins, joins);
         or(&mut self.image, image);
         or(&mut self.resources, resources);
         match (&mut self.matrix, matrix) {

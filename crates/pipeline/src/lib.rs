@@ -47,6 +47,7 @@
 //! ```
 
 mod again;
+mod answers;
 mod attempt;
 mod body;
 mod check;
@@ -62,6 +63,7 @@ pub mod expand;
 mod given;
 mod graph;
 mod home;
+mod join;
 mod json;
 mod language;
 mod layer;
@@ -87,6 +89,7 @@ mod stamp;
 mod steps;
 mod task;
 mod template;
+mod ticks;
 mod variables;
 
 pub use again::{Copies, Going, Keeping};
@@ -101,6 +104,7 @@ pub use endurance::{Backoff, Endurance, OnFailure, Retries, Waiters, WrittenRetr
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::{annotations_of, log_of};
 pub use graph::Chosen;
+pub use join::{Join, Joined};
 pub use language::{Call, Exported, Language, Overrides, Passed, Unexported};
 pub use part::{Handed, handed};
 pub use pipeline::{
@@ -114,3 +118,4 @@ pub use run::{Demand, Ended};
 pub use rundir::{RunDirectory, collect_runs};
 pub use schema::schema;
 pub use section::Section;
+pub use ticks::{Overlap, Schedule, Tick, Ticks};

@@ -173,6 +173,22 @@ fn restore(
     }
 }
 
+/// Puts a file or directory that a record keeps into a directory, under the name it had.
+pub(crate) fn restore_in(record: &Record, blobs: &dyn Blobs, above: &Path) -> Result<(), String> {
+    let Record::Object(object) = record else {
+        return Err("it is a value, and `to` is for files".to_owned());
+    };
+    let mut header = Reader::new(&object.header);
+    let name = match (header.token(), header.token()) {
+        (Ok(Token::Open(Container::Tuple, 1 | 2)), Ok(Token::Text(name))) => name,
+        _ => return Err("its header is damaged".to_owned()),
+    };
+    let name = String::from_utf8_lossy(name);
+    // A name is one of a file beside others, and never leads elsewhere.
+    let name = Path::new(&*name).file_name().ok_or("its header is damaged")?;
+    restore(record, blobs, &above.join(name), false)
+}
+
 fn restore_file(
     object: &Object,
     blobs: &dyn Blobs,

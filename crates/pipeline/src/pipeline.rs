@@ -13,8 +13,10 @@ use crate::document::{Output, Run};
 use crate::endurance::Endurance;
 use crate::error::Place;
 use crate::expand::Search;
+use crate::join::Joined;
 use crate::resources::Needed;
 use crate::section::Section;
+use crate::ticks::Ticks;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -28,6 +30,8 @@ pub struct Pipeline {
     pub commands: Vec<Command>,
     /// What the pipeline gives.
     pub deliveries: Vec<Delivered>,
+    /// When it runs.
+    pub schedule: Option<Ticks>,
 }
 
 /// An operation of a pipeline.
@@ -63,6 +67,8 @@ pub struct Command {
     pub cache: Caching,
     /// The seed it draws from, if it does.
     pub seed: Option<Drawn>,
+    /// Lists of what earlier runs gave, not asked for yet.
+    pub joins: Vec<Joined>,
     /// The image it runs in, if it runs in a container.
     pub image: Option<Image>,
     /// What of the machine it needs.
@@ -265,7 +271,9 @@ impl Pipeline {
     /// also where it alone is asked for.
     pub fn context(&self) -> Context {
         match self.commands.as_slice() {
-            [Command { work: Work::Run(_), matrix: None, .. }] => Context::Lone,
+            [Command { work: Work::Run(_), matrix: None, .. }] if self.schedule.is_none() => {
+                Context::Lone
+            }
             _ => Context::Pipeline,
         }
     }

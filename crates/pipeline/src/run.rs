@@ -14,6 +14,7 @@ use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
 use crate::again::{Before, Keeping};
+use crate::answers::Answers;
 use crate::body::Shared;
 use crate::deliver::{Gave, Undelivered, deliver};
 use crate::devices::Devices;
@@ -79,8 +80,12 @@ impl Pipeline {
         self.fits(&demand.capacity)?;
         let (shared, runs) = (self.shared(&demand), demand.work.with_file_name("runs"));
         demand.keeping.stage(&runs, &shared)?;
-        let nodes = graph::nodes(self, &demand.chosen, &shared)?;
-        let before = Before::of(self, &demand.keeping, &runs, &demand.cache)?;
+        // What it holds in files stays there until the run has ended.
+        let mut answers = Answers::new(&demand.cache, &demand.work);
+        let answered = answers.to(self)?;
+        shared.notes.lock().append(&mut answers.notes);
+        let nodes = graph::nodes(&answered, &demand.chosen, &shared)?;
+        let before = Before::of(&answered, &demand.keeping, &runs, &demand.cache)?;
         let (host, user) = demand.cache.who();
         let new = NewRun {
             name: self.name.clone(),
@@ -130,8 +135,21 @@ impl Pipeline {
     pub fn plan(&self, demand: &Demand<'_>) -> Result<Result<Plan, Failure>, PrepareError> {
         self.demanded(&demand.only)?;
         self.fits(&demand.capacity)?;
-        let nodes = graph::nodes(self, &demand.chosen, &self.shared(demand))?;
+        let mut answers = Answers::new(&demand.cache, &demand.work);
+        let answered = answers.to(self)?;
+        let nodes = graph::nodes(&answered, &demand.chosen, &self.shared(demand))?;
         Ok(plan(&demand.cache, nodes))
+    }
+
+    /// What the joins of the pipeline find now, a sentence for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::run`].
+    pub fn joined(&self, demand: &Demand<'_>) -> Result<Vec<String>, PrepareError> {
+        let mut answers = Answers::new(&demand.cache, &demand.work);
+        answers.to(self)?;
+        Ok(answers.notes)
     }
 
     /// Whether every command can ever run.

@@ -47,6 +47,7 @@ fn later_levels_hold_over_earlier_ones() {
             presets: vec!["a".to_owned(), "b".to_owned()],
             fields: pairs(if is_said(5) { &[("params.rate", "5")] } else { &[] }),
             params: pairs(if is_said(6) { &[("rate", "6")] } else { &[] }),
+            ..Variation::default()
         };
         let last = (0..7).rev().find(|level| is_said(*level)).unwrap();
         let found = read(&project, &variation);

@@ -65,6 +65,10 @@ pub(crate) struct Arguments {
     workers: Option<u16>,
     #[command(flatten)]
     room: Room,
+    /// Of a file with a schedule: run it as for this tick, such as 2026-01-31T03:00:00Z; the last that was due
+    /// unless given
+    #[arg(long, value_name = "TIME", value_parser = tick)]
+    tick: Option<jiff::Timestamp>,
     /// Wait for nobody: compute what another run or process computes already, too
     #[arg(long)]
     now: bool,
@@ -102,6 +106,7 @@ pub(crate) fn run(
     let choice = Choice {
         only: std::mem::take(&mut arguments.operations),
         presets: std::mem::take(&mut arguments.presets),
+        tick: arguments.tick,
         fields: std::mem::take(&mut arguments.fields),
         room: arguments.room,
         keeping: Keeping {
@@ -296,6 +301,11 @@ fn tell(plan: &PlanReport, telling: Telling, console: &mut Console<'_>) -> Resul
         Telling::Json => console.json(&PlanJson::of(explanation)),
         Telling::Text => write_plan(explanation, console),
     }
+}
+
+fn tick(text: &str) -> Result<jiff::Timestamp, String> {
+    let wrong = |_| "write a time with its offset, such as 2026-01-31T03:00:00+01:00".to_owned();
+    text.parse().map_err(wrong)
 }
 
 fn target_or_file(text: &str) -> Result<String, String> {

@@ -13,6 +13,7 @@ use crate::error::FileError;
 use crate::paths;
 use crate::pipeline::{Given, Origin, Placed, Program, Runs, Script};
 use crate::template::{self, For};
+use crate::ticks;
 
 /// Directories whose files are the machine's and not the user's.
 const SYSTEM: [&str; 10] =
@@ -129,8 +130,13 @@ impl Around<'_> {
             .collect();
         let inputs = self.inputs.iter().map(|input| (input.name.as_str(), input.to.as_str()));
         let outputs = self.outputs.iter().map(|(name, output)| (name.as_str(), output.path()));
+        let known = self.params.iter().filter_map(|(name, given)| match given {
+            Given::Value(value) => Some((name.as_str(), value)),
+            Given::From(_) => None,
+        });
         let names = minijinja::context! {
             seed => 0,
+            tick => ticks::named(known),
             params => Value::from(Serde(params)),
             inputs => Value::from(Serde(inputs.collect::<BTreeMap<_, _>>())),
             outputs => Value::from(Serde(outputs.collect::<BTreeMap<_, _>>())),

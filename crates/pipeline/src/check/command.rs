@@ -50,6 +50,7 @@ impl Check<'_> {
             env: Vec::new(),
             cache: self.caching(operation)?,
             seed: None,
+            joins: self.joins(operation, &inputs)?,
             image: self.image(operation)?,
             resources: self.resources(operation)?,
             endurance: Endurance {
@@ -289,6 +290,11 @@ impl Check<'_> {
         // Each trial has values of its own in their places.
         given.extend(varied.iter().map(|name| (name.clone(), Given::Value(Json::Null))));
         for name in self.names_in(operation, run, varied)? {
+            if let Some(part) = name.strip_prefix("tick.") {
+                let (name, value) = self.tick_part(run.referenced, part)?;
+                given.insert(name, Given::Value(value));
+                continue;
+            }
             if let Some(value) = self.param_around(&name) {
                 given.entry(name).or_insert(value);
             }
@@ -377,12 +383,15 @@ impl Check<'_> {
         let known: Vec<&str> = match space {
             "params" => {
                 let own = operation.params.keys().chain(varied).map(String::as_str);
-                own.chain(self.params_around()).collect()
+                own.chain(joins(operation, false)).chain(self.params_around()).collect()
             }
             "inputs" => {
                 let resume = operation.resumes().then_some(RESUME);
-                operation.inputs.keys().map(String::as_str).chain(resume).collect()
+                let own = operation.inputs.keys().map(String::as_str).chain(resume);
+                own.chain(joins(operation, true)).collect()
             }
+            // No param has a dot in its name.
+            "tick" => return Ok(Some(format!("tick.{rest}"))),
             "outputs" => operation.outputs.keys().map(String::as_str).collect(),
             "seed" if rest.is_empty() => return Ok(None),
             "run" => {
@@ -392,7 +401,7 @@ impl Check<'_> {
             }
             _ => {
                 let reason = format!(
-                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`, or are `seed`"
+                    "`{dotted}` in `run`: names begin with `params.`, `inputs.` or `outputs.`, or are `seed` or `tick`"
                 );
                 return Err(self.wrong(at, reason));
             }
@@ -469,6 +478,7 @@ impl Check<'_> {
             .keys()
             .chain(operation.params.keys())
             .chain(operation.matrix.iter().flat_map(|matrix| matrix.value.params.keys()))
+            .chain(operation.joins.keys())
             .map(String::as_str)
             .chain(self.params_around())
             .collect();
@@ -513,4 +523,10 @@ impl Output {
     pub(crate) fn as_file(&self) -> Option<&str> {
         (!matches!(self, Self::Json { .. } | Self::Value)).then(|| self.path())
     }
+}
+
+/// The names of joins that become values, or files.
+fn joins(operation: &Operation, files: bool) -> impl Iterator<Item = &str> {
+    let joins = operation.joins.iter().filter(move |(_, it)| it.value.to.is_some() == files);
+    joins.map(|(name, _)| name.as_str())
 }

@@ -5,6 +5,7 @@
 mod code;
 mod command;
 mod endurance;
+mod joins;
 mod machine;
 mod matrix;
 mod names;
@@ -12,6 +13,7 @@ mod process;
 mod scope;
 mod seed;
 mod task;
+mod tick;
 mod work;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +33,7 @@ use crate::paths;
 use crate::pipeline::{Command, Delivered, Pipeline, Reference};
 use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
+use crate::ticks::Tick;
 use scope::Scope;
 
 /// How many operations one pipeline may have, steps included.
@@ -62,10 +65,11 @@ impl Pipeline {
         variation: &Variation,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, FileError> {
-        let world = World::new(variable);
+        let mut world = World::new(variable);
         let document = compose::read(path, &world.sources)?;
         let document = compose::overridden(path, document, &world.sources, variation)?;
-        world.pipeline(path, &document, &variation.params)
+        let schedule = world.schedule(&document, variation.tick)?;
+        Ok(Self { schedule, ..world.pipeline(path, &document, &variation.params)? })
     }
 }
 
@@ -77,12 +81,14 @@ struct World<'a> {
     using: RefCell<Vec<PathBuf>>,
     /// How many operations there are by now.
     operations: Cell<usize>,
+    /// The tick that the run is for, if the operation file has a schedule.
+    tick: Option<Tick>,
 }
 
 impl<'a> World<'a> {
     fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let (sources, using) = (Sources::default(), RefCell::default());
-        Self { sources, variable, using, operations: Cell::new(0) }
+        Self { sources, variable, using, operations: Cell::new(0), tick: None }
     }
 
     fn wrong(&self, at: Location, reason: impl Into<String>) -> FileError {
@@ -106,7 +112,7 @@ impl<'a> World<'a> {
         let built = check.build()?;
         let deliveries = check.deliveries(&document.outputs, &built)?;
         let base = check.scope.base.to_path_buf();
-        Ok(Pipeline { name, base, commands: built.commands, deliveries })
+        Ok(Pipeline { name, base, commands: built.commands, deliveries, schedule: None })
     }
 }
 
@@ -233,7 +239,10 @@ impl<'a> Check<'a> {
 
     /// A text in which only parameters may be put.
     fn text(&self, at: Location, text: &str) -> Result<String, FileError> {
-        let names = minijinja::context! { params => Value::from(Serde(&self.scope.values)) };
+        let names = minijinja::context! {
+            params => Value::from(Serde(&self.scope.values)),
+            tick => self.world.tick.as_ref().map_or(Value::UNDEFINED, Tick::named),
+        };
         template::render(text, For::Text, &names).map_err(|reason| {
             let reason = self.scope.late_in(text).map_or(reason, |late| {
                 format!(

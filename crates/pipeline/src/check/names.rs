@@ -52,6 +52,9 @@ impl World<'_> {
                 return Err(self.wrong(input.referenced, reason));
             }
         }
+        for (name, join) in &operation.joins {
+            self.is_name("join", name, join.referenced)?;
+        }
         for (name, output) in &operation.outputs {
             self.is_name("output", name, output.referenced)?;
         }

@@ -229,6 +229,9 @@ impl Check<'_> {
         if let Some(seed) = &operation.seed {
             return wrong(seed.referenced, "seed");
         }
+        if let Some(join) = operation.joins.values().next() {
+            return wrong(join.referenced, "joins");
+        }
         if let Some(image) = &operation.image {
             return wrong(image.referenced, "image");
         }

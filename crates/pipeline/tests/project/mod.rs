@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use thrifty_engine::Cache;
 use thrifty_engine::event::Event;
-use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline, Resources, Variation};
+use thrifty_pipeline::{Chosen, Demand, Ended, Pipeline, Resources, Tick, Variation};
 
 /// A project and a cache of its own.
 pub struct Project {
@@ -60,6 +60,22 @@ impl Project {
         change: impl FnOnce(&mut Demand<'_>),
     ) -> (Ended, Vec<String>) {
         let pipeline = Pipeline::read_with(&self.at(file), variation, &|_| None).unwrap();
+        self.run_pipeline(&pipeline, interrupted, change)
+    }
+
+    /// Runs the pipeline for a tick of its schedule.
+    pub fn run_for(&self, tick: &Tick) -> (Ended, Vec<String>) {
+        let variation = Variation { tick: Some(tick.timestamp()), ..Variation::default() };
+        let read = Pipeline::read_with(&self.at("p.yaml"), &variation, &|_| None);
+        self.run_pipeline(&read.unwrap(), &|| false, |_| ())
+    }
+
+    fn run_pipeline(
+        &self,
+        pipeline: &Pipeline,
+        interrupted: &(dyn Fn() -> bool + Sync),
+        change: impl FnOnce(&mut Demand<'_>),
+    ) -> (Ended, Vec<String>) {
         let home = self.directory.path().join("home");
         let settled = Arc::new(Mutex::new(Vec::new()));
         let listener = {
