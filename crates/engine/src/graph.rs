@@ -91,8 +91,8 @@ pub trait Body: Any + Send + Sync {
         &[]
     }
 
-    /// Whether it runs also if something fails that it takes: [`Value::failed`] stands in the
-    /// place of what is not there, so that it has no key and is not stored.
+    /// Whether it runs also if something fails that it takes: what [`Value::is_failed`] stands in
+    /// the place of what is not there, so that it has no key and is not stored.
     fn takes_failures(&self) -> bool {
         false
     }
