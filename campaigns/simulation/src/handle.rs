@@ -203,7 +203,7 @@ fn error_of(fault: Fault) -> CatalogError {
     let reason = "simulated".to_owned();
     match fault {
         Fault::Lost => CatalogError::Failed { path, reason },
-        Fault::Busy => CatalogError::Busy { path, waited_ms: 5000 },
+        Fault::Busy => CatalogError::Busy { path },
         Fault::Full => CatalogError::Full { path },
         Fault::ReadOnly => CatalogError::ReadOnly { path, reason },
         Fault::Unreadable => CatalogError::Unreadable { path, reason },

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 /// A catalog call that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// Others held the catalog longer than we are willing to wait. Try again or do without.
-    #[error("the catalog {path} is busy: others held it for {waited_ms} ms")]
+    /// Others held the catalog longer than we are willing to wait. Try again or do without. The
+    /// same trouble has the same text: it is warned of once.
+    #[error("the catalog {path} is busy: others held it for longer than may be waited for")]
     Busy {
         /// The catalog.
         path: PathBuf,
-        /// How long we waited.
-        waited_ms: u64,
     },
     /// No space left. Do without; collect garbage.
     #[error("no space left for the catalog {path}; free some, or run `thrifty gc`")]

@@ -57,11 +57,6 @@ pub(super) fn patience() -> Duration {
     SPENDING.get().map_or(UPKEEP, |spending| spending.budget).patience
 }
 
-/// How long the call of this thread has taken until now, or would have waited.
-pub(super) fn spent() -> Duration {
-    SPENDING.get().map_or(UPKEEP.patience, |spending| spending.began.elapsed())
-}
-
 /// Has the calls of a connection end when their budget is spent.
 pub(super) fn limit(conn: &mut Connection) -> Result<()> {
     conn.busy_handler(Some(wait))?;

@@ -1,11 +1,10 @@
 //! From what SQLite says to what the caller can do about it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Error, ErrorCode};
 
-use super::budget;
 use crate::error::CatalogError;
 
 /// Whether the bytes in the file are not what was written.
@@ -59,7 +58,7 @@ pub(super) fn fault(path: &Path, error: &Error) -> CatalogError {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::OperationInterrupted
-        | ErrorCode::FileLockingProtocolFailed => busy(path),
+        | ErrorCode::FileLockingProtocolFailed => CatalogError::Busy { path },
         ErrorCode::DiskFull => CatalogError::Full { path },
         ErrorCode::ReadOnly => CatalogError::ReadOnly { path, reason },
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
@@ -67,12 +66,6 @@ pub(super) fn fault(path: &Path, error: &Error) -> CatalogError {
         }
         _ => CatalogError::Failed { path, reason },
     }
-}
-
-/// Others hold the catalog at `path`, and the call waited for as long as it may.
-pub(super) fn busy(path: PathBuf) -> CatalogError {
-    let waited_ms = u64::try_from(budget::spent().as_millis()).unwrap_or(u64::MAX);
-    CatalogError::Busy { path, waited_ms }
 }
 
 #[cfg(test)]

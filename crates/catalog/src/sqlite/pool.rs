@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::budget;
-use super::fault::busy;
 use super::fork::{Closes, enter};
 use super::{Mode, open};
 use crate::error::CatalogError;
@@ -115,7 +114,9 @@ impl Pool {
 
     /// Waits for other threads of this process as long as for other processes.
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
-        self.writer.try_lock_for(budget::patience()).ok_or_else(|| busy(self.path.clone()))
+        self.writer
+            .try_lock_for(budget::patience())
+            .ok_or_else(|| CatalogError::Busy { path: self.path.clone() })
     }
 }
 

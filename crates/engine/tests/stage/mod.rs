@@ -167,7 +167,7 @@ impl Flaky {
             if self.is_full.load(Ordering::SeqCst) {
                 return Err(CatalogError::Full { path: PathBuf::from("flaky") });
             }
-            return Err(CatalogError::Busy { path: PathBuf::from("flaky"), waited_ms: 1 });
+            return Err(CatalogError::Busy { path: PathBuf::from("flaky") });
         }
         Ok(())
     }
