@@ -399,6 +399,21 @@ def test_a_task_that_is_passed_by_a_changed_module(programs):
     assert programs.run("-c", show) == "3 3\n"
 
 
+def test_a_module_that_an_older_file_has_replaced_since_it_was_imported(programs):
+    text = """
+    from thrifty import task
+
+    @task
+    def step(a):
+        return a + 1
+    """
+    programs.write("steps.py", text)
+    programs.write("older.py", text.replace("a + 1", "a + 2"))
+    replace = "import os, steps; os.utime('older.py', (0, 0)); os.replace('older.py', 'steps.py');"
+    assert programs.run("-c", replace + "print(steps.step(1))") == "2\n"
+    assert programs.run("-c", "import steps; print(steps.step(1))") == "3\n"
+
+
 def test_the_key_says_which_calls_are_one():
     assert add.key(1) == add.key(a=1, b=2)
     assert add.key(1) != add.key(2)

@@ -97,15 +97,17 @@ pub(crate) fn run(
 /// # Errors
 ///
 /// It cannot be used, or has no schedule.
-pub(crate) fn ticks(
+pub(crate) fn scheduled(
     request: &RunRequest,
     choice: &Choice,
     console: &Console<'_>,
-) -> Result<Ticks, Failure> {
-    read(request, choice, console)?.schedule.ok_or_else(|| {
+) -> Result<(Pipeline, Ticks), Failure> {
+    let mut pipeline = read(request, choice, console)?;
+    let ticks = pipeline.schedule.take().ok_or_else(|| {
         let file = &request.target;
         Failure::Usage(format!("{file} has no `schedule`, such as `schedule: {{every: 1h}}`"))
-    })
+    })?;
+    Ok((pipeline, ticks))
 }
 
 /// Tells what a run of the operation file would do.

@@ -241,22 +241,39 @@ fn an_output_beside_the_operation_file_is_no_code() {
     }
 }
 
-/// An operation whose interpreter has a home of its own, with a module `lib` in it somewhere.
+/// An operation whose interpreter has a home of its own, with a module `lib` in it somewhere: below
+/// `SITE` it is among the packages.
 fn at_home(files: &[(&str, &str)], env: &str) -> Project {
     let script = format!("from lib import text{GIVE}");
     let more = format!("env: {{HOME: BASE/home, {env}}}");
     let project =
         Project::new(&[("s.py", script.as_str()), ("p.yaml", &giving("python3 s.py", &more))]);
+    let site = site_of(&project);
+    for (name, text) in files {
+        project.write(&name.replace("SITE", &site), text);
+    }
+    project
+}
+
+/// Where the interpreter of a project looks for packages of its user.
+fn site_of(project: &Project) -> String {
     let site = std::process::Command::new("python3")
         .args(["-c", "import site; print(site.getusersitepackages())"])
         .env("HOME", project.at("home"))
         .output()
         .unwrap();
-    let site = String::from_utf8(site.stdout).unwrap();
-    for (name, text) in files {
-        project.write(&name.replace("SITE", site.trim()), text);
+    String::from_utf8(site.stdout).unwrap().trim().to_owned()
+}
+
+/// Gives everything below a directory the same time of writing, as images and package stores do.
+fn at_one_time(directory: &std::path::Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            at_one_time(&path);
+        }
+        std::fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     }
-    project
 }
 
 const LIB: &str = "def text(): return 'one'\n";
@@ -272,6 +289,35 @@ fn modules_outside_of_the_project_count_wherever_the_interpreter_finds_them() {
         "",
     );
     counts(&project, "src/lib/m.py", "one", "two");
+}
+
+#[test]
+fn modules_among_the_packages_that_belong_to_none_count_by_their_bytes() {
+    let package = ("SITE/lib/__init__.py", "from .m import text\n");
+    for files in [vec![("SITE/lib.py", LIB)], vec![("SITE/lib/m.py", LIB), package]] {
+        let project = at_home(&files, "");
+        let edited = files[0].0.replace("SITE", &site_of(&project));
+        counts(&project, &edited, "one", "two");
+    }
+}
+
+#[test]
+fn packages_count_where_all_times_of_writing_are_the_same() {
+    let files = [
+        ("SITE/lib.py", LIB),
+        ("SITE/lib-1.dist-info/METADATA", "Name: lib\nVersion: 1\n"),
+        ("SITE/lib-1.dist-info/RECORD", "lib.py,,\nlib-1.dist-info/METADATA,,\n"),
+        ("SITE/lib-1.dist-info/top_level.txt", "lib\n"),
+    ];
+    let project = at_home(&files, "");
+    let site = std::path::PathBuf::from(site_of(&project));
+    at_one_time(&project.at("home"));
+    assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()));
+    std::fs::write(site.join("lib.py"), LIB.replace("one", "two")).unwrap();
+    std::fs::rename(site.join("lib-1.dist-info"), site.join("lib-2.dist-info")).unwrap();
+    std::fs::write(site.join("lib-2.dist-info/METADATA"), "Name: lib\nVersion: 2\n").unwrap();
+    at_one_time(&project.at("home"));
+    assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()));
 }
 
 #[test]

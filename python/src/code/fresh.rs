@@ -2,7 +2,7 @@
 //!
 //! A module keeps running as it was imported when its file is edited. The text on disk would then
 //! give a digest of code that did not run, under which a wrong result would be stored. Files
-//! last written before the process began are beyond doubt; others are compiled and compared.
+//! last written or moved before the process began are beyond doubt; others are compiled and compared.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -33,7 +33,7 @@ fn began() -> Option<SystemTime> {
 
 /// Whether a text may be younger than the code that runs.
 pub(super) fn is_doubtful(text: &Text) -> bool {
-    text.modified().is_some_and(|time| time + MARGIN >= *BEGAN)
+    text.placed().is_some_and(|time| time + MARGIN >= *BEGAN)
 }
 
 /// The text of a loaded module: as first seen, or as it is now if that is what runs.

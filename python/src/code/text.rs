@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use thrifty_key::Digest;
 use thrifty_source::outline::Outline;
 use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
+use thrifty_store::StatIdentity;
 
 /// One definition, detached from its text.
 #[derive(Debug)]
@@ -52,16 +53,16 @@ pub(super) struct Text {
     pieces: Mutex<HashMap<Which, Arc<Piece>>>,
     shown: OnceLock<Option<Arc<Text>>>,
     /// Size and time of the file when it was read.
-    stamp: Option<(u64, SystemTime)>,
+    stamp: Option<StatIdentity>,
 }
 
 impl Text {
     /// Parses a text.
-    pub(super) fn parse(text: &str, stamp: Option<(u64, SystemTime)>) -> Result<Self, ParseError> {
+    pub(super) fn parse(text: &str, stamp: Option<StatIdentity>) -> Result<Self, ParseError> {
         Ok(Self::of(Module::parse(text)?, stamp))
     }
 
-    fn of(module: Module, stamp: Option<(u64, SystemTime)>) -> Self {
+    fn of(module: Module, stamp: Option<StatIdentity>) -> Self {
         let (pieces, compiled, shown) = (Mutex::default(), Mutex::default(), OnceLock::new());
         Self { module, pieces, compiled, shown, stamp }
     }
@@ -129,9 +130,11 @@ impl Text {
         Ok(compiled)
     }
 
-    /// When the file was last written, if it was one.
-    pub(super) fn modified(&self) -> Option<SystemTime> {
-        self.stamp.map(|(_, time)| time)
+    /// When the file was last written or put in its place, if it was one. A file that was moved
+    /// there has kept the time at which it was written.
+    pub(super) fn placed(&self) -> Option<SystemTime> {
+        let last = self.stamp.map(|it| it.modified.max(it.changed))?;
+        Some(UNIX_EPOCH + Duration::from_nanos(u64::try_from(last).unwrap_or(0)))
     }
 }
 
@@ -200,7 +203,6 @@ pub(super) fn is_unchanged(path: &Path, text: &Text) -> bool {
     stamp(path).ok() == text.stamp
 }
 
-fn stamp(path: &Path) -> std::io::Result<(u64, SystemTime)> {
-    let metadata = std::fs::metadata(path)?;
-    Ok((metadata.len(), metadata.modified()?))
+fn stamp(path: &Path) -> std::io::Result<StatIdentity> {
+    Ok(StatIdentity::of(&std::fs::metadata(path)?))
 }

@@ -80,7 +80,8 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let ticks = operation_file::ticks(&request(&arguments), &choice(&arguments, None), console)?;
+    let (request, choice) = (request(&arguments), choice(&arguments, None));
+    let (pipeline, ticks) = operation_file::scheduled(&request, &choice, console)?;
     if let Some(count) = arguments.ticks {
         return list(&ticks, count, console);
     }
@@ -95,12 +96,18 @@ pub(crate) fn run(
             None => Err(Failure::Usage("no tick of the schedule was due yet".to_owned())),
         };
     }
+    if pipeline.needs_language() {
+        console.note(IMPORTED)?;
+    }
     let clock = Wall { host: &host };
     let shared = std::cell::RefCell::new(console);
     let mut tell = |told: &Told| shared.borrow_mut().note(&sentence(told));
     let mut run = |tick: &Tick| run_tick(&arguments, tick, &host, *shared.borrow_mut());
     went(scheduler::follow(&ticks, &clock, &mut tell, &mut run)?)
 }
+
+/// What is told of a file with functions. Each run has the key of the code that it ran.
+const IMPORTED: &str = "modules of its functions stay as they are when they are first imported: start anew after an edit of one";
 
 const fn went(went: Went) -> Result<(), Failure> {
     match went {

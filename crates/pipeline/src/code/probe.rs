@@ -3,20 +3,22 @@
 //! It is asked as a command would run it: with the same variables, so that the packages of the
 //! user, those on `PYTHONPATH` and those installed by a link to their sources are seen.
 //!
-//! An interpreter takes a tenth of a second to answer, so the catalog remembers what it said, with the
-//! times of change of everything the answer stands on: the interpreter, each directory it
-//! finds packages in, and the files there that link to more. Whatever installs, upgrades or removes a
-//! package changes one of these.
+//! An interpreter takes a tenth of a second to answer, so the catalog remembers what it said, with what
+//! the filesystem says of everything the answer stands on: the interpreter, each directory it
+//! finds packages in, the files there that link to more, and those that belong to no package.
+//! Whatever installs, upgrades or removes a package changes one of these, and more than a time of
+//! writing, which images and stores set to one and the same for all they hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use thrifty_engine::catalog::Catalog;
 use thrifty_key::Digest;
+use thrifty_store::StatIdentity;
 
 use crate::error::CodeError;
 use crate::variables::{self, surround};
@@ -60,7 +62,16 @@ pub(crate) struct Interpreters {
 #[derive(Serialize, Deserialize)]
 struct Memo {
     answer: Answer,
-    stands_on: Vec<(PathBuf, Option<u64>)>,
+    /// What the filesystem said of each; `None` if it was not there, or so fresh that a change may
+    /// not show.
+    stands_on: Vec<(PathBuf, Option<StatIdentity>)>,
+}
+
+impl Memo {
+    /// Whether nothing that the answer stands on has changed.
+    fn is_valid(&self) -> bool {
+        self.stands_on.iter().all(|(path, found)| identity(path) == *found)
+    }
 }
 
 /// What a command gives its interpreter.
@@ -117,7 +128,7 @@ impl Interpreters {
     fn remembered(&self, name: &Digest) -> Option<Answer> {
         let memo = self.catalog.recall(MEMOS, name.as_bytes()).ok()??;
         let memo: Memo = serde_json::from_slice(&memo).ok()?;
-        memo.stands_on.iter().all(|(path, time)| changed_at(path) == *time).then_some(memo.answer)
+        memo.is_valid().then_some(memo.answer)
     }
 
     /// A memo that cannot be kept costs the next run a question.
@@ -144,10 +155,11 @@ impl Question {
 
     fn ask(&self, surroundings: Surroundings<'_>) -> Result<Memo, String> {
         // Taken before the answer: what changes meanwhile makes the memo worthless, not wrong.
+        let began = SystemTime::now();
+        let settled = |path: &Path| identity(path).filter(|found| found.is_settled(began));
         let own = [self.path.clone(), self.path.with_file_name("../pyvenv.cfg")];
         let mut stands_on: Vec<_> =
-            own.map(|path| (changed_at(&path), path)).map(|(at, path)| (path, at)).into();
-        let began = SystemTime::now();
+            own.map(|path| (settled(&path), path)).map(|(at, path)| (path, at)).into();
         let mut process = Command::new(&self.path);
         process.args(["-c", QUESTION]).args(&self.names).current_dir("/").stdin(Stdio::null());
         // What lies beside the operation file was looked for already.
@@ -162,8 +174,8 @@ impl Question {
             match line.split('\t').collect::<Vec<_>>()[..] {
                 ["place", place] => {
                     let place = PathBuf::from(place);
-                    let at = changed_at(&place).filter(|at| *at < nanoseconds(began));
-                    stands_on.push((place, at));
+                    let found = settled(&place);
+                    stands_on.push((place, found));
                 }
                 ["package", name, found] => {
                     answer.packages.push((name.to_owned(), found.to_owned()))
@@ -195,12 +207,51 @@ fn found(program: &str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
     variables::program(program, &places)
 }
 
-/// When something was changed, in nanoseconds since 1970; `None` if it is not there.
-fn changed_at(path: &Path) -> Option<u64> {
-    path.metadata().and_then(|found| found.modified()).ok().map(nanoseconds)
+/// What the filesystem says of a file or directory, if it is there.
+fn identity(path: &Path) -> Option<StatIdentity> {
+    path.metadata().ok().map(|found| StatIdentity::of(&found))
 }
 
-fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn a_memo_is_void_once_something_was_replaced_whatever_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (directory.path().join("python3"), directory.path().join("new"));
+        for path in [&path, &new] {
+            fs::write(path, "3.12").unwrap();
+            File::open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }
+        let stands_on = vec![(path.clone(), identity(&path)), (directory.path().join("no"), None)];
+        let memo = Memo { answer: Answer::default(), stands_on };
+        assert!(memo.is_valid());
+        fs::rename(new, path).unwrap();
+        assert!(!memo.is_valid());
+    }
+
+    #[test]
+    fn an_answer_stands_on_modules_that_belong_to_no_package() {
+        let directory = tempfile::tempdir().unwrap();
+        let site = directory.path().join("site-packages");
+        fs::create_dir_all(site.join("whole/within")).unwrap();
+        for file in ["lone.py", "whole/__init__.py", "whole/within/table.csv"] {
+            fs::write(site.join(file), "").unwrap();
+        }
+        let python = variables::program("python3", &std::env::var_os("PATH").unwrap()).unwrap();
+        let variables = vec![("PYTHONPATH".to_owned(), Some(site.to_str().unwrap().to_owned()))];
+        let names = ["lone".to_owned(), "whole".to_owned()].into();
+        let question = Question { path: python, variables: variables.clone(), names };
+        let base = directory.path();
+        let memo = question.ask(Surroundings { base, variables: &variables }).unwrap();
+        for place in ["", "lone.py", "whole", "whole/__init__.py", "whole/within/table.csv"] {
+            let place = site.join(place);
+            assert!(memo.stands_on.iter().any(|(path, _)| *path == place), "{place:?}");
+        }
+    }
 }

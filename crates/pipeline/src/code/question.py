@@ -50,13 +50,24 @@ def is_installed(root):
     return "site-packages" in parts or "dist-packages" in parts or glob.glob(root + "/*.dist-info")
 
 
+def files_of(root, name, origin):
+    """The files of a module that belongs to no distribution, with the directories they are in."""
+    if origin:
+        yield origin
+        return
+    for directory, directories, files in os.walk(os.path.join(root, name)):
+        directories[:] = sorted(one for one in directories if one != "__pycache__")
+        say("place", directory)
+        yield from (os.path.join(directory, file) for file in sorted(files))
+
+
 def lone(name, root, origin):
     """What lies among the packages and belongs to none of them, by its bytes."""
-    files = [origin] if origin else sorted(glob.glob(f"{root}/{name}/**/*.py", recursive=True))
     content = hashlib.sha256()
-    for file in files:
+    for file in files_of(root, name, origin):
+        say("place", file)
         with open(file, "rb") as opened:
-            content.update(hashlib.sha256(opened.read()).digest())
+            content.update(os.path.relpath(file, root).encode() + hashlib.sha256(opened.read()).digest())
     return f"files {content.hexdigest()}"
 
 
