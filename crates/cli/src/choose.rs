@@ -1,11 +1,15 @@
 //! Finds the run or node that the user means; says the closest names if there is none.
 
 use thrifty_engine::catalog::{Catalog, Entry, Node, Run, RunFilter, Scope, Selector};
+use thrifty_engine::explain::labels;
 use thrifty_engine::process::judged;
 use thrifty_engine::{did_you_mean, with_variants};
 
 use crate::failure::Failure;
 use crate::show::short_name;
+
+/// How many calls of one name are shown.
+const SHOWN: usize = 10;
 
 /// The run with this id, or the only one whose id begins so; the newest of the scope for `last`.
 pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Run, Failure> {
@@ -61,6 +65,40 @@ pub(crate) fn nodes<'a>(nodes: &'a [Node], text: &str) -> Vec<&'a Node> {
         Some(node.number) == number || node.operation == text || short_name(&node.operation) == text
     };
     nodes.iter().filter(is_meant).collect()
+}
+
+/// The one node with this number or name that has an entry.
+pub(crate) fn stored<'a>(
+    catalog: &dyn Catalog,
+    run: &Run,
+    nodes: &'a [Node],
+    text: &str,
+) -> Result<&'a Node, Failure> {
+    let found = self::nodes(nodes, text);
+    let stored: Vec<&Node> = found.iter().copied().filter(|node| node.entry.is_some()).collect();
+    match (stored.as_slice(), found.first()) {
+        ([node], _) => Ok(node),
+        ([], None) => Err(unknown_node(run, nodes, text)),
+        ([], Some(node)) => Err(Failure::Usage(format!(
+            "nothing is stored of {} in run {}: its outcome is {}",
+            node.operation, run.id, node.outcome
+        ))),
+        _ => {
+            let labels = labels(catalog, &run.scope, nodes)?;
+            let label = |node: &&Node| match labels.get(&node.number) {
+                Some(label) => format!("#{} ({label})", node.number),
+                None => format!("#{}", node.number),
+            };
+            let several: Vec<_> = stored.iter().take(SHOWN).map(label).collect();
+            let more = if stored.len() > SHOWN { ", …" } else { "" };
+            Err(Failure::Usage(format!(
+                "{text} is there {} times in run {}: say which, by its number: {}{more}",
+                stored.len(),
+                run.id,
+                several.join(", ")
+            )))
+        }
+    }
 }
 
 /// The error for a name that no node has.

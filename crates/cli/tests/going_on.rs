@@ -281,3 +281,29 @@ fn to_invalidate_a_result_reaches_what_was_made_of_it_and_where_it_was_taken_fro
     project.said(&["run", "p.yaml"]);
     assert_eq!(project.nodes()[..2], ["table computed", "use computed"]);
 }
+
+#[test]
+fn trials_of_one_name_are_told_apart() {
+    let project = Project::new();
+    let search = r#"operations:
+  train:
+    run: 'echo rate {{ params.rate }}; echo "{\"loss\":{{ params.rate }}}" > m.json'
+    outputs: {loss: {metrics: m.json}}
+    matrix: {kind: grid, params: {rate: [1, 2]}}
+"#;
+    project.write("p/search.yaml", search);
+    project.said(&["run", "search.yaml"]);
+    let measured = project.json(&["metrics", "--json"]);
+    assert_eq!([&measured[0]["label"], &measured[1]["label"]], ["rate=1", "rate=2"]);
+    let told = project.said(&["metrics", "train"]);
+    assert!(told.contains("train rate=1") && told.contains("train rate=2"), "{told}");
+    for verb in ["logs", "show"] {
+        let refused = project.output(&[verb, "train"]);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && told.contains("#1 (rate=1), #2 (rate=2)"), "{told}");
+    }
+    assert_eq!(project.said(&["logs", "#2"]), "0\nrate 2\n");
+    assert!(project.said(&["show", "#2"]).contains("search:train"));
+    let why = project.said(&["why", "train"]);
+    assert!(why.contains("rate=1") && !why.contains("expanded"), "{why}");
+}

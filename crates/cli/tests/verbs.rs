@@ -608,7 +608,10 @@ fn unknown_names_get_the_closest_and_exit_code_2() {
         (&["run", "m:w", "--set", "a=b"], "--set is for operation files; `m:w` is none"),
         (&["run", "m:w", "train"], "an operation's name is for operation files; `m:w` is none"),
         (&["why", "last", "claen"], "has no operation `claen`; did you mean `clean`?"),
-        (&["show", "zzz"], "no run and no entry begins with `zzz`; known: "),
+        (
+            &["show", "zzz"],
+            "no run and no entry begins with `zzz`, and no operation of the newest run is called so; ",
+        ),
         (&["why", "zzz", "clean"], "there is no run `zzz`; known: "),
         (&["why", "claen"], "has no operation `claen`; did you mean `clean`?"),
         (&["statz"], "tip: a similar subcommand exists: 'stats'"),

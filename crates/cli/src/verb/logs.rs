@@ -14,6 +14,7 @@ use crate::told;
 #[command(after_help = "\
 Examples:
   thrifty logs train            of the newest run
+  thrifty logs '#4'             of one trial of a search, by its number
   thrifty logs train k3f9       of a run, by the beginning of its id")]
 pub(crate) struct Arguments {
     /// The operation, by name or by its number in the run
@@ -30,18 +31,11 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let catalog = cache.catalog().as_ref();
     let run = choose::run(catalog, cache.scope(), &run)?;
     let nodes = catalog.nodes(&run.id)?;
-    let found = choose::nodes(&nodes, &operation);
-    let Some(node) = found.first() else {
-        return Err(choose::unknown_node(&run, &nodes, &operation));
-    };
+    let node = choose::stored(catalog, &run, &nodes, &operation)?;
     let ids = Some(node.entry.into_iter().collect());
     let entries = catalog.entries(Some(&run.scope), &Selector { ids, ..Selector::default() }, 1)?;
     let Some(entry) = entries.first() else {
-        let name = &node.operation;
-        let message = format!(
-            "nothing is stored of {name} in run {}: its outcome is {}",
-            run.id, node.outcome
-        );
+        let message = format!("what {} gave in run {} is stored no longer", node.operation, run.id);
         return Err(Failure::Usage(message));
     };
     match log_of(&entry.output, &**cache.blobs()) {

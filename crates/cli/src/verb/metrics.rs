@@ -1,8 +1,11 @@
 //! `thrifty metrics`: what operations measured.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Entry, Node, Run};
+use thrifty_engine::explain::labels;
 
 use crate::choose;
 use crate::console::Console;
@@ -35,6 +38,8 @@ pub(crate) struct Arguments {
 #[derive(Serialize)]
 struct MeasuredJson {
     operation: String,
+    /// What tells it from other calls of the operation.
+    label: String,
     number: u32,
     outcome: String,
     origin: OriginJson,
@@ -62,16 +67,19 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return Err(choose::unknown_node(&run, &nodes, &name));
     }
     let found = told::entries(catalog, &run, chosen.into_iter())?;
+    let labels = labels(catalog, &run.scope, &nodes)?;
     if json {
-        let all: Vec<_> = found.iter().map(|(node, entry)| measured(node, entry)).collect();
+        let all: Vec<_> =
+            found.iter().map(|(node, entry)| measured(node, entry, &labels)).collect();
         return console.json(&all);
     }
-    write(&run, &found, catalog.now()?, console)
+    write(&run, &found, &labels, catalog.now()?, console)
 }
 
-fn measured(node: &Node, entry: &Entry) -> MeasuredJson {
+fn measured(node: &Node, entry: &Entry, labels: &BTreeMap<u32, String>) -> MeasuredJson {
     MeasuredJson {
         operation: node.operation.clone(),
+        label: labels.get(&node.number).cloned().unwrap_or_default(),
         number: node.number,
         outcome: node.outcome.clone(),
         origin: OriginJson::of(entry),
@@ -82,15 +90,18 @@ fn measured(node: &Node, entry: &Entry) -> MeasuredJson {
 fn write(
     run: &Run,
     found: &[(&Node, Entry)],
+    labels: &BTreeMap<u32, String>,
     now: i64,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (node, entry) in found {
         let notes = told::annotations(entry);
+        let label = labels.get(&node.number).map_or("", String::as_str);
+        let name = format!("{} {label}", short_name(&node.operation));
         for (metric, count) in told::last_values(&notes.metrics) {
             rows.push([
-                short_name(&node.operation).to_owned(),
+                name.trim_end().to_owned(),
                 metric.name.clone(),
                 metric.value.to_string(),
                 metric.step.map_or_else(String::new, |step| step.to_string()),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Time};
+use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Scope, Selector, Time};
 use thrifty_engine::explain::{self, HIDDEN};
 use thrifty_engine::key::{Kind, Preview};
 use thrifty_engine::observed::{self, Observation, State};
@@ -23,10 +23,12 @@ use crate::verb::runs::colour;
 Examples:
   thrifty show                  the newest run
   thrifty show k3f9             a run, by the beginning of its id
+  thrifty show train            the entry of an operation of the newest run
   thrifty show 9c1e2ab04d17     an entry, by the beginning of its key")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id or of an entry's key; `last` is the newest run
-    #[arg(value_name = "RUN|KEY", default_value = "last")]
+    /// The beginning of a run's id or of an entry's key, or an operation of the newest run by name
+    /// or number; `last` is the newest run
+    #[arg(value_name = "RUN|KEY|OPERATION", default_value = "last")]
     what: String,
     /// Write JSON
     #[arg(long)]
@@ -59,11 +61,9 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         }
         return Ok(());
     }
-    let entries = choose::entries(catalog, &what)?;
+    let mut entries = choose::entries(catalog, &what)?;
     if entries.is_empty() {
-        let known = choose::known_runs(catalog, cache.scope())?;
-        let hint = did_you_mean(&what, known.iter().map(String::as_str));
-        return Err(Failure::Usage(format!("no run and no entry begins with `{what}`; {hint}")));
+        entries = of_newest(catalog, cache.scope(), &what)?;
     }
     if json {
         let entries: Result<Vec<_>, Failure> =
@@ -72,6 +72,26 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     }
     let now = catalog.now()?;
     entries.iter().try_for_each(|entry| show_entry(catalog, entry, now, console))
+}
+
+/// The entry of an operation of the newest run.
+fn of_newest(catalog: &dyn Catalog, scope: &Scope, what: &str) -> Result<Vec<Entry>, Failure> {
+    let known = choose::known_runs(catalog, scope)?;
+    let Some(run) = known.first().map(|_| choose::newest(catalog, scope)).transpose()? else {
+        return Err(Failure::Usage(format!("no run and no entry begins with `{what}`")));
+    };
+    let nodes = catalog.nodes(&run.id)?;
+    if choose::nodes(&nodes, what).is_empty() {
+        let names = nodes.iter().map(|node| short_name(&node.operation));
+        let hint = did_you_mean(what, known.iter().map(String::as_str).chain(names));
+        let message = format!(
+            "no run and no entry begins with `{what}`, and no operation of the newest run is called so; {hint}"
+        );
+        return Err(Failure::Usage(message));
+    }
+    let node = choose::stored(catalog, &run, &nodes, what)?;
+    let ids = Some(node.entry.into_iter().collect());
+    Ok(catalog.entries(Some(scope), &Selector { ids, ..Selector::default() }, 1)?)
 }
 
 fn show_run(

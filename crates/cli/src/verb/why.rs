@@ -81,7 +81,9 @@ pub(crate) fn write(
     }
     console.line(&format!("{id}  {}  {ago}", run.name))?;
     let mut operations: Vec<&str> = Vec::new();
-    for explained in &explanation.nodes {
+    // What became other operations is explained by those.
+    let is_only = |it: &&Explained| it.outcome != "expanded" || explanation.nodes.len() == 1;
+    for explained in explanation.nodes.iter().filter(is_only) {
         show(explained, &explanation.roots, &run, console)?;
         if !operations.contains(&explained.operation.as_str()) {
             operations.push(&explained.operation);
