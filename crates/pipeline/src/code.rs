@@ -8,6 +8,7 @@
 mod files;
 mod imports;
 mod probe;
+mod programs;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,12 +25,13 @@ use crate::mirror::Snapshot;
 use crate::pipeline::{Command, Runs};
 use files::{Listed, Read, Readings};
 use probe::{Interpreters, Surroundings};
+use programs::Programs;
 pub(crate) use words::Mentioned;
 
 /// One file that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Its path, relative to the operation file.
+    /// `file` and its path, relative to the operation file; or `program` and its name.
     pub(crate) name: String,
     /// What it counts as.
     pub(crate) digest: Digest,
@@ -71,12 +73,14 @@ const READERS: [&str; 9] =
 pub(crate) struct Codes {
     readings: Readings,
     interpreters: Interpreters,
+    programs: Programs,
 }
 
 impl Codes {
     /// None yet; the catalog remembers what interpreters say.
     pub(crate) fn new(catalog: Arc<dyn Catalog>, memo: Arc<dyn Memo>) -> Self {
-        Self { readings: Readings::new(memo), interpreters: Interpreters::new(catalog) }
+        let (readings, interpreters) = (Readings::new(memo), Interpreters::new(catalog));
+        Self { readings, interpreters, programs: Programs::default() }
     }
 
     /// Where a command finds its code that does not count.
@@ -95,7 +99,8 @@ impl Codes {
     ///
     /// [`CodeError`] names the file.
     pub(crate) fn of(&mut self, command: &Command) -> Result<Code, CodeError> {
-        let listed = files::list(command, &command.base)?;
+        let mut listed = files::list(command, &command.base)?;
+        listed.called = self.programs.of(command);
         let surroundings = Surroundings { base: &command.base, variables: &command.env };
         let mut roots = Vec::new();
         loop {
@@ -141,6 +146,14 @@ impl Codes {
                 file.is_python,
                 &mut followed,
             )?;
+        }
+        for (_, path) in &listed.called {
+            let own = path.parent().unwrap_or(&command.base).to_owned();
+            let roots: Vec<_> = std::iter::once(own).chain(shared.iter().cloned()).collect();
+            let read = self.readings.program(path, &roots)?;
+            self.enter(&command.base, read.imports.clone(), &roots, false, &mut followed)?;
+            followed.take(&read, &path.display().to_string());
+            followed.files.insert(path.clone(), read);
         }
         for program in &command.programs {
             match &program.runs {
@@ -218,9 +231,13 @@ fn composed(
     let mut code = Code { packages, notes: followed.notes, ..Code::default() };
     let mut snapshot = Snapshot::default();
     for (path, read) in &followed.files {
-        let mut name = name_of(path, base, &roots);
+        let called = listed.called.iter().find(|(_, program)| program == path);
+        let mut name = match called {
+            Some((word, _)) => format!("program {word}"),
+            None => format!("file {}", name_of(path, base, &roots)),
+        };
         if code.parts.iter().any(|part: &Part| part.name == name) {
-            name = path.display().to_string();
+            name = format!("file {}", path.display());
         }
         let digest = if followed.is_read { read.by_text } else { read.digest };
         let preview = match &read.text {
@@ -229,7 +246,9 @@ fn composed(
         };
         code.texts.extend(read.text.clone());
         code.parts.push(Part { name, digest, preview });
-        snapshot.files.push(read.kept.clone());
+        if called.is_none() {
+            snapshot.files.push(read.kept.clone());
+        }
     }
     code.placement = Placement { snapshot: Some(snapshot), roots, ..placement(listed) };
     code
@@ -240,6 +259,7 @@ fn placement(listed: &Listed) -> Placement {
         links: links.collect(),
         environments: listed.environments.clone(),
         absolute: listed.absolute.clone(),
+        programs: listed.called.iter().map(|(_, path)| path.clone()).collect(),
         ..Placement::default()
     }
 }

@@ -17,6 +17,7 @@ use crate::container::{self, Container, Containers};
 use crate::document::{Output, Run};
 use crate::error::PrepareError;
 use crate::given;
+use crate::home::Placement;
 use crate::json;
 use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work};
 use crate::rounds::Prepared;
@@ -192,7 +193,8 @@ type Read = (PathBuf, Digest);
 
 /// Files of code that are run from where they are, so that what counts may change until then.
 fn in_place(command: &Command, code: &Code, memo: &dyn Memo) -> Result<Vec<Read>, PrepareError> {
-    let absolute = code.placement.absolute.iter().filter(|_| code.placement.snapshot.is_some());
+    let Placement { absolute, programs, snapshot, .. } = &code.placement;
+    let in_place = absolute.iter().chain(programs).filter(|_| snapshot.is_some());
     let read = |path: &PathBuf| {
         let found = given::found_at(path, memo)
             .and_then(|(encoding, _)| plain::digest(&encoding).map_err(|e| e.to_string()));
@@ -203,7 +205,7 @@ fn in_place(command: &Command, code: &Code, memo: &dyn Memo) -> Result<Vec<Read>
         })?;
         Ok((path.clone(), digest))
     };
-    absolute.map(read).collect()
+    in_place.map(read).collect()
 }
 
 /// The values and files that enter the key, sorted by name, and the files of the project among
@@ -314,7 +316,7 @@ fn operation(
                 add(Kind::Code, "run".to_owned(), digest, preview)?;
             }
             for part in &code.parts {
-                add(Kind::Code, format!("file {}", part.name), part.digest, part.preview.clone())?;
+                add(Kind::Code, part.name.clone(), part.digest, part.preview.clone())?;
             }
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Placement {
     pub(crate) environments: Vec<(String, PathBuf)>,
     /// Files that the command names by paths from the root: they are run from where they are.
     pub(crate) absolute: Vec<PathBuf>,
+    /// Programs on the `PATH` that count: they, too, are run from where they are.
+    pub(crate) programs: Vec<PathBuf>,
 }
 
 /// The code of one attempt.

@@ -57,6 +57,8 @@ pub struct Command {
     pub code: Vec<Script>,
     /// The programs in Python that it runs.
     pub programs: Vec<Program>,
+    /// Its words that may be names of programs on the `PATH`, sorted.
+    pub called: Vec<String>,
     /// Files elsewhere that its text names and that it does not declare.
     pub undeclared: Vec<PathBuf>,
     /// Inputs that this one does not have, and that its command may name: their path is empty.

@@ -140,6 +140,48 @@ fn a_script_named_by_a_parameter_or_taken_as_an_input_counts_with_what_it_import
     }
 }
 
+/// A project whose only operation finds a program of its own on the `PATH`.
+fn with_program(run: &str, text: &str, more: &str) -> Project {
+    let path = format!("BASE/tools:{}", project::path());
+    let file = format!(
+        "env: {{PATH: '{path}'}}\noperations: {{one: {{run: '{run}', outputs: {{o: {{json: o.json}}}}{more}}}}}\noutputs: {{o: {{from: one.o}}}}\n"
+    );
+    let project = Project::new(&[("p.yaml", file.as_str()), ("tools/say", text)]);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.at("tools/say"), executable).unwrap();
+    project
+}
+
+#[test]
+fn a_program_that_somebody_installed_counts() {
+    let shell = "#!/bin/sh\necho \"\\\"one\\\"\"\n";
+    for run in ["say > o.json", "echo | xargs say > o.json", "sh -c \"say > o.json\""] {
+        counts(&with_program(run, shell, ""), "tools/say", "one", "two");
+    }
+    // A script of Python by what it does, and with what it imports.
+    let python = "#!/usr/bin/env python3\n# says\nprint('\"one\"')\n";
+    let project = with_program("say > o.json", python, "");
+    assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()));
+    project.write("tools/say", &python.replace("# says", "# says what it says"));
+    assert_eq!(project.one().0, "one hit");
+    counts(&with_program("say > o.json", python, ""), "tools/say", "one", "two");
+}
+
+#[test]
+fn a_program_that_cannot_be_followed_counts_by_its_bytes() {
+    let old = "#!/nowhere/python2\nprint \"one\"\n";
+    let project = with_program("type say; echo \"\\\"one\\\"\" > o.json", old, "");
+    assert_eq!(project.one().0, "one computed");
+    assert_eq!(project.one().0, "one hit");
+    project.write("tools/say", &old.replace("one", "two"));
+    assert_eq!(project.one().0, "one computed");
+    let project =
+        with_program("say > o.json", "#!/bin/sh\necho 1\n", ", cache: {sections: [command]}");
+    assert_eq!(project.run().1, ["one computed"]);
+    project.write("tools/say", "#!/bin/sh\necho 2\n");
+    assert_eq!(project.run().1, ["one hit"], "the code was left out");
+}
+
 #[test]
 fn what_does_not_count_is_not_there() {
     let reads = |place: &str| format!("def text(): return open({place}).read()\n{GIVE}");

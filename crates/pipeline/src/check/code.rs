@@ -23,6 +23,8 @@ const SYSTEM: [&str; 10] =
 pub(super) struct Named {
     pub(super) code: Vec<Script>,
     pub(super) programs: Vec<Program>,
+    /// Words that may be names of programs.
+    pub(super) called: Vec<String>,
     /// Files elsewhere that it names and does not declare.
     pub(super) undeclared: Vec<PathBuf>,
 }
@@ -68,8 +70,10 @@ impl Check<'_> {
                 false => code.extend(self.script(word, around)),
             }
         }
+        let called: BTreeSet<_> = mentioned.words.into_iter().filter(|it| is_name(it)).collect();
         Ok(Named {
             code: code.into_iter().collect(),
+            called: called.into_iter().collect(),
             programs: mentioned.programs,
             undeclared: undeclared.into_iter().collect(),
         })
@@ -114,6 +118,11 @@ impl Check<'_> {
             });
         (!is_known && path.parent().is_some() && path.is_file()).then_some(path)
     }
+}
+
+/// Whether a word may be the name of a program.
+fn is_name(word: &str) -> bool {
+    !word.starts_with('-') && !word.is_empty() && !word.contains(['/', '=', ' ', '\n', '{'])
 }
 
 impl Around<'_> {

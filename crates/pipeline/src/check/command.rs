@@ -46,6 +46,7 @@ impl Check<'_> {
             work: Work::Process(Process { steps: Vec::new(), gives: Vec::new() }),
             code: Vec::new(),
             programs: Vec::new(),
+            called: Vec::new(),
             undeclared: Vec::new(),
             env: Vec::new(),
             cache: self.caching(operation)?,
@@ -100,8 +101,9 @@ impl Check<'_> {
         command.params = self.used_params(operation, run, varied, built)?;
         let Command { params, inputs, outputs, .. } = &*command;
         let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
-        let Named { code, programs, undeclared } = named;
-        (command.code, command.programs, command.undeclared) = (code, programs, undeclared);
+        let Named { code, programs, called, undeclared } = named;
+        (command.code, command.programs, command.called) = (code, programs, called);
+        command.undeclared = undeclared;
         command.env = self.variables(&operation.env)?.into_iter().collect();
         command.seed = self.drawn(operation, run)?;
         command.work = Work::Run(run.value.clone());

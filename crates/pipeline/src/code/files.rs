@@ -29,6 +29,8 @@ pub(super) struct Listed {
     pub(super) environments: Vec<(String, PathBuf)>,
     /// Files named by paths from the root.
     pub(super) absolute: Vec<PathBuf>,
+    /// Programs on the `PATH` that count, each with the word that names it.
+    pub(super) called: Vec<(String, PathBuf)>,
     /// Words of the command that are among the files.
     words: BTreeSet<String>,
 }
@@ -178,6 +180,30 @@ impl Readings {
         let read = Arc::new(self.read_now(path, roots, is_python)?);
         self.read.insert(known, Arc::clone(&read));
         Ok(read)
+    }
+
+    /// A program on the `PATH`: by what it does, if it is a script of Python that can be read so and
+    /// whose interpreter is there, else by its bytes. It is not for the cache to refuse it.
+    pub(super) fn program(
+        &mut self,
+        path: &Path,
+        roots: &[PathBuf],
+    ) -> Result<Arc<Read>, CodeError> {
+        let read = self.read(path, roots, false);
+        let is_runnable = |read: &Read| {
+            let interpreter = read.interpreter.as_deref();
+            interpreter.is_none_or(|it| !it.contains('/') || Path::new(it).is_file())
+        };
+        match read {
+            Ok(read) if is_runnable(&read) => Ok(read),
+            Ok(_) | Err(CodeError::Source { .. }) => {
+                let bytes = fs::read(path).map_err(|error| CodeError::unreadable(path, &error))?;
+                let (path, digest) = (path.to_owned(), Digest::of_blob(&bytes));
+                let kept = Kept { path, digest, executable: true, bytes: None };
+                Ok(Arc::new(Read::bytes(kept, None)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn read_now(&self, path: &Path, roots: &[PathBuf], is_python: bool) -> Result<Read, CodeError> {
