@@ -13,7 +13,7 @@ use thrifty_engine::graph::Failure as Failed;
 use thrifty_engine::{Cache, Context, Mode};
 use thrifty_pipeline::{
     Chosen, Demand, Ended, FileError, Gave, Keeping, Language, Pipeline, PrepareError, Ticks,
-    Variation,
+    Variation, unspread,
 };
 
 use crate::console::Console;
@@ -233,9 +233,11 @@ fn chosen(
         let matcher = Pattern::new(pattern)
             .map_err(|error| Failure::Usage(format!("--refresh {pattern}: {error}")))?;
         let before = refresh.len();
-        refresh.extend(
-            names.iter().filter(|name| matcher.matches(name)).map(|name| (*name).to_owned()),
-        );
+        // The name of a copy, `train[seed=1]`, looks like a pattern, and is none.
+        let is_meant = |name: &&&str| {
+            **name == pattern || matcher.matches(name) || matcher.matches(&unspread(name))
+        };
+        refresh.extend(names.iter().filter(is_meant).map(|name| (*name).to_owned()));
         if refresh.len() == before {
             let known = names.iter().map(|name| (*name).to_owned()).collect();
             return Err(HostError::UnknownOperation { name: pattern.clone(), known }.into());

@@ -125,7 +125,12 @@ impl Taken {
     fn stored(&self) -> Option<Record> {
         match &self.value {
             Value::Known(answer) => answer.record.select(&self.steps),
-            Value::Live { .. } => None,
+            // What puts stored outputs together is stored as these are.
+            Value::Live { object, .. } => {
+                let Gathered { output, taken } = object.downcast_ref()?;
+                let whole = output.record(taken, &mut |_: &Source| Err(())).ok()??;
+                whole.select(&self.steps)
+            }
         }
     }
 

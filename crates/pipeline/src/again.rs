@@ -13,7 +13,6 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use thrifty_engine::catalog::{Entry, NewRun, Node, Run, RunId, Selector};
 use thrifty_engine::compute::Settled;
-use thrifty_engine::did_you_mean;
 use thrifty_engine::graph::Made;
 use thrifty_engine::schedule::Earlier;
 use thrifty_engine::{Cache, Schedule};
@@ -233,7 +232,15 @@ impl Before {
         pipeline: &Pipeline,
         from: &[String],
     ) -> Result<HashMap<usize, Settled>, PrepareError> {
-        let again = pipeline.following(from)?;
+        let mut again = pipeline.following(from)?;
+        // What puts results together has none of its own.
+        for (number, command) in pipeline.commands.iter().enumerate().rev() {
+            let upstream = command.upstream();
+            if again.contains(&number) {
+                let gathers = upstream.into_iter().filter(|it| pipeline.commands[*it].gathers());
+                again.extend(gathers);
+            }
+        }
         let mut given = HashMap::new();
         for (number, command) in pipeline.commands.iter().enumerate() {
             let name = shown(pipeline, command);
@@ -289,11 +296,7 @@ impl Pipeline {
     fn following(&self, from: &[String]) -> Result<HashSet<usize>, PrepareError> {
         let mut again = HashSet::new();
         for name in from {
-            let position = self.position(name).ok_or_else(|| {
-                let known = self.commands.iter().map(|command| command.name.as_str());
-                PrepareError::Unknown { name: name.clone(), hint: did_you_mean(name, known) }
-            })?;
-            again.insert(position);
+            again.extend(self.named(name)?);
         }
         // Each comes after those it takes from.
         for (number, command) in self.commands.iter().enumerate() {
@@ -321,7 +324,7 @@ fn collect(pipeline: &Pipeline, commands: &[Command], found: &mut Commands) {
                 found.insert(shown(pipeline, command), known);
             }
             // What a function gave is no file of a command.
-            Work::Task(_) => {}
+            Work::Task(_) | Work::Gather(_) => {}
             Work::Process(process) => collect(pipeline, &process.steps, found),
         }
     }

@@ -6,6 +6,7 @@
 mod forms;
 mod matrix;
 mod outputs;
+mod spread;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,6 +29,7 @@ use crate::join::Join;
 use crate::resources::Machine;
 use crate::ticks::Schedule;
 pub use matrix::{EarlyStopping, GoalWord, Matrix, MatrixKind, ResourceOf, Sought};
+pub use spread::{Axis, WrittenPartitions};
 
 /// A table by name, in the order of the file.
 pub type Table<T> = IndexMap<String, Spanned<T>>;
@@ -179,6 +181,21 @@ pub struct Operation {
     #[serde(default)]
     #[schemars(with = "Option<Matrix>")]
     pub matrix: Option<Spanned<Matrix>>,
+    /// Seeds, or one param that is a list of them: it and all that takes what it gives are done once for each, up to
+    /// an operation with `aggregate: seeds`.
+    #[serde(default)]
+    #[schemars(with = "Option<SeedsForms>")]
+    pub seeds: Option<Spanned<Json>>,
+    /// Texts or numbers, or one param that is a list of them: it and all that takes what it gives are done once for
+    /// each, up to an operation with `aggregate: partitions`; as `{{ params.partition }}`.
+    #[serde(default)]
+    #[schemars(with = "Option<PartitionsForms>")]
+    pub partitions: Option<Spanned<WrittenPartitions>>,
+    /// Over what it takes all copies of an operation at once: `seeds`, `partitions`, or both. What it takes is then a
+    /// mapping, or a directory of directories, by seed or partition.
+    #[serde(default, deserialize_with = "spread::one_or_more")]
+    #[schemars(with = "AxesForms")]
+    pub aggregate: Vec<Spanned<Axis>>,
     /// How often it is tried again after a failure: a number, or a mapping that says how long to wait before.
     #[serde(default)]
     #[schemars(with = "Option<RetriesForms>")]
@@ -474,6 +491,9 @@ forms! {
     ArgumentForms { Taken(LongArgument), Value(Json) }
     InputForms { Path(String), Long(LongInput) }
     OutputForms { Path(String), Long(LongOutput) }
+    SeedsForms { Listed(Vec<u64>), Param(String) }
+    PartitionsForms { Listed(Vec<Json>), Param(String) }
+    AxesForms { One(Axis), Several(Vec<Axis>) }
     RetriesForms { Limit(u32), Long(LongRetries) }
     DeliveryForms { Output(String), Long(LongDelivery) }
 }

@@ -16,10 +16,11 @@ use crate::code::{Code, Codes};
 use crate::container::{self, Container, Containers};
 use crate::document::{Output, Run};
 use crate::error::PrepareError;
+use crate::gather;
 use crate::given;
 use crate::home::Placement;
 use crate::json;
-use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work};
+use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work, unspread};
 use crate::rounds::Prepared;
 use crate::section::{self, Section};
 use crate::seed::Drawing;
@@ -77,6 +78,9 @@ impl Making<'_> {
                 Work::Run(run) => self.command(command, run),
                 Work::Task(function) => self.call(command, function),
                 Work::Process(process) => self.process(command, process),
+                Work::Gather(keys) => {
+                    Ok(gather::node(shown(self.pipeline, command), edges(command), keys))
+                }
             })
             .collect()
     }
@@ -411,13 +415,15 @@ fn described(output: &Output) -> String {
     }
 }
 
-/// Whether computing one operation again means to compute another: its steps, or the process
-/// that it is a step of.
+/// Whether computing one operation again means to compute another: its steps, the process
+/// that it is a step of, or its copies.
 fn reaches(refreshed: &str, name: &str) -> bool {
     let is_within = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    is_within(name, refreshed) || is_within(refreshed, name)
+    let all = unspread(name);
+    let is_all = all != name && is_within(&all, refreshed);
+    is_within(name, refreshed) || is_within(refreshed, name) || is_all
 }
 
 /// Whether an operation is to be computed again.

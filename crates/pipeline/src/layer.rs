@@ -71,6 +71,9 @@ impl Layer for Operation {
             image,
             resources,
             matrix,
+            seeds,
+            partitions,
+            aggregate,
             joins,
             retries,
             on_failure,
@@ -102,6 +105,9 @@ impl Layer for Operation {
             (Some(upper), Some(lower)) => upper.value.over(lower.value),
             (upper, lower) => or(upper, lower),
         }
+        or(&mut self.seeds, seeds);
+        or(&mut self.partitions, partitions);
+        list(&mut self.aggregate, aggregate);
         or(&mut self.retries, retries);
         or(&mut self.on_failure, on_failure);
         or(&mut self.checkpoints, checkpoints);

@@ -60,6 +60,7 @@ mod document;
 mod endurance;
 mod error;
 pub mod expand;
+mod gather;
 mod given;
 mod graph;
 mod home;
@@ -97,8 +98,8 @@ pub use compose::Variation;
 pub use container::{Image, ImageText};
 pub use deliver::Gave;
 pub use document::{
-    Argument, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Preset, Run,
-    Seeded, Source, Table,
+    Argument, Axis, Cache, Delivery, Document, Input, Kind, Operation, Output, Param, Preset, Run,
+    Seeded, Source, Table, WrittenPartitions,
 };
 pub use endurance::{Backoff, Endurance, OnFailure, Retries, Waiters, WrittenRetries};
 pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
@@ -109,7 +110,7 @@ pub use language::{Call, Exported, Language, Overrides, Passed, Unexported};
 pub use part::{Handed, handed};
 pub use pipeline::{
     Caching, Command, Delivered, Drawn, Function, Given, Maker, Origin, Pipeline, Placed, Process,
-    Program, Reference, Runs, Script, Work,
+    Program, Reference, Runs, Script, Work, unspread,
 };
 pub use place::{Location, Spanned};
 pub use resources::{Machine, Needed, Resources, millicpus};

@@ -2,6 +2,7 @@
 //! that has just made it, or gathered from other operations.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) enum Part {
     Made(Arc<Given>, String),
     /// A list of parts, in order.
     Several(Vec<Part>),
+    /// Parts by name.
+    Named(Vec<(String, Part)>),
 }
 
 impl Part {
@@ -51,6 +54,9 @@ impl Part {
             Self::Stored(record) => value_of(record),
             Self::Made(made, output) => made.value(output).cloned(),
             Self::Several(parts) => parts.iter().map(Self::value).collect(),
+            Self::Named(parts) => {
+                parts.iter().map(|(name, part)| Some((name.clone(), part.value()?))).collect()
+            }
         }
     }
 
@@ -58,11 +64,12 @@ impl Part {
     fn path(&self) -> Result<Option<PathBuf>, String> {
         match self {
             Self::Made(made, output) => made.path(output),
-            Self::Stored(_) | Self::Several(_) => Ok(None),
+            Self::Stored(_) | Self::Several(_) | Self::Named(_) => Ok(None),
         }
     }
 
-    /// Puts the file or directory at a path: of several a directory, with each under its number.
+    /// Puts the file or directory at a path: of several a directory, with each under its number, or
+    /// by name in a directory of its own.
     pub(crate) fn put(
         &self,
         blobs: &dyn Blobs,
@@ -73,8 +80,18 @@ impl Part {
             Self::Stored(Record::Composite { container: Shape::List, parts }) => {
                 many(parts.iter().cloned().map(Self::Stored), blobs, target, writable)
             }
+            Self::Stored(Record::Composite { container: Shape::Dict(keys), parts }) => {
+                let names = keys.iter().map(|key| text_of(key).ok_or("its names are no texts"));
+                let names: Vec<String> = names.collect::<Result<_, _>>()?;
+                let parts = parts.iter().cloned().map(Self::Stored);
+                named(names.iter().map(String::as_str).zip(parts), blobs, target, writable)
+            }
             Self::Stored(record) => restore(record, blobs, target, writable),
             Self::Several(parts) => many(parts.iter(), blobs, target, writable),
+            Self::Named(parts) => {
+                let parts = parts.iter().map(|(name, part)| (name.as_str(), part));
+                named(parts, blobs, target, writable)
+            }
             Self::Made(made, output) => {
                 let path = made.path(output)?.ok_or("there is no such file")?;
                 let put =
@@ -82,6 +99,23 @@ impl Part {
                 put.map_err(|error| format!("{}: {error}", target.display()))
             }
         }
+    }
+
+    /// Puts the file or directory into a directory, under the name it has; what is several things
+    /// becomes the directory.
+    fn put_in(&self, blobs: &dyn Blobs, above: &Path, writable: bool) -> Result<(), String> {
+        let name = match self {
+            Self::Stored(Record::Object(object)) => name_in(object)?,
+            Self::Made(made, output) => {
+                let path = made.path(output)?.ok_or("there is no such file")?;
+                path.file_name().ok_or("it has no name")?.to_owned()
+            }
+            Self::Stored(_) | Self::Several(_) | Self::Named(_) => {
+                return self.put(blobs, above, writable);
+            }
+        };
+        fs::create_dir_all(above).map_err(|error| format!("{}: {error}", above.display()))?;
+        self.put(blobs, &above.join(name), writable)
     }
 
     /// Whether it stands for what there is none of: the output of a trial that failed.
@@ -117,7 +151,7 @@ pub fn handed(taken: &Taken) -> Option<Handed> {
 
 /// Whether commands have just made what is at the end of an edge.
 pub(crate) fn is_made(taken: &Taken) -> bool {
-    matches!(Part::of(taken), Some(Part::Made(..) | Part::Several(_)))
+    matches!(Part::of(taken), Some(Part::Made(..) | Part::Several(_) | Part::Named(_)))
 }
 
 /// Whether the end of an edge is a file or directory that the cache keeps, or a list of them.
@@ -125,13 +159,15 @@ pub(crate) fn is_kept(taken: &Taken) -> bool {
     fn is_file(record: &Record) -> bool {
         match record {
             Record::Object(object) => matches!(object.codec.as_str(), "file/1" | "dir/1"),
-            Record::Composite { container: Shape::List, parts } => parts.iter().all(is_file),
+            Record::Composite { container: Shape::List | Shape::Dict(_), parts } => {
+                parts.iter().all(is_file)
+            }
             _ => false,
         }
     }
     match Part::of(taken) {
         Some(Part::Stored(record)) => is_file(&record),
-        Some(Part::Several(_)) => true,
+        Some(Part::Several(_) | Part::Named(_)) => true,
         Some(Part::Made(..)) | None => false,
     }
 }
@@ -178,6 +214,11 @@ pub(crate) fn restore_in(record: &Record, blobs: &dyn Blobs, above: &Path) -> Re
     let Record::Object(object) = record else {
         return Err("it is a value, and `to` is for files".to_owned());
     };
+    restore(record, blobs, &above.join(name_in(object)?), false)
+}
+
+/// The name that a file or directory had.
+fn name_in(object: &Object) -> Result<OsString, String> {
     let mut header = Reader::new(&object.header);
     let name = match (header.token(), header.token()) {
         (Ok(Token::Open(Container::Tuple, 1 | 2)), Ok(Token::Text(name))) => name,
@@ -185,8 +226,7 @@ pub(crate) fn restore_in(record: &Record, blobs: &dyn Blobs, above: &Path) -> Re
     };
     let name = String::from_utf8_lossy(name);
     // A name is one of a file beside others, and never leads elsewhere.
-    let name = Path::new(&*name).file_name().ok_or("its header is damaged")?;
-    restore(record, blobs, &above.join(name), false)
+    Ok(Path::new(&*name).file_name().ok_or("its header is damaged")?.to_owned())
 }
 
 fn restore_file(
@@ -261,6 +301,26 @@ fn many<P: std::borrow::Borrow<Part>>(
     Ok(())
 }
 
+fn named<'n, P: std::borrow::Borrow<Part>>(
+    parts: impl Iterator<Item = (&'n str, P)>,
+    blobs: &dyn Blobs,
+    target: &Path,
+    writable: bool,
+) -> Result<(), String> {
+    fs::create_dir_all(target).map_err(|error| format!("{}: {error}", target.display()))?;
+    for (name, part) in parts {
+        let plain = Path::new(name).file_name().is_some_and(|it| it == name);
+        if !plain {
+            return Err(format!("`{name}` is no name of a directory"));
+        }
+        let part = part.borrow();
+        if !part.is_none() {
+            part.put_in(blobs, &target.join(name), writable)?;
+        }
+    }
+    Ok(())
+}
+
 /// The part of a draft that the steps lead to, through the operations it was made of.
 fn within(draft: &Draft, taken: &[Taken], steps: &[Step]) -> Option<Part> {
     match (draft, steps.split_first()) {
@@ -277,6 +337,12 @@ fn within(draft: &Draft, taken: &[Taken], steps: &[Step]) -> Option<Part> {
             let parts: Option<_> = parts.iter().map(|part| within(part, taken, &[])).collect();
             parts.map(Part::Several)
         }
+        (Draft::Composite { parts, container: Shape::Dict(keys) }, None) => {
+            let parts = keys.iter().zip(parts);
+            let parts: Option<_> =
+                parts.map(|(key, part)| Some((text_of(key)?, within(part, taken, &[])?))).collect();
+            parts.map(Part::Named)
+        }
         (draft, Some((step, rest))) => within(draft.part(step)?, taken, rest),
         _ => None,
     }
@@ -286,12 +352,21 @@ fn value_of(record: &Record) -> Option<Json> {
     match record {
         Record::Plain(encoding) => json::decode(encoding),
         Record::Composite { container: Shape::List, parts } => parts.iter().map(value_of).collect(),
+        Record::Composite { container: Shape::Dict(keys), parts } => {
+            let parts = keys.iter().zip(parts);
+            parts.map(|(key, part)| Some((text_of(key)?, value_of(part)?))).collect()
+        }
         _ => None,
     }
+}
+
+/// The text of a key.
+fn text_of(key: &[u8]) -> Option<String> {
+    Some(json::decode(key)?.as_str()?.to_owned())
 }
 
 /// The name of the output that steps lead to.
 fn output_of(steps: &[Step]) -> Option<String> {
     let [_, Step(name)] = steps else { return None };
-    Some(json::decode(name)?.as_str()?.to_owned())
+    text_of(name)
 }

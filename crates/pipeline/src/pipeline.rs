@@ -144,6 +144,9 @@ pub enum Work {
     Task(Function),
     /// It becomes other operations.
     Process(Process),
+    /// It puts together what copies of an operation gave: by these keys, from the outermost, that
+    /// of each param in its place.
+    Gather(Vec<Vec<String>>),
 }
 
 /// A function of a language.
@@ -287,7 +290,7 @@ impl Pipeline {
             match &command.work {
                 Work::Task(_) => return true,
                 Work::Process(process) => open.extend(&process.steps),
-                Work::Run(_) => {}
+                Work::Run(_) | Work::Gather(_) => {}
             }
         }
         false
@@ -298,7 +301,9 @@ impl Pipeline {
         let mut names = Vec::new();
         let mut open: Vec<&Command> = self.commands.iter().rev().collect();
         while let Some(command) = open.pop() {
-            names.push(command.name.as_str());
+            if !command.gathers() {
+                names.push(command.name.as_str());
+            }
             if let Work::Process(process) = &command.work {
                 open.extend(process.steps.iter().rev());
             }
@@ -306,10 +311,24 @@ impl Pipeline {
         names
     }
 
-    /// The position of an operation.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.commands.iter().position(|command| command.name == name)
+    /// The positions of an operation: of one that is spread, those of all its copies.
+    pub(crate) fn positions(&self, name: &str) -> Vec<usize> {
+        let is = |command: &Command| {
+            !command.gathers() && (command.name == name || unspread(&command.name) == name)
+        };
+        let all = self.commands.iter().enumerate().filter(|(_, command)| is(command));
+        all.map(|(position, _)| position).collect()
     }
+}
+
+/// A name without what tells the copies of operations apart.
+pub fn unspread(name: &str) -> String {
+    let (mut rest, mut plain) = (name, String::new());
+    while let Some((before, inside)) = rest.split_once('[') {
+        plain.push_str(before);
+        rest = inside.split_once(']').map_or("", |(_, after)| after);
+    }
+    plain + rest
 }
 
 impl Reference {
@@ -340,11 +359,16 @@ impl Command {
         }
     }
 
+    /// Whether all it does is to put together what others gave.
+    pub(crate) const fn gathers(&self) -> bool {
+        matches!(self.work, Work::Gather(_))
+    }
+
     /// The command that it runs, if it runs one.
     pub fn run(&self) -> Option<&Run> {
         match &self.work {
             Work::Run(run) => Some(run),
-            Work::Task(_) | Work::Process(_) => None,
+            Work::Task(_) | Work::Process(_) | Work::Gather(_) => None,
         }
     }
 
@@ -353,6 +377,7 @@ impl Command {
         match &self.work {
             Work::Task(Function { is_taken_apart: true, .. }) => Maker::Entry(position),
             Work::Task(_) => Maker::Whole(position),
+            Work::Gather(_) => Maker::Whole(position),
             Work::Run(_) | Work::Process(_) => Maker::Operation(position),
         }
     }

@@ -1,5 +1,6 @@
 //! A run of a pipeline, from its graph to what it gives.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -22,7 +23,7 @@ use crate::error::PrepareError;
 use crate::graph::{self, Chosen};
 use crate::language::Language;
 use crate::mirror::Mirrors;
-use crate::pipeline::{Command, Pipeline, Work};
+use crate::pipeline::{Command, Pipeline, Work, unspread};
 use crate::resources::{Pools, Resources};
 use crate::rounds::{Searched, searched};
 
@@ -183,13 +184,23 @@ impl Pipeline {
         if only.is_empty() {
             return Ok((0..self.commands.len()).collect());
         }
-        let position = |name: &String| {
-            self.position(name).ok_or_else(|| {
-                let known = self.commands.iter().map(|command| command.name.as_str());
-                PrepareError::Unknown { name: name.clone(), hint: did_you_mean(name, known) }
-            })
-        };
-        only.iter().map(position).collect()
+        let mut demanded = Vec::new();
+        for name in only {
+            demanded.extend(self.named(name)?);
+        }
+        Ok(demanded)
+    }
+
+    /// The positions of the operation, or all its copies, of this name.
+    pub(crate) fn named(&self, name: &str) -> Result<Vec<usize>, PrepareError> {
+        let positions = self.positions(name);
+        if positions.is_empty() {
+            let known: BTreeSet<_> =
+                self.commands.iter().map(|command| unspread(&command.name)).collect();
+            let hint = did_you_mean(name, known.iter().map(String::as_str));
+            return Err(PrepareError::Unknown { name: name.to_owned(), hint });
+        }
+        Ok(positions)
     }
 
     /// Settles what is demanded and hands out what the pipeline gives. A value found lost is
@@ -235,7 +246,7 @@ fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
     commands.iter().try_for_each(|command| match (&command.work, &command.resources) {
         (Work::Process(process), _) => fit(&process.steps, capacity),
         (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
-        (Work::Run(_), None) | (Work::Task(_), _) => Ok(()),
+        (Work::Run(_), None) | (Work::Task(_) | Work::Gather(_), _) => Ok(()),
     })
 }
 

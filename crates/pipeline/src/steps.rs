@@ -40,7 +40,9 @@ impl Making<'_> {
             nodes.iter().flat_map(|node| node.operation.texts()).cloned().collect(),
         );
         let notes = nodes.iter().flat_map(|node| node.operation.notes()).cloned().collect();
-        let unkeyed = nodes.iter().find_map(|node| node.unkeyed.clone());
+        // What only puts results together counts by what it takes.
+        let counted = process.steps.iter().zip(&nodes).filter(|(step, _)| !step.gathers());
+        let unkeyed = counted.map(|(_, node)| node).find_map(|node| node.unkeyed.clone());
         Ok(Node {
             operation: Arc::new(operation.with_notes(notes)),
             policy: around(graph::policy(command, self.chosen), &nodes),

@@ -48,8 +48,18 @@ fn environment(purpose: For) -> Environment<'static> {
     if purpose == For::Shell {
         environment.set_auto_escape_callback(|_| AutoEscape::Custom("shell".into()));
         environment.set_formatter(quoted);
+    } else {
+        environment.set_formatter(plain);
     }
     environment
+}
+
+/// Puts a value into a text: a mapping as JSON.
+fn plain(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Map => out.write_str(&text(value)?).map_err(Error::from),
+        _ => minijinja::escape_formatter(out, state, value),
+    }
 }
 
 /// Puts a value into a command for the shell: a list as several words.
@@ -71,10 +81,19 @@ fn quoted(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Res
 }
 
 fn quote(value: &Value) -> Result<String, Error> {
-    let text = value.to_string();
+    let text = text(value)?;
     let quoted = shlex::try_quote(&text)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
     Ok(quoted.into_owned())
+}
+
+/// What is put in for a value: a mapping, or a list within another value, as JSON.
+fn text(value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Map | ValueKind::Seq => serde_json::to_string(value)
+            .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string())),
+        _ => Ok(value.to_string()),
+    }
 }
 
 /// One line for a person. The engine names the template, which here has no name.
@@ -95,6 +114,7 @@ mod tests {
     fn rendered(text: &str, purpose: For) -> Result<String, String> {
         let names = context! { params => context! {
             rate => 0.5, name => "a b; rm -rf /", many => vec!["x", "y z"], quote => "it's",
+            table => std::collections::BTreeMap::from([("a", vec![1.5]), ("b c", vec![])]),
         }};
         render(text, purpose, &names)
     }
@@ -107,6 +127,8 @@ mod tests {
         assert_eq!(shell("echo {{ params.rate }}"), "echo 0.5");
         assert_eq!(shell("echo {{ params.quote }}"), "echo \"it's\"");
         assert_eq!(shell("echo {{ params.name | safe }}"), "echo a b; rm -rf /");
+        assert_eq!(shell("echo {{ params.table }}"), r#"echo '{"a":[1.5],"b c":[]}'"#);
+        assert_eq!(rendered("{{ params.table }}", For::Text).unwrap(), r#"{"a":[1.5],"b c":[]}"#);
         assert_eq!(rendered("{{ params.name }}", For::Text).unwrap(), "a b; rm -rf /");
     }
 

@@ -12,6 +12,7 @@ use thrifty_engine::units::parse_duration;
 use super::code::{Around, Named};
 use super::process::Handed;
 use super::scope::Scope;
+use super::spread::suffix;
 use super::work::Written;
 use super::{Built, Check, MOST};
 use crate::document::{Argument, Cache, Input, Operation, Output, Run, Source};
@@ -34,13 +35,12 @@ impl Check<'_> {
             self.is_process(name, at, operation)?;
         }
         let inputs = self.inputs(operation, built)?;
-        let needs = operation
-            .needs
-            .iter()
-            .map(|name| Ok(built.positions[self.name(self.operation(name)?)]))
-            .collect::<Result<Vec<_>, FileError>>()?;
+        let mut needs = Vec::new();
+        for name in &operation.needs {
+            needs.extend(self.before(self.name(self.operation(name)?), built));
+        }
         let mut command = Command {
-            name: format!("{}{name}", self.scope.shown),
+            name: self.shown(name),
             operation: format!("{}{name}", self.scope.counted),
             base: Arc::clone(&self.scope.base),
             work: Work::Process(Process { steps: Vec::new(), gives: Vec::new() }),
@@ -110,6 +110,11 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The name by which the operation that is being checked is shown.
+    pub(super) fn shown(&self, name: &str) -> String {
+        format!("{}{name}{}", self.scope.shown, suffix(&self.scope.copy))
+    }
+
     fn count(&self, at: Location) -> Result<(), FileError> {
         let count = self.world.operations.get() + 1;
         self.world.operations.set(count);
@@ -158,6 +163,8 @@ impl Check<'_> {
                         self.wrong(at, format!("`{text}` is a value: take it in `params`"))
                     })?,
                 };
+                // What several copies gave has no place of its own.
+                let path = if path.is_empty() { name } else { path };
                 (Origin::Output(reference), path.to_owned())
             }
         };

@@ -12,12 +12,12 @@ mod names;
 mod process;
 mod scope;
 mod seed;
+mod spread;
 mod task;
 mod tick;
 mod work;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
 use crate::ticks::Tick;
 use scope::Scope;
+use spread::Built;
 
 /// How many operations one pipeline may have, steps included.
 const MOST: usize = 100_000;
@@ -112,7 +113,7 @@ impl<'a> World<'a> {
         let built = check.build()?;
         let deliveries = check.deliveries(&document.outputs, &built)?;
         let base = check.scope.base.to_path_buf();
-        Ok(Pipeline { name, base, commands: built.commands, deliveries, schedule: None })
+        Ok(Pipeline { name, base, commands: built.all(), deliveries, schedule: None })
     }
 }
 
@@ -129,13 +130,6 @@ struct Check<'a> {
     scope: Scope,
 }
 
-/// The operations that were checked so far, each after those it takes from.
-#[derive(Default)]
-struct Built<'a> {
-    commands: Vec<Command>,
-    positions: HashMap<&'a str, usize>,
-}
-
 impl<'a> Check<'a> {
     fn wrong(&self, at: Location, reason: impl Into<String>) -> FileError {
         self.world.wrong(at, reason)
@@ -149,9 +143,7 @@ impl<'a> Check<'a> {
     fn build(&self) -> Result<Built<'a>, FileError> {
         let mut built = Built::default();
         for from in self.order()? {
-            let command = self.command(from, &built)?;
-            built.positions.insert(self.name(from), built.commands.len());
-            built.commands.push(command);
+            self.copies(from, &mut built)?;
         }
         Ok(built)
     }
@@ -218,18 +210,14 @@ impl<'a> Check<'a> {
     ) -> Result<(Reference, Output), FileError> {
         let (operation, output) = self.output(at, text)?;
         let name = self.name(operation);
-        let position = built.positions[name];
-        let command = &built.commands[position];
+        let command = built.first(name);
         let outputs = &command.outputs;
         let found = match &command.matrix {
             Some(search) => search.output(outputs, output),
             None => outputs.iter().find(|(known, _)| known == output).map(|(_, it)| it.clone()),
         };
         match found {
-            Some(kind) => {
-                let from = command.maker(position);
-                Ok((Reference { from, output: output.to_owned() }, kind))
-            }
+            Some(kind) => Ok(self.taken_of(name, output, kind, built)),
             None => {
                 let hint = did_you_mean(output, outputs.iter().map(|(known, _)| known.as_str()));
                 Err(self.wrong(at, format!("`{name}` has no output `{output}`; {hint}")))

@@ -38,7 +38,7 @@ impl Check<'_> {
         let scope = Scope {
             base: Arc::clone(&self.scope.base),
             file: self.scope.file.clone(),
-            shown: format!("{}{name}.", self.scope.shown),
+            shown: format!("{}.", self.shown(name)),
             counted: format!("{}{name}.", self.scope.counted),
             values,
             inputs: arguments(handed.inputs, late.len()),
@@ -47,6 +47,8 @@ impl Check<'_> {
             cache: layered(&handed.operation.cache, &self.scope.cache),
             on_failure: handed.operation.on_failure.or(self.scope.on_failure),
             seed: self.scope.seed,
+            drawn: self.scope.drawn,
+            copy: Vec::new(),
         };
         let inner = Check { world: self.world, operations: &handed.operation.operations, scope };
         let built = inner.build()?;
@@ -114,7 +116,7 @@ impl Check<'_> {
             operations: &Table::new(),
             scope: Scope {
                 base: above(path),
-                shown: format!("{}{}.", self.scope.shown, handed.name),
+                shown: format!("{}.", self.shown(handed.name)),
                 counted: format!("{file}:"),
                 file,
                 values,
@@ -130,6 +132,8 @@ impl Check<'_> {
                     .or(handed.operation.on_failure)
                     .or(self.scope.on_failure),
                 seed: self.world.seed_stated(document)?.or(self.scope.seed),
+                drawn: self.scope.drawn,
+                copy: Vec::new(),
             },
         };
         inner.scope.env = inner.variables(&document.env)?;
@@ -203,7 +207,7 @@ impl Check<'_> {
             kinds.push((name.to_owned(), kind));
             gives.push((name.to_owned(), reference));
         }
-        Ok(Checked { process: Process { steps: built.commands, gives }, outputs: kinds })
+        Ok(Checked { process: Process { steps: built.all(), gives }, outputs: kinds })
     }
 
     /// What stands in a process must make sense for one.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use thrifty_engine::Seed;
 
+use super::spread::Which;
 use super::{Check, World, above};
 use crate::document::{Cache, Document, Input, Operation, Source, Table};
 use crate::endurance::OnFailure;
@@ -21,6 +22,7 @@ use crate::template;
 pub(super) type Variables = BTreeMap<String, Option<String>>;
 
 /// What the operations of a file or a process see.
+#[derive(Clone)]
 pub(super) struct Scope {
     /// The directory of their file.
     pub(super) base: Arc<Path>,
@@ -44,6 +46,10 @@ pub(super) struct Scope {
     pub(super) on_failure: Option<OnFailure>,
     /// The seed that their file states.
     pub(super) seed: Option<Seed>,
+    /// The one of `seeds` that they, or what is around them, are done with.
+    pub(super) drawn: Option<Seed>,
+    /// Which copy of an operation is being checked.
+    pub(super) copy: Which,
 }
 
 impl Scope {
@@ -67,6 +73,8 @@ impl Scope {
             cache: document.cache.clone(),
             on_failure: document.on_failure,
             seed: world.seed_stated(document)?,
+            drawn: None,
+            copy: Which::new(),
         };
         // Paths and variables are checked as those of an operation are, in this very scope.
         let operations = Table::<Operation>::new();

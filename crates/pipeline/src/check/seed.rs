@@ -7,7 +7,7 @@ use crate::attempt::SEED;
 use crate::document::{Document, Operation, Run, Seeded};
 use crate::error::FileError;
 use crate::pipeline::Drawn;
-use crate::place::Spanned;
+use crate::place::{Location, Spanned};
 use crate::template;
 
 impl World<'_> {
@@ -32,8 +32,7 @@ impl Check<'_> {
         operation: &Operation,
         run: &Spanned<Run>,
     ) -> Result<Option<Drawn>, FileError> {
-        let stated = self.scope.seed;
-        let in_force = |at| Some(Drawn::InForce { at: self.world.sources.place(at), stated });
+        let in_force = |at| Some(self.in_force(at));
         let is_declared = self.scope.env.contains_key(SEED) || operation.env.contains_key(SEED);
         let named = names_a_seed(&run.value, is_declared);
         Ok(match &operation.seed {
@@ -46,9 +45,19 @@ impl Check<'_> {
                 }
                 Seeded::Used(false) => None,
             },
-            None if named => in_force(run.referenced),
-            None => None,
+            None => {
+                let at = operation.seeds.as_ref().map(|seeds| seeds.referenced);
+                at.or(named.then_some(run.referenced)).and_then(in_force)
+            }
         })
+    }
+
+    /// The seed in force for what asks for one there: of `seeds`, that of the copy.
+    pub(super) fn in_force(&self, at: Location) -> Drawn {
+        match self.scope.drawn {
+            Some(seed) => Drawn::Own(seed),
+            None => Drawn::InForce { at: self.world.sources.place(at), stated: self.scope.seed },
+        }
     }
 }
 

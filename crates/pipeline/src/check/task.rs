@@ -54,13 +54,13 @@ impl Check<'_> {
 
     /// A task draws from the seed in force as it does in a workflow, whether it says so or not.
     fn drawn_by_task(&self, operation: &Operation) -> Result<Option<Drawn>, FileError> {
-        let stated = self.scope.seed;
         Ok(match &operation.seed {
-            None => Some(Drawn::IfAny { stated }),
+            None => Some(match self.scope.drawn {
+                Some(seed) => Drawn::Own(seed),
+                None => Drawn::IfAny { stated: self.scope.seed },
+            }),
             Some(seed) => match seed.value {
-                Seeded::Used(true) => {
-                    Some(Drawn::InForce { at: self.world.sources.place(seed.referenced), stated })
-                }
+                Seeded::Used(true) => Some(self.in_force(seed.referenced)),
                 Seeded::Used(false) => None,
                 Seeded::Pinned(number) => Some(Drawn::Own(self.world.seed_of(seed, number)?)),
             },
