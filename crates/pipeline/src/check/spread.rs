@@ -347,6 +347,7 @@ impl<'a> Check<'a> {
             env: Vec::new(),
             code: Vec::new(),
             programs: Vec::new(),
+            called: Vec::new(),
             undeclared: Vec::new(),
             absent: Vec::new(),
             needs: Vec::new(),
