@@ -30,6 +30,8 @@ impl StatIdentity {
     /// How old a change must be before a later one is sure to show: the coarsest clock of the
     /// filesystems in use (FAT, 2 s).
     const TICK: Duration = Duration::from_secs(2);
+    /// How old a change must be for the page to have been written back: Linux does it after half a minute.
+    const WRITEBACK: Duration = Duration::from_secs(120);
 
     /// The identity in these metadata.
     pub fn of(metadata: &Metadata) -> Self {
@@ -62,6 +64,32 @@ impl StatIdentity {
             .is_ok_and(|age| age > Self::TICK)
     }
 
+    /// Whether any later change of the file shows, so that its digest may be remembered by this
+    /// identity: it is settled, and this process does not write to it through memory.
+    pub fn is_lasting(&self, now: SystemTime) -> bool {
+        let is_young =
+            now.checked_sub(Self::WRITEBACK).is_none_or(|then| !self.is_settled(then + Self::TICK));
+        self.is_settled(now) && !(is_young && self.is_mapped())
+    }
+
+    /// Whether this process has the file mapped to write to it. Only Linux tells.
+    ///
+    /// Only the first write into a page sets the times of the file, until the system has written
+    /// the page back. Other processes are not asked, which would take their permission; on tmpfs, which
+    /// has nothing to write back to, no such write shows.
+    fn is_mapped(&self) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        // Address, permissions, offset, device, inode, path. Devices differ from those of `stat`
+        // on some filesystems.
+        let is_this = |line: &str| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let permissions = fields.next().unwrap_or_default();
+            let inode = fields.nth(2).and_then(|inode| inode.parse().ok());
+            inode == Some(self.inode) && permissions.ends_with('s') && permissions.contains('w')
+        };
+        maps.lines().any(is_this)
+    }
+
     /// Whether both are the same file with the same content, whatever became of its attributes.
     ///
     /// Adding or removing a hard link sets the change time and nothing else of the identity.
@@ -88,6 +116,26 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         let settled = [990, 997, 998, 1000, 2000, -5].map(|at| changed_at(at).is_settled(now));
         assert_eq!(settled, [true, true, false, false, false, true]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_this_process_writes_through_memory_is_not_remembered() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8).unwrap();
+        let identity = StatIdentity::of_file(&file).unwrap();
+        let after = |seconds| SystemTime::now() + Duration::from_secs(seconds);
+        assert!(identity.is_lasting(after(10)));
+        // SAFETY: nobody else has the file.
+        let map = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
+        let lasts = [1, 10, 100, 130].map(|seconds| identity.is_lasting(after(seconds)));
+        assert_eq!(lasts, [false, false, false, true]);
+        drop(map);
+        assert!(identity.is_lasting(after(10)));
+        // SAFETY: as above.
+        let read_only = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+        assert!(identity.is_lasting(after(10)), "nobody writes there");
+        drop(read_only);
     }
 
     #[test]

@@ -240,7 +240,7 @@ fn read_file(path: &Path, before: &StatIdentity, memo: &dyn Memo) -> Result<Dige
     if after != *before || length != before.size {
         return Err(ScanError::Changed { path: path.to_owned() });
     }
-    if after.is_settled(SystemTime::now()) {
+    if after.is_lasting(SystemTime::now()) {
         memo.remember(path, &after, &digest);
     }
     Ok(digest)

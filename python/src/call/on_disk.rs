@@ -61,7 +61,7 @@ pub struct Named {
     absolute: PathBuf,
     identity: StatIdentity,
     /// Whether any later change shows in the identity.
-    is_settled: bool,
+    is_lasting: bool,
     digest: Digest,
 }
 
@@ -77,7 +77,7 @@ impl Named {
             given: PathBuf::from(path),
             absolute: std::path::absolute(path)?,
             identity,
-            is_settled: identity.is_settled(SystemTime::now()),
+            is_lasting: identity.is_lasting(SystemTime::now()),
             digest: Digest::of_blob(&[]),
         })
     }
@@ -95,7 +95,7 @@ impl Named {
     /// What became of it, as words for people. The content decides; it is read only if the file
     /// may be another one.
     fn change(&self) -> Option<String> {
-        if self.is_settled && identity_of(&self.absolute) == Some(self.identity) {
+        if self.is_lasting && identity_of(&self.absolute) == Some(self.identity) {
             return None;
         }
         match std::fs::read(&self.absolute) {

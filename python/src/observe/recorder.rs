@@ -231,7 +231,7 @@ impl Recorder {
         let is_content = matches!(way, Way::Content | Way::Facts);
         if is_content && let Ok(metadata) = fs::metadata(absolute) {
             let identity = StatIdentity::of(&metadata);
-            if metadata.is_file() && identity.is_settled(SystemTime::now()) {
+            if metadata.is_file() && identity.is_lasting(SystemTime::now()) {
                 return Some(Found::File(identity));
             }
             // Opening a directory reads nothing.

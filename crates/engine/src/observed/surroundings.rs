@@ -146,7 +146,7 @@ impl Surroundings {
         if StatIdentity::of(&after) != identity {
             return None;
         }
-        if identity.is_settled(SystemTime::now()) {
+        if identity.is_lasting(SystemTime::now()) {
             let mut contents = self.contents.write();
             if contents.len() >= REMEMBERED {
                 contents.clear();
