@@ -93,3 +93,35 @@ def test_the_table_tells_the_trials_and_a_million_is_refused(project: Path) -> N
     assert process.returncode == 2
     assert re.search(r"search.yaml:\d+:\d+: the grid has 100000 trials", err), err
     assert ran(project) == [f"{rate} {depth}" for rate in (0.1, 0.2) for depth in (2, 4, 6)]
+
+
+def test_trials_of_the_guide_that_are_suggested(project: Path) -> None:
+    search, tpe, iterative = blocks("yaml")
+    (project / "tuning.py").write_text(blocks("python")[0])
+    matrix = search[search.index("    matrix:") : search.index("outputs:\n  best")]
+    for other, count in [(tpe, 12), (iterative, 8)]:
+        (project / "search.yaml").write_text(search.replace(matrix, f"{other}\n"))
+        told = json.loads(end(begin(project, "thrifty run search.yaml --json")))
+        trials = told["searches"][0]["trials"]
+        assert len(trials) == count
+        again = json.loads(end(begin(project, "thrifty run search.yaml --json")))
+        assert {trial["status"] for trial in again["searches"][0]["trials"]} == {"hit"}
+        assert [it["params"] for it in again["searches"][0]["trials"]] == [
+            it["params"] for it in trials
+        ]
+
+
+def test_the_sweep_of_the_guide_shows_what_the_guide_shows(project: Path) -> None:
+    (project / "tune.py").write_text(blocks("python")[1])
+    environment = {**os.environ, "THRIFTY_HOME": str(project / "home")}
+    command = [sys.executable, "tune.py"]
+    pipes = {"capture_output": True, "text": True, "check": True, "timeout": 120}
+    out = subprocess.run(command, cwd=project, env=environment, **pipes).stdout
+    shown = blocks("text")[0]
+    assert [
+        line.split() for line in re.sub(r" [\d.e-]+ s$", "  …", out, flags=re.M).splitlines()
+    ] == [line.split() for line in shown.splitlines()]
+    command = [sys.executable, "-m", "thrifty", "metrics", "--json"]
+    out = subprocess.run(command, cwd=project, env=environment, **pipes).stdout
+    told = [metric["value"] for node in json.loads(out) for metric in node["metrics"]]
+    assert len(told) == 18

@@ -41,11 +41,13 @@ from thrifty.cache import Cache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thrifty import testing
+    from thrifty._metrics import log_metric
     from thrifty._params import Params
     from thrifty._registry import register
     from thrifty.checks import Check, CheckReport
     from thrifty.files import Dir, File
     from thrifty.marks import HashMethod, Secret
+    from thrifty.sweeps import Sweep, Trial, sweep
 
 __all__ = [
     "ArgumentChanged",
@@ -62,14 +64,18 @@ __all__ = [
     "Plan",
     "Run",
     "Secret",
+    "Sweep",
     "Task",
+    "Trial",
     "Unfollowable",
     "UnhashableArgument",
     "__version__",
     "compute",
+    "log_metric",
     "process",
     "register",
     "step",
+    "sweep",
     "task",
     "testing",
     "workflow",
@@ -84,7 +90,11 @@ _LAZY = {
     "HashMethod": "thrifty.marks",
     "Params": "thrifty._params",
     "Secret": "thrifty.marks",
+    "Sweep": "thrifty.sweeps",
+    "Trial": "thrifty.sweeps",
+    "log_metric": "thrifty._metrics",
     "register": "thrifty._registry",
+    "sweep": "thrifty.sweeps",
 }
 
 

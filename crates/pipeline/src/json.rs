@@ -8,7 +8,7 @@ use thrifty_key::plain::{Container, Reader, Token, Writer};
 /// # Errors
 ///
 /// A number that no integer of 64 bits and no float holds.
-pub(crate) fn encode(value: &Json) -> Result<Vec<u8>, String> {
+pub fn encode(value: &Json) -> Result<Vec<u8>, String> {
     let mut writer = Writer::new();
     write(value, &mut writer)?;
     Ok(writer.into_bytes())
@@ -42,7 +42,7 @@ fn write(value: &Json, writer: &mut Writer) -> Result<(), String> {
 }
 
 /// The value of an encoding, if it is one of JSON.
-pub(crate) fn decode(encoding: &[u8]) -> Option<Json> {
+pub fn decode(encoding: &[u8]) -> Option<Json> {
     let mut reader = Reader::new(encoding);
     let value = read(&mut reader)?;
     reader.is_at_end().then_some(value)

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use thrifty_engine::graph::{Failure, Node, Taken};
 use thrifty_engine::{Cache, Mode, Seeding};
 
+use crate::expand::Suggester;
 use crate::part;
 
 /// The language of the functions that operations name.
@@ -41,6 +42,22 @@ pub trait Language: Send + Sync {
     ///
     /// [`Unexported`].
     fn export(&self, taken: &Taken) -> Result<Exported, Unexported>;
+
+    /// Whether there is who is to suggest trials: a library, or a function beside the file.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and the way out.
+    fn finds(&self, base: &Path, by: &Suggester) -> Result<(), String>;
+
+    /// The answer to a question for trials ([`Suggested::question`]); both in the plain encoding.
+    ///
+    /// # Errors
+    ///
+    /// What was raised, with its traceback if it is the user's.
+    ///
+    /// [`Suggested::question`]: crate::expand::Suggested::question
+    fn suggest(&self, base: &Path, by: &Suggester, question: &[u8]) -> Result<Vec<u8>, String>;
 
     /// What is shown of a failure: with the traceback, if it is one of the language.
     fn told(&self, failure: &Failure) -> Option<String>;

@@ -123,6 +123,7 @@ impl Layer for Matrix {
             kind,
             params,
             values,
+            tuner,
             runs,
             seed,
             concurrency,
@@ -139,6 +140,7 @@ impl Layer for Matrix {
         self.kind = kind;
         under(&mut self.params, params);
         or(&mut self.values, values);
+        or(&mut self.tuner, tuner);
         or(&mut self.runs, runs);
         or(&mut self.seed, seed);
         or(&mut self.concurrency, concurrency);

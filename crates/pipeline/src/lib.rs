@@ -106,6 +106,7 @@ pub use error::{AttemptError, CodeError, FileError, Place, PrepareError};
 pub use given::{annotations_of, log_of};
 pub use graph::Chosen;
 pub use join::{Join, Joined};
+pub use json::{decode as json_of, encode as plain_of};
 pub use language::{Call, Exported, Language, Overrides, Passed, Unexported};
 pub use part::{Handed, handed};
 pub use pipeline::{

@@ -283,10 +283,13 @@ impl Pipeline {
         }
     }
 
-    /// Whether it calls functions of a language.
+    /// Whether it calls functions of a language, or has trials suggested by it.
     pub fn needs_language(&self) -> bool {
         let mut open: Vec<&Command> = self.commands.iter().collect();
         while let Some(command) = open.pop() {
+            if command.matrix.as_ref().is_some_and(|search| search.suggested().is_some()) {
+                return true;
+            }
             match &command.work {
                 Work::Task(_) => return true,
                 Work::Process(process) => open.extend(&process.steps),

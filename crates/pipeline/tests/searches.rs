@@ -345,6 +345,19 @@ fn a_search_that_makes_no_sense_is_told_with_its_place() {
         ("{kind: mapping, values: [{rate: 1}, {depth: 1}]}".to_owned(), "trial 1 does not have"),
         ("{kind: gird, params: {rate: [1]}}".to_owned(), "p.yaml:11:"),
         ("{kind: hyperband, params: {rate: [1]}}".to_owned(), "needs `metric`"),
+        ("{kind: tpe, params: {rate: [1]}, runs: 3}".to_owned(), "`kind: tpe` needs `metric`"),
+        ("{kind: bayes, params: {rate: [1]}}".to_owned(), "`kind: bayes` needs `runs`"),
+        ("{kind: iterative, runs: 3, params: {rate: [1]}}".to_owned(), "needs `tuner`"),
+        (
+            "{kind: iterative, runs: 3, params: {rate: [1]}, tuner: next}".to_owned(),
+            "p.yaml:11:68: `tuner: next` must be module:function",
+        ),
+        ("{kind: iterative, params: {rate: [1]}, tuner: 'a:b'}".to_owned(), "needs `runs`"),
+        (
+            "{kind: iterative, runs: 3, params: {rate: [1]}, tuner: 'a:b', seed: 1}".to_owned(),
+            "`seed` is not for `kind: iterative`",
+        ),
+        (grid("params: {rate: [1]}, tuner: 'a:b'"), "`tuner` is not for `kind: grid`"),
         (
             "{kind: hyperband, params: {rate: [1]}, metric: {name: loss, goal: minimize}, resource: {name: e, max: 0}}".to_owned(),
             "`resource` goes from a `min` above 0",
@@ -401,4 +414,15 @@ fn a_plan_tells_the_trials() {
     assert_eq!(planned(&project), ["expanded", "computed", "computed", "computed", "computed"]);
     project.run(&[]);
     assert_eq!(planned(&project)[1..], ["hit-local"; 4]);
+}
+
+#[test]
+fn without_python_nobody_suggests_trials_and_nothing_runs() {
+    let matrix = "{kind: iterative, runs: 3, params: {rate: [1]}, tuner: 'tuning:next'}".to_owned();
+    let project = search(&matrix, "");
+    let pipeline = Pipeline::read(&project.at("p.yaml"), &[], &|_| None).unwrap();
+    assert!(pipeline.needs_language());
+    let told = project.refused(&[]);
+    assert!(told.contains("p.yaml:11:68: it is Python that suggests trials"), "{told}");
+    assert_eq!(ran(&project), Vec::<String>::new());
 }

@@ -162,7 +162,7 @@ impl CallBody {
     }
 
     fn mode(&self) -> Mode {
-        policy(self.call.choices, &self.call.options).mode
+        policy(self.call.choices, &self.call.options, &self.call.run).mode
     }
 
     /// What becomes of what the body reads that begins now.

@@ -106,7 +106,7 @@ pub fn not_stored() -> Failure {
 /// its definition runs; a unit is looked into for operations in it that are meant.
 pub fn policy_of_look(call: &Call, is_workflow: bool, names: &[Pattern]) -> Policy {
     let choices = Choices { operation_at_run_time: None, run: None, project: None, ..call.choices };
-    let mut policy = policy(choices, &call.options);
+    let mut policy = policy(choices, &call.options, &call.run);
     let is_passed_by = is_workflow && !names.is_empty() && !is_named(names, call.operation.name());
     policy.serialize = false;
     policy.mode = match policy.mode {

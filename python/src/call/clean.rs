@@ -81,7 +81,7 @@ fn repeat<'py>(
     let watch = Watch::begin(py, name, Wish::Observe, scenery, given(args, kwargs), &[])?;
     STATE.store(REPEATING, Ordering::Relaxed);
     let value = execute(slf, args, kwargs, stream.map(Stream::from_bytes))?;
-    let Gathered { observed, problem, notes, expires_at: _ } = watch.end(py);
+    let Gathered { observed, problem, notes, .. } = watch.end(py);
     let reads = observed.iter().map(|it| it.what.to_string()).collect();
     let notes = notes.into_iter().map(|note| format!("it {}", note.text()));
     let problem = problem.map(|problem| problem.text);

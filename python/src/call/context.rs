@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub workers: Option<usize>,
     /// Whether it waits for nobody who computes the same.
     pub now: bool,
+    /// Whether each operation is computed once across processes, unless its `Cache` says otherwise.
+    pub serialize: bool,
     /// Whether nothing begins any more once an operation has failed.
     pub fail_fast: bool,
     /// Which operations that hit are executed again, to compare.
@@ -49,6 +51,7 @@ impl RunOptions {
             executor: self.executor.or(outer.executor),
             workers: self.workers.or(outer.workers),
             now: self.now || outer.now,
+            serialize: self.serialize || outer.serialize,
             fail_fast: self.fail_fast || outer.fail_fast,
             // What is called inside a checked run is checked as a part of what calls it.
             check: self.check.clone(),

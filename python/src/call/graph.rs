@@ -191,11 +191,8 @@ pub fn policy_of(py: Python<'_>, call: &Call) -> Policy {
     if let Some(names) = &call.run.look {
         return check::policy_of_look(call, is_workflow, names);
     }
-    let mut policy = Policy {
-        now: call.run.now,
-        fail_fast: call.run.fail_fast,
-        ..policy(call.choices, &call.options)
-    };
+    let mut policy =
+        Policy { fail_fast: call.run.fail_fast, ..policy(call.choices, &call.options, &call.run) };
     if is_workflow && !call.run.refresh.is_empty() {
         policy.mode = match policy.mode {
             Mode::On => Mode::Refresh,

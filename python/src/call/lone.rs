@@ -47,8 +47,7 @@ pub fn call<'py>(
         // The function itself says what is wrong, before its first line.
         return task.function.bind(py).call(args, kwargs);
     };
-    let policy = policy(task.choices(&session, &run), task.definition());
-    let policy = Policy { now: run.now, ..policy };
+    let policy = policy(task.choices(&session, &run), task.definition(), &run);
     if policy.mode == Mode::Off {
         return uncached(slf, &arguments, run);
     }

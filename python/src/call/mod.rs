@@ -23,10 +23,13 @@ mod parameters;
 mod plan;
 mod processes;
 mod run;
+mod search;
 mod seed;
 mod session;
+mod suggest;
 mod surroundings;
 mod task;
+mod trials;
 mod turn;
 mod words;
 
@@ -57,6 +60,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     clean::register(module)?;
     check::register(module)?;
     run::register(module)?;
+    trials::register(module)?;
     turn::register(module)?;
     on_disk::register(module)?;
     words::register(module)

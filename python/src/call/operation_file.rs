@@ -1,6 +1,7 @@
 //! Python as the language of operation files: calls of its functions as nodes of a graph that
 //! has commands in it as well.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use glob::Pattern;
@@ -12,6 +13,7 @@ use pyo3::types::{PyDict, PyList};
 use thrifty_engine::graph::{Failure, Node, Taken};
 use thrifty_engine::record::Record;
 use thrifty_engine::{Cache, Seed};
+use thrifty_pipeline::expand::Suggester;
 use thrifty_pipeline::{Call, Exported, Language, Overrides, Passed, Unexported};
 
 use super::body::{self, Running};
@@ -22,6 +24,7 @@ use super::handle::Handle;
 use super::load;
 use super::run::{self, UnderWay};
 use super::session::Session;
+use super::suggest;
 use super::task::Task;
 
 /// The edges of calls are those of one expansion that is none: no other graph has its number.
@@ -129,6 +132,22 @@ impl Language for Functions {
             false => Unexported::Unfit(told(py, &error)),
         };
         Python::attach(|py| self.exported(py, taken).map_err(|error| why(py, error)))
+    }
+
+    fn finds(&self, base: &Path, by: &Suggester) -> Result<(), String> {
+        Python::attach(|py| {
+            let found = suggest::module(py)
+                .and_then(|it| it.call_method1(intern!(py, "find"), (base, by.word())));
+            found.map(drop).map_err(|error| told(py, &error))
+        })
+    }
+
+    fn suggest(&self, base: &Path, by: &Suggester, question: &[u8]) -> Result<Vec<u8>, String> {
+        Python::attach(|py| {
+            let question = load::record(py, &self.session, &Record::Plain(question.to_vec()));
+            let answer = question.and_then(|question| suggest::ask(&question, base, by.word()));
+            answer.map_err(|error| told(py, &error))
+        })
     }
 
     fn told(&self, failure: &Failure) -> Option<String> {

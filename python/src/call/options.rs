@@ -6,6 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use thrifty_engine::{Choices, Mode, OnFailure, Policy};
 
+use super::context::RunOptions;
 use super::session::Session;
 use crate::code::Depth;
 use crate::observe::Wish;
@@ -189,13 +190,13 @@ fn on_failure(word: &str) -> Option<OnFailure> {
 }
 
 /// How a call uses the cache, given who chose what.
-pub(super) fn policy(choices: Choices, options: &Options) -> Policy {
+pub(super) fn policy(choices: Choices, options: &Options, run: &RunOptions) -> Policy {
     let (mode, rule) = choices.decide();
     Policy {
         mode,
         rule,
-        serialize: options.serialize.unwrap_or(false),
-        now: false,
+        serialize: options.serialize.unwrap_or(run.serialize),
+        now: run.now,
         on_failure: options.on_failure.unwrap_or_default(),
         fail_fast: false,
         max_age: options.max_age,

@@ -45,7 +45,7 @@ pub fn run(
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
     let gathered = call.on_disk.check(py, gathered);
-    let mode = policy(call.choices, &call.options).mode;
+    let mode = policy(call.choices, &call.options, &call.run).mode;
     observe::tell(py, &session.cache, &call.operation, mode, &gathered.notes);
     // What is not going to be stored has to be here.
     let object: Arc<dyn std::any::Any + Send + Sync> = match &gathered.problem {
@@ -81,7 +81,7 @@ fn send(
     let workers = session.workers(&call.run);
     let slf = call.task.bind(py);
     let chosen = chosen(py, call, stream)?;
-    let mode = policy(call.choices, &call.options).mode;
+    let mode = policy(call.choices, &call.options, &call.run).mode;
     let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
     let (record, observed, expires_at, problem, notes): Arrived = sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
@@ -92,7 +92,8 @@ fn send(
         text,
     });
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
-    Ok((record, Gathered { observed, problem, expires_at, notes }))
+    let gathered = Gathered { observed, problem, expires_at, notes, ..Gathered::default() };
+    Ok((record, gathered))
 }
 
 /// What another process needs of a call.
@@ -154,6 +155,7 @@ fn chosen<'py>(
     let refresh: Vec<_> = run.refresh.iter().map(Pattern::as_str).collect();
     chosen.set_item("refresh", refresh)?;
     chosen.set_item("now", run.now)?;
+    chosen.set_item("serialize", run.serialize)?;
     chosen.set_item("seed", run.seeding.and_then(seed::given))?;
     chosen.set_item(STREAM, stream.map(|stream| PyBytes::new(py, stream.as_bytes())))?;
     chosen.set_item(GIVEN, call.on_disk.paths())?;
@@ -187,13 +189,13 @@ fn perform<'py>(
     let frame = Frame::Running(Arc::new(super::run::options(&chosen)?));
     let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
-    let (made, gathered) = body::perform(slf, &session, mode, given, call)?;
+    let (made, mut gathered) = body::perform(slf, &session, mode, given, call)?;
     let unstorable = |unstored: Unstored| crate::value::codec::NotStorable::new_err(unstored.text);
-    let draft = made.draft.map_err(unstorable)?;
+    let draft = gathered.measured(made.draft.map_err(unstorable)?);
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    let Gathered { observed, problem, expires_at, notes } = gathered;
+    let Gathered { observed, problem, expires_at, notes, .. } = gathered;
     let (observed, problem) = match observed::encode(&observed) {
         Ok(observed) => (observed, problem),
         // Without what was observed, its result would hold for ever.

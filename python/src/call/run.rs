@@ -230,7 +230,7 @@ fn settle(
 }
 
 /// What made one of the demanded operations fail.
-fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
+pub fn failure(py: Python<'_>, schedule: &Schedule<'_>, demanded: &[usize]) -> Option<PyErr> {
     let mut problem = demanded.iter().find_map(|n| schedule.settled(*n)?.as_ref().err());
     loop {
         let behind = match problem? {
@@ -531,6 +531,7 @@ pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
                 });
             }
             "now" => options.now = value.extract()?,
+            "serialize" => options.serialize = value.extract()?,
             "workers" => options.workers = Some(value.extract::<usize>()?.max(1)),
             "executor" => {
                 let word: String = value.extract()?;

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use thrifty_engine::Reason;
+use thrifty_engine::annotations::Metric;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::{Expansion, Made, Unstored};
 use thrifty_engine::observed::{Observation, Observed, Place, State};
+use thrifty_engine::record::Draft;
 use thrifty_key::{Context, Hasher};
 
+use super::measured;
 use super::note::Note;
 
 /// What is known of a body once it is over.
@@ -21,6 +24,8 @@ pub struct Gathered {
     pub problem: Option<Unstored>,
     /// When the first of the results expires that it took from operations it called.
     pub expires_at: Option<Time>,
+    /// What it measured.
+    pub metrics: Vec<Metric>,
     /// What it did that cannot be followed.
     pub notes: BTreeSet<Note>,
 }
@@ -43,7 +48,8 @@ impl Gathered {
     }
 
     /// Puts it with the value that the body made.
-    pub fn onto(self, mut made: Made) -> Made {
+    pub fn onto(mut self, mut made: Made) -> Made {
+        made.draft = made.draft.map(|draft| self.measured(draft));
         made.observed = self.observed;
         made.expires_at = self.expires_at;
         if let Some(problem) = self.problem {
@@ -52,8 +58,14 @@ impl Gathered {
         made
     }
 
+    /// The value that the body made, with what it measured.
+    pub fn measured(&mut self, draft: Draft) -> Draft {
+        measured::with(draft, std::mem::take(&mut self.metrics))
+    }
+
     /// Puts it with the operations that the body became.
-    pub fn onto_expansion(self, expansion: Expansion) -> Expansion {
+    pub fn onto_expansion(mut self, mut expansion: Expansion) -> Expansion {
+        expansion.output = self.measured(expansion.output);
         let Self { observed, expires_at, problem, .. } = self;
         Expansion { observed, expires_at, unstored: problem, ..expansion }
     }

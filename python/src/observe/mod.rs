@@ -12,6 +12,7 @@ mod frame;
 mod gathered;
 mod handed;
 mod hook;
+mod measured;
 mod note;
 mod parameters;
 mod path;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use thrifty_engine::annotations::Metric;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::Value;
 use thrifty_engine::observed::{Observation, Surroundings};
@@ -109,6 +111,7 @@ impl Watch {
             expires_before: EXPIRES_AT.take(),
             is_over: false,
         };
+        measured::begin();
         match wish {
             Wish::Pass => {}
             Wish::Ignore => thread::push(None),
@@ -130,30 +133,33 @@ impl Watch {
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
         let expires_at = EXPIRES_AT.get();
-        self.close();
+        let mut metrics = self.close();
         let Some(recorder) = self.recorder.take() else {
-            return Gathered { expires_at, ..Gathered::default() };
+            return Gathered { expires_at, metrics, ..Gathered::default() };
         };
+        metrics.extend(recorder.measured());
         // Another body may have drawn from the generators, which all share.
         let is_alone = !recorder.was_accompanied();
         if is_alone && random.is_some_and(|before| before.was_drawn_from(py)) {
             recorder.note(Note::Random);
         }
-        Gathered { expires_at, ..py.detach(|| recorder.gather()) }
+        Gathered { expires_at, metrics, ..py.detach(|| recorder.gather()) }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Vec<Metric> {
         if std::mem::replace(&mut self.is_over, true) {
-            return;
+            return Vec::new();
         }
         expires(self.expires_before);
+        let metrics = measured::end();
         if self.wish == Wish::Pass {
-            return;
+            return metrics;
         }
         let around = thread::pop();
         if let Some(recorder) = &self.recorder {
             self.outer.iter().chain(&around).for_each(|outer| outer.merge(recorder));
         }
+        metrics
     }
 }
 
@@ -208,6 +214,7 @@ pub fn aside<T>(act: impl FnOnce() -> T) -> T {
 /// In a forked child: the bodies of the parent are not here.
 pub fn after_fork() {
     thread::forget();
+    measured::forget();
 }
 
 /// Adds the functions of this module.
@@ -217,5 +224,6 @@ pub fn after_fork() {
 /// What Python raised.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<parameters::Frame>()?;
+    module.add_function(wrap_pyfunction!(measured::log_metric, module)?)?;
     hook::register(module)
 }

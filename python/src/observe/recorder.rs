@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use thrifty_engine::Reason;
+use thrifty_engine::annotations::Metric;
 use thrifty_engine::graph::Unstored;
 use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
 use thrifty_store::StatIdentity;
@@ -73,6 +74,8 @@ struct Seen {
     notes: BTreeSet<Note>,
     /// Why the result must not be stored: what was looked at in vain, and a sentence.
     problem: Option<(Observed, Unstored)>,
+    /// What was measured in threads that the body started.
+    metrics: Vec<Metric>,
 }
 
 /// What the body made itself.
@@ -129,6 +132,16 @@ impl Recorder {
     /// The body is over.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
+    }
+
+    /// A thread that the body started measured this.
+    pub(super) fn measure(&self, metric: Metric) {
+        self.seen.lock().metrics.push(metric);
+    }
+
+    /// What such threads measured.
+    pub(super) fn measured(&self) -> Vec<Metric> {
+        std::mem::take(&mut self.seen.lock().metrics)
     }
 
     /// Another thread runs a body at the same time.

@@ -4,18 +4,20 @@ use serde_json::Value as Json;
 use thrifty_engine::did_you_mean;
 
 use super::Check;
+use super::task::is_target;
 use crate::document::{
     Argument, EarlyStopping, GoalWord, Matrix, MatrixKind, Operation, Output, ResourceOf, Sought,
 };
-use crate::error::FileError;
-use crate::expand::{Goal, Method, Metric, Point, RESUME, Resource, Search, Space, Stop};
+use crate::error::{FileError, Place};
+use crate::expand::{
+    Goal, Method, Metric, Point, RESUME, Resource, Search, Space, Stop, Suggested, Suggester,
+    bounded,
+};
 use crate::place::{Location, Spanned};
 use crate::section::Section;
 
 /// Names that outputs of a search have beside those of the operation.
 const OWN: [&str; 2] = ["best", "trials"];
-/// How many trials compete for a promotion, unless that was said.
-const ETA: u64 = 3;
 
 impl Check<'_> {
     /// What an operation is tried with, if it is a search.
@@ -24,7 +26,7 @@ impl Check<'_> {
         let (matrix, at) = (&spanned.value, spanned.referenced);
         let Some(kind) = &matrix.kind else {
             return Err(
-                self.wrong(at, "`matrix` needs a `kind`: grid, random, mapping or hyperband")
+                self.wrong(at, "`matrix` needs a `kind`: grid, random, mapping, hyperband, tpe, bayes or iterative")
             );
         };
         self.fields_fit(kind, matrix)?;
@@ -55,7 +57,7 @@ impl Check<'_> {
         let kind = written.value;
         let is = |kinds: &[MatrixKind]| kinds.contains(&kind);
         let at = |location: Option<Location>| location.unwrap_or(Location::UNKNOWN);
-        use MatrixKind::{Grid, Hyperband, Mapping, Random};
+        use MatrixKind::{Bayes, Grid, Hyperband, Iterative, Mapping, Random, Tpe};
         let fields = [
             (
                 "params",
@@ -73,10 +75,26 @@ impl Check<'_> {
                 "runs",
                 matrix.runs.as_ref().map(|it| it.referenced),
                 is(&[Mapping, Hyperband]),
-                is(&[Random]),
+                is(&[Random, Tpe, Bayes, Iterative]),
             ),
-            ("seed", matrix.seed.as_ref().map(|it| it.referenced), is(&[Grid, Mapping]), false),
-            ("metric", matrix.metric.as_ref().map(|it| it.referenced), false, is(&[Hyperband])),
+            (
+                "seed",
+                matrix.seed.as_ref().map(|it| it.referenced),
+                is(&[Grid, Mapping, Iterative]),
+                false,
+            ),
+            (
+                "metric",
+                matrix.metric.as_ref().map(|it| it.referenced),
+                false,
+                is(&[Hyperband, Tpe, Bayes]),
+            ),
+            (
+                "tuner",
+                matrix.tuner.as_ref().map(|it| it.referenced),
+                !is(&[Iterative]),
+                is(&[Iterative]),
+            ),
             (
                 "resource",
                 matrix.resource.as_ref().map(|it| it.referenced),
@@ -138,8 +156,34 @@ impl Check<'_> {
                 resource.bounded().map_err(|why| self.wrong(at, why))?;
                 return Ok(Method::Brackets { resource, spaces: spaces.to_vec(), seed });
             }
+            MatrixKind::Tpe | MatrixKind::Bayes | MatrixKind::Iterative => {
+                let (by, place) = self.suggester(kind, matrix)?;
+                let (runs, spaces) = (runs.unwrap_or_default(), spaces.to_vec());
+                bounded(runs).map_err(|why| self.wrong(at, why))?;
+                let at = Some(place);
+                return Ok(Method::Suggested(Suggested { by, spaces, runs, seed, at }));
+            }
         };
         listed.map(Method::Listed).map_err(|why| self.wrong(at, why))
+    }
+
+    /// Who suggests the trials, and where the file says so.
+    fn suggester(
+        &self,
+        kind: &Spanned<MatrixKind>,
+        matrix: &Matrix,
+    ) -> Result<(Suggester, Place), FileError> {
+        let place = |at| self.world.sources.place(at);
+        let Some(tuner) = &matrix.tuner else {
+            let is_bayes = kind.value == MatrixKind::Bayes;
+            let by = if is_bayes { Suggester::Bayes } else { Suggester::Tpe };
+            return Ok((by, place(kind.referenced)));
+        };
+        if !is_target(&tuner.value) {
+            let reason = format!("`tuner: {}` must be module:function", tuner.value);
+            return Err(self.wrong(tuner.referenced, reason));
+        }
+        Ok((Suggester::Tuner(tuner.value.clone()), place(tuner.referenced)))
     }
 
     /// The trials that are written one by one.
@@ -182,22 +226,16 @@ impl Check<'_> {
             return Err(self.wrong(kind.referenced, "there is no `resource`"));
         };
         let one = Json::from(1);
-        let min = min.as_ref().unwrap_or(&one);
-        let is_whole = [min, max].iter().all(|amount| amount.is_i64() || amount.is_u64());
-        let eta = matrix.eta.as_ref().map_or(ETA, |eta| eta.value);
-        if !(2..=100).contains(&eta) {
-            let at = matrix.eta.as_ref().map_or(*at, |eta| eta.referenced);
-            return Err(self.wrong(at, "`eta` is a number from 2 to 100"));
-        }
-        match (min.as_f64(), max.as_f64()) {
-            (Some(min), Some(max)) if min > 0.0 && min <= max => {
-                Ok(Resource { name: name.clone(), min, max, is_whole, eta: eta as f64 })
-            }
-            _ => Err(self.wrong(
-                *at,
-                "`resource` goes from a `min` above 0 to a `max` that is not below it",
-            )),
-        }
+        let read = Resource::read(
+            name,
+            min.as_ref().unwrap_or(&one),
+            max,
+            matrix.eta.as_ref().map(|eta| eta.value),
+        );
+        read.map_err(|why| {
+            let eta = matrix.eta.as_ref().filter(|_| why.starts_with("`eta`"));
+            self.wrong(eta.map_or(*at, |eta| eta.referenced), why)
+        })
     }
 
     fn metric(&self, operation: &Operation, matrix: &Matrix) -> Result<Option<Metric>, FileError> {
@@ -344,7 +382,7 @@ fn varied(matrix: &Matrix, method: &Method) -> Vec<String> {
         Method::Listed(points) => {
             points.first().into_iter().flatten().map(|(name, _)| name.clone()).collect()
         }
-        Method::Brackets { .. } => matrix.params.keys().cloned().collect(),
+        Method::Brackets { .. } | Method::Suggested(_) => matrix.params.keys().cloned().collect(),
     };
     let more = matrix.resource.as_ref().map(|resource| resource.value.name.clone());
     names.extend(more.filter(|name| !names.contains(name)));

@@ -19,13 +19,7 @@ impl Check<'_> {
         built: &Built<'_>,
     ) -> Result<(), FileError> {
         let at = target.referenced;
-        let is_target = target.value.split_once(':').is_some_and(|(module, name)| {
-            let is_word = |it: &str| it.chars().all(|c| c.is_alphanumeric() || c == '_');
-            [module, name]
-                .iter()
-                .all(|path| path.split('.').all(|it| !it.is_empty() && is_word(it)))
-        });
-        if !is_target {
+        if !is_target(&target.value) {
             let reason = format!("`task: {}` must be module:function", target.value);
             return Err(self.wrong(at, reason));
         }
@@ -93,4 +87,12 @@ impl Check<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a text names a function, as `module:function`.
+pub(super) fn is_target(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(module, name)| {
+        let is_word = |it: &str| it.chars().all(|c| c.is_alphanumeric() || c == '_');
+        [module, name].iter().all(|path| path.split('.').all(|it| !it.is_empty() && is_word(it)))
+    })
 }

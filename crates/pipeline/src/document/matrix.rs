@@ -23,7 +23,11 @@ pub struct Matrix {
     #[serde(default)]
     #[schemars(with = "Option<Json>")]
     pub values: Option<Spanned<Json>>,
-    /// How many trials; of a grid, at most so many.
+    /// Who suggests trials, of `iterative`: a function of Python, as `module:function`. It is given a list of `{params, metric, status}`, the trials so far, and returns the next ones as a list of params by name; an empty one ends the search.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub tuner: Option<Spanned<String>>,
+    /// How many trials; of a grid and of `iterative`, at most so many.
     #[serde(default)]
     #[schemars(with = "Option<u64>")]
     pub runs: Option<Spanned<u64>>,
@@ -69,6 +73,12 @@ pub enum MatrixKind {
     Mapping,
     /// Many with little of a resource, the best of them with more.
     Hyperband,
+    /// Suggested by tree-structured Parzen estimators.
+    Tpe,
+    /// Suggested by a Gaussian process.
+    Bayes,
+    /// Suggested by a function.
+    Iterative,
 }
 
 impl MatrixKind {
@@ -79,6 +89,9 @@ impl MatrixKind {
             Self::Random => "random",
             Self::Mapping => "mapping",
             Self::Hyperband => "hyperband",
+            Self::Tpe => "tpe",
+            Self::Bayes => "bayes",
+            Self::Iterative => "iterative",
         }
     }
 }

@@ -7,6 +7,9 @@
 
 use serde_json::Value as Json;
 
+/// How many trials compete for a promotion, unless that was said.
+const ETA: u64 = 3;
+
 /// What the trials of a search are given more and more of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
@@ -39,6 +42,28 @@ pub(super) struct Bracket {
 }
 
 impl Resource {
+    /// Reads a resource.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its numbers, and what is allowed.
+    pub fn read(name: &str, min: &Json, max: &Json, eta: Option<u64>) -> Result<Self, String> {
+        let is_whole = [min, max].iter().all(|amount| amount.is_i64() || amount.is_u64());
+        let eta = eta.unwrap_or(ETA);
+        if !(2..=100).contains(&eta) {
+            return Err("`eta` is a number from 2 to 100".to_owned());
+        }
+        match (min.as_f64(), max.as_f64()) {
+            (Some(min), Some(max)) if min > 0.0 && min <= max => {
+                Ok(Self { name: name.to_owned(), min, max, is_whole, eta: eta as f64 })
+            }
+            _ => {
+                Err("`resource` goes from a `min` above 0 to a `max` that is not below it"
+                    .to_owned())
+            }
+        }
+    }
+
     /// All brackets, the one with the most trials first.
     pub(super) fn brackets(&self) -> Vec<Bracket> {
         // What is a power of eta but for rounding is one.

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::brackets::{Resource, Rung};
 use super::draw::Draws;
 use super::space::Space;
+use super::suggest::Suggested;
 
 /// The most trials that one search may have.
 pub const MOST: usize = 100_000;
@@ -48,6 +49,8 @@ pub enum Method {
         /// What they are drawn with.
         seed: u64,
     },
+    /// Somebody suggests them who has seen the ones before.
+    Suggested(Suggested),
 }
 
 /// What a search seeks.
@@ -102,6 +105,8 @@ pub enum Resulted {
 pub enum Next {
     /// With these trials.
     Trials(Vec<Trial>),
+    /// With so many, at most, that are to be [suggested](Suggested::question).
+    Asked(usize),
     /// Not at all; with the reason, if it ended before its time.
     Over(Option<String>),
 }
@@ -196,8 +201,24 @@ impl Search {
             Method::Brackets { resource, spaces, seed } => {
                 self.rungs(resource, spaces, *seed, past)
             }
+            Method::Suggested(suggested) => {
+                let first = suggested.first(past.len(), together);
+                let left = suggested.left(past.len()).min(together);
+                if first.is_empty() && left > 0 {
+                    return Next::Asked(left);
+                }
+                first.into_iter().map(Trial::of).collect()
+            }
         };
         if trials.is_empty() { Next::Over(None) } else { Next::Trials(trials) }
+    }
+
+    /// Who suggests its trials, if somebody does.
+    pub const fn suggested(&self) -> Option<&Suggested> {
+        match &self.method {
+            Method::Suggested(suggested) => Some(suggested),
+            Method::Listed(_) | Method::Brackets { .. } => None,
+        }
     }
 
     /// Whether all its trials are known before anything ran.
@@ -290,17 +311,18 @@ impl Search {
 }
 
 impl Trial {
-    fn of(point: Point) -> Self {
+    /// One of no bracket.
+    pub const fn of(point: Point) -> Self {
         Self { point, rung: None, after: None }
     }
 }
 
-fn drawn(spaces: &[(String, Space)], seed: u64, trial: usize) -> Point {
+pub(super) fn drawn(spaces: &[(String, Space)], seed: u64, trial: usize) -> Point {
     let value = |name: &str, space: &Space| space.draw(&mut Draws::new(seed, trial as u64, name));
     spaces.iter().map(|(name, space)| (name.clone(), value(name, space))).collect()
 }
 
-fn bounded(count: usize) -> Result<(), String> {
+pub(crate) fn bounded(count: usize) -> Result<(), String> {
     match count {
         0 => Err("the search has no trial".to_owned()),
         1..=MOST => Ok(()),
@@ -325,6 +347,7 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::suggest::Suggester;
     use super::*;
 
     fn spaces(all: Json) -> Vec<(String, Space)> {
@@ -416,6 +439,35 @@ mod tests {
             _ => Resulted::Gave(None),
         });
         assert_eq!(past.len(), 6);
+    }
+
+    #[test]
+    fn a_sampler_is_asked_when_there_is_something_to_learn_from() {
+        let spaces = spaces(json!({"lr": {"uniform": [0, 1]}}));
+        let random = Search::random(&spaces, 10, 3).unwrap();
+        for (by, drawn) in
+            [(Suggester::Tpe, 10), (Suggester::Bayes, 10), (Suggester::Tuner("a:b".into()), 0)]
+        {
+            let suggested = Suggested { by, spaces: spaces.clone(), runs: 17, seed: 3, at: None };
+            let mut search = search(Method::Suggested(suggested), Goal::Minimize);
+            search.concurrency = Some(4);
+            let (mut past, mut asked) = (Vec::new(), Vec::new());
+            loop {
+                let trials = match search.next(&past) {
+                    Next::Trials(trials) => trials,
+                    Next::Asked(count) => {
+                        asked.push(count);
+                        vec![Trial::of(random[0].clone()); count]
+                    }
+                    Next::Over(why) => break assert_eq!(why, None),
+                };
+                assert!(trials.len() <= 4);
+                past.extend(trials.into_iter().map(|it| (it, Resulted::Gave(None))));
+            }
+            assert_eq!((past.len(), asked.iter().sum::<usize>()), (17, 17 - drawn));
+            let first: Vec<_> = past[..drawn].iter().map(|(it, _)| it.point.clone()).collect();
+            assert_eq!(first, random[..drawn], "those of a random search with the seed");
+        }
     }
 
     #[test]

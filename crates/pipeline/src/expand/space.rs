@@ -150,7 +150,11 @@ impl Distribution {
             Shape::Uniform(low, high) => low + draws.unit() * (high - low),
             Shape::Normal(mean, deviation) => mean + deviation * draws.normal(),
         };
-        let value = if self.is_log { drawn.exp() } else { drawn };
+        self.written(if self.is_log { drawn.exp() } else { drawn })
+    }
+
+    /// A value as it is tried: a multiple of the step, within the bounds, with twelve digits.
+    pub(super) fn written(&self, value: f64) -> Json {
         let value = match self.step {
             Some(step) => self.within((value / step).round() * step),
             None => self.within(value),
@@ -287,7 +291,7 @@ fn is_whole(given: &[Json]) -> bool {
 }
 
 /// A number as it is written: whole numbers stay whole.
-fn number(value: f64, is_whole: bool) -> Json {
+pub(super) fn number(value: f64, is_whole: bool) -> Json {
     // Within the numbers of a file, which are at most 64 bits.
     if is_whole { Json::from(value.round() as i64) } else { Json::from(value) }
 }

@@ -7,6 +7,7 @@
 
 mod prepared;
 mod round;
+mod suggest;
 mod table;
 
 pub(crate) use prepared::Prepared;

@@ -1,5 +1,6 @@
 //! What stands for a search in the graph: one round of trials after the other.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use thrifty_engine::{ClaimOn, Mode, Operation, Policy, Pool};
 use thrifty_key::plain;
 
 use super::prepared::Prepared;
+use super::suggest;
 use crate::document::Output;
 use crate::error::PrepareError;
 use crate::expand::{Metric, Next, RESUME, Resulted, Search, Trial};
@@ -44,8 +46,12 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// [`PrepareError`] if what a promoted trial goes on from cannot enter its key.
+    /// [`PrepareError`] if what a promoted trial goes on from cannot enter its key, or nobody is there
+    /// to suggest trials.
     pub(crate) fn search(self, search: &Search) -> Result<Node, PrepareError> {
+        if let Some(suggested) = search.suggested() {
+            suggest::is_there(suggested, &self.running)?;
+        }
         let pool = search.concurrency.map(|room| (Pool::new(room as u64), 1));
         let resumed = match &search.resume {
             Some(_) => Some(Arc::new(self.operation_with_place(RESUME, RESUME)?)),
@@ -172,6 +178,9 @@ impl Round {
     ) -> Result<Expansion, Failure> {
         let search = &self.searching.search;
         let best = search.best(results.iter().map(|(_, result)| *result));
+        if results.is_empty() {
+            return Err(raised("the search has no trial: its tuner suggested none"));
+        }
         let succeeded = results.iter().filter(|(_, it)| *it != Resulted::Failed).count();
         if succeeded == 0 {
             return Err(raised(&format!("all {} trials failed", results.len())));
@@ -203,10 +212,13 @@ impl Body for Round {
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
         let results = self.results(inputs);
         let shared = &self.searching.prepared.running.shared;
-        let next = self.searching.search.next(&results);
+        let search = &self.searching.search;
+        let running = &self.searching.prepared.running;
+        let next = search.next(&results);
+        let next = suggest::settled(next, search, running, &results).map_err(|it| raised(&it))?;
         Ok(Product::Became(match next {
-            Next::Trials(trials) => self.go_on(trials)?,
-            Next::Over(why) => {
+            ControlFlow::Continue(trials) => self.go_on(trials)?,
+            ControlFlow::Break(why) => {
                 if let Some(why) = why {
                     let (name, run) = (self.searching.name(), results.len());
                     let note = format!("{name}: stopped after {run} trials: {why}");
