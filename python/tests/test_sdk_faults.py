@@ -302,6 +302,8 @@ def test_trouble_is_no_error_where_warnings_are(programs, home, how):
     held.close()
     assert (process.returncode, out) == (0, "2\n"), err
     assert err.count("the cache is in trouble") == 1
+    # What failed gave nothing that could have been stored.
+    assert err.count("1 not stored (1 the cache was busy)") == (how != "raise")
 
 
 def test_a_home_that_cannot_be_made_is_no_error_where_warnings_are(programs, monkeypatch, tmp_path):

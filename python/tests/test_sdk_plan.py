@@ -325,7 +325,7 @@ def test_what_a_failed_task_and_a_unit_took_is_counted_once(programs):
     )
     programs.run("-m", "thrifty", "run", "slow:whole", code=1)
     stats = json.loads(programs.run("-m", "thrifty", "stats", "--json"))
-    seconds = {line["operation"].split(".")[-1]: line["seconds"] for line in stats}
+    seconds = {line["operation"].split(".")[-1]: line["seconds"] for line in stats["operations"]}
     assert seconds["slow"] >= 0.3
     assert seconds["fail"] >= 0.2
     assert seconds["unit"] < seconds["slow"], "what its operations took is theirs"

@@ -30,6 +30,7 @@ class Node(TypedDict):
     name: str
     outcome: str
     detail: str
+    reason: str
     rule: str
     seconds: float
     saved_seconds: float
@@ -90,6 +91,8 @@ class Run(Generic[_R]):
     def status(self) -> Literal["running", "succeeded", "failed", "cancelled"]: ...
     @property
     def nodes(self) -> list[Node]: ...
+    @property
+    def reasons(self) -> dict[str, int]: ...
     @property
     def checks(self) -> list[Check]: ...
     @property

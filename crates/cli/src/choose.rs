@@ -1,6 +1,6 @@
 //! Finds the run or node that the user means; says the closest names if there is none.
 
-use thrifty_engine::catalog::{Catalog, Entry, Node, Run, RunFilter, Scope, Selector};
+use thrifty_engine::catalog::{Catalog, Entry, Node, Reservation, Run, RunFilter, Scope, Selector};
 use thrifty_engine::explain::labels;
 use thrifty_engine::process::judged;
 use thrifty_engine::{did_you_mean, with_variants};
@@ -114,6 +114,14 @@ pub(crate) fn entries(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Entry>,
     }
     let key_prefix = Some(with_variants(&prefix.to_lowercase()).to_owned());
     Ok(catalog.entries(None, &Selector { key_prefix, ..Selector::default() }, 20)?)
+}
+
+/// The reservations of keys that begin so, of any scope.
+pub(crate) fn computing(catalog: &dyn Catalog, prefix: &str) -> Result<Vec<Reservation>, Failure> {
+    let prefix = prefix.to_lowercase();
+    let mut found = catalog.reservations(None)?;
+    found.retain(|reservation| reservation.key.to_string().starts_with(with_variants(&prefix)));
+    Ok(found)
 }
 
 /// What is to be known about the code of a call.

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 mod causes;
 mod choose;
+mod computing;
 mod console;
 mod definition;
 mod failure;

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use thrifty_engine::Outcome;
 use thrifty_engine::event::Event;
 use thrifty_engine::units::show_duration;
+use thrifty_engine::{Outcome, Reason};
 
-use crate::show::{Counts, count, short_name, unstored};
+use crate::show::{Counts, count, short_name};
 
 /// How often the live line moves; what happens meanwhile is shown with the next move.
 const TICK: Duration = Duration::from_millis(100);
@@ -126,7 +126,7 @@ impl Progress {
         parts.extend((failed > 0).then(|| format!("{failed} failed")));
         parts.extend((skipped > 0).then(|| format!("{skipped} taken from before")));
         parts.extend((other > 0).then(|| format!("{other} not run")));
-        parts.extend(unstored(state.reasons.iter().map(|(word, times)| (*word, *times))));
+        parts.extend(Reason::summary(state.reasons.iter().map(|(word, times)| (*word, *times))));
         parts.extend(
             (!state.saved.is_zero()).then(|| format!("saved {}", show_duration(state.saved))),
         );

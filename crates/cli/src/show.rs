@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
-use thrifty_engine::Reason;
 use thrifty_engine::catalog::{Node, Run, Time};
 use thrifty_engine::units::show_duration;
 
@@ -127,26 +126,6 @@ impl RunJson {
             reasons: run.reasons.iter().map(|it| (it.reason.clone(), it.count)).collect(),
         }
     }
-}
-
-/// What is to be said of results that are not in the cache, or went there without protection:
-/// `3 not stored (2 no space left, 1 the cache was busy), 1 computed without waiting for others`.
-/// Nothing if there are none.
-pub(crate) fn unstored<'a>(reasons: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
-    let (mut all, mut why, mut parts) = (0, Vec::new(), Vec::new());
-    for (word, times) in reasons {
-        let text: &str = Reason::from_word(word).map_or(word, |reason| reason.text());
-        if Reason::from_word(word).is_some_and(Reason::is_stored) {
-            parts.push(format!("{times} {text}"));
-        } else {
-            all += times;
-            why.push(format!("{times} {text}"));
-        }
-    }
-    if all > 0 {
-        parts.insert(0, format!("{all} not stored ({})", why.join(", ")));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A node for programs.

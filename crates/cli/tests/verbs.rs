@@ -13,8 +13,8 @@ use thrifty_cli::{
     RunRequest, main_in,
 };
 use thrifty_engine::catalog::{
-    Catalog, Claim, Committed, Found, NewEntry, NewRun, Node, Origin, Request, RunId, RunStatus,
-    Scope,
+    Catalog, Claim, Committed, Found, Holder, NewEntry, NewRun, Node, Origin, Request, Reserved,
+    RunId, RunStatus, Scope,
 };
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
@@ -597,7 +597,45 @@ fn stats_sum_up_by_operation() {
     );
     let json: serde_json::Value =
         serde_json::from_str(&world.run(&["stats", "--json"]).out).unwrap();
-    assert_eq!((&json[0]["hits"], &json[0]["saved_seconds"]), (&1.into(), &90.0.into()));
+    let first = &json["operations"][0];
+    assert_eq!((&first["hits"], &first["saved_seconds"]), (&1.into(), &90.0.into()));
+    assert_eq!((&json["pinned"], &json["computing"]), (&0.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn who_computes_a_key_now_is_told_with_the_lease_that_is_left() {
+    let (world, ..) = edited();
+    let key = Digest::of_blob(b"a key of nothing");
+    let [mine, waiter] = [7, 8].map(|nonce| Holder {
+        nonce,
+        operation: "m:train".to_owned(),
+        host: "desk".to_owned(),
+        process: "1 boot 4711 99".to_owned(),
+    });
+    let (catalog, scope) = (world.cache.catalog(), world.cache.scope());
+    let lease = Duration::from_secs(60);
+    for (holder, key) in [(&mine, &key), (&waiter, &Digest::of_blob(b"another"))] {
+        assert!(matches!(catalog.reserve(scope, key, holder, lease), Ok(Reserved::Taken(_))));
+    }
+    catalog.wait_for(scope, &key, &[waiter.nonce]).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&world.run(&["stats", "--json"]).out).unwrap();
+    let all = json["computing"].as_array().unwrap();
+    let told = all.iter().find(|it| it["key"] == key.to_string()).unwrap();
+    assert_eq!((&told["operation"], &told["project"]), (&"m:train".into(), &"flights".into()));
+    assert_eq!((&told["host"], &told["process"]), (&"desk".into(), &4711.into()));
+    assert_eq!((all.len(), &told["held_up"]), (2, &1.into()));
+    let left = told["lease_seconds"].as_f64().unwrap();
+    assert!(left > 0.0 && left <= 60.0, "{told}");
+    assert!(told["since"].as_str().unwrap().ends_with('Z'));
+    let stats = world.run(&["stats"]).out;
+    assert!(stats.contains("lease left") && stats.contains("4711"), "{stats}");
+    let shown = world.run(&["show", &key.to_string()[..12].to_uppercase()]).out;
+    assert!(shown.contains("m:train") && shown.contains("by process 4711 on desk"), "{shown}");
+    assert!(shown.contains("1 other held up"), "{shown}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&world.run(&["show", &key.to_string(), "--json"]).out).unwrap();
+    assert_eq!((&shown[0]["key"], &shown[0]["held_up"]), (&told["key"], &1.into()));
 }
 
 #[test]

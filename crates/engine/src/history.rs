@@ -1,10 +1,12 @@
 //! What a run leaves in the catalog.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use thrifty_catalog::{Node, RunStatus};
 
 use crate::compute::Settled;
+use crate::graph::Value;
 use crate::outcome::Outcome;
 use crate::policy::Mode;
 use crate::reason::Reason;
@@ -23,7 +25,7 @@ impl Schedule<'_> {
         let done = self.settled(number).and_then(|settled| settled.as_ref().ok());
         let entry = done.and_then(|settled| settled.entry);
         let source = match done.map(|settled| &settled.value) {
-            Some(crate::graph::Value::Known(answer))
+            Some(Value::Known(answer))
                 if outcome.is_hit() || matches!(outcome, Outcome::Skipped(_)) =>
             {
                 answer.run.clone()
@@ -62,8 +64,7 @@ impl Schedule<'_> {
     pub(crate) fn reason_of(&self, number: usize, settled: &Settled) -> Option<Reason> {
         let reads_or_writes = self.node(number).policy.mode != Mode::Off;
         let is_unkeyed = self.key(number).is_none() && reads_or_writes && settled.outcome.ran();
-        let alone = settled.alone.map(|_| Reason::Unserialised);
-        settled.outcome.reason().or(alone).or(is_unkeyed.then_some(Reason::Unkeyed))
+        settled.reason().or(is_unkeyed.then_some(Reason::Unkeyed))
     }
 
     /// How the run ended. It succeeded also if something failed that others went on around.
@@ -104,5 +105,20 @@ impl Schedule<'_> {
             None if self.is_stopped() && self.is_open(number) => Some(Outcome::Cancelled),
             None => None,
         }
+    }
+}
+
+impl Settled {
+    /// The time that a hit saved.
+    pub fn saved(&self) -> Duration {
+        match &self.value {
+            Value::Known(answer) if self.outcome.is_hit() => answer.cost,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Why the result is not in the cache though nobody chose so, or went there without protection.
+    pub fn reason(&self) -> Option<Reason> {
+        self.outcome.reason().or(self.alone.map(|_| Reason::Unserialised))
     }
 }

@@ -17,6 +17,7 @@ use crate::flight::{Attempt, Follower, Landing, Lineage};
 use crate::graph::{Failure, Product};
 use crate::lookup::Target;
 use crate::outcome::{Miss, Outcome};
+use crate::process::number_in;
 use crate::reserve::Waiting;
 use crate::units::show_duration;
 
@@ -58,7 +59,8 @@ impl Parked {
             On::Flight(_) => "another run of this process".to_owned(),
             On::Turn(waiting) => {
                 let holder = &waiting.held.holder;
-                let number = holder.process.split(' ').nth(2).unwrap_or("?");
+                let number = number_in(&holder.process);
+                let number = number.map_or_else(|| "?".to_owned(), |number| number.to_string());
                 let since = cache.catalog_clock().saturating_sub(waiting.held.since);
                 let held = Duration::from_millis(u64::try_from(since).unwrap_or(0));
                 let held = show_duration(held);

@@ -23,6 +23,11 @@ pub fn identity_of(process: u32) -> Option<String> {
     Some(format!("{boot} {namespace} {process} {start}"))
 }
 
+/// The number in an identity, for people; `None` if it is none.
+pub fn number_in(identity: &str) -> Option<u32> {
+    identity.split(' ').nth(2)?.parse().ok()
+}
+
 /// As [`identity`], asked of the system once in each thread.
 pub(crate) fn own_identity() -> String {
     thread_local! {

@@ -1,6 +1,8 @@
 //! Why a result was not stored, or a call went without the protection it asked for.
 
-use thrifty_catalog::CatalogError;
+use std::collections::BTreeMap;
+
+use thrifty_catalog::{CatalogError, Node};
 use thrifty_store::PutError;
 
 /// The reason in one word: counted, recorded and shown at the end of a run.
@@ -98,6 +100,37 @@ impl Reason {
     /// Whether the result is in the cache all the same.
     pub const fn is_stored(self) -> bool {
         matches!(self, Self::Unserialised)
+    }
+
+    /// How many operations of a run have which reason, by its word.
+    pub fn count(nodes: &[Node]) -> BTreeMap<&str, u64> {
+        let mut counts = BTreeMap::new();
+        for node in nodes.iter().filter(|node| !node.reason.is_empty()) {
+            *counts.entry(node.reason.as_str()).or_default() += node.count;
+        }
+        counts
+    }
+
+    /// What is to be said of results that are not in the cache, or went there without protection,
+    /// by the words of the reasons:
+    /// `3 not stored (2 no space left, 1 the cache was busy), 1 computed without waiting for others`.
+    /// Nothing if there are none.
+    pub fn summary<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Option<String> {
+        let (mut all, mut why, mut parts) = (0, Vec::new(), Vec::new());
+        for (word, times) in counts {
+            let reason = Self::from_word(word);
+            let shown = format!("{times} {}", reason.map_or(word, |reason| reason.text()));
+            if reason.is_some_and(Self::is_stored) {
+                parts.push(shown);
+            } else {
+                all += times;
+                why.push(shown);
+            }
+        }
+        if all > 0 {
+            parts.insert(0, format!("{all} not stored ({})", why.join(", ")));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 

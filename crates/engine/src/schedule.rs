@@ -558,16 +558,6 @@ impl Drop for Schedule<'_> {
     }
 }
 
-impl Settled {
-    /// The time that a hit saved.
-    pub fn saved(&self) -> Duration {
-        match &self.value {
-            Value::Known(answer) if self.outcome.is_hit() => answer.cost,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
 impl Slate {
     fn new(node: Node) -> Self {
         Self {

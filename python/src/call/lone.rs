@@ -11,7 +11,7 @@ use thrifty_engine::answer::Answer;
 use thrifty_engine::catalog::Node;
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
-use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Target};
+use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Reason, Target};
 use thrifty_key::{Digest, Key, Part, plain};
 
 use super::body;
@@ -237,9 +237,14 @@ impl<'py> Lone<'_, 'py> {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
         observe::absorb_value(py, &settled.value);
+        let reason = settled.reason();
+        if let Some(reason) = reason {
+            self.session.is_not_stored(reason);
+        }
         self.record(
             numbered,
             Node {
+                reason: reason.map_or("", Reason::word).to_owned(),
                 entry: settled.entry,
                 spent: settled.spent,
                 saved: settled.saved(),
@@ -280,7 +285,7 @@ impl<'py> Lone<'_, 'py> {
             ingredients: keeps_ingredients.then(|| self.operation.ingredients(self.parts())),
             outcome: outcome.word().to_owned(),
             detail: outcome.detail(),
-            reason: outcome.reason().map_or_else(String::new, |it| it.word().to_owned()),
+            reason: String::new(),
             rule: self.policy.rule.word().to_owned(),
             entry: None,
             source: None,

@@ -14,6 +14,7 @@ mod graph;
 mod handle;
 mod hooks;
 mod ingredients;
+mod keywords;
 mod load;
 mod lone;
 mod on_disk;

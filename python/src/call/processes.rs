@@ -186,7 +186,7 @@ fn perform<'py>(
     let stream: Option<[u8; 32]> = chosen.call_method1("pop", (STREAM,))?.extract()?;
     let stream = stream.map(Stream::from_bytes);
     let given: Vec<PathBuf> = chosen.call_method1("pop", (GIVEN,))?.extract()?;
-    let frame = Frame::Running(Arc::new(super::run::options(&chosen)?));
+    let frame = Frame::Running(Arc::new(super::keywords::options(&chosen)?));
     let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
     let (made, mut gathered) = body::perform(slf, &session, mode, given, call)?;

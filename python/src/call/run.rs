@@ -1,31 +1,28 @@
 //! Runs: a workflow, or a call on its own, from its graph to its value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glob::Pattern;
 use parking_lot::Mutex;
-use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyRecursionError, PySystemExit, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError, PySystemExit, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use thrifty_engine::catalog::{NewRun, Node, RunStatus};
 use thrifty_engine::check::Checked;
-use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::graph::Edge;
 use thrifty_engine::schedule::{Options, Problem};
-use thrifty_engine::{Mode, Schedule};
+use thrifty_engine::{Reason, Schedule};
 
 use super::body::{self, Running};
-use super::context::{self, Chosen, Frame, RunOptions};
+use super::context::{self, Frame, RunOptions};
 use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::{self, Handle};
 use super::seed::{self, is_seeded};
-use super::session::Session;
+use super::session::{Session, tell_of_unstored};
 use super::task::Task;
 use super::{check, clean, load, turn};
 use crate::observe;
@@ -129,6 +126,8 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let run = if clean::is_clean() { None } else { py.detach(begin) };
     let interrupt: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || is_interrupted(&interrupt);
+    // Who listens counts as well.
+    let is_told = demand.listener.is_some();
     let listener = demand.listener.unwrap_or_else(|| Arc::new(|_: &Event| {}));
     let mut schedule = Schedule::new(
         Arc::clone(&session.cache),
@@ -169,6 +168,9 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let failures = failures(py, &schedule);
     drop(schedule);
     session.tell_of_trouble(py);
+    if !is_told {
+        tell_of_unstored(py, demand.name, Reason::count(&nodes));
+    }
     check::warn_of(py, &checked)?;
     let ended = interrupt.into_inner().or_else(|| running.take_end());
     let value = ended.map_or(value, Err);
@@ -456,6 +458,13 @@ impl Run {
         PyList::new(py, dicts?)
     }
 
+    /// How many of its results are not in the cache, or went there without protection, by a word
+    /// for the reason.
+    #[getter]
+    fn reasons(&self) -> BTreeMap<&str, u64> {
+        Reason::count(&self.nodes)
+    }
+
     /// What each failed operation raised, as pairs of its name and the exception.
     #[getter]
     fn failures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -497,84 +506,13 @@ fn as_dict<'py>(py: Python<'py>, node: &Node) -> PyResult<Bound<'py, PyDict>> {
     dict.set_item(intern!(py, "name"), &node.operation)?;
     dict.set_item(intern!(py, "outcome"), &node.outcome)?;
     dict.set_item(intern!(py, "detail"), &node.detail)?;
+    dict.set_item(intern!(py, "reason"), &node.reason)?;
     dict.set_item(intern!(py, "rule"), &node.rule)?;
     dict.set_item(intern!(py, "seconds"), node.spent.as_secs_f64())?;
     dict.set_item(intern!(py, "saved_seconds"), node.saved.as_secs_f64())?;
     dict.set_item(intern!(py, "key"), node.key.map(|key| key.to_string()))?;
     dict.set_item(intern!(py, "source"), node.source.as_ref().map(|run| run.0.clone()))?;
     Ok(dict)
-}
-
-/// What was chosen for a run, from the keywords of `with_options`.
-///
-/// # Errors
-///
-/// `ValueError` or `TypeError`, naming the keyword.
-pub fn options(keywords: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
-    let mut options = RunOptions::default();
-    for (name, value) in keywords.iter() {
-        let name: String = name.extract()?;
-        if name == "seed" {
-            options.seeding = Some(seed::seeding(&value)?);
-            continue;
-        }
-        if value.is_none() {
-            continue;
-        }
-        match name.as_str() {
-            "cache" => options.mode = Some(mode(&value)?),
-            "refresh" => options.refresh = patterns(&value, "refresh")?,
-            "check" => {
-                options.check = Some(match value.extract::<f64>() {
-                    Ok(share) => Chosen::Share(share),
-                    Err(_) => Chosen::Named(patterns(&value, "check")?),
-                });
-            }
-            "now" => options.now = value.extract()?,
-            "serialize" => options.serialize = value.extract()?,
-            "workers" => options.workers = Some(value.extract::<usize>()?.max(1)),
-            "executor" => {
-                let word: String = value.extract()?;
-                let executor = Executor::from_word(&word);
-                options.executor = Some(executor.ok_or_else(|| {
-                    PyValueError::new_err(format!(
-                        "executor is {word:?}, and may be \"threads\" or \"processes\""
-                    ))
-                })?);
-            }
-            _ => {
-                return Err(PyTypeError::new_err(format!("with_options has no option {name:?}")));
-            }
-        }
-    }
-    Ok(options)
-}
-
-fn mode(value: &Bound<'_, PyAny>) -> PyResult<Mode> {
-    if let Ok(on) = value.extract::<bool>() {
-        return Ok(if on { Mode::On } else { Mode::Off });
-    }
-    let word: String = value.extract()?;
-    Mode::from_word(&word).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "cache is {word:?}, and may be True, False, \"on\", \"refresh\", \"read-only\" or \"off\""
-        ))
-    })
-}
-
-fn patterns(value: &Bound<'_, PyAny>, option: &str) -> PyResult<Vec<Pattern>> {
-    let words = match value.extract::<String>() {
-        Ok(word) => vec![word],
-        Err(_) => value.extract::<Vec<String>>()?,
-    };
-    words
-        .iter()
-        .map(|word| {
-            Pattern::new(word).map_err(|error| {
-                PyValueError::new_err(format!("{option} has the pattern {word:?}: {error}"))
-            })
-        })
-        .collect()
 }
 
 /// Runs what the handles in a value need.

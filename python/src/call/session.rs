@@ -1,18 +1,19 @@
 //! The cache of this process, opened at the first call.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{ReentrantMutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{CatalogError, NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
 use thrifty_engine::store::hold::Holds;
-use thrifty_engine::{Cache, Mode, OpenError, Seeding};
+use thrifty_engine::{Cache, Mode, OpenError, Reason, Seeding};
 use thrifty_key::Digest;
 
 use super::context::RunOptions;
@@ -48,6 +49,8 @@ pub struct Session {
     secret: OnceLock<Vec<u8>>,
     scenery: OnceLock<Scenery>,
     holds: OnceLock<Option<Holds>>,
+    /// How many results of lone calls are not in the cache, by the word of the reason.
+    unstored: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Session {
@@ -153,6 +156,7 @@ impl Session {
             secret: OnceLock::new(),
             scenery: OnceLock::new(),
             holds: OnceLock::new(),
+            unstored: Mutex::default(),
         }
     }
 
@@ -230,11 +234,33 @@ impl Session {
             tell(py, &format!("the cache is in trouble, and the work goes on: {trouble}"));
         }
     }
+
+    /// Counts a lone call whose result is not in the cache, for the end of the program.
+    pub fn is_not_stored(&self, reason: Reason) {
+        *self.unstored.lock().entry(reason.word()).or_default() += 1;
+    }
+
+    /// Tells of the lone calls whose results are not in the cache.
+    fn tell_of_unstored(&self, py: Python<'_>) {
+        let counts = std::mem::take(&mut *self.unstored.lock());
+        tell_of_unstored(py, "calls outside of workflows", counts);
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.remove_files();
+    }
+}
+
+/// Tells of the results of a run that are not in the cache, grouped by the reason.
+pub fn tell_of_unstored<'a>(
+    py: Python<'_>,
+    run: &str,
+    counts: impl IntoIterator<Item = (&'a str, u64)>,
+) {
+    if let Some(summary) = Reason::summary(counts) {
+        tell(py, &format!("{run}: {summary}; `thrifty show` says which"));
     }
 }
 
@@ -251,6 +277,7 @@ fn close(py: Python<'_>) {
     super::run::end_all(py);
     let session = SESSION.read().clone();
     if let Some(session) = session {
+        session.tell_of_unstored(py);
         if let Some(run) = session.cache.recorder().lone_begun() {
             super::check::remember_environment(py, &session, &run);
         }

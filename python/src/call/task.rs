@@ -21,7 +21,7 @@ use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::seed::{self, is_seeded};
 use super::session::Session;
-use super::{clean, lone, plan, run, turn};
+use super::{clean, keywords, lone, plan, run, turn};
 use crate::code::SourceChanged;
 use crate::value::digest;
 
@@ -68,7 +68,7 @@ impl Task {
         let invocation = Options::of(invocation)?;
         let mut merged = invocation.over(py, &definition);
         merged.mode = definition.mode;
-        let run = run::options(run)?;
+        let run = keywords::options(run)?;
         if seed::is_seeded(run.seeding) {
             turn::begin_use();
         }

@@ -2,29 +2,31 @@
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::{Catalog, Entry, Node, Run, Scope, Selector, Time};
+use thrifty_engine::catalog::{Catalog, Entry, Node, Reservation, Run, Scope, Selector, Time};
 use thrifty_engine::explain::{self, HIDDEN};
 use thrifty_engine::key::{Kind, Preview};
 use thrifty_engine::observed::{self, Observation, State};
 use thrifty_engine::units::{show_duration, show_size};
-use thrifty_engine::{did_you_mean, notes};
+use thrifty_engine::{Reason, did_you_mean, notes};
 use thrifty_pipeline::RunDirectory;
 
 use crate::choose;
+use crate::computing::{self, ComputingJson};
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
-use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero, unstored};
+use crate::show::{NodeJson, RunJson, age, duration, short_name, timestamp, unless_zero};
 use crate::told::{self, ToldJson};
 use crate::verb::runs::colour;
 
-/// Show a run with its operations, or a cache entry
+/// Show a run with its operations, a cache entry, or who computes a key now
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   thrifty show                  the newest run
   thrifty show k3f9             a run, by the beginning of its id
   thrifty show train            the entry of an operation of the newest run
-  thrifty show 9c1e2ab04d17     an entry, by the beginning of its key")]
+  thrifty show 9c1e2ab04d17     an entry, by the beginning of its key; with `serialize`,
+                                also who computes it now")]
 pub(crate) struct Arguments {
     /// The beginning of a run's id or of an entry's key, or an operation of the newest run by name
     /// or number; `last` is the newest run
@@ -62,16 +64,32 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         return Ok(());
     }
     let mut entries = choose::entries(catalog, &what)?;
-    if entries.is_empty() {
+    let computing = choose::computing(catalog, &what)?;
+    if entries.is_empty() && computing.is_empty() {
         entries = of_newest(catalog, cache.scope(), &what)?;
     }
     if json {
-        let entries: Result<Vec<_>, Failure> =
-            entries.iter().map(|entry| EntryJson::of(catalog, entry)).collect();
-        return console.json(&entries?);
+        return console.json(&by_key(catalog, &entries, &computing)?);
     }
     let now = catalog.now()?;
-    entries.iter().try_for_each(|entry| show_entry(catalog, entry, now, console))
+    entries.iter().try_for_each(|entry| show_entry(catalog, entry, now, console))?;
+    computing.iter().try_for_each(|reservation| {
+        let name = console.paint(Paint::Bold, &reservation.held.holder.operation);
+        console.line(&format!("{name}  {}", reservation.key))?;
+        console.line(&format!("  computing  {}", computing::shown(reservation, now)))
+    })
+}
+
+/// The entries, and after them the keys that are computed now, for programs.
+fn by_key(
+    catalog: &dyn Catalog,
+    entries: &[Entry],
+    computing: &[Reservation],
+) -> Result<Vec<KeyJson>, Failure> {
+    let entries =
+        entries.iter().map(|entry| Ok(KeyJson::Entry(Box::new(EntryJson::of(catalog, entry)?))));
+    let computing = computing.iter().map(|it| Ok(KeyJson::Computing(ComputingJson::of(it))));
+    entries.chain(computing).collect()
 }
 
 /// The entry of an operation of the newest run.
@@ -120,7 +138,7 @@ fn show_run(
         console.line(&format!("arguments: {}", run.arguments))?;
     }
     let reasons = run.reasons.iter().map(|it| (it.reason.as_str(), it.count));
-    if let Some(unstored) = unstored(reasons) {
+    if let Some(unstored) = Reason::summary(reasons) {
         let unstored = console.paint(Paint::Yellow, &unstored);
         console.line(&unstored)?;
     }
@@ -194,6 +212,14 @@ fn show_entry(
         })
         .collect();
     console.table(["ingredient", "part", "digest", "value"], rows)
+}
+
+/// What there is of a key, for programs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum KeyJson {
+    Entry(Box<EntryJson>),
+    Computing(ComputingJson),
 }
 
 /// An entry for programs.

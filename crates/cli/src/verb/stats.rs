@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use thrifty_engine::catalog::{Catalog, Reservation, Scope, Selector, Totals};
+use thrifty_engine::catalog::{Selector, Totals};
 
+use crate::computing::{self, ComputingJson};
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::show::{Counts, age, count, unless_zero};
+use crate::show::{Counts, count, unless_zero};
 
 /// Show hits, misses and time saved, by operation
 #[derive(Debug, Args)]
@@ -34,6 +35,14 @@ struct Line {
     saved: Duration,
 }
 
+/// All that is told, for programs.
+#[derive(Serialize)]
+struct StatsJson {
+    operations: Vec<LineJson>,
+    pinned: u64,
+    computing: Vec<ComputingJson>,
+}
+
 /// The totals of one operation, for programs.
 #[derive(Serialize)]
 struct LineJson {
@@ -50,10 +59,17 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let cache = console.cache()?;
     let scope = (!all_projects).then(|| cache.scope());
     let lines = lines(cache.catalog().totals(scope)?);
+    let computing = cache.catalog().reservations(scope)?;
+    let pinned = cache.catalog().entries(scope, &Selector::default(), usize::MAX >> 1)?;
+    let pinned = pinned.iter().filter(|entry| entry.pinned).count() as u64;
     if json {
-        return console.json(&lines.iter().map(LineJson::of).collect::<Vec<_>>());
+        return console.json(&StatsJson {
+            operations: lines.iter().map(LineJson::of).collect(),
+            pinned,
+            computing: computing.iter().map(ComputingJson::of).collect(),
+        });
     }
-    if lines.is_empty() {
+    if lines.is_empty() && computing.is_empty() {
         return console.note("nothing was run yet");
     }
     let mut total = Line::default();
@@ -61,33 +77,14 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let all = lines.into_iter().chain([("all".to_owned(), total)]);
     let heading = ["operation", "hits ", "computed ", "failed ", "spent ", "saved "];
     console.table(heading, all.map(|(operation, line)| line.row(operation)))?;
-    let pinned = cache.catalog().entries(scope, &Selector::default(), usize::MAX >> 1)?;
-    let pinned = pinned.iter().filter(|entry| entry.pinned).count() as u64;
     if pinned > 0 {
         console.line(&format!("\n{} pinned", count(pinned, "entry")))?;
     }
-    computing(cache.catalog().as_ref(), scope, console)
-}
-
-/// What others compute now, of the operations that are computed one at a time.
-fn computing(
-    catalog: &dyn Catalog,
-    scope: Option<&Scope>,
-    console: &mut Console<'_>,
-) -> Result<(), Failure> {
-    let held = catalog.reservations(scope)?;
-    if held.is_empty() {
+    if computing.is_empty() {
         return Ok(());
     }
-    let now = catalog.now()?;
-    let rows = held.into_iter().map(|reservation| {
-        let Reservation { key, held, waiting, .. } = reservation;
-        let number = held.holder.process.split(' ').nth(2).unwrap_or("?").to_owned();
-        let since = age(now, held.since);
-        [held.holder.operation, key.short(), held.holder.host, number, since, waiting.to_string()]
-    });
     console.line("")?;
-    console.table(["computing now", "key", "host", "process ", "since", "held up "], rows)
+    computing::write(&computing, cache.catalog().now()?, console)
 }
 
 /// By operation, those that saved most first.
