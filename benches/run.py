@@ -129,6 +129,20 @@ ROWS = [
         empty_cache=True,
     ),
     Row("graph", "graph of 10,000 nodes, all hits", 100 * MILLI, empty_cache=True),
+    Row("grid_python", "`sweep` over a grid of 10,000 trials, all hits", systems=OWN),
+    Row(
+        "grid_file",
+        "`thrifty run` of a grid of 10,000 trials, all hits, whole process",
+        2,
+        systems=OWN,
+    ),
+    Row(
+        "commands",
+        "`thrifty run` of 1,000 commands `true`, one at a time, over a shell; each",
+        5 * MILLI,
+        systems=OWN,
+        empty_cache=True,
+    ),
 ]
 
 

@@ -1,17 +1,20 @@
 """Thrifty as it comes: ``@task`` and ``@workflow``."""
 
 import importlib
+import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import Any
 
 os.environ["THRIFTY_HOME"] = sys.argv[2]
 
 import helpers_tree
 import thrifty
-from measures import MEASURES, Measure, System, main
+from measures import MEASURES, Measure, System, itself, main
 from thrifty import _native
 
 
@@ -53,7 +56,75 @@ def code_warm(measure: Measure) -> dict[str, Any]:
     return {"seconds": seconds, "hit": held.is_current()}
 
 
-MEASURES |= {"code_cold": code_cold, "code_warm": code_warm}
+def grid_python(measure: Measure) -> dict[str, Any]:
+    """A sweep of a trivial task, all hits but the first time."""
+    side = 10 if measure.quick else 100
+
+    def swept() -> list[int]:
+        found = thrifty.sweep(crossed, {"x": range(side), "y": range(side)})
+        return [found[0].value, found[len(found) - 1].value]
+
+    return measure.hits(swept, itself)
+
+
+@thrifty.task
+def crossed(x: int, y: int) -> int:
+    """A trivial trial."""
+    return monotonic_ns()
+
+
+def grid_file(measure: Measure) -> dict[str, Any]:
+    """A search of an operation file as a process of its own, all hits but the first time."""
+    side = 10 if measure.quick else 100
+    values = {"range": [0, side]}
+    text = {
+        "operations": {
+            "train": {
+                "run": ["true", "{{ params.x }}", "{{ params.y }}"],
+                "matrix": {"kind": "grid", "params": {"x": values, "y": values}},
+            }
+        }
+    }
+    file = written("grid.yaml", text)
+    if not (file.parent / "computed").exists():
+        command(file)
+        (file.parent / "computed").touch()
+    return {"seconds": [command(file) for _ in range(measure.repeat)]}
+
+
+def commands(measure: Measure) -> dict[str, Any]:
+    """What each of a thousand commands takes over what a shell takes for it."""
+    count = measure.sized(1000)
+    text = {"operations": {f"step{n}": {"run": ["true", str(n)]} for n in range(count)}}
+    seconds = command(written("commands.yaml", text), "--workers", "1")
+    began = perf_counter()
+    loop = f"n=0; while [ $n -lt {count} ]; do {shutil.which('true')} $n; n=$((n+1)); done"
+    subprocess.run(["sh", "-c", loop], check=True)
+    return {"seconds": [(seconds - (perf_counter() - began)) / count]}
+
+
+def written(name: str, file: dict[str, Any]) -> Path:
+    """An operation file; what is JSON is YAML."""
+    path = Path(sys.argv[2]).resolve() / name
+    path.write_text(json.dumps(file))
+    return path
+
+
+def command(file: Path, *words: str) -> float:
+    """How long ``thrifty run`` takes."""
+    began = perf_counter()
+    run = [sys.executable, "-m", "thrifty", "run", str(file), *words]
+    subprocess.run(run, check=True, capture_output=True)
+    return perf_counter() - began
+
+
+MEASURES |= {
+    "code_cold": code_cold,
+    "code_warm": code_warm,
+    "commands": commands,
+    "grid_file": grid_file,
+    "grid_python": grid_python,
+}
 
 
 if __name__ == "__main__":

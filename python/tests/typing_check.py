@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from thrifty import Cache, File, Run, Secret, Task, compute, task, testing, workflow
+from thrifty import (
+    Cache,
+    File,
+    Run,
+    Secret,
+    Sweep,
+    Task,
+    compute,
+    log_metric,
+    sweep,
+    task,
+    testing,
+    workflow,
+)
 
 
 @task
@@ -43,6 +56,9 @@ assert_type(given.defer(1), str)
 assert_type(compute([given.defer(1)]), list[str])
 assert_type(secret("hunter2"), int)
 assert_type(given.key(1), str)
+assert_type(sweep(given, {"a": [1, 2]}, metric=len, goal="minimize"), Sweep[str])
+assert_type(sweep(given, [{"a": 1}], kind="mapping").best.value, str)
+log_metric("loss", 0.5, step=1)
 assert_type(File("x").digest, str)
 
 function: Task[[int], str] = given
@@ -56,6 +72,9 @@ plain(1, d=1)  # error: reportCallIssue
 _ = given.map()[0].nothing  # error: reportAttributeAccessIssue
 given.with_options(cache="of")  # error: reportArgumentType
 given.with_options(retries=1)  # error: reportCallIssue
+sweep(given, {"a": [1]}, kind="gird")  # error: reportArgumentType
+sweep(given, {"a": [1]}, stop={"metrik": 1})  # error: reportArgumentType
+log_metric("loss", "high")  # error: reportArgumentType
 Cache(verison="1")  # error: reportCallIssue
 Cache(mode="of")  # error: reportArgumentType
 task(cache=1)(given.__wrapped__)  # error: reportArgumentType, reportCallIssue

@@ -191,10 +191,11 @@ def sweep(
             before gave (``pip install "thrifty[sweep]"``); ``iterative``: suggested by ``tuner``.
         runs: How many trials; of a grid and of ``iterative``, at most so many.
         seed: What is drawn with; 0 unless given.
-        concurrency: How many operations run at once, and how many trials are suggested together,
-            or begin before it is looked at ``stop``: one unless given.
-        metric: What is looked at: an entry or attribute of the result, or a function of it. The
-            result itself unless given.
+        concurrency: How many operations run at once, at most; all workers unless given. Where
+            trials are suggested, or there is a ``stop``, so many begin together, and the next
+            when they have ended: one by one unless given.
+        metric: What is looked at: an entry or attribute of the result, or a function of it; the
+            result itself unless given. A number.
         goal: Which metrics are good: ``minimize`` or ``maximize``.
         stop: When it is over before its time: ``{"metric": 0.1}``, a trial is as good;
             ``{"failures": 3}``, so many failed.
