@@ -24,7 +24,7 @@ use crate::document::Output;
 use crate::error::PrepareError;
 use crate::given::Given;
 use crate::graph::shown;
-use crate::pipeline::{Command, Pipeline, Work};
+use crate::pipeline::{Command, Pipeline, Work, unspread};
 use crate::rundir::{self, RunDirectory};
 
 /// What of a run is kept, and what it goes on from.
@@ -233,11 +233,11 @@ impl Before {
         from: &[String],
     ) -> Result<HashMap<usize, Settled>, PrepareError> {
         let mut again = pipeline.following(from)?;
-        // What puts results together has none of its own.
+        // What puts results together, or tells their parts, has none of its own.
         for (number, command) in pipeline.commands.iter().enumerate().rev() {
             let upstream = command.upstream();
             if again.contains(&number) {
-                let gathers = upstream.into_iter().filter(|it| pipeline.commands[*it].gathers());
+                let gathers = upstream.into_iter().filter(|it| pipeline.commands[*it].is_between());
                 again.extend(gathers);
             }
         }
@@ -274,7 +274,14 @@ impl Before {
 
     /// A result that went into no cache and stayed with the run.
     fn kept(&self, operation: &str, key: Option<&Key>) -> Option<Settled> {
-        let (name, outputs) = self.commands.get(operation)?;
+        // Copies that only the run tells are not known by their own names.
+        let is_copy = |known: &&String| unspread(known) == unspread(operation);
+        let known = self.commands.get_key_value(operation);
+        let (full, (name, outputs)) = known.or_else(|| {
+            let known = self.commands.keys().find(is_copy)?;
+            self.commands.get_key_value(known)
+        })?;
+        let name = operation.strip_prefix(full.strip_suffix(&**name)?)?;
         let attempt = Attempt::kept(self.directory.result(name, key))?;
         let given = Given::gather(attempt, outputs, &*self.cache.file_memo()).ok()?;
         let draft = given.draft().ok()?;
@@ -324,7 +331,7 @@ fn collect(pipeline: &Pipeline, commands: &[Command], found: &mut Commands) {
                 found.insert(shown(pipeline, command), known);
             }
             // What a function gave is no file of a command.
-            Work::Task(_) | Work::Gather(_) => {}
+            Work::Task(_) | Work::Gather(_) | Work::Parts => {}
             Work::Process(process) => collect(pipeline, &process.steps, found),
         }
     }

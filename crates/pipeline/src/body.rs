@@ -18,6 +18,7 @@ use thrifty_key::{Digest, Key};
 
 use crate::attempt::{Attempt, Surroundings};
 use crate::container::Container;
+use crate::copying::Change;
 use crate::devices::Devices;
 use crate::document::Run;
 use crate::endurance::{self, Endurance};
@@ -180,6 +181,14 @@ impl Running {
             keeps: self.keeps,
             failed: AtomicU32::new(0),
         }
+    }
+
+    /// The same under another name.
+    pub(crate) fn copy(&self, change: &Change<'_>) -> Self {
+        let mut copy = self.again();
+        copy.command.name = (change.name)(&copy.command.name);
+        copy.claims.extend(change.claims.iter().cloned());
+        copy
     }
 
     /// Has it draw as a call with these inputs.

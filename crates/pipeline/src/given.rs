@@ -179,6 +179,11 @@ impl Given {
         }
     }
 
+    /// The names of all outputs.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|(name, ..)| name.as_str())
+    }
+
     /// An output that is a value.
     pub(crate) fn value(&self, name: &str) -> Option<&Json> {
         match self.outputs.iter().find(|(known, ..)| known == name)? {

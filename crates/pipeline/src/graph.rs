@@ -14,12 +14,15 @@ use thrifty_store::scan::Memo;
 use crate::body::{Running, Shared};
 use crate::code::{Code, Codes};
 use crate::container::{self, Container, Containers};
+use crate::copying::Copied;
 use crate::document::{Output, Run};
+use crate::each;
 use crate::error::PrepareError;
 use crate::gather;
 use crate::given;
 use crate::home::Placement;
 use crate::json;
+use crate::parts;
 use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work, unspread};
 use crate::rounds::Prepared;
 use crate::section::{self, Section};
@@ -52,6 +55,8 @@ pub(crate) struct Making<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) codes: Codes,
     pub(crate) containers: Containers,
+    /// Makes copies of nodes for partitions that only the run tells.
+    pub(crate) copied: Copied,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -63,9 +68,11 @@ pub(crate) fn nodes(
     pipeline: &Pipeline,
     chosen: &Chosen,
     shared: &Arc<Shared>,
+    copied: Copied,
 ) -> Result<Vec<Node>, PrepareError> {
     let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
-    let mut making = Making { pipeline, chosen, shared, codes, containers: Containers::default() };
+    let mut making =
+        Making { pipeline, chosen, shared, codes, containers: Containers::default(), copied };
     making.nodes(&pipeline.commands)
 }
 
@@ -74,15 +81,30 @@ impl Making<'_> {
     pub(crate) fn nodes(&mut self, commands: &[Command]) -> Result<Vec<Node>, PrepareError> {
         commands
             .iter()
-            .map(|command| match &command.work {
-                Work::Run(run) => self.command(command, run),
-                Work::Task(function) => self.call(command, function),
-                Work::Process(process) => self.process(command, process),
-                Work::Gather(keys) => {
-                    Ok(gather::node(shown(self.pipeline, command), edges(command), keys))
+            .map(|command| {
+                let node = self.node(command)?;
+                if !command.is_for_each() {
+                    return Ok(node);
                 }
+                let gives = given_by(command);
+                Ok(each::node(&command.name, node, gives, self.copied))
             })
             .collect()
+    }
+
+    fn node(&mut self, command: &Command) -> Result<Node, PrepareError> {
+        match &command.work {
+            Work::Run(run) => self.command(command, run),
+            Work::Task(function) => self.call(command, function),
+            Work::Process(process) => self.process(command, process),
+            Work::Gather(keys) => {
+                Ok(gather::node(shown(self.pipeline, command), edges(command), keys))
+            }
+            Work::Parts => {
+                let (name, policy) = (shown(self.pipeline, command), policy(command, self.chosen));
+                Ok(parts::node(name, edges(command), policy, self.shared))
+            }
+        }
     }
 
     fn command(&mut self, command: &Command, run: &Run) -> Result<Node, PrepareError> {
@@ -178,6 +200,26 @@ pub(crate) fn edges(command: &Command) -> Vec<Edge> {
 }
 
 pub(crate) fn edge(reference: &Reference) -> Edge {
+    let mut edge = whole_edge(reference);
+    edge.steps.extend(reference.each.then_some(each::EACH));
+    edge
+}
+
+/// The steps that lead to what an operation gives, outputs and all that a search has besides.
+fn given_by(command: &Command) -> Vec<Vec<Step>> {
+    let mut names: Vec<String> = command.outputs.iter().map(|(name, _)| name.clone()).collect();
+    if let Some(search) = &command.matrix {
+        let best = ["params", "trial"].into_iter().chain(names.iter().map(String::as_str));
+        let best: Vec<_> = best.map(|name| format!("best.{name}")).collect();
+        names.push("trials".to_owned());
+        names.extend(best.into_iter().filter(|_| search.metric.is_some()));
+    }
+    let from = command.maker(0);
+    let all = names.into_iter().map(|name| edge(&Reference::new(from, name)).steps);
+    if command.gathers() { vec![Vec::new()] } else { all.collect() }
+}
+
+fn whole_edge(reference: &Reference) -> Edge {
     match reference.from {
         Maker::Operation(position) => {
             Edge { from: From::Node(position), steps: given::steps(&reference.output) }
@@ -186,6 +228,9 @@ pub(crate) fn edge(reference: &Reference) -> Edge {
         Maker::Entry(position) => {
             let steps = vec![Step(plain::text(&reference.output))];
             Edge { from: From::Node(position), steps }
+        }
+        Maker::Parts(position) => {
+            Edge { from: From::Node(position), steps: vec![Step(plain::int(0))] }
         }
         // The edge of the process says already which output it is.
         Maker::Argument(number) => Edge { from: From::Argument(number), steps: Vec::new() },

@@ -39,7 +39,10 @@ impl Part {
         match &taken.value {
             Value::Known(answer) => answer.record.select(&taken.steps).map(Self::Stored),
             Value::Live { object, .. } => match Arc::clone(object).downcast::<Given>() {
-                Ok(made) => Some(Self::Made(made, output_of(&taken.steps)?)),
+                Ok(made) => match output_of(&taken.steps) {
+                    Some(output) => Some(Self::Made(made, output)),
+                    None => within_value(&made, &taken.steps),
+                },
                 Err(object) => {
                     let gathered = object.downcast_ref::<Gathered>()?;
                     within(&gathered.output, &gathered.taken, &taken.steps)
@@ -122,6 +125,64 @@ impl Part {
     fn is_none(&self) -> bool {
         matches!(self, Self::Stored(Record::Plain(encoding)) if *encoding == nothing())
     }
+}
+
+/// What something is whose parts are to be told.
+pub(crate) enum Whole {
+    /// A list of this length.
+    List(usize),
+    /// A mapping with these names.
+    Mapping(Vec<String>),
+    /// A directory.
+    Directory,
+    /// Nothing of these.
+    Other,
+}
+
+/// What is at the end of an edge, as far as that is known without its language.
+pub(crate) fn whole(taken: &Taken) -> Option<Whole> {
+    let part = Part::of(taken).or_else(|| match &taken.value {
+        Value::Live { outline: Some(outline), .. } => {
+            outline.select(&taken.steps).map(Part::Stored)
+        }
+        _ => None,
+    })?;
+    Some(match &part {
+        Part::Several(parts) => Whole::List(parts.len()),
+        Part::Named(parts) => Whole::Mapping(parts.iter().map(|(name, _)| name.clone()).collect()),
+        Part::Stored(Record::Composite { container: Shape::List | Shape::Tuple, parts }) => {
+            Whole::List(parts.len())
+        }
+        Part::Stored(Record::Composite { container: Shape::Dict(keys), .. }) => {
+            match keys.iter().map(|key| text_of(key)).collect() {
+                Some(names) => Whole::Mapping(names),
+                None => Whole::Other,
+            }
+        }
+        Part::Stored(Record::Object(object)) if object.codec == "dir/1" => Whole::Directory,
+        Part::Made(made, output) if made.value(output).is_none() => Whole::Directory,
+        other => match other.value() {
+            Some(Json::Array(items)) => Whole::List(items.len()),
+            Some(Json::Object(table)) => Whole::Mapping(table.keys().cloned().collect()),
+            _ => Whole::Other,
+        },
+    })
+}
+
+/// The names in the mapping at the end of an edge.
+pub(crate) fn names(taken: &Taken) -> Option<Vec<String>> {
+    let mut names = match &taken.value {
+        // The parts of a directory that has just been taken apart.
+        Value::Live { object, .. } if object.is::<Given>() => {
+            object.downcast_ref::<Given>()?.names().map(str::to_owned).collect()
+        }
+        _ => match whole(taken)? {
+            Whole::Mapping(names) => names,
+            Whole::List(_) | Whole::Directory | Whole::Other => return None,
+        },
+    };
+    names.sort();
+    Some(names)
 }
 
 /// The value at the end of an edge.
@@ -363,6 +424,13 @@ fn value_of(record: &Record) -> Option<Json> {
 /// The text of a key.
 fn text_of(key: &[u8]) -> Option<String> {
     Some(json::decode(key)?.as_str()?.to_owned())
+}
+
+/// A part of a value that a command has just made.
+fn within_value(made: &Given, steps: &[Step]) -> Option<Part> {
+    let output = output_of(steps.get(..2)?)?;
+    let value = Record::Plain(json::encode(made.value(&output)?).ok()?);
+    value.select(&steps[2..]).map(Part::Stored)
 }
 
 /// The name of the output that steps lead to.

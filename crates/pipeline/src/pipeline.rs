@@ -147,6 +147,9 @@ pub enum Work {
     /// It puts together what copies of an operation gave: by these keys, from the outermost, that
     /// of each param in its place.
     Gather(Vec<Vec<String>>),
+    /// It tells the parts of what its param leads to, or else its input: those of a list or mapping, the files of a
+    /// directory.
+    Parts,
 }
 
 /// A function of a language.
@@ -243,6 +246,8 @@ pub struct Reference {
     pub from: Maker,
     /// The name of the output; of an argument, its own name.
     pub output: String,
+    /// Whether it is, of a mapping by partition, what belongs to the partition that takes it.
+    pub each: bool,
 }
 
 /// Who makes what an operation takes.
@@ -254,6 +259,8 @@ pub enum Maker {
     Whole(usize),
     /// The function at this position: an entry of what it returns.
     Entry(usize),
+    /// The parts of something that the operation at this position tells.
+    Parts(usize),
     /// Whoever makes what the process around it takes: the argument of this number, counted as
     /// [`Command::takes`] does.
     Argument(usize),
@@ -293,7 +300,7 @@ impl Pipeline {
             match &command.work {
                 Work::Task(_) => return true,
                 Work::Process(process) => open.extend(&process.steps),
-                Work::Run(_) | Work::Gather(_) => {}
+                Work::Run(_) | Work::Gather(_) | Work::Parts => {}
             }
         }
         false
@@ -304,7 +311,7 @@ impl Pipeline {
         let mut names = Vec::new();
         let mut open: Vec<&Command> = self.commands.iter().rev().collect();
         while let Some(command) = open.pop() {
-            if !command.gathers() {
+            if !command.is_between() {
                 names.push(command.name.as_str());
             }
             if let Work::Process(process) = &command.work {
@@ -317,7 +324,7 @@ impl Pipeline {
     /// The positions of an operation: of one that is spread, those of all its copies.
     pub(crate) fn positions(&self, name: &str) -> Vec<usize> {
         let is = |command: &Command| {
-            !command.gathers() && (command.name == name || unspread(&command.name) == name)
+            !command.is_between() && (command.name == name || unspread(&command.name) == name)
         };
         let all = self.commands.iter().enumerate().filter(|(_, command)| is(command));
         all.map(|(position, _)| position).collect()
@@ -335,12 +342,18 @@ pub fn unspread(name: &str) -> String {
 }
 
 impl Reference {
+    /// The whole of an output.
+    pub const fn new(from: Maker, output: String) -> Self {
+        Self { from, output, each: false }
+    }
+
     /// The position of the operation, if it is one beside.
     pub const fn operation(&self) -> Option<usize> {
         match self.from {
-            Maker::Operation(position) | Maker::Whole(position) | Maker::Entry(position) => {
-                Some(position)
-            }
+            Maker::Operation(position)
+            | Maker::Whole(position)
+            | Maker::Entry(position)
+            | Maker::Parts(position) => Some(position),
             Maker::Argument(_) => None,
         }
     }
@@ -367,11 +380,21 @@ impl Command {
         matches!(self.work, Work::Gather(_))
     }
 
+    /// Whether it is there only for what other operations take.
+    pub(crate) const fn is_between(&self) -> bool {
+        matches!(self.work, Work::Gather(_) | Work::Parts)
+    }
+
+    /// Whether it is done once for each partition that the run tells.
+    pub(crate) fn is_for_each(&self) -> bool {
+        self.takes().any(|reference| reference.each)
+    }
+
     /// The command that it runs, if it runs one.
     pub fn run(&self) -> Option<&Run> {
         match &self.work {
             Work::Run(run) => Some(run),
-            Work::Task(_) | Work::Process(_) | Work::Gather(_) => None,
+            Work::Task(_) | Work::Process(_) | Work::Gather(_) | Work::Parts => None,
         }
     }
 
@@ -381,6 +404,7 @@ impl Command {
             Work::Task(Function { is_taken_apart: true, .. }) => Maker::Entry(position),
             Work::Task(_) => Maker::Whole(position),
             Work::Gather(_) => Maker::Whole(position),
+            Work::Parts => Maker::Parts(position),
             Work::Run(_) | Work::Process(_) => Maker::Operation(position),
         }
     }

@@ -24,6 +24,7 @@ use crate::graph::{self, Chosen};
 use crate::language::Language;
 use crate::mirror::Mirrors;
 use crate::pipeline::{Command, Pipeline, Work, unspread};
+use crate::replica;
 use crate::resources::{Pools, Resources};
 use crate::rounds::{Searched, searched};
 
@@ -85,7 +86,7 @@ impl Pipeline {
         let mut answers = Answers::new(&demand.cache, &demand.work);
         let answered = answers.to(self)?;
         shared.notes.lock().append(&mut answers.notes);
-        let nodes = graph::nodes(&answered, &demand.chosen, &shared)?;
+        let nodes = graph::nodes(&answered, &demand.chosen, &shared, replica::node)?;
         let before = Before::of(&answered, &demand.keeping, &runs, &demand.cache)?;
         let (host, user) = demand.cache.who();
         let new = NewRun {
@@ -138,7 +139,7 @@ impl Pipeline {
         self.fits(&demand.capacity)?;
         let mut answers = Answers::new(&demand.cache, &demand.work);
         let answered = answers.to(self)?;
-        let nodes = graph::nodes(&answered, &demand.chosen, &self.shared(demand))?;
+        let nodes = graph::nodes(&answered, &demand.chosen, &self.shared(demand), replica::node)?;
         Ok(plan(&demand.cache, nodes))
     }
 
@@ -246,7 +247,7 @@ fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {
     commands.iter().try_for_each(|command| match (&command.work, &command.resources) {
         (Work::Process(process), _) => fit(&process.steps, capacity),
         (Work::Run(_), Some(needed)) => needed.check(&command.name, capacity),
-        (Work::Run(_), None) | (Work::Task(_) | Work::Gather(_), _) => Ok(()),
+        (Work::Run(_), None) | (Work::Task(_) | Work::Gather(_) | Work::Parts, _) => Ok(()),
     })
 }
 

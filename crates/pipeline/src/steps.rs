@@ -13,12 +13,13 @@ use thrifty_engine::{Mode, Operation, Policy, Rule};
 use thrifty_key::plain::{self, Container, Reader, Token, Writer};
 use thrifty_key::{Ingredients, Kind, Preview};
 
+use crate::copying::Change;
 use crate::error::PrepareError;
 use crate::graph::{self, Making};
 use crate::pipeline::{Command, Process, Reference};
 
 /// The steps of a process, ready to become nodes of a run.
-struct Steps {
+pub(crate) struct Steps {
     nodes: Vec<Node>,
     gives: Vec<(String, Reference)>,
 }
@@ -193,6 +194,12 @@ impl Body for Steps {
 }
 
 impl Steps {
+    /// The same steps, with attempts of their own.
+    pub(crate) fn copy(&self, change: &Change<'_>) -> Self {
+        let nodes = self.nodes.iter().map(|node| (change.copied)(node, change)).collect();
+        Self { nodes, gives: self.gives.clone() }
+    }
+
     /// The steps, and what the process gives of theirs, in the shape in which a command gives.
     fn expansion(&self) -> Expansion {
         let nodes = self.nodes.iter().map(again).collect();

@@ -403,3 +403,175 @@ fn nothing_more_than_its_own_copies_comes_of_a_replay() {
     assert_eq!(ended.status, RunStatus::Succeeded, "{ended:?}");
     assert_eq!(computed(&settled), ["report"]);
 }
+
+const LATE: &str = "operations:
+  split:
+    run: mkdir parts; while read name row; do echo $row >> parts/$name.txt; done < {{ inputs.table }}
+    inputs: {table: table.txt}
+    outputs: {parts: parts/}
+  clean:
+    partitions: {from: split.parts}
+    run: tr a-z A-Z < {{ inputs.rows }} > {{ outputs.rows }}
+    inputs: {rows: {from: inputs.partition, to: raw.txt}}
+    outputs: {rows: rows.txt}
+  train:
+    seeds: [1, 2]
+    run: (cat {{ inputs.rows }}; echo {{ seed }}) > {{ outputs.model }}
+    inputs: {rows: {from: clean.rows}}
+    outputs: {model: model.txt}
+  count:
+    run: wc -l < {{ inputs.rows }} > n
+    inputs: {rows: {from: clean.rows}}
+    outputs: {n: {json: n}}
+  scaled:
+    run: echo $(( {{ params.n }} * ({% for part, n in params.all | items %}{{ n }} + {% endfor %}0) )) > n
+    params: {n: {from: count.n}, all: {from: total.n}}
+    outputs: {n: {json: n}}
+  total:
+    aggregate: partitions
+    run: echo {{ params.n }} > n
+    params: {n: {from: count.n}}
+    outputs: {n: {json: n}}
+  report:
+    aggregate: [seeds, partitions]
+    run: (cd {{ inputs.m }}; ls -d */*/*) > {{ outputs.list }}
+    inputs: {m: {from: train.model}}
+    outputs: {list: list.txt}
+  of_seeds:
+    aggregate: seeds
+    run: (cd {{ inputs.m }}; ls -d */*; head -n 1 1/model.txt) > {{ outputs.list }}
+    inputs: {m: {from: train.model}}
+    outputs: {list: list.txt}
+outputs:
+  list: {from: report.list, to: list.txt}
+  seeds: {from: of_seeds.list, to: seeds}
+  scaled: scaled.n
+";
+
+#[test]
+fn partitions_that_the_run_tells_are_spread_when_it_has() {
+    let project = Project::new(&[("p.yaml", LATE), ("table.txt", "a x\nb y\na z\n")]);
+    let (ended, settled) = project.run(&[]);
+    assert_eq!(ended.status, RunStatus::Succeeded, "{ended:?}");
+    assert!(settled.contains(&"clean[partition=a.txt] computed".to_owned()), "{settled:?}");
+    let copy = "train[seed=2,partition=b.txt] computed".to_owned();
+    assert!(settled.contains(&copy), "{settled:?}");
+    let all = "1/a.txt/model.txt\n1/b.txt/model.txt\n2/a.txt/model.txt\n2/b.txt/model.txt\n";
+    assert_eq!(project.read("list.txt"), all);
+    assert_eq!(project.read("seeds/a.txt/list.txt"), "1/model.txt\n2/model.txt\nX\n");
+    assert_eq!(given(&ended, "scaled"), &json!({"a.txt": 6, "b.txt": 3}));
+    assert_eq!(computed(&project.run(&[]).1), [""; 0]);
+    // One part changed, the other did not: what is made of that is known.
+    project.write("table.txt", "a x\nb q\na z\n");
+    let (_, settled) = project.run(&[]);
+    let ran: Vec<_> = computed(&settled).into_iter().filter(|it| it.contains('[')).collect();
+    let expected = [
+        "clean[partition=b.txt]",
+        "count[partition=b.txt]",
+        "of_seeds[partition=b.txt]",
+        "train[seed=1,partition=b.txt]",
+        "train[seed=2,partition=b.txt]",
+    ];
+    assert_eq!(ran, expected, "{settled:?}");
+    // A new part, and everything without a cache.
+    project.write("table.txt", "a x\nb q\na z\nc z\n");
+    let (ended, settled) = project.run(&[]);
+    let counts = given(&ended, "scaled");
+    assert_eq!(counts, &json!({"a.txt": 8, "b.txt": 4, "c.txt": 4}), "{settled:?}");
+    let off = |demand: &mut thrifty_pipeline::Demand<'_>| demand.chosen.mode = Some(Mode::Off);
+    let (ended, _) = project.run_with(&[], &|| false, off);
+    assert_eq!(given(&ended, "scaled"), counts, "{ended:?}");
+}
+
+#[test]
+fn a_copy_for_a_part_has_the_key_of_the_operation_with_it_alone() {
+    let late = "operations:
+  split: {run: 'echo \"[{\\\"r\\\": 3}, {\\\"r\\\": 4}]\" > l', outputs: {l: {json: l}}}
+  one: {partitions: {from: split.l}, run: 'echo {{ params.it.r }} > o', params: {it: '{{ params.partition }}'}, outputs: {o: {json: o}}}
+outputs: {o: one.o}
+";
+    let project = Project::new(&[("p.yaml", late)]);
+    let (ended, _) = project.run(&[]);
+    assert_eq!(given(&ended, "o"), &json!({"0": 3, "1": 4}), "{ended:?}");
+    let off = |demand: &mut thrifty_pipeline::Demand<'_>| demand.chosen.mode = Some(Mode::Off);
+    let (ended, _) = project.run_with(&[], &|| false, off);
+    assert_eq!(given(&ended, "o"), &json!({"0": 3, "1": 4}), "{ended:?}");
+    let alone = "operations:
+  one: {run: 'echo {{ params.it.r }} > o', params: {it: {r: 4}}, outputs: {o: {json: o}}, cache: {disable: false}}
+";
+    project.write("p.yaml", alone);
+    assert_eq!(project.run(&[]).1, ["one hit"]);
+    project.write("p.yaml", &alone.replace("r: 4", "r: 7"));
+    assert_eq!(project.run(&[]).1, ["one computed"]);
+    project.write("p.yaml", &late.replace("4}", "7}"));
+    let (_, settled) = project.run(&[]);
+    assert_eq!(computed(&settled), ["split"], "{settled:?}");
+}
+
+#[test]
+fn processes_and_searches_are_done_for_parts_and_hold_them() {
+    let text = "operations:
+  split: {run: 'echo {\\\"a\\\": 1, \\\"b\\\": 2} > l', outputs: {l: {json: l}}}
+  whole:
+    partitions: {from: split.l}
+    params: {n: '{{ params.partition }}'}
+    operations:
+      twice: {run: 'echo $(( {{ params.n }} * 2 )) > n', outputs: {n: {json: n}}}
+      again: {run: 'echo $(( {{ params.n }} * 2 )) > n', params: {n: {from: twice.n}}, outputs: {n: {json: n}}}
+    outputs: {n: again.n}
+  search:
+    run: echo $(( {{ params.rate }} * {{ params.n }} )) > n
+    params: {n: {from: whole.n}}
+    matrix: {kind: grid, params: {rate: [2, 3]}, metric: {name: n, goal: maximize}}
+    outputs: {n: {json: n}}
+outputs: {n: whole.n, all: search.n, best: search.best.n}
+";
+    let project = Project::new(&[("p.yaml", text)]);
+    let (ended, settled) = project.run(&[]);
+    assert_eq!(given(&ended, "n"), &json!({"a": 4, "b": 8}), "{ended:?}");
+    assert_eq!(given(&ended, "all"), &json!({"a": [8, 12], "b": [16, 24]}));
+    assert_eq!(given(&ended, "best"), &json!({"a": 12, "b": 24}));
+    assert!(settled.contains(&"whole[partition=b].twice computed".to_owned()), "{settled:?}");
+    assert_eq!(ended.searches.len(), 2);
+    let (_, settled) = project.run(&[]);
+    assert_eq!(computed(&settled), [""; 0]);
+    assert!(settled.contains(&"whole[partition=b] hit".to_owned()), "{settled:?}");
+}
+
+#[test]
+fn parts_that_there_are_none_of_are_told() {
+    let file = |run: &str, output: &str, more: &str| {
+        format!(
+            "operations:
+  split: {{run: '{run}', outputs: {{o: {output}}}}}
+  each: {more}
+"
+        )
+    };
+    let takes = "{partitions: {from: split.o}, run: 'x {{ params.partition }}'}";
+    let reads = "{partitions: {from: split.o}, run: 'x', inputs: {p: {from: inputs.partition}}}";
+    for (run, output, more, told) in [
+        ("echo 3 > o", "{json: o}", takes, "it is no directory, no list and no mapping"),
+        ("echo [] > o", "{json: o}", takes, "there is no partition"),
+        ("mkdir o", "o/", reads, "there is no partition"),
+    ] {
+        let project = Project::new(&[("p.yaml", &file(run, output, more))]);
+        let (ended, _) = project.run(&[]);
+        assert!(ended.failures.iter().any(|(_, it)| it.contains(told)), "{run}: {ended:?}");
+    }
+    for (output, more, told) in [
+        ("o", reads, "`split.o` is a file, which has no parts"),
+        ("o/", takes, "`params.partition` in `run`: there is no such name"),
+        ("o/", "{partitions: {from: split.o}, run: x}", "`each` does not take its partition"),
+        ("o/", "{partitions: {from: split.q}, run: x}", "`split` has no output `q`"),
+        (
+            "o/",
+            "{partitions: {from: split.o}, run: x, artifacts: a, inputs: {p: {from: inputs.partition}}}",
+            "`each` keeps `artifacts` for partitions that only the run tells",
+        ),
+    ] {
+        let project = Project::new(&[("p.yaml", &file("x", output, more))]);
+        let error = Pipeline::read(&project.at("p.yaml"), &[], &|_| None).unwrap_err().to_string();
+        assert!(error.contains(told) && error.contains("p.yaml:"), "{more}\n{error}");
+    }
+}

@@ -20,7 +20,7 @@ use crate::endurance::{Endurance, Waiters};
 use crate::error::FileError;
 use crate::expand::RESUME;
 use crate::paths;
-use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Process, Reference, Work};
+use crate::pipeline::{Caching, Command, Given, Origin, Placed, Process, Work};
 use crate::place::{Location, Spanned};
 use crate::template;
 
@@ -342,12 +342,8 @@ impl Check<'_> {
 
     /// A param of the file or process around.
     fn param_around(&self, name: &str) -> Option<Given> {
-        let late = |number: &usize| {
-            let from = Maker::Argument(*number);
-            Given::From(Reference { from, output: name.to_owned() })
-        };
         let value = self.scope.values.get(name).cloned().map(Given::Value);
-        value.or_else(|| self.scope.late.get(name).map(late))
+        value.or_else(|| self.scope.late.get(name).cloned().map(Given::From))
     }
 
     fn params_around(&self) -> impl Iterator<Item = &str> {

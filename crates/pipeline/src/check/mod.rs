@@ -25,12 +25,14 @@ use minijinja::value::{Serde, Value};
 use thrifty_engine::did_you_mean;
 
 use crate::compose::{self, Variation};
-use crate::document::{Argument, Delivery, Document, Operation, Output, Source, Table};
+use crate::document::{
+    Argument, Delivery, Document, Operation, Output, Source, Table, WrittenPartitions,
+};
 use crate::error::FileError;
 use crate::order::order;
 use crate::params;
 use crate::paths;
-use crate::pipeline::{Command, Delivered, Pipeline, Reference};
+use crate::pipeline::{Command, Delivered, Maker, Pipeline, Reference};
 use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
 use crate::ticks::Tick;
@@ -182,6 +184,12 @@ impl<'a> Check<'a> {
                 taken.push(self.output(input.referenced, from)?.0);
             }
         }
+        if let Some(Spanned { value: WrittenPartitions::From(from), referenced }) =
+            &operation.partitions
+            && Scope::input_in(from).is_none()
+        {
+            taken.push(self.output(*referenced, from)?.0);
+        }
         Ok(taken)
     }
 
@@ -307,13 +315,16 @@ impl<'a> Check<'a> {
 
 /// Every output that no operation takes.
 fn ends(commands: &[Command]) -> Vec<Delivered> {
-    let taken: std::collections::HashSet<&Reference> =
-        commands.iter().flat_map(Command::takes).collect();
+    let taken: std::collections::HashSet<(Maker, &str)> = commands
+        .iter()
+        .flat_map(Command::takes)
+        .map(|reference| (reference.from, reference.output.as_str()))
+        .collect();
     let mut ends = Vec::new();
     for (position, command) in commands.iter().enumerate() {
         for (output, _) in &command.outputs {
-            let from = Reference { from: command.maker(position), output: output.clone() };
-            if !taken.contains(&from) {
+            let from = Reference::new(command.maker(position), output.clone());
+            if !taken.contains(&(from.from, output.as_str())) {
                 let name = format!("{}.{output}", command.name);
                 ends.push(Delivered { name, from, to: None });
             }

@@ -49,6 +49,7 @@ impl Check<'_> {
             seed: self.scope.seed,
             drawn: self.scope.drawn,
             copy: Vec::new(),
+            parts: None,
         };
         let inner = Check { world: self.world, operations: &handed.operation.operations, scope };
         let built = inner.build()?;
@@ -134,6 +135,7 @@ impl Check<'_> {
                 seed: self.world.seed_stated(document)?.or(self.scope.seed),
                 drawn: self.scope.drawn,
                 copy: Vec::new(),
+                parts: None,
             },
         };
         inner.scope.env = inner.variables(&document.env)?;
@@ -166,7 +168,7 @@ impl Check<'_> {
         at: Location,
         document: &Document,
         mut given: Values,
-        late: &IndexMap<String, usize>,
+        late: &IndexMap<String, Reference>,
     ) -> Result<Values, FileError> {
         let place = |name: &str| handed.operation.params.get(name).map_or(at, |it| it.referenced);
         for name in given.keys().chain(late.keys()) {
@@ -263,12 +265,15 @@ impl Check<'_> {
 }
 
 /// The params of a process that are known, and the numbers of those that come by an edge.
-fn split(params: &[(String, Given)]) -> (Values, IndexMap<String, usize>) {
+fn split(params: &[(String, Given)]) -> (Values, IndexMap<String, Reference>) {
     let (mut values, mut late) = (Values::new(), IndexMap::new());
     for (name, given) in params {
         match given {
             Given::Value(value) => _ = values.insert(name.clone(), value.clone()),
-            Given::From(_) => _ = late.insert(name.clone(), late.len()),
+            Given::From(_) => {
+                let from = Reference::new(Maker::Argument(late.len()), name.clone());
+                late.insert(name.clone(), from);
+            }
         }
     }
     (values, late)
@@ -283,7 +288,7 @@ fn arguments(inputs: &[Placed], first: usize) -> Vec<Placed> {
             Origin::Output(_) => {
                 let from = Maker::Argument(next);
                 next += 1;
-                Origin::Output(Reference { from, output: input.name.clone() })
+                Origin::Output(Reference::new(from, input.name.clone()))
             }
         };
         Placed { from, ..input.clone() }

@@ -14,7 +14,7 @@ use crate::document::{Cache, Document, Input, Operation, Source, Table};
 use crate::endurance::OnFailure;
 use crate::error::FileError;
 use crate::params::Values;
-use crate::pipeline::Placed;
+use crate::pipeline::{Placed, Reference};
 use crate::place::Spanned;
 use crate::template;
 
@@ -34,8 +34,8 @@ pub(super) struct Scope {
     pub(super) counted: String,
     /// The params whose values are known.
     pub(super) values: Values,
-    /// The params that the process takes from operations beside it, by the number of the argument.
-    pub(super) late: IndexMap<String, usize>,
+    /// The params whose values only the run tells, and where they come from.
+    pub(super) late: IndexMap<String, Reference>,
     /// The inputs.
     pub(super) inputs: Vec<Placed>,
     /// The variables of all operations.
@@ -50,6 +50,8 @@ pub(super) struct Scope {
     pub(super) drawn: Option<Seed>,
     /// Which copy of an operation is being checked.
     pub(super) copy: Which,
+    /// Who tells the partitions that it is done for, if only the run tells them.
+    pub(super) parts: Option<usize>,
 }
 
 impl Scope {
@@ -75,6 +77,7 @@ impl Scope {
             seed: world.seed_stated(document)?,
             drawn: None,
             copy: Which::new(),
+            parts: None,
         };
         // Paths and variables are checked as those of an operation are, in this very scope.
         let operations = Table::<Operation>::new();

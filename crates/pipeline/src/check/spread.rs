@@ -15,7 +15,7 @@ use thrifty_engine::Seed;
 use super::{Check, MOST};
 use crate::document::{Axis, Operation, Output, WrittenPartitions};
 use crate::error::FileError;
-use crate::pipeline::{Caching, Command, Given, Maker, Reference, Work};
+use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Reference, Work};
 use crate::place::{Location, Spanned};
 
 /// The name under which an operation finds its partition.
@@ -45,6 +45,8 @@ struct Copies {
     /// The positions of all copies, in their order; the only one of an operation that is not spread.
     at: Vec<usize>,
     by_key: HashMap<Which, usize>,
+    /// Who tells the partitions of each copy, if only the run tells them.
+    parts: HashMap<usize, usize>,
 }
 
 /// The operations that were checked so far, each after those it takes from.
@@ -58,7 +60,8 @@ pub(super) struct Built<'a> {
 /// What puts the outputs of copies together for operations that were checked since.
 #[derive(Default)]
 struct Gathered {
-    known: HashMap<(String, Which), usize>,
+    known: HashMap<(String, Which, bool), usize>,
+    parts: HashMap<Reference, usize>,
     new: Vec<Command>,
 }
 
@@ -84,12 +87,16 @@ impl<'a> Check<'a> {
     pub(super) fn copies(&self, from: usize, built: &mut Built<'a>) -> Result<(), FileError> {
         let (name, spanned) = (self.name(from), &self.operations[from]);
         let axes = self.axes(name, spanned, built)?;
-        let mut copies = Copies { axes, at: Vec::new(), by_key: HashMap::new() };
+        let (at, by_key, parts) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut copies = Copies { axes, at, by_key, parts };
         for which in combinations(&copies.axes) {
-            let command = match which.is_empty() {
-                true => self.command(from, built)?,
-                false => self.copy(&which, spanned, &copies.axes)?.command(from, built)?,
-            };
+            let mut check = self.copy(&which, spanned, &copies.axes);
+            check.take_parts(name, spanned, built)?;
+            let command = check.command(from, built)?;
+            if let Some(parts) = check.scope.parts {
+                check.is_for_parts(name, spanned, &command)?;
+                copies.parts.insert(copies.at.len(), parts);
+            }
             built.settle();
             copies.at.push(built.commands.len());
             copies.by_key.insert(which, built.commands.len());
@@ -123,8 +130,16 @@ impl<'a> Check<'a> {
     ) -> Result<Axes, FileError> {
         let operation = &spanned.value;
         let (mut axes, mut aggregated) = (Axes::new(), BTreeSet::new());
+        let mut told = false;
         for from in self.taken(operation)? {
-            for (axis, keys) in &built.copies[self.name(from)].axes {
+            let source = &built.copies[self.name(from)];
+            if !source.parts.is_empty() {
+                match operation.aggregate.iter().any(|it| it.value == Axis::Partitions) {
+                    true => _ = aggregated.insert(Axis::Partitions),
+                    false => told = true,
+                }
+            }
+            for (axis, keys) in &source.axes {
                 if operation.aggregate.iter().any(|it| it.value == *axis) {
                     aggregated.insert(*axis);
                 } else if axes.insert(*axis, Arc::clone(keys)).is_some_and(|it| it != *keys) {
@@ -148,7 +163,7 @@ impl<'a> Check<'a> {
             (Axis::Partitions, self.partitions(operation)?),
         ];
         for (axis, (at, keys)) in own.into_iter().filter_map(|(axis, keys)| Some((axis, keys?))) {
-            if axes.insert(axis, keys).is_some() {
+            if axes.insert(axis, keys).is_some() || (told && axis == Axis::Partitions) {
                 let word = axis.word();
                 let reason = format!(
                     "what `{name}` takes is spread over `{word}` already: leave them out here, or `aggregate: {word}` first"
@@ -156,8 +171,122 @@ impl<'a> Check<'a> {
                 return Err(self.wrong(at, reason));
             }
         }
+        if told && axes.contains_key(&Axis::Partitions) {
+            let reason = format!(
+                "`{name}` takes from operations with different `partitions`: `aggregate: partitions` of one of them first"
+            );
+            return Err(self.wrong(spanned.referenced, reason));
+        }
         self.are_not_too_many(name, spanned.referenced, &axes)?;
         Ok(axes)
+    }
+
+    /// Finds out who tells the partitions of the copy that is being checked, if only the run tells
+    /// them: the same as for what it takes, or what it says itself.
+    fn take_parts(
+        &mut self,
+        name: &str,
+        spanned: &Spanned<Operation>,
+        built: &Built<'_>,
+    ) -> Result<(), FileError> {
+        let operation = &spanned.value;
+        let aggregates = operation.aggregate.iter().any(|it| it.value == Axis::Partitions);
+        let mut found = BTreeSet::new();
+        for from in self.taken(operation)?.into_iter().filter(|_| !aggregates) {
+            let source = &built.copies[self.name(from)];
+            let before: BTreeSet<usize> = self.before(self.name(from), built).into_iter().collect();
+            let copies =
+                source.parts.iter().filter(|(copy, _)| before.contains(&source.at[**copy]));
+            found.extend(copies.map(|(_, parts)| *parts));
+        }
+        let own = match &operation.partitions {
+            Some(Spanned { value: WrittenPartitions::From(text), referenced }) => {
+                Some((*referenced, text))
+            }
+            _ => None,
+        };
+        self.scope.parts = found.first().copied();
+        match (own, found.len()) {
+            (None, 0 | 1) => Ok(()),
+            (Some((at, text)), 0) => self.tell_parts(name, at, text, built),
+            (Some((at, _)), _) => {
+                let reason = format!(
+                    "what `{name}` takes is spread over `partitions` already: leave them out here, or `aggregate: partitions` first"
+                );
+                Err(self.wrong(at, reason))
+            }
+            (None, _) => {
+                let reason = format!(
+                    "`{name}` takes from operations with different `partitions`: `aggregate: partitions` of one of them first, or as well"
+                );
+                Err(self.wrong(spanned.referenced, reason))
+            }
+        }
+    }
+
+    /// Has the operation find its part of an output as `params.partition` or `inputs.partition`.
+    fn tell_parts(
+        &mut self,
+        name: &str,
+        at: Location,
+        text: &str,
+        built: &Built<'_>,
+    ) -> Result<(), FileError> {
+        if self.scope.copy.iter().any(|(axis, _)| *axis == Axis::Partitions) {
+            let reason = format!("`{name}` is spread over `partitions` already");
+            return Err(self.wrong(at, reason));
+        }
+        let (from, kind) = self.reference(at, text, built)?;
+        let is_file = matches!(kind, Output::File(_) | Output::Metrics(_) | Output::Plot(_));
+        if is_file {
+            let reason = format!(
+                "`{text}` is a file, which has no parts: make a directory of it, such as {{dir: parts}}, or a list, {{json: parts.json}}"
+            );
+            return Err(self.wrong(at, reason));
+        }
+        let mut gathered = built.gathered.borrow_mut();
+        let Gathered { parts, new, .. } = &mut *gathered;
+        let position = *parts.entry(from.clone()).or_insert_with(|| {
+            let name = format!("{}{text}{}", self.scope.shown, suffix(&self.scope.copy));
+            let params = vec![("of".to_owned(), Given::From(from))];
+            new.push(Command { work: Work::Parts, params, ..self.gathering(name, Vec::new()) });
+            built.commands.len() + new.len() - 1
+        });
+        let output = PARTITION.to_owned();
+        let part = Reference { from: Maker::Parts(position), output, each: true };
+        if kind.as_file().is_none() {
+            self.scope.late.insert(PARTITION.to_owned(), part.clone());
+        }
+        if !matches!(kind, Output::Json { .. }) {
+            let (name, to) = (PARTITION.to_owned(), PARTITION.to_owned());
+            self.scope.inputs.push(Placed { name, from: Origin::Output(part), to });
+        }
+        self.scope.parts = Some(position);
+        Ok(())
+    }
+
+    /// What is done for each partition takes it, and leaves nothing that would be the same place for all.
+    fn is_for_parts(
+        &self,
+        name: &str,
+        spanned: &Spanned<Operation>,
+        command: &Command,
+    ) -> Result<(), FileError> {
+        if !command.is_for_each() {
+            let reason = format!(
+                "`{name}` does not take its partition: name {{{{ params.{PARTITION} }}}}, or write inputs: {{rows: {{from: inputs.{PARTITION}}}}}"
+            );
+            return Err(self.wrong(spanned.referenced, reason));
+        }
+        match keeps_artifacts(command) {
+            true => {
+                let reason = format!(
+                    "`{name}` keeps `artifacts` for partitions that only the run tells: write the partitions down, or make it an output"
+                );
+                Err(self.wrong(spanned.referenced, reason))
+            }
+            false => Ok(()),
+        }
     }
 
     fn are_not_too_many(&self, name: &str, at: Location, axes: &Axes) -> Result<(), FileError> {
@@ -249,12 +378,7 @@ impl<'a> Check<'a> {
     }
 
     /// The check of one copy.
-    fn copy(
-        &self,
-        which: &Which,
-        spanned: &Spanned<Operation>,
-        axes: &Axes,
-    ) -> Result<Check<'a>, FileError> {
+    fn copy(&self, which: &Which, spanned: &Spanned<Operation>, axes: &Axes) -> Check<'a> {
         let mut scope = self.scope.clone();
         for (axis, text) in which {
             let Some(key) = axes[axis].iter().find(|key| key.text == *text) else { continue };
@@ -267,7 +391,7 @@ impl<'a> Check<'a> {
             }
         }
         scope.copy.clone_from(which);
-        Ok(Check { world: self.world, operations: self.operations, scope })
+        Check { world: self.world, operations: self.operations, scope }
     }
 
     /// What an output of an operation is for the one that is being checked: that of the copy with
@@ -281,22 +405,29 @@ impl<'a> Check<'a> {
     ) -> (Reference, Output) {
         let copies = &built.copies[name];
         let own = self.own(copies);
+        // Of partitions that only the run tells: its own, or all of them.
+        let each = self.scope.parts.is_some() && !copies.parts.is_empty();
         let reference = |position: usize| Reference {
             from: built.commands[position].maker(position),
             output: output.to_owned(),
+            each,
         };
-        if own.len() == copies.axes.len() {
+        if own.len() == copies.axes.len() && (each || copies.parts.is_empty()) {
             return (reference(copies.by_key[&own]), kind);
         }
         let kind = match kind.as_file() {
             Some(_) => Output::Directory(String::new()),
             None => kind,
         };
+        if own.len() == copies.axes.len() {
+            return (reference(copies.by_key[&own]), kind);
+        }
+        let whole =
+            |position| Reference { from: Maker::Whole(position), output: output.to_owned(), each };
         let mut gathered = built.gathered.borrow_mut();
-        let known = (format!("{name}.{output}"), own);
+        let known = (format!("{name}.{output}"), own, each);
         if let Some(position) = gathered.known.get(&known) {
-            let from = Maker::Whole(*position);
-            return (Reference { from, output: output.to_owned() }, kind);
+            return (whole(*position), kind);
         }
         let agrees = |which: &Which| known.1.iter().all(|key| which.contains(key));
         let all = combinations(&copies.axes).into_iter().zip(&copies.at);
@@ -309,7 +440,7 @@ impl<'a> Check<'a> {
         let position = built.commands.len() + gathered.new.len();
         gathered.new.push(command);
         gathered.known.insert(known, position);
-        (Reference { from: Maker::Whole(position), output: output.to_owned() }, kind)
+        (whole(position), kind)
     }
 
     /// The copies of an operation that the one that is being checked comes after.
@@ -390,7 +521,14 @@ fn combinations(axes: &Axes) -> Vec<Which> {
 fn draws(command: &Command) -> bool {
     match &command.work {
         Work::Process(process) => process.steps.iter().any(draws),
-        Work::Run(_) | Work::Task(_) | Work::Gather(_) => command.seed.is_some(),
+        Work::Run(_) | Work::Task(_) | Work::Gather(_) | Work::Parts => command.seed.is_some(),
+    }
+}
+
+fn keeps_artifacts(command: &Command) -> bool {
+    match &command.work {
+        Work::Process(process) => process.steps.iter().any(keeps_artifacts),
+        _ => command.endurance.artifacts.is_some(),
     }
 }
 

@@ -11,5 +11,6 @@ mod suggest;
 mod table;
 
 pub(crate) use prepared::Prepared;
+pub(crate) use round::Round;
 pub(crate) use table::searched;
 pub use table::{Searched, Status, Tried};

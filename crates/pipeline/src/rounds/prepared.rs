@@ -7,6 +7,7 @@ use thrifty_engine::{Operation, Policy};
 use thrifty_key::{Kind, Preview, plain};
 
 use crate::body::Running;
+use crate::copying::Change;
 use crate::error::PrepareError;
 
 /// An operation that is ready to become a node, or many of them with other params.
@@ -23,6 +24,17 @@ impl Prepared {
     pub(crate) fn node(self) -> Node {
         let Self { operation, policy, inputs, edges, running } = self;
         Node { operation, policy, inputs, edges, unkeyed: None, body: Arc::new(running) }
+    }
+
+    /// The same with attempts of its own.
+    pub(crate) fn copy(&self, change: &Change<'_>) -> Self {
+        Self {
+            operation: change.renamed(&self.operation),
+            policy: self.policy,
+            inputs: self.inputs.clone(),
+            edges: self.edges.clone(),
+            running: self.running.copy(change),
+        }
     }
 
     /// The operation with one more input, whose place counts.

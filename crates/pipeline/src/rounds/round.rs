@@ -13,6 +13,7 @@ use thrifty_key::plain;
 
 use super::prepared::Prepared;
 use super::suggest;
+use crate::copying::Change;
 use crate::document::Output;
 use crate::error::PrepareError;
 use crate::expand::{Metric, Next, RESUME, Resulted, Search, Trial};
@@ -119,8 +120,7 @@ impl Searching {
             inputs.push(Input { name: RESUME.to_owned(), encoding: writer.into_bytes(), preview });
             inputs.sort_by(|one, other| one.name.cmp(&other.name));
             running.command.absent.clear();
-            let from =
-                Origin::Output(Reference { from: Maker::Argument(from), output: output.clone() });
+            let from = Origin::Output(Reference::new(Maker::Argument(from), output.clone()));
             let (name, to) = (RESUME.to_owned(), RESUME.to_owned());
             running.command.inputs.push(Placed { name, from, to });
             operation = resumed;
@@ -139,6 +139,19 @@ impl Searching {
 }
 
 impl Round {
+    /// The first round of the same search of a copy.
+    pub(crate) fn copy(&self, change: &Change<'_>) -> Self {
+        let Searching { search, prepared, resumed, operation, pool: _ } = &*self.searching;
+        let searching = Searching {
+            search: search.clone(),
+            prepared: prepared.copy(change),
+            resumed: resumed.as_ref().map(|resumed| change.renamed(resumed)),
+            operation: change.renamed(operation),
+            pool: search.concurrency.map(|room| (Pool::new(room as u64), 1)),
+        };
+        Self { searching: Arc::new(searching), past: self.past.clone(), trials: Mutex::default() }
+    }
+
     /// What became of the trials before this round.
     fn results(&self, inputs: &[Taken]) -> Vec<(Trial, Resulted)> {
         let taken = inputs.iter().skip(self.searching.taken());
