@@ -5,6 +5,7 @@ mod code;
 mod command;
 mod observe;
 mod program;
+mod remembering;
 mod shown;
 mod value;
 mod warning;

@@ -33,17 +33,20 @@ pub enum Note {
     Environment,
     /// It opened a file from the handle of a directory.
     Handle,
+    /// It took what a function had remembered since before any body ran.
+    Remembered,
 }
 
 impl Note {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Process,
         Self::Network,
         Self::Database,
         Self::Random,
         Self::Environment,
         Self::Handle,
+        Self::Remembered,
     ];
 
     /// What was done, and what to do about it.
@@ -73,6 +76,11 @@ impl Note {
                 "opens files from the handle of a directory, which is not observed: declare them \
                  with Cache(files=…), or hand the directory over as Dir"
             }
+            Self::Remembered => {
+                "takes what a function with functools.lru_cache has remembered since before the \
+                 task ran, and what that had read is not observed: if it read something, hand its \
+                 result over, or clear it with cache_clear()"
+            }
         }
     }
 
@@ -85,6 +93,7 @@ impl Note {
             Self::Random => "random",
             Self::Environment => "environment",
             Self::Handle => "handle",
+            Self::Remembered => "remembered",
         }
     }
 

@@ -17,6 +17,7 @@ use super::origin::{Place, Scope};
 use super::text::{self, Piece, Text};
 use super::walk::Walk;
 use super::{Depth, Kind, fresh, source, unfollowable};
+use crate::remembering;
 
 /// How many objects that a decorator made are looked into for the function it was given.
 const HELD: usize = 64;
@@ -303,6 +304,7 @@ impl<'py> Walk<'_, 'py> {
             if is_function(&value)? {
                 self.guards.push(Guard::of_function(&value)?);
             }
+            remembering::reaches(&value)?;
             match value.getattr_opt(intern!(self.py, "__wrapped__"))? {
                 Some(wrapped) => value = wrapped,
                 None => break,

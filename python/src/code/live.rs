@@ -13,6 +13,7 @@ use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
+use crate::remembering;
 
 /// The method by which a task tells the digest and text of what it asks of its cache, if that
 /// decides about results, and the functions that make its keys.
@@ -158,7 +159,10 @@ impl<'py> Walk<'_, 'py> {
             ("builtins", "property") => &["fget", "fset", "fdel"],
             ("functools", "partial" | "partialmethod") => &["func", "args", "keywords"],
             ("functools", "cached_property") => &["func"],
-            ("functools", "_lru_cache_wrapper") => &["__wrapped__"],
+            ("functools", "_lru_cache_wrapper") => {
+                remembering::reaches(value)?;
+                &["__wrapped__"]
+            }
             _ if module.starts_with("thrifty") && value.hasattr("__wrapped__")? => {
                 self.settings(value, hint)?;
                 &["__wrapped__"]

@@ -52,6 +52,26 @@ impl<'py> Frame<'py> {
         file.cast_into::<PyString>().map_err(PyErr::from)
     }
 
+    /// Its code.
+    pub(super) const fn code(&self) -> &Bound<'py, PyAny> {
+        &self.code
+    }
+
+    /// What its module now has under the name of its function, or a class of the module: the function
+    /// itself, or what a decorator made of it.
+    pub(super) fn definition(&self) -> Option<Bound<'py, PyAny>> {
+        let py = self.py();
+        let name: String = self.code.getattr(intern!(py, "co_qualname")).ok()?.extract().ok()?;
+        let mut found = self.frame.getattr(intern!(py, "f_globals")).ok()?;
+        for (depth, step) in name.split('.').enumerate() {
+            if depth > 0 {
+                found = found.getattr_opt(intern!(py, "__dict__")).ok()??;
+            }
+            found = found.get_item(step).ok()?;
+        }
+        Some(found)
+    }
+
     /// The name of its function.
     pub(super) fn function(&self) -> PyResult<String> {
         self.code.getattr(intern!(self.frame.py(), "co_name"))?.extract()

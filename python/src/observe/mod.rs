@@ -18,6 +18,7 @@ mod parameters;
 mod path;
 mod random;
 mod recorder;
+mod remembered;
 mod thread;
 mod whose;
 
@@ -81,6 +82,7 @@ pub struct Watch {
     wish: Wish,
     recorder: Option<Arc<Recorder>>,
     random: Option<random::Before>,
+    remembered: Option<remembered::Before>,
     /// Bodies in other threads for which this one runs.
     outer: Vec<Arc<Recorder>>,
     /// As of [`EXPIRES_AT`], of the body around this one.
@@ -107,6 +109,7 @@ impl Watch {
             wish,
             recorder: None,
             random: None,
+            remembered: None,
             outer: outer.to_vec(),
             expires_before: EXPIRES_AT.take(),
             is_over: false,
@@ -118,6 +121,7 @@ impl Watch {
             Wish::Observe => {
                 hook::install(py)?;
                 watch.random = random::Before::first_runs(py, operation);
+                watch.remembered = Some(remembered::Before::now(py));
                 let surroundings = Arc::clone(&scenery.surroundings);
                 let ignored = Arc::clone(&scenery.ignored);
                 let recorder = Arc::new(Recorder::new(surroundings, ignored, given));
@@ -133,6 +137,9 @@ impl Watch {
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
         let expires_at = EXPIRES_AT.get();
+        if let (Some(before), Some(recorder)) = (self.remembered.take(), &self.recorder) {
+            before.tell(py, recorder);
+        }
         let mut metrics = self.close();
         let Some(recorder) = self.recorder.take() else {
             return Gathered { expires_at, metrics, ..Gathered::default() };
@@ -190,7 +197,14 @@ pub fn read(py: Python<'_>, path: &Path, is_directory: bool) {
 pub fn absorb(py: Python<'_>, observed: &[Observation], expires_at: Option<Time>) {
     expires(expires_at);
     if !observed.is_empty() {
-        readers(py).iter().for_each(|reader| reader.absorb(observed));
+        let readers = readers(py);
+        readers.iter().for_each(|reader| reader.absorb(observed));
+        if let Some(body) = readers.first() {
+            match thread::aside(|| remembered::within(py, body)) {
+                Ok(within) => within.iter().for_each(|it| it.absorb(observed)),
+                Err(error) => body.trouble(&error.to_string()),
+            }
+        }
     }
 }
 

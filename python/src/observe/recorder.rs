@@ -124,6 +124,11 @@ impl Recorder {
         }
     }
 
+    /// One for something else that runs now, which is given nothing.
+    pub(super) fn beside(&self) -> Self {
+        Self::new(Arc::clone(&self.surroundings), Arc::clone(&self.ignored), Vec::new())
+    }
+
     /// Whether the body is over.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)

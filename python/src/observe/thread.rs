@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::recorder::Recorder;
+use super::remembered;
 
 /// The attribute of a `threading.Thread` that says who started it.
 const STARTED_BY: &str = "_thrifty_started_by";
@@ -127,8 +128,13 @@ pub(super) fn observing(py: Python<'_>, act: impl FnOnce(&[Arc<Recorder>]) -> Py
         return;
     }
     let readers = readers(py);
-    if !readers.is_empty() {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&readers)));
+    if let Some(body) = readers.first() {
+        let all = || {
+            let mut all = readers.clone();
+            all.extend(remembered::within(py, body)?);
+            act(&all)
+        };
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(all));
         let trouble = match done {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),

@@ -1,0 +1,153 @@
+//! Which functions remember what they gave, as `functools.lru_cache` and `cache` make them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+/// A function that remembers.
+struct Remembering {
+    function: Py<PyWeakrefReference>,
+    /// How often it had run when this was last looked at.
+    runs: u64,
+    /// Whether it ran while no body did, so that nobody knows what it read.
+    ran_unseen: bool,
+}
+
+/// The functions that are known, by the identity of their code, as long as they live. Locked for
+/// moments in which no Python runs.
+static KNOWN: LazyLock<Mutex<HashMap<usize, Remembering>>> = LazyLock::new(Mutex::default);
+
+/// Code of functions that remember nothing, by its identity: it lives as long as it is here.
+static ORDINARY: LazyLock<Mutex<HashMap<usize, Py<PyAny>>>> = LazyLock::new(Mutex::default);
+/// How much of it is kept.
+const MOST: usize = 10_000;
+/// Where decorators keep what they are around.
+const AROUND: [&str; 3] = ["__wrapped__", "__func__", "fget"];
+/// How many of them are looked through.
+const WRAPPERS: usize = 6;
+
+/// What is known of a function now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uses {
+    /// How often it gave what it had remembered.
+    pub hits: u64,
+    /// How often it ran.
+    runs: u64,
+    /// Whether it ran while no body did.
+    pub ran_unseen: bool,
+}
+
+/// A task can reach this object: if it is a function that remembers, it is known from now on.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn reaches(function: &Bound<'_, PyAny>) -> PyResult<()> {
+    match remembers(function)? {
+        Some(code) => know(function, code, 0),
+        None => Ok(()),
+    }
+}
+
+/// Whether the function whose code runs remembers; `definition` is what its module has under its
+/// name.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn is_one<'py>(
+    code: &Bound<'py, PyAny>,
+    definition: impl FnOnce() -> Option<Bound<'py, PyAny>>,
+) -> PyResult<bool> {
+    let identity = code.as_ptr() as usize;
+    if KNOWN.lock().contains_key(&identity) {
+        return Ok(true);
+    }
+    if ORDINARY.lock().contains_key(&identity) {
+        return Ok(false);
+    }
+    if let Some(function) = behind(definition(), identity)? {
+        // The run that this is was counted when it began.
+        know(&function, identity, 1)?;
+        return Ok(true);
+    }
+    let mut ordinary = ORDINARY.lock();
+    if ordinary.len() >= MOST {
+        ordinary.clear();
+    }
+    ordinary.insert(identity, code.clone().unbind());
+    Ok(false)
+}
+
+/// All functions that live, by the identity of their code. `nobody_ran` if no body ran since this
+/// was last asked: what ran since then, nobody saw.
+pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {
+    let known: Vec<_> = {
+        let known = KNOWN.lock();
+        known.iter().map(|(code, it)| (*code, it.function.clone_ref(py))).collect()
+    };
+    let lives = |(code, function): (usize, Py<PyWeakrefReference>)| {
+        let function = function.bind(py).upgrade()?;
+        Some((code, counted(&function).ok()?))
+    };
+    let counts: Vec<_> = known.into_iter().filter_map(lives).collect();
+    let living: HashSet<usize> = counts.iter().map(|(code, _)| *code).collect();
+    let mut known = KNOWN.lock();
+    known.retain(|code, _| living.contains(code));
+    let mut all = HashMap::new();
+    for (code, (hits, runs)) in counts {
+        if let Some(it) = known.get_mut(&code) {
+            it.ran_unseen |= nobody_ran && it.runs != runs;
+            it.runs = runs;
+            all.insert(code, Uses { hits, runs, ran_unseen: it.ran_unseen });
+        }
+    }
+    all
+}
+
+/// The identity of the code of a function that remembers; `None` for anything else.
+fn remembers(function: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let py = function.py();
+    if function.get_type().name()? != "_lru_cache_wrapper" {
+        return Ok(None);
+    }
+    let inner = function.getattr(intern!(py, "__wrapped__"))?;
+    Ok(inner.getattr_opt(intern!(py, "__code__"))?.map(|code| code.as_ptr() as usize))
+}
+
+/// The function with this code that remembers, where a decorator may have put something around it.
+fn behind<'py>(
+    definition: Option<Bound<'py, PyAny>>,
+    code: usize,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let mut next = definition;
+    for _ in 0..WRAPPERS {
+        let Some(value) = next else { break };
+        if remembers(&value)? == Some(code) {
+            return Ok(Some(value));
+        }
+        let held = AROUND.iter().find_map(|part| value.getattr_opt(*part).ok().flatten());
+        next = held.filter(|it| !it.is_none());
+    }
+    Ok(None)
+}
+
+/// Knows a function, of whose runs so many are seen.
+fn know(function: &Bound<'_, PyAny>, code: usize, seen: u64) -> PyResult<()> {
+    let (_, runs) = counted(function)?;
+    let weak = PyWeakrefReference::new(function)?.unbind();
+    let new = Remembering { function: weak, runs, ran_unseen: runs > seen };
+    KNOWN.lock().entry(code).or_insert(new);
+    Ok(())
+}
+
+/// How often a function gave what it had remembered, and how often it ran.
+fn counted(function: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
+    let (hits, runs, _, _): (u64, u64, Option<u64>, u64) =
+        function.call_method0(intern!(function.py(), "cache_info"))?.extract()?;
+    Ok((hits, runs))
+}

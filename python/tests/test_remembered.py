@@ -1,0 +1,154 @@
+"""Functions that remember what they gave, such as those of ``functools.lru_cache``: what they read counts
+for every body that takes what they remember.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+HEAD = """
+    import functools, os, sys
+    from thrifty import task, workflow
+
+    @functools.cache
+    def load(name):
+        with open(name) as file:
+            return int(file.read())
+
+    @functools.lru_cache(maxsize=4)
+    def scale():
+        return int(os.environ["SCALE"]) * load("b")
+
+    class Tables:
+        @staticmethod
+        @functools.cache
+        def first():
+            return load("a") + 100
+
+    @functools.cache
+    def square(number):
+        return number * number
+
+    @task
+    def reads(a: int, name: str = "a") -> int:
+        print("reads", a, name, flush=True)
+        return a + load(name)
+
+    @task
+    def scales(a: int) -> int:
+        print("scales", a, flush=True)
+        return a * scale()
+
+    @task
+    def first(a: int) -> int:
+        print("first", a, flush=True)
+        return a + Tables.first()
+
+    @task
+    def squares(a: int) -> int:
+        print("squares", a, flush=True)
+        return square(a) + square(1)
+
+    @functools.cache
+    def asks():
+        return reads(0)
+
+    @task
+    def outer(a: int) -> int:
+        print("outer", a, flush=True)
+        return a + asks()
+"""
+
+
+@pytest.fixture
+def steps(programs):
+    programs.write("steps.py", HEAD)
+    for name in ("a", "b"):
+        programs.write(name, "1")
+    return programs
+
+
+def run(programs, code: str, **variables: str) -> list[str]:
+    """The lines that a program printed."""
+    import os
+
+    env = {**os.environ, "SCALE": "2", **variables}
+    process = programs.start("-W", "ignore", "-c", f"from steps import *\n{code}", env=env)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    return out.splitlines()
+
+
+TWICE = {
+    "file": ("print(reads(1), reads(2))", ["2 3", "3 4"]),
+    "method": ("print(first(1), first(2))", ["102 103", "103 104"]),
+    "inner": ("print(outer(1), outer(2))", ["2 3", "3 4"]),
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_what_was_remembered_counts_for_each_body(steps, case):
+    code, (before, after) = TWICE[case]
+    assert run(steps, code)[-1] == before
+    assert run(steps, code) == [before]
+    steps.write("a", "2")
+    lines = run(steps, code)
+    assert lines[-1] == after, lines
+    assert run(steps, code) == [after]
+
+
+def test_variables_and_what_it_remembers_of_others_count(steps):
+    code = "print(scales(1), scales(2))"
+    assert run(steps, code)[-1] == "2 4"
+    assert run(steps, code) == ["2 4"]
+    assert run(steps, code, SCALE="3")[-1] == "3 6"
+    steps.write("b", "5")
+    assert run(steps, code, SCALE="3")[-1] == "15 30"
+
+
+def test_only_what_was_taken_counts(steps):
+    code = "print(reads(1, 'a'), reads(1, 'b'), squares(3))"
+    assert run(steps, code)[-1] == "2 2 10"
+    steps.write("a", "5")
+    # The other file was not remembered by the body that read `b`, and squares read nothing.
+    assert run(steps, code) == ["reads 1 a", "6 2 10"]
+
+
+def test_worker_processes_remember_too(steps):
+    steps.write("thrifty.toml", 'executor = "processes"\nworkers = 1\n')
+    steps.write(
+        "flow.py",
+        "import steps\nfrom thrifty import workflow\n\n\n@workflow\ndef both() -> list[int]:\n    return [steps.reads(1), steps.reads(2)]\n",
+    )
+    code = "import flow\nif __name__ == '__main__': print(flow.both())"
+    assert run(steps, code)[-1] == "[2, 3]"
+    steps.write("a", "2")
+    assert run(steps, code)[-1] == "[3, 4]"
+
+
+def test_a_function_that_is_imported_by_the_body_counts(steps):
+    steps.write(
+        "late.py",
+        "from thrifty import task\n\n\n@task\ndef late(a: int) -> int:\n    from steps import load\n\n    return a + load('a')\n",
+    )
+    code = "import late\nprint(late.late(1), late.late(2))"
+    assert run(steps, code)[-1] == "2 3"
+    steps.write("a", "2")
+    assert run(steps, code)[-1] == "3 4"
+
+
+def test_what_was_remembered_before_any_body_ran_is_warned_of(steps):
+    warned = "import warnings\nwarnings.simplefilter('always')\nwarnings.showwarning = lambda text, *_: print('warned:', str(text)[:60])\n"
+    lines = run(steps, warned + "load('a')\nprint(reads(1))")
+    assert lines[-1] == "2"
+    assert [line for line in lines if "warned: steps.reads takes what a function" in line], lines
+    assert not [
+        line for line in run(steps, warned + "print(reads(3), reads(4))") if "warned" in line
+    ]
+
+
+def test_a_change_in_between_is_not_stored(steps):
+    code = "print(reads(1))\nopen('a', 'w').write('7')\nprint(reads(2))"
+    assert run(steps, code) == ["reads 1 a", "2", "reads 2 a", "3"]
+    # What it remembered was no longer in the file.
+    assert run(steps, "print(reads(2))") == ["reads 2 a", "9"]
