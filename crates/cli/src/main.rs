@@ -91,7 +91,8 @@ fn arguments(request: &RunRequest) -> Vec<String> {
         Some(Mode::Off) => arguments.push("--no-cache".to_owned()),
         Some(Mode::ReadOnly) => arguments.push("--read-only".to_owned()),
         Some(Mode::Refresh) if refresh.is_empty() => arguments.push("--refresh".to_owned()),
-        Some(Mode::Refresh | Mode::On) | None => {}
+        Some(Mode::On) => arguments.push("--cache".to_owned()),
+        Some(Mode::Refresh) | None => {}
     }
     arguments.extend(refresh.iter().map(|name| format!("--refresh={name}")));
     if let Some(executor) = executor {
@@ -179,10 +180,8 @@ mod tests {
 
     #[test]
     fn the_arguments_handed_over_ask_for_the_same_request() {
-        let modes = [None, Some(Mode::Off), Some(Mode::ReadOnly), Some(Mode::Refresh)];
-        for (mode, refresh) in
-            modes.into_iter().flat_map(|mode| [(mode, vec![]), (mode, vec!["t*"])])
-        {
+        let modes = std::iter::once(None).chain(Mode::ALL.map(Some));
+        for (mode, refresh) in modes.flat_map(|mode| [(mode, vec![]), (mode, vec!["t*"])]) {
             // To refresh everything leaves nothing to be named.
             if mode == Some(Mode::Refresh) && !refresh.is_empty() {
                 continue;

@@ -248,6 +248,7 @@ fn chosen(
         refresh,
         project: configured.filter(|_| !by_variable),
         context: Context::default(),
+        now: request.now,
         fail_fast: request.fail_fast,
         seed: request.seed,
         project_seed: settings.seed.value,

@@ -317,7 +317,7 @@ impl Pipeline {
 
 impl Command {
     /// The operations beside it that it needs.
-    fn upstream(&self) -> Vec<usize> {
+    pub(crate) fn upstream(&self) -> Vec<usize> {
         let taken = self.takes().filter_map(|reference| reference.operation());
         taken.chain(self.needs.iter().copied()).collect()
     }

@@ -253,6 +253,14 @@ pub enum PrepareError {
         /// What is wrong.
         reason: String,
     },
+    /// It is part of an operation.
+    #[error("`{name}` is a step, and runs as a part of `{process}`: name `{process}`")]
+    Step {
+        /// What was asked for.
+        name: String,
+        /// The process.
+        process: String,
+    },
     /// There is no such operation.
     #[error("there is no operation `{name}`; {hint}")]
     Unknown {

@@ -49,7 +49,12 @@ impl Given {
         let mut found = Vec::with_capacity(outputs.len());
         for (name, output) in outputs {
             let path = attempt.place().join(output.path());
-            let wrong = |reason: String| AttemptError::Output { name: name.clone(), reason };
+            // The directory is gone when this is read.
+            let place = format!("{}/", attempt.place().display());
+            let wrong = |reason: String| AttemptError::Output {
+                name: name.clone(),
+                reason: reason.replace(&place, ""),
+            };
             if path.symlink_metadata().is_err() {
                 return Err(wrong(format!("the command ended without making `{}`", output.path())));
             }

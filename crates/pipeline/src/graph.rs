@@ -40,6 +40,8 @@ pub struct Chosen {
     /// By the circumstances, where nobody chose: [`Pipeline::context`] of a run from a command
     /// line, [`Context::Again`] of one that does an earlier one again.
     pub context: Context,
+    /// Whether it waits for nobody who computes the same.
+    pub now: bool,
     /// Whether a failure keeps what has not begun from beginning, whatever the file says.
     pub fail_fast: Option<bool>,
     /// The seed of the run.
@@ -501,6 +503,6 @@ pub(crate) fn policy(command: &Command, chosen: &Chosen) -> Policy {
             false => OnFailure::Next,
         },
         fail_fast: chosen.fail_fast.unwrap_or(command.endurance.fail_fast),
-        ..Policy::default()
+        now: chosen.now,
     }
 }

@@ -95,6 +95,7 @@ mod steps;
 mod task;
 mod template;
 mod ticks;
+mod tools;
 mod variables;
 
 pub use again::{Copies, Going, Keeping};
@@ -125,3 +126,4 @@ pub use rundir::{RunDirectory, collect_runs};
 pub use schema::schema;
 pub use section::Section;
 pub use ticks::{Overlap, Schedule, Tick, Ticks};
+pub use tools::Tool;

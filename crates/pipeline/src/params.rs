@@ -54,7 +54,7 @@ pub(crate) fn settle(
                 format!("parameter `{name}`{help} has no default: set it with -p {name}=VALUE");
             return Err(FileError::Parameter { path: path.to_owned(), reason });
         };
-        values.insert(name.clone(), value);
+        values.insert(name.clone(), param.value.typed(value));
     }
     Ok(values)
 }
@@ -63,6 +63,14 @@ impl Param {
     /// The type of its values: as said, or that of the default.
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.kind.or_else(|| Kind::of(self.default.as_ref()?))
+    }
+
+    /// The value as one of its type: whoever writes 1 for a number means 1.0.
+    pub(crate) fn typed(&self, value: Json) -> Json {
+        match (self.kind(), value.as_f64()) {
+            (Some(Kind::Float), Some(number)) => Json::from(number),
+            _ => value,
+        }
     }
 
     /// Reads a value from a command line.
@@ -88,12 +96,16 @@ impl Param {
             return Err(format!("is not {}", kind.described()));
         }
         match &self.choices {
-            Some(choices) if !choices.contains(value) => {
+            Some(choices) if choices.iter().all(|it| !self.is_same(it, value)) => {
                 let choices: Vec<_> = choices.iter().map(Json::to_string).collect();
                 Err(format!("is none of {}", choices.join(", ")))
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_same(&self, one: &Json, other: &Json) -> bool {
+        self.typed(one.clone()) == self.typed(other.clone())
     }
 }
 
@@ -159,6 +171,9 @@ mod tests {
             assert_eq!(found, format!("{{\"a\":{value}}}"), "{params}");
         }
         assert_eq!(settled("{a: 1}", &[]).unwrap(), "{\"a\":1}");
+        let number = "{a: {type: float, default: 1, choices: [1, 2]}}";
+        assert_eq!(settled(number, &[]).unwrap(), "{\"a\":1.0}");
+        assert_eq!(settled(number, &[("a", "2")]).unwrap(), "{\"a\":2.0}");
         assert_eq!(settled("{a: 1}", &[("a", "2"), ("a", "3")]).unwrap(), "{\"a\":3}");
     }
 

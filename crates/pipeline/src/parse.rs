@@ -54,7 +54,15 @@ fn options() -> Options {
 fn without_place(message: &str) -> String {
     let end = message.find(" at line ").unwrap_or(message.len());
     let first = message[..end].lines().next().unwrap_or_default();
-    first.trim_start_matches("error: ").to_owned()
+    let first = first.trim_start_matches("error: ");
+    if first.starts_with("invalid boolean") {
+        return "it is `true` or `false`, and nothing else".to_owned();
+    }
+    // What follows is advice for who calls the reader.
+    match first.strip_prefix("duplicate mapping key: ").and_then(|it| it.rsplit_once(", set ")) {
+        Some((key, _)) => format!("`{key}` stands here for the second time"),
+        None => first.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -71,12 +79,15 @@ mod tests {
             ("", "p.yaml: it is empty"),
             ("operations: [", "p.yaml:"),
             ("operations:\n  a:\n    run: x\n    rnu: y\n", "p.yaml:4:5: unknown field"),
-            ("operations:\n  a:\n    run: x\n    run: y\n", "p.yaml:4:5: "),
+            ("operations:\n  a:\n    run: x\n    run: y\n", "p.yaml:4:5: `run` stands"),
             ("operations:\n  a:\n    run: {x: y}\n", "p.yaml:3:10: "),
             ("operations:\n  a:\n    run: x\n    retries: -1\n", "p.yaml:4:14: "),
             ("operations: 3\n", "p.yaml:1:13: "),
             ("operations:\n  a:\n    run: x\n    outputs: {o: {file: a, dir: b}}\n", "p.yaml:4:"),
-            ("operations:\n  a:\n    run: x\n    cache: {disable: yes}\n", "p.yaml:4:22: "),
+            (
+                "operations:\n  a:\n    run: x\n    cache: {disable: yes}\n",
+                "p.yaml:4:22: it is `true` or `false`",
+            ),
         ] {
             let found = fault(text);
             assert!(found.starts_with(told), "{text:?}: {found}");

@@ -17,6 +17,7 @@ use crate::join::Joined;
 use crate::resources::Needed;
 use crate::section::Section;
 use crate::ticks::Ticks;
+use crate::tools::Tool;
 
 /// A pipeline that can be run: every reference leads somewhere, nothing leads in a circle, every
 /// path stays within its directory.
@@ -59,6 +60,8 @@ pub struct Command {
     pub programs: Vec<Program>,
     /// Its words that may be names of programs on the `PATH`, sorted.
     pub called: Vec<String>,
+    /// The program it begins with, if that is certain.
+    pub tool: Option<Tool>,
     /// Files elsewhere that its text names and that it does not declare.
     pub undeclared: Vec<PathBuf>,
     /// Inputs that this one does not have, and that its command may name: their path is empty.

@@ -10,11 +10,11 @@ use parking_lot::{Condvar, Mutex};
 use thrifty_engine::catalog::{NewRun, RunStatus};
 use thrifty_engine::event::Listener;
 use thrifty_engine::graph::{Failure, Loss};
-use thrifty_engine::plan::{Plan, plan};
+use thrifty_engine::plan::{Forecast, Plan, Planned, plan};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Cache, Schedule, did_you_mean};
 
-use crate::again::{Before, Keeping};
+use crate::again::{Before, Going, Keeping};
 use crate::answers::Answers;
 use crate::body::Shared;
 use crate::deliver::{Gave, Undelivered, deliver};
@@ -27,6 +27,7 @@ use crate::pipeline::{Command, Pipeline, Work, unspread};
 use crate::replica;
 use crate::resources::{Pools, Resources};
 use crate::rounds::{Searched, searched};
+use crate::tools::Tool;
 
 /// How a pipeline is run.
 pub struct Demand<'a> {
@@ -87,6 +88,9 @@ impl Pipeline {
         let answered = answers.to(self)?;
         shared.notes.lock().append(&mut answers.notes);
         let nodes = graph::nodes(&answered, &demand.chosen, &shared, replica::node)?;
+        if matches!(demand.keeping.going, Going::Anew) {
+            self.has_tools(&demand, &demanded)?;
+        }
         let before = Before::of(&answered, &demand.keeping, &runs, &demand.cache)?;
         let (host, user) = demand.cache.who();
         let new = NewRun {
@@ -154,6 +158,29 @@ impl Pipeline {
         Ok(answers.notes)
     }
 
+    /// Whether the programs are there that demanded commands begin with: those of commands that are
+    /// hits are not needed.
+    fn has_tools(&self, demand: &Demand<'_>, demanded: &[usize]) -> Result<(), PrepareError> {
+        let (mut open, mut needed) = (demanded.to_vec(), BTreeSet::new());
+        while let Some(position) = open.pop() {
+            if needed.insert(position) {
+                open.extend(self.commands[position].upstream());
+            }
+        }
+        let missing = missing(needed.iter().map(|position| &self.commands[*position]));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let Ok(plan) = self.plan(demand)? else { return Ok(()) };
+        let runs = |command: &Command| {
+            let name = graph::shown(self, command);
+            let is_one = |it: &Planned| it.node.operation == name && it.forecast != Forecast::Hit;
+            plan.nodes.iter().any(is_one)
+        };
+        let needed = missing.into_iter().find(|(command, _)| runs(command));
+        needed.map_or(Ok(()), |(_, tool)| Err(tool.refusal()))
+    }
+
     /// Whether every command can ever run.
     fn fits(&self, capacity: &Resources) -> Result<(), PrepareError> {
         fit(&self.commands, capacity)
@@ -195,6 +222,13 @@ impl Pipeline {
     /// The positions of the operation, or all its copies, of this name.
     pub(crate) fn named(&self, name: &str) -> Result<Vec<usize>, PrepareError> {
         let positions = self.positions(name);
+        let is_within =
+            |it: &&Command| name.strip_prefix(&it.name).is_some_and(|rest| rest.starts_with('.'));
+        let around = self.commands.iter().find(is_within).filter(|_| self.names().contains(&name));
+        if let Some(process) = around {
+            let (name, process) = (name.to_owned(), process.name.clone());
+            return Err(PrepareError::Step { name, process });
+        }
         if positions.is_empty() {
             let known: BTreeSet<_> =
                 self.commands.iter().map(|command| unspread(&command.name)).collect();
@@ -241,6 +275,25 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The commands among these, steps included, whose programs are not there.
+fn missing<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<(&'a Command, &'a Tool)> {
+    let mut open: Vec<&Command> = commands.collect();
+    let mut missing = Vec::new();
+    while let Some(command) = open.pop() {
+        match &command.work {
+            Work::Process(process) => open.extend(&process.steps),
+            // In a container there are the programs of its image.
+            Work::Run(_) if command.image.is_some() => {}
+            Work::Run(_) => {
+                let tool = command.tool.as_ref().filter(|tool| tool.is_missing(&command.env));
+                missing.extend(tool.map(|tool| (command, tool)));
+            }
+            Work::Task(_) | Work::Gather(_) | Work::Parts => {}
+        }
+    }
+    missing
 }
 
 fn fit(commands: &[Command], capacity: &Resources) -> Result<(), PrepareError> {

@@ -1,7 +1,7 @@
 //! Operations that are functions of a language: `task: module:function`.
 
 use thrifty_engine::graph::{Edge, From, Node};
-use thrifty_engine::{Mode, Seeding};
+use thrifty_engine::{Mode, Policy, Seeding};
 
 use crate::error::PrepareError;
 use crate::graph::{self, Making};
@@ -40,7 +40,8 @@ impl Making<'_> {
         let needs = around.iter().skip(command.takes().count()).cloned();
         let own = node.edges.iter().map(|edge| placed(edge, &around)).collect::<Option<Vec<_>>>();
         let own = own.ok_or_else(|| refused(format!("`{target}` takes what it was not given")))?;
-        Ok(Node { edges: own.into_iter().chain(needs).collect(), ..node })
+        let policy = Policy { now: self.chosen.now, ..node.policy };
+        Ok(Node { edges: own.into_iter().chain(needs).collect(), policy, ..node })
     }
 }
 

@@ -4,9 +4,11 @@
 //! command for the shell, what a template puts in is quoted for the shell, so that a path with a
 //! space or a parameter with a `;` stays one word; `| safe` puts it in as it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 /// For what a text is rendered.
@@ -27,6 +29,49 @@ pub(crate) fn names(text: &str) -> Result<BTreeSet<String>, String> {
     let environment = environment(For::Text);
     let template = environment.template_from_str(text).map_err(|error| told(&error))?;
     Ok(template.undeclared_variables(true).into_iter().collect())
+}
+
+/// Checks that there are the filters, tests and functions that a template uses, before anything
+/// is known of what it is filled with. Of branches, those that are taken then are looked into.
+///
+/// # Errors
+///
+/// Which one is not there.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    let environment = environment(For::Text);
+    let spaces = ["params", "inputs", "outputs", "run", "seed", "tick"];
+    let anything = spaces.map(|space| (space, Value::from_object(Anything)));
+    let tried = environment.render_str(text, BTreeMap::from(anything));
+    match tried.err().filter(|error| is_unknown(error.kind())) {
+        Some(error) => Err(told(&error)),
+        None => Ok(()),
+    }
+}
+
+const fn is_unknown(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction)
+}
+
+/// A value that has every part, and one of everything in it.
+#[derive(Debug)]
+struct Anything;
+
+impl Object for Anything {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from_dyn_object(Arc::clone(self)))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(vec![Value::from_dyn_object(Arc::clone(self))])
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// The text with everything put in.
@@ -141,6 +186,26 @@ mod tests {
             assert!(error.contains("undefined"), "{text}: {error}");
         }
         assert!(rendered("{{ params.rate", For::Text).is_err());
+    }
+
+    #[test]
+    fn a_filter_that_is_not_there_is_found_whatever_it_is_given() {
+        for text in [
+            "{{ params.rate | roound }}",
+            "{% for x in params.many %}{{ x | nothing }}{% endfor %}",
+            "{% if params.x is nothing %}{% endif %}",
+            "{{ outputs.o }}{{ run.checkpoints | nothing }}",
+        ] {
+            let error = check(text).unwrap_err();
+            assert!(error.contains("nothing") || error.contains("roound"), "{text}: {error}");
+        }
+        for text in [
+            "{{ params.rate | round(2) + 1 }} {{ params.many | join(',') | upper }}",
+            "{% for x in params.many %}{{ loop.index }}{{ x }}{% endfor %}{{ seed }}",
+            "{{ params.a.b[3] | default(1) }} {{ params.t | length if params.t is sequence else 0 }}",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
     }
 
     #[test]

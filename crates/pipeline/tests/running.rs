@@ -159,8 +159,8 @@ fn what_fails_is_told_and_not_kept() {
             assert_eq!(ended.given, []);
         }
     }
-    let project = Project::new(&[("p.yaml", "operations: {one: {run: [no-such-program]}}")]);
-    assert!(project.run(&[]).0.failures[0].1.starts_with("cannot run `no-such-program`: "));
+    let project = Project::new(&[("p.yaml", "operations: {one: {run: [/nowhere/program]}}")]);
+    assert!(project.run(&[]).0.failures[0].1.starts_with("cannot run `/nowhere/program`: "));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clap::Args;
+use glob::Pattern;
 use serde::Serialize;
 use thrifty_engine::aliases::wholes;
 use thrifty_engine::catalog::{Entry, EntryId, Selector};
@@ -15,6 +16,7 @@ use crate::choose;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::show::{age, count};
+use crate::told;
 
 /// Remove entries, so that the next call computes; entries must match all that is given
 #[derive(Debug, Args)]
@@ -25,8 +27,9 @@ processes that were made of a removed result go with it; of a run, so do the res
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
   thrifty invalidate --run k3f9 --yes
+  thrifty invalidate --tag nightly
   thrifty invalidate --operation train --older-than 7d")]
-#[group(id = "selection", required = true, multiple = true, args = ["key", "operation", "run", "older_than"])]
+#[group(id = "selection", required = true, multiple = true, args = ["key", "operation", "run", "tag", "older_than"])]
 pub(crate) struct Arguments {
     /// Entries whose key begins so
     #[arg(long, value_name = "HEX", value_parser = key_prefix)]
@@ -37,6 +40,9 @@ pub(crate) struct Arguments {
     /// Entries computed in this run, and those that it took
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+    /// Entries with a tag that matches this glob; what is being computed now is not meant
+    #[arg(long, value_name = "GLOB")]
+    tag: Option<Pattern>,
     /// Entries computed longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older_than: Option<Duration>,
@@ -61,15 +67,19 @@ struct Removed {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments { key, operation, run, older_than, dry_run, yes, json } = arguments;
+    let Arguments { key, operation, run, tag, older_than, dry_run, yes, json } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
     let run = match run {
         Some(run) => Some(choose::run(catalog, cache.scope(), &run)?.id),
         None => None,
     };
-    let selector = Selector { key_prefix: key, operation, run, older_than, ..Selector::default() };
-    let (entries, beside) = selected(&cache, &selector)?;
+    let mut selector =
+        Selector { key_prefix: key, operation, run, older_than, ..Selector::default() };
+    if let Some(tag) = &tag {
+        selector.ids = Some(tagged(&cache, &selector, tag)?);
+    }
+    let (entries, beside) = selected(&cache, &selector, tag.as_ref())?;
     if entries.is_empty() && !json {
         return console.note(&nothing(&cache, &selector)?);
     }
@@ -104,7 +114,11 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
 
 /// The entries that are meant: those selected, and by their numbers those beside them that hold the
 /// same results: what a run took, and what was made of any of them.
-fn selected(cache: &Cache, selector: &Selector) -> Result<(Vec<Entry>, Vec<EntryId>), Failure> {
+fn selected(
+    cache: &Cache,
+    selector: &Selector,
+    tag: Option<&Pattern>,
+) -> Result<(Vec<Entry>, Vec<EntryId>), Failure> {
     let (catalog, scope) = (cache.catalog().as_ref(), cache.scope());
     let mut entries = catalog.entries(Some(scope), selector, usize::MAX >> 1)?;
     let mut beside = Vec::new();
@@ -112,7 +126,8 @@ fn selected(cache: &Cache, selector: &Selector) -> Result<(Vec<Entry>, Vec<Entry
         let ids = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
         // The other conditions hold for these as well.
         let taken = Selector { run: None, ids: Some(ids), ..selector.clone() };
-        beside.extend(catalog.entries(Some(scope), &taken, usize::MAX >> 1)?);
+        let taken = catalog.entries(Some(scope), &taken, usize::MAX >> 1)?;
+        beside.extend(taken.into_iter().filter(|it| tag.is_none_or(|tag| carries(it, tag))));
     }
     let parts: Vec<EntryId> = entries.iter().chain(&beside).map(|entry| entry.id).collect();
     let ids = Some(wholes(catalog, scope, &parts)?);
@@ -123,6 +138,16 @@ fn selected(cache: &Cache, selector: &Selector) -> Result<(Vec<Entry>, Vec<Entry
     let numbers = beside.iter().map(|entry| entry.id).collect();
     entries.extend(beside);
     Ok((entries, numbers))
+}
+
+/// The selected entries that carry such a tag.
+fn tagged(cache: &Cache, selector: &Selector, tag: &Pattern) -> Result<Vec<EntryId>, Failure> {
+    let entries = cache.catalog().entries(Some(cache.scope()), selector, usize::MAX >> 1)?;
+    Ok(entries.iter().filter(|entry| carries(entry, tag)).map(|entry| entry.id).collect())
+}
+
+fn carries(entry: &Entry, tag: &Pattern) -> bool {
+    told::annotations(entry).tags.iter().any(|it| tag.matches(it))
 }
 
 fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Failure> {

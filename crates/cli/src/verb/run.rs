@@ -33,6 +33,7 @@ Examples:
   thrifty run pipeline:experiment --no-cache --workers 4
   thrifty run pipeline.yaml -p rate=0.1         an operation file
   thrifty run pipeline.yaml train               one operation of it, and what it needs
+  thrifty run command.yaml --cache              a lone command, cached
   thrifty run pipeline.yaml --preset fast --set operations.train.timeout=1h
   thrifty run pipeline:experiment --dry-run     what would run, and why")]
 pub(crate) struct Arguments {
@@ -51,6 +52,9 @@ pub(crate) struct Arguments {
     /// Of an operation file, a field, such as operations.train.cache.ttl=1d; repeat for more
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = field)]
     fields: Vec<(String, String)>,
+    /// Look up and store, also where the file or the default says not to
+    #[arg(long, conflicts_with_all = ["no_cache", "read_only"])]
+    cache: bool,
     /// Neither look up nor store anything
     #[arg(long, conflicts_with = "read_only")]
     no_cache: bool,
@@ -168,6 +172,7 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
     let Arguments {
         target,
         parameters,
+        cache,
         no_cache,
         refresh,
         read_only,
@@ -182,16 +187,17 @@ fn request(arguments: Arguments) -> Result<RunRequest, Failure> {
     } = arguments;
     let telling = if arguments.json { Telling::Json } else { Telling::Text };
     let refresh_all = refresh.as_ref().is_some_and(Vec::is_empty);
-    let mode = match (no_cache, read_only, refresh_all) {
-        (true, _, true) | (_, true, true) => {
-            let message = "--refresh without names contradicts --no-cache and --read-only";
-            return Err(Failure::Usage(message.to_owned()));
-        }
-        (true, ..) => Some(Mode::Off),
-        (_, true, _) => Some(Mode::ReadOnly),
-        (.., true) => Some(Mode::Refresh),
-        (false, false, false) => None,
-    };
+    if refresh_all && (cache || no_cache || read_only) {
+        let message = "--refresh without names contradicts --cache, --no-cache and --read-only";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let modes = [
+        (cache, Mode::On),
+        (no_cache, Mode::Off),
+        (read_only, Mode::ReadOnly),
+        (refresh_all, Mode::Refresh),
+    ];
+    let mode = modes.into_iter().find_map(|(chosen, mode)| chosen.then_some(mode));
     Ok(RunRequest {
         target,
         parameters,

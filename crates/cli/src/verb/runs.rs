@@ -1,20 +1,31 @@
 //! `thrifty runs`: what was run.
 
 use clap::Args;
-use thrifty_engine::catalog::{RunFilter, RunStatus};
+use thrifty_engine::catalog::{Catalog, Run, RunFilter, RunStatus};
 use thrifty_engine::process::judged;
 use thrifty_engine::units::show_duration;
 
+use crate::choose;
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
 use crate::show::{Counts, RunJson, age, duration, unless_zero};
+
+const STATUSES: [RunStatus; 5] = [
+    RunStatus::Running,
+    RunStatus::Lost,
+    RunStatus::Succeeded,
+    RunStatus::Failed,
+    RunStatus::Cancelled,
+];
 
 /// List runs, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   thrifty runs
-  thrifty runs --name experiment --limit 5 --json")]
+  thrifty runs --name experiment --limit 5 --json
+  thrifty runs --status failed
+  thrifty runs --source k3f9            those that took results of this run")]
 pub(crate) struct Arguments {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -22,6 +33,12 @@ pub(crate) struct Arguments {
     /// Only runs of this workflow or script
     #[arg(long)]
     name: Option<String>,
+    /// Only runs that ended so, or have not
+    #[arg(long, value_parser = STATUSES.map(RunStatus::word))]
+    status: Option<String>,
+    /// Only runs with hits on what this run computed
+    #[arg(long, value_name = "RUN")]
+    source: Option<String>,
     /// Runs of all projects
     #[arg(long)]
     all_projects: bool,
@@ -31,11 +48,26 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let Arguments { limit, name, all_projects, json } = arguments;
+    let Arguments { limit, name, status, source, all_projects, json } = arguments;
     let cache = console.cache()?;
+    let catalog = cache.catalog().as_ref();
     let scope = (!all_projects).then(|| cache.scope());
-    let filter = RunFilter { name, limit: Some(limit), ..RunFilter::default() };
-    let runs: Vec<_> = cache.catalog().runs(scope, &filter)?.into_iter().map(judged).collect();
+    let source = source.map(|it| choose::run(catalog, cache.scope(), &it)).transpose()?;
+    let is_filtered = status.is_some() || source.is_some();
+    let filter = RunFilter {
+        name,
+        limit: Some(if is_filtered { usize::MAX >> 1 } else { limit }),
+        ..RunFilter::default()
+    };
+    let mut runs = Vec::new();
+    for run in catalog.runs(scope, &filter)?.into_iter().map(judged) {
+        let is_meant = status.as_ref().is_none_or(|it| it == run.status.word())
+            && source.as_ref().map_or(Ok(true), |it| took_from(catalog, &run, it))?;
+        runs.extend(is_meant.then_some(run));
+        if runs.len() == limit {
+            break;
+        }
+    }
     if json {
         return console.json(&runs.iter().map(RunJson::of).collect::<Vec<_>>());
     }
@@ -61,6 +93,15 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         })
         .collect();
     console.table(heading, rows)
+}
+
+/// Whether a run had hits on what another one computed.
+fn took_from(catalog: &dyn Catalog, run: &Run, source: &Run) -> Result<bool, Failure> {
+    if run.started_at < source.started_at {
+        return Ok(false);
+    }
+    let nodes = catalog.nodes(&run.id)?;
+    Ok(run.id != source.id && nodes.iter().any(|node| node.source.as_ref() == Some(&source.id)))
 }
 
 /// The colour of a status.

@@ -23,6 +23,7 @@ use crate::paths;
 use crate::pipeline::{Caching, Command, Given, Origin, Placed, Process, Work};
 use crate::place::{Location, Spanned};
 use crate::template;
+use crate::tools::Tool;
 
 impl Check<'_> {
     /// The operation at a position in the file.
@@ -47,6 +48,7 @@ impl Check<'_> {
             code: Vec::new(),
             programs: Vec::new(),
             called: Vec::new(),
+            tool: None,
             undeclared: Vec::new(),
             env: Vec::new(),
             cache: self.caching(operation)?,
@@ -106,6 +108,7 @@ impl Check<'_> {
         command.undeclared = undeclared;
         command.env = self.variables(&operation.env)?.into_iter().collect();
         command.seed = self.drawn(operation, run)?;
+        command.tool = Tool::of(&run.value, &self.world.sources.place(run.referenced));
         command.work = Work::Run(run.value.clone());
         Ok(())
     }
@@ -368,6 +371,7 @@ impl Check<'_> {
         let mut params = BTreeSet::new();
         for word in words {
             let names = template::names(word).map_err(|reason| self.wrong(at, reason))?;
+            template::check(word).map_err(|reason| self.wrong(at, reason))?;
             for name in names {
                 params.extend(self.known(at, operation, varied, &name)?);
             }

@@ -192,7 +192,7 @@ impl Check<'_> {
             param.value.admit(&value).map_err(|why| {
                 self.wrong(place(name), format!("parameter `{name}` of the used file {why}"))
             })?;
-            values.insert(name.clone(), value);
+            values.insert(name.clone(), param.value.typed(value));
         }
         Ok(values)
     }

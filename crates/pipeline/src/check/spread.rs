@@ -478,6 +478,7 @@ impl<'a> Check<'a> {
             env: Vec::new(),
             code: Vec::new(),
             programs: Vec::new(),
+            tool: None,
             called: Vec::new(),
             undeclared: Vec::new(),
             absent: Vec::new(),
