@@ -106,6 +106,39 @@ def test_variables_and_what_it_remembers_of_others_count(steps):
     assert run(steps, code, SCALE="3")[-1] == "15 30"
 
 
+def test_what_a_decorator_of_the_project_keeps_counts(steps):
+    steps.write(
+        "memo.py",
+        """
+        import functools
+        from thrifty import task
+
+        def memoized(function):
+            kept = {}
+
+            @functools.wraps(function)
+            def wrapper(*given):
+                if given not in kept:
+                    kept[given] = function(*given)
+                return kept[given]
+
+            return wrapper
+
+        @memoized
+        def load():
+            return int(open("a").read())
+
+        @task
+        def reads(a: int) -> int:
+            return a + load()
+        """,
+    )
+    code = "import memo\nprint(memo.reads(1), memo.reads(2))"
+    assert run(steps, code) == ["2 3"]
+    steps.write("a", "2")
+    assert run(steps, code) == ["3 4"]
+
+
 def test_only_what_was_taken_counts(steps):
     code = "print(reads(1, 'a'), reads(1, 'b'), squares(3))"
     assert run(steps, code)[-1] == "2 2 10"

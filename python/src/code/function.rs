@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 use thrifty_key::Digest;
 
 use super::guard::Guard;
@@ -297,6 +297,41 @@ impl<'py> Walk<'_, 'py> {
         Ok(decorated && value.is_none())
     }
 
+    /// Follows the containers that decorators of the project keep between calls: what one remembers
+    /// there, a body may take in the place of what it would read. What has no digest is no news.
+    pub(super) fn kept_by_decorators(
+        &mut self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<()> {
+        let mut value = value.clone();
+        for _ in 0..WRAPPERS {
+            if is_function(&value)? && self.scope_of_function(&value)?.is_some() {
+                let mut kept: Vec<_> = cells(&value)?.into_iter().collect();
+                kept.sort_by(|a, b| a.0.cmp(&b.0));
+                for (name, cell) in kept {
+                    // A cell may be empty still.
+                    let Ok(held) = cell.getattr(intern!(self.py, "cell_contents")) else {
+                        continue;
+                    };
+                    if is_container(&held) {
+                        _ = self.constant(
+                            scope,
+                            &held,
+                            &format!("{hint} ({name} of its decorator)"),
+                        );
+                    }
+                }
+            }
+            match value.getattr_opt(intern!(self.py, "__wrapped__"))? {
+                Some(wrapped) => value = wrapped,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Guards the functions that a decorated definition left behind.
     pub(super) fn guard_wrapped(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
         let mut value = value.clone();
@@ -312,4 +347,11 @@ impl<'py> Walk<'_, 'py> {
         }
         Ok(())
     }
+}
+
+/// Whether a value is a container that its holder can fill.
+fn is_container(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PySet>()
 }

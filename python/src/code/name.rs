@@ -192,6 +192,7 @@ impl<'py> Walk<'_, 'py> {
             }
             self.settings(&live, &hint)?;
             self.guard_wrapped(&live)?;
+            self.kept_by_decorators(scope, &live, &hint)?;
         }
         let piece = self.piece_at(scope, text, line, name)?;
         self.define(scope, name, Kind::Function, piece, HashMap::new());
