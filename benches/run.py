@@ -416,9 +416,10 @@ def main() -> None:
     options.add_argument("--only", nargs="+", metavar="MEASURE", help="these measures again")
     chosen = options.parse_args()
     systems = [name for name in ENVIRONMENTS if name != "thrifty" or chosen.wheel]
-    for environment in sorted({ENVIRONMENTS[system] for system in systems}):
-        install(environment, chosen.wheel if environment == "thrifty" else None)
     rows = [row for row in ROWS if not chosen.only or row.measure in chosen.only]
+    asked = {system for row in rows for system in row.systems if system in systems}
+    for environment in sorted({ENVIRONMENTS[system] for system in asked}):
+        install(environment, chosen.wheel if environment == "thrifty" else None)
     kept = not chosen.quick and chosen.wheel is not None
     taken = read_samples() if kept else {}
     with tempfile.TemporaryDirectory(prefix="room-", dir=ROOMS) as room:
