@@ -64,11 +64,11 @@ pub fn is_one<'py>(
     definition: impl FnOnce() -> Option<Bound<'py, PyAny>>,
 ) -> PyResult<bool> {
     let identity = code.as_ptr() as usize;
-    if KNOWN.lock().contains_key(&identity) {
-        return Ok(true);
-    }
     if ORDINARY.lock().contains_key(&identity) {
         return Ok(false);
+    }
+    if KNOWN.lock().contains_key(&identity) {
+        return Ok(true);
     }
     if let Some(function) = behind(definition(), identity)? {
         // The run that this is was counted when it began.
@@ -142,6 +142,8 @@ fn know(function: &Bound<'_, PyAny>, code: usize, seen: u64) -> PyResult<()> {
     let weak = PyWeakrefReference::new(function)?.unbind();
     let new = Remembering { function: weak, runs, ran_unseen: runs > seen };
     KNOWN.lock().entry(code).or_insert(new);
+    // It may have run before a decorator was put around it.
+    ORDINARY.lock().remove(&code);
     Ok(())
 }
 
