@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use thrifty_engine::catalog::Run;
@@ -14,6 +15,8 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::host::RunRequest;
 use crate::operation_file::Choice;
+use crate::room::Room;
+use crate::verb::run::parameter;
 
 /// What a run was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +44,34 @@ pub(crate) struct Definition {
     tick: Option<String>,
 }
 
+/// Which run is done again, and with how much of the machine.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The beginning of a run's id; `last` is the newest run
+    #[arg(value_name = "RUN", default_value = "last")]
+    run: String,
+    /// How many operations run at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    workers: Option<u16>,
+    #[command(flatten)]
+    room: Room,
+}
+
+/// What is not as the run had it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Anew {
+    /// A parameter in place of the one that the run had; repeat for more
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+}
+
 /// An earlier run, with what it was asked to do.
 pub(crate) struct Before {
     pub(crate) run: Run,
     pub(crate) directory: RunDirectory,
     definition: Definition,
+    workers: Option<usize>,
+    room: Room,
 }
 
 impl Definition {
@@ -74,14 +100,17 @@ impl Definition {
 
 impl Before {
     /// The earlier run that the user means.
-    pub(crate) fn find(text: &str, console: &Console<'_>) -> Result<Self, Failure> {
+    pub(crate) fn find(which: &Which, console: &Console<'_>) -> Result<Self, Failure> {
         let cache = console.cache()?;
-        let run = choose::run(cache.catalog().as_ref(), cache.scope(), text)?;
+        let run = choose::run(cache.catalog().as_ref(), cache.scope(), &which.run)?;
         let runs = console.settings()?.home.value.join("runs");
         let directory = RunDirectory::of(&runs, &run.id.0);
         let kept = directory.definition();
         match kept.and_then(|kept| serde_json::from_value(kept).ok()) {
-            Some(definition) => Ok(Self { run, directory, definition }),
+            Some(definition) => {
+                let workers = which.workers.map(usize::from);
+                Ok(Self { run, directory, definition, workers, room: which.room })
+            }
             None => Err(Failure::Usage(format!(
                 "what run {} of {} was asked to do is not kept: it is no run of an operation file, \
                  or its directory is gone; a workflow in Python goes on when it is run again, as \
@@ -91,8 +120,8 @@ impl Before {
         }
     }
 
-    /// The same request, with these parameters set anew.
-    pub(crate) fn request(&self, parameters: Vec<(String, String)>) -> (RunRequest, Choice) {
+    /// The same request, but for what is set anew.
+    pub(crate) fn request(&self, anew: Anew) -> (RunRequest, Choice) {
         let Definition {
             file,
             params,
@@ -108,7 +137,7 @@ impl Before {
         let request = RunRequest {
             target: file.display().to_string(),
             // The last one counts.
-            parameters: params.into_iter().chain(parameters).collect(),
+            parameters: params.into_iter().chain(anew.parameters).collect(),
             mode: match (no_cache, read_only) {
                 (true, _) => Some(Mode::Off),
                 (_, true) => Some(Mode::ReadOnly),
@@ -116,10 +145,12 @@ impl Before {
             },
             seed: seed.and_then(Seed::new),
             fail_fast,
+            workers: self.workers,
             ..RunRequest::default()
         };
         let tick = tick.and_then(|tick| tick.parse().ok());
-        let choice = Choice { only, presets, fields: set, tick, ..Choice::default() };
+        let choice =
+            Choice { only, presets, fields: set, tick, room: self.room, ..Choice::default() };
         (request, choice)
     }
 }

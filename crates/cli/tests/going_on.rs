@@ -307,3 +307,23 @@ fn trials_of_one_name_are_told_apart() {
     let why = project.said(&["why", "train"]);
     assert!(why.contains("rate=1") && !why.contains("expanded"), "{why}");
 }
+
+#[test]
+fn who_does_a_run_again_says_what_of_the_machine_it_may_use() {
+    let project = Project::new();
+    project.edit("    artifacts: art/\n", "    artifacts: art/\n    resources: {gpus: 2}\n");
+    assert!(project.said(&["run", "p.yaml", "--gpus", "2", "--no-cache"]).starts_with("1\n"));
+    project.write("pass", "");
+    let nodes = |verb: &[&str]| {
+        project.ran();
+        let with_room: Vec<_> = verb.iter().copied().chain(["--gpus", "2"]).collect();
+        let with_workers: Vec<_> = with_room.iter().copied().chain(["--workers", "1"]).collect();
+        let refused = project.said(&[verb, &["--gpus", "1"]].concat());
+        assert!(refused.starts_with("2\n") && refused.contains("gpus"), "{verb:?}: {refused}");
+        let said = project.said(&with_workers);
+        assert!(said.starts_with("0\n"), "{verb:?}: {said}");
+        project.ran()
+    };
+    assert_eq!(nodes(&["resume"]), "second");
+    assert_eq!(nodes(&["restart", "last"]), "first second");
+}

@@ -1,17 +1,20 @@
 //! Computing one operation: claim, look again, run, publish.
 
+mod prepare;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use thrifty_catalog::{Claim as CatalogClaim, Ended, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
 
+use self::prepare::{Instead, Start};
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
 use crate::flight::{self, Attempt, Claim, Landing, Lead, Lineage};
 use crate::graph::{Expansion, Failure, Made, Product, Unstored, Value};
-use crate::lookup::{Looked, Target};
+use crate::lookup::Target;
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
@@ -19,7 +22,7 @@ use crate::policy::{Mode, OnFailure, Policy};
 use crate::publish::{Published, Writing};
 use crate::reason::Reason;
 use crate::record::Draft;
-use crate::reserve::{Alone, Reservation, Step, Turn, Waiting, Wanted};
+use crate::reserve::{Alone, Waiting};
 
 /// One call, ready to be computed.
 pub struct Task<'a> {
@@ -35,6 +38,18 @@ pub struct Task<'a> {
     pub run: (Option<RunId>, u32),
     /// Asked now and then while waiting for others: give up?
     pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// A call that has a key, of which the cache had no answer.
+pub(crate) struct Missing<'a> {
+    /// The call.
+    pub task: &'a Task<'a>,
+    /// Its key.
+    pub key: Key,
+    /// Why there was none.
+    pub miss: Miss,
+    /// Where the result goes, as far as the lookup said.
+    pub target: Option<Target>,
 }
 
 /// What became of a call.
@@ -128,15 +143,15 @@ impl Cache {
             Ok(key) => key,
             Err(reason) => return self.run_uncached(&task.policy, reason, body),
         };
+        let missing = Missing { task, key, miss, target };
         if task.policy.now {
-            return self.compute_beside(task, key, miss, target, body);
+            return self.compute_beside(missing, body);
         }
         let began = self.timer.now();
         loop {
             match self.flights.claim(&key, task.interrupted) {
                 Claim::Lead(lead) => {
-                    let led = self.lead(task, key, miss, target, Some(lead), Manner::Waits, body);
-                    return done(led);
+                    return done(self.lead(missing, Some(lead), Manner::Waits, body));
                 }
                 Claim::Landed(landing) => {
                     if let Some(computed) = self.take_landing(task, landing, began) {
@@ -154,17 +169,14 @@ impl Cache {
     /// Computes a key whoever else computes it; leads if nobody else in this process does.
     pub(crate) fn compute_beside(
         self: &Arc<Self>,
-        task: &Task<'_>,
-        key: Key,
-        miss: Miss,
-        target: Option<Target>,
+        missing: Missing<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Computed {
-        let lead = match self.flights.try_claim(&key, flight::lineage) {
+        let lead = match self.flights.try_claim(&missing.key, flight::lineage) {
             Attempt::Lead(lead) => Some(lead),
             Attempt::Taken(_) | Attempt::Cycle => None,
         };
-        done(self.lead(task, key, miss, target, lead, Manner::Waits, body))
+        done(self.lead(missing, lead, Manner::Waits, body))
     }
 
     /// What a leader left behind, if it is of use.
@@ -197,150 +209,109 @@ impl Cache {
 
     /// Leads the computation of a key: nobody else in this process computes it meanwhile, if
     /// there is a lead. An error if it would have to wait and is not to.
-    #[expect(clippy::too_many_arguments, reason = "a call, its miss, and how it is led")]
     pub(crate) fn lead(
         self: &Arc<Self>,
-        task: &Task<'_>,
-        key: Key,
-        miss: Miss,
-        target: Option<Target>,
+        missing: Missing<'_>,
         lead: Option<Lead<'_>>,
         manner: Manner<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Result<Computed, Box<Waiting>> {
         let began = self.timer.now();
-        let land = |landing| lead.map_or((), |lead| lead.land(landing));
-        let (goal, reservation, alone) = match self.prepare(task, &key, &miss, target, manner) {
-            Prepared::Compute(goal, reservation) => (goal, reservation, None),
-            Prepared::Alone(goal, why) => (goal, None, Some(why)),
-            Prepared::Answered(answer) => {
-                land(Landing::Answer(Arc::clone(&answer)));
-                return Ok(waited(answer, self.since(began)));
-            }
-            Prepared::Failed(failure) => {
-                land(Landing::Failure(failure.clone()));
-                return Ok(Computed::Failed(failure, self.since(began)));
-            }
-            Prepared::Interrupted => {
-                return Ok(Computed::Failed(Failure::Cancelled, self.since(began)));
-            }
-            Prepared::Held(waiting) => return Err(waiting),
+        let (computed, landing) = match self.prepare(&missing, manner) {
+            Ok(start) => self.run_body(missing, start, body),
+            Err(Instead::Landed(landing)) => (self.landed(landing.clone(), began), landing),
+            Err(Instead::Held(waiting)) => return Err(waiting),
         };
+        if let Some(lead) = lead {
+            lead.land(landing);
+        }
+        Ok(computed)
+    }
+
+    /// The call has what somebody else computed, or his failure; or it was given up.
+    fn landed(&self, landing: Landing, began: Duration) -> Computed {
+        match landing {
+            Landing::Answer(answer) => waited(answer, self.since(began)),
+            Landing::Failure(failure) => Computed::Failed(failure, self.since(began)),
+            Landing::Nothing => Computed::Failed(Failure::Cancelled, self.since(began)),
+        }
+    }
+
+    /// Runs the body, publishes what it made, and says what the followers are to have of it.
+    fn run_body(
+        &self,
+        missing: Missing<'_>,
+        start: Start,
+        body: &mut dyn FnMut() -> Result<Product, Failure>,
+    ) -> (Computed, Landing) {
         let began = self.timer.now();
-        let mut made = match body() {
-            Ok(Product::Made(made)) => made,
-            Ok(Product::Expanded(mut expansion)) => {
-                // Whoever held a reservation while other operations run could wait for one that
-                // waits for this one in another process.
-                let goal = match (goal, expansion.unstored.take()) {
-                    (_, Some(unstored)) if task.policy.mode.writes() => {
-                        Err(Outcome::NotStored(miss, unstored.reason, unstored.text))
-                    }
-                    (Some(Goal { key, claim }), None) if task.policy.mode.writes() => {
-                        let claim = CatalogClaim { reservation: None, ..claim };
-                        Ok((Goal { key, claim }, miss))
-                    }
-                    _ => Err(self.not_written(&task.policy, miss)),
-                };
-                if let Some(reservation) = reservation {
-                    reservation.end(Ended::Unused);
-                }
-                let observed = std::mem::take(&mut expansion.observed);
-                let expires_at = expansion.expires_at;
-                let unfinished = Unfinished { began, goal, observed, expires_at };
-                return Ok(Computed::Expanded(expansion, Box::new(unfinished)));
+        match body() {
+            Ok(Product::Made(made)) => self.made(missing, start, made, began),
+            Ok(Product::Expanded(expansion)) => {
+                (self.expanded(missing, start, expansion, began), Landing::Nothing)
             }
             Ok(Product::Became(expansion)) => {
-                if let Some(reservation) = reservation {
-                    reservation.end(Ended::Unused);
-                }
-                return Ok(became(expansion, began));
+                start.give_back(Ended::Unused);
+                (became(expansion, began), Landing::Nothing)
             }
             Err(failure) => {
-                let shares = task.policy.on_failure == OnFailure::Share;
-                if let Some(reservation) = reservation {
+                let shares = missing.task.policy.on_failure == OnFailure::Share;
+                if let Some(reservation) = start.reservation {
                     reservation.fail(&failure, shares);
                 }
-                if shares && matches!(failure, Failure::Raised { .. }) {
-                    land(Landing::Failure(failure.clone()));
-                }
-                return Ok(Computed::Failed(failure, self.since(began)));
+                let is_shared = shares && matches!(failure, Failure::Raised { .. });
+                let landing =
+                    if is_shared { Landing::Failure(failure.clone()) } else { Landing::Nothing };
+                (Computed::Failed(failure, self.since(began)), landing)
             }
-        };
+        }
+    }
+
+    fn made(
+        &self,
+        missing: Missing<'_>,
+        start: Start,
+        mut made: Made,
+        began: Duration,
+    ) -> (Computed, Landing) {
+        let Missing { task, miss, .. } = missing;
+        let Start { goal, reservation, alone } = start;
         let output = self.output(&task.policy, &mut made);
-        let mut settled = self.settle(task, miss, goal, output, self.since(began));
-        settled.alone = alone;
+        let settled = self.settle(task, miss, goal, output, self.since(began));
         if let Some(reservation) = reservation
             && matches!(settled.outcome, Outcome::Computed(_) | Outcome::Nondeterministic)
         {
             reservation.committed();
         }
-        if let Value::Known(answer) = &settled.value {
-            land(Landing::Answer(Arc::clone(answer)));
-        }
-        Ok(Computed::Settled(settled))
+        let landing = match &settled.value {
+            Value::Known(answer) => Landing::Answer(Arc::clone(answer)),
+            Value::Live { .. } => Landing::Nothing,
+        };
+        (Computed::Settled(Settled { alone, ..settled }), landing)
     }
 
-    /// What a leader does before it computes: it looks again, because the answer may have come
-    /// while it was claiming, and takes its turn among processes.
-    fn prepare(
+    /// Whoever held a reservation while other operations run could wait for one that waits for
+    /// this one in another process.
+    fn expanded(
         &self,
-        task: &Task<'_>,
-        key: &Key,
-        miss: &Miss,
-        target: Option<Target>,
-        manner: Manner<'_>,
-    ) -> Prepared {
-        let mut goal = target.map(|target| Goal::new(key, target, miss));
-        // An entry whose bytes are gone may still be there, if it could not be removed. And where
-        // nothing was stored since the lookup, nothing new can be found.
-        let commits = self.catalog.commits();
-        let looks_again = !matches!(miss, Miss::Unavailable | Miss::Unreadable)
-            && target.is_none_or(|target| target.commits != commits);
-        if task.policy.mode.reads() && looks_again {
-            match self.look_again(key, task.policy.max_age) {
-                Looked::Hit(answer, _) => return Prepared::Answered(answer),
-                Looked::Miss(again, Some(target)) => {
-                    goal = goal.map(|before| {
-                        let mut goal = Goal::new(key, target, &again);
-                        goal.claim.replace |= before.claim.replace;
-                        goal
-                    });
-                }
-                Looked::Miss(_, None) => {}
+        missing: Missing<'_>,
+        start: Start,
+        mut expansion: Expansion,
+        began: Duration,
+    ) -> Computed {
+        let Missing { task, miss, .. } = missing;
+        let goal = match (start.goal, expansion.unstored.take()) {
+            (_, Some(unstored)) if task.policy.mode.writes() => {
+                Err(Outcome::NotStored(miss, unstored.reason, unstored.text))
             }
-        }
-        let Policy { serialize, now, mode, .. } = task.policy;
-        let Some(unreserved) = goal.filter(|_| serialize && !now && mode.writes()) else {
-            return Prepared::Compute(goal, None);
-        };
-        let (waiting, lineage) = match manner {
-            Manner::Parks(waiting, lineage) => (Some(waiting), Arc::clone(lineage)),
-            Manner::Waits => (None, flight::lineage()),
-        };
-        let goal_key = &unreserved.key;
-        let wanted = Wanted { task, key, goal: goal_key, miss, commits, lineage: &lineage };
-        let turn = match waiting {
-            None => self.take_turn(&wanted),
-            Some(waiting) => match self.try_turn(&wanted, waiting) {
-                Step::Mine(reservation) => Turn::Mine(reservation),
-                Step::Answered(answer) => Turn::Answered(answer),
-                Step::Unserialised(why) => Turn::Unserialised(why),
-                Step::Failed(failure) => Turn::Failed(failure),
-                Step::Held(waiting) => return Prepared::Held(waiting),
-            },
-        };
-        match turn {
-            Turn::Mine(taken) => {
-                let replace = unreserved.claim.replace;
-                let claim = CatalogClaim { replace, ..taken.claim() };
-                Prepared::Compute(Some(Goal { claim, ..unreserved }), Some(Box::new(taken)))
+            (Some(Goal { key, claim }), None) if task.policy.mode.writes() => {
+                let claim = CatalogClaim { reservation: None, ..claim };
+                Ok((Goal { key, claim }, miss))
             }
-            Turn::Answered(answer) => Prepared::Answered(answer),
-            Turn::Unserialised(why) => Prepared::Alone(goal, why),
-            Turn::Failed(failure) => Prepared::Failed(failure),
-            Turn::Interrupted => Prepared::Interrupted,
-        }
+            _ => Err(self.not_written(&task.policy, miss)),
+        };
+        start.give_back(Ended::Unused);
+        unfinished(expansion, began, goal)
     }
 
     /// Publishes what a body made, if the policy says so and it can be stored.
@@ -420,12 +391,7 @@ impl Cache {
                 let output = self.output(policy, &mut made);
                 Computed::Settled(output.unstored(outcome, self.since(began)))
             }
-            Ok(Product::Expanded(mut expansion)) => {
-                let observed = std::mem::take(&mut expansion.observed);
-                let expires_at = expansion.expires_at;
-                let unfinished = Unfinished { began, goal: Err(outcome), observed, expires_at };
-                Computed::Expanded(expansion, Box::new(unfinished))
-            }
+            Ok(Product::Expanded(expansion)) => unfinished(expansion, began, Err(outcome)),
             Ok(Product::Became(expansion)) => became(expansion, began),
             Err(failure) => Computed::Failed(failure, self.since(began)),
         }
@@ -477,37 +443,6 @@ impl Cache {
     }
 }
 
-/// What a leader found out before it computes.
-enum Prepared {
-    /// It computes, and commits this way, if it can commit at all.
-    Compute(Option<Goal>, Option<Box<Reservation>>),
-    /// It computes without the reservation it was to have.
-    Alone(Option<Goal>, Alone),
-    /// Somebody else was faster.
-    Answered(Arc<Answer>),
-    /// Somebody else failed, and shares that.
-    Failed(Failure),
-    /// The caller gave up waiting.
-    Interrupted,
-    /// It is not its turn, and it does not wait for it.
-    Held(Box<Waiting>),
-}
-
-impl Goal {
-    /// Where a result goes after this miss of `key`.
-    fn new(key: &Key, target: Target, miss: &Miss) -> Self {
-        // A lookup that was led on to a variant has found no entry there. One that could not be
-        // led on puts its result in the place of the first.
-        let replace = match miss {
-            Miss::Refresh | Miss::TooOld | Miss::Unreadable => true,
-            Miss::Observed(_) => target.key == *key,
-            Miss::Absent | Miss::Expired | Miss::Unavailable => false,
-        };
-        let claim = CatalogClaim { epoch: target.slot.epoch, reservation: None, replace };
-        Self { key: target.key, claim }
-    }
-}
-
 impl Output<'_> {
     /// The value, kept in memory for this run alone.
     fn unstored(self, outcome: Outcome, spent: Duration) -> Settled {
@@ -554,10 +489,18 @@ fn done(led: Result<Computed, Box<Waiting>>) -> Computed {
 }
 
 /// The operations that stand in the place of one from now on.
-fn became(mut expansion: Expansion, began: Duration) -> Computed {
+fn became(expansion: Expansion, began: Duration) -> Computed {
+    unfinished(expansion, began, Err(Outcome::Expanded))
+}
+
+fn unfinished(
+    mut expansion: Expansion,
+    began: Duration,
+    goal: Result<(Goal, Miss), Outcome>,
+) -> Computed {
     let observed = std::mem::take(&mut expansion.observed);
     let expires_at = expansion.expires_at;
-    let unfinished = Unfinished { began, goal: Err(Outcome::Expanded), observed, expires_at };
+    let unfinished = Unfinished { began, goal, observed, expires_at };
     Computed::Expanded(expansion, Box::new(unfinished))
 }
 

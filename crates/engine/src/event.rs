@@ -27,7 +27,8 @@ pub enum Event {
         /// How many it added.
         operations: usize,
     },
-    /// A body began to run.
+    /// A body begins to run, unless it is said right behind this that its operation waits. After
+    /// a wait it is told when the body does begin.
     Started {
         /// The number of its operation.
         number: usize,
@@ -35,7 +36,7 @@ pub enum Event {
         operation: String,
     },
     /// An operation waits for somebody else who computes it, and holds no worker. It begins to
-    /// run later, or takes the result.
+    /// run later, or takes the result. Told once of each that it waits for.
     Waiting {
         /// Its number.
         number: usize,

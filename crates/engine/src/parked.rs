@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
-use crate::compute::{CYCLE, Computed, Manner, Settled, Task, key_of};
+use crate::compute::{CYCLE, Computed, Manner, Missing, Settled, Task, key_of};
 use crate::flight::{Attempt, Follower, Landing, Lineage};
 use crate::graph::{Failure, Product};
 use crate::lookup::Target;
@@ -53,6 +53,14 @@ impl Attempted {
 }
 
 impl Parked {
+    /// The reservation that it waits for; none if that is a computation of this process.
+    pub fn whose(&self) -> Option<u128> {
+        match &self.on {
+            On::Flight(_) => None,
+            On::Turn(waiting) => Some(waiting.held.holder.nonce),
+        }
+    }
+
     /// Who computes it, and since when, for people.
     pub fn behind(&self, cache: &Cache) -> String {
         match &self.on {
@@ -86,8 +94,9 @@ impl Cache {
             Ok(key) => key,
             Err(reason) => return Attempted::done(self.run_uncached(&task.policy, reason, body)),
         };
+        let missing = Missing { task, key, miss, target };
         if task.policy.now {
-            return Attempted::done(self.compute_beside(task, key, miss, target, body));
+            return Attempted::done(self.compute_beside(missing, body));
         }
         let (since, on) = match parked {
             Some(Parked { since, on }) => (since, Some(on)),
@@ -107,7 +116,7 @@ impl Cache {
         let led = match self.flights.try_claim(&key, || Arc::clone(lineage)) {
             Attempt::Lead(lead) => {
                 let manner = Manner::Parks(waiting, lineage);
-                self.lead(task, key, miss, target, Some(lead), manner, body)
+                self.lead(missing, Some(lead), manner, body)
             }
             Attempt::Taken(follower) => {
                 return Attempted::Parked(Parked { since, on: On::Flight(follower) });

@@ -20,7 +20,7 @@ use thrifty_key::Key;
 use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::compute::Task;
-use crate::flight::Lineage;
+use crate::flight::{Landing, Lineage};
 use crate::graph::Failure;
 use crate::lookup::Looked;
 use crate::outcome::Miss;
@@ -84,18 +84,14 @@ pub(crate) struct Wanted<'a> {
     pub lineage: &'a Lineage,
 }
 
-/// What became of waiting for one's turn.
+/// What became of coming to one's turn.
 pub(crate) enum Turn {
     /// Compute.
     Mine(Reservation),
-    /// Another process computed it.
-    Answered(Arc<Answer>),
     /// Compute without a reservation.
     Unserialised(Alone),
-    /// Another process failed to compute it, and shares that.
-    Failed(Failure),
-    /// The caller gave up.
-    Interrupted,
+    /// Another process computed it, or failed to and shares that.
+    Landed(Landing),
 }
 
 /// Why a computation did without the reservation that its policy asks for.
@@ -121,20 +117,6 @@ impl Alone {
             Self::Failing => "the last three that computed it ended without a result",
         }
     }
-}
-
-/// One attempt to come to one's turn.
-pub(crate) enum Step {
-    /// As in [`Turn`].
-    Mine(Reservation),
-    /// As in [`Turn`].
-    Answered(Arc<Answer>),
-    /// As in [`Turn`].
-    Unserialised(Alone),
-    /// As in [`Turn`].
-    Failed(Failure),
-    /// Somebody else has it. To be tried again when that [is over](Waiting::is_over).
-    Held(Box<Waiting>),
 }
 
 /// A wait for somebody else's reservation, until it is dropped.
@@ -223,20 +205,17 @@ impl Waiting {
 }
 
 impl Cache {
-    /// Waits until this process may compute, or somebody else has.
-    pub(crate) fn take_turn(&self, wanted: &Wanted<'_>) -> Turn {
+    /// Waits until this process may compute, or somebody else has; `None` if the caller gave up.
+    pub(crate) fn take_turn(&self, wanted: &Wanted<'_>) -> Option<Turn> {
         let mut waiting = None;
         loop {
             let held = match self.try_turn(wanted, waiting.take()) {
-                Step::Mine(reservation) => return Turn::Mine(reservation),
-                Step::Answered(answer) => return Turn::Answered(answer),
-                Step::Unserialised(why) => return Turn::Unserialised(why),
-                Step::Failed(failure) => return Turn::Failed(failure),
-                Step::Held(held) => held,
+                Ok(turn) => return Some(turn),
+                Err(held) => held,
             };
             while !held.is_over(self) {
                 if (wanted.task.interrupted)() {
-                    return Turn::Interrupted;
+                    return None;
                 }
                 held.pause(self);
             }
@@ -244,9 +223,14 @@ impl Cache {
         }
     }
 
-    /// Tries once to come to one's turn, without waiting. Every attempt but the first is given
+    /// Tries once to come to one's turn, without waiting. An error if somebody else has it: to be
+    /// tried again when that [is over](Waiting::is_over). Every attempt but the first is given
     /// what the one before it gave. A reservation belongs to the thread that is given it.
-    pub(crate) fn try_turn(&self, wanted: &Wanted<'_>, waiting: Option<Box<Waiting>>) -> Step {
+    pub(crate) fn try_turn(
+        &self,
+        wanted: &Wanted<'_>,
+        waiting: Option<Box<Waiting>>,
+    ) -> Result<Turn, Box<Waiting>> {
         let (mut trying, waited, mut commits) = match waiting {
             Some(waiting) => {
                 let Waiting { held, commits, trying, .. } = *waiting;
@@ -258,27 +242,27 @@ impl Cache {
             let seen = self.catalog.turns();
             let Some(standing) = self.stand(&mut trying) else { break };
             if let Some(failure) = shared_failure(wanted.task, &standing, waited) {
-                return Step::Failed(failure);
+                return Ok(Turn::Landed(Landing::Failure(failure)));
             }
             // Read before the look, so that no commit goes unnoticed.
             let now = self.catalog.commits();
             if std::mem::replace(&mut commits, now) != now
                 && let Some(answer) = self.found_meanwhile(wanted)
             {
-                return Step::Answered(answer);
+                return Ok(Turn::Landed(Landing::Answer(answer)));
             }
             if let Some(held) = standing.held {
                 return match trying.closes(&held, &standing.beyond) {
-                    Some(why) => Step::Unserialised(why),
-                    None => self.wait_on(held, seen, commits, trying),
+                    Some(why) => Ok(Turn::Unserialised(why)),
+                    None => Err(self.wait_on(held, seen, commits, trying)),
                 };
             }
             // If somebody else is faster, once more.
-            if let Some(step) = self.ask_for_turn(wanted, commits, &trying) {
-                return step;
+            if let Some(turn) = self.ask_for_turn(wanted, commits, &trying) {
+                return Ok(turn);
             }
         }
-        Step::Unserialised(Alone::Unavailable)
+        Ok(Turn::Unserialised(Alone::Unavailable))
     }
 
     fn begin_trying(&self, wanted: &Wanted<'_>) -> Trying {
@@ -321,14 +305,14 @@ impl Cache {
         }
     }
 
-    fn wait_on(&self, held: Held, seen: u64, commits: u64, trying: Trying) -> Step {
+    fn wait_on(&self, held: Held, seen: u64, commits: u64, trying: Trying) -> Box<Waiting> {
         let now = self.timer.now();
         let (look_at, not_before) = (now + held.left, now + PAUSE);
-        Step::Held(Box::new(Waiting { held, seen, look_at, not_before, commits, trying }))
+        Box::new(Waiting { held, seen, look_at, not_before, commits, trying })
     }
 
     /// Asks for a slot that looks free; `None` if somebody else was faster.
-    fn ask_for_turn(&self, wanted: &Wanted<'_>, commits: u64, trying: &Trying) -> Option<Step> {
+    fn ask_for_turn(&self, wanted: &Wanted<'_>, commits: u64, trying: &Trying) -> Option<Turn> {
         let holder = Holder {
             nonce: trying.nonce,
             operation: wanted.task.operation.name().to_owned(),
@@ -337,7 +321,7 @@ impl Cache {
         };
         // Asked right before the write: whoever is let through to try must try.
         if self.health.may_write().is_err() {
-            return Some(Step::Unserialised(Alone::Unavailable));
+            return Some(Turn::Unserialised(Alone::Unavailable));
         }
         let (goal, lease) = (wanted.goal, self.lease().length());
         let reserved = repeated(|| self.catalog.reserve(&self.scope, goal, &holder, lease));
@@ -352,14 +336,14 @@ impl Cache {
                 Some(match may_look.then(|| self.found_meanwhile(wanted)).flatten() {
                     Some(answer) => {
                         reservation.end(Ended::Unused);
-                        Step::Answered(answer)
+                        Turn::Landed(Landing::Answer(answer))
                     }
-                    None => Step::Mine(reservation),
+                    None => Turn::Mine(reservation),
                 })
             }
             Some(Reserved::Held(_)) => None,
-            Some(Reserved::Unserialised(_)) => Some(Step::Unserialised(Alone::Failing)),
-            None => Some(Step::Unserialised(Alone::Unavailable)),
+            Some(Reserved::Unserialised(_)) => Some(Turn::Unserialised(Alone::Failing)),
+            None => Some(Turn::Unserialised(Alone::Unavailable)),
         }
     }
 

@@ -78,6 +78,8 @@ pub struct Schedule<'a> {
     parked: HashMap<usize, PutAside>,
     /// What has waited, and is among the missed again.
     resumed: HashMap<usize, Parked>,
+    /// Whose reservation what waits was last told to wait for; none of this process's.
+    behind: HashMap<usize, Option<u128>>,
     /// What is to be attempted once more, when its time has come.
     later: Later,
     /// The operation whose failure keeps everything from beginning that has not.
@@ -97,6 +99,7 @@ pub struct Schedule<'a> {
 
 /// What the schedule is told by its workers, and by whoever wakes what was put aside.
 enum Report {
+    Started(usize),
     Attempted(usize, Missed, Box<Attempted>),
     Resumed(Resumed),
 }
@@ -173,6 +176,7 @@ impl<'a> Schedule<'a> {
             missed: VecDeque::new(),
             parked: HashMap::new(),
             resumed: HashMap::new(),
+            behind: HashMap::new(),
             later: Later::default(),
             halted: None,
             earlier: None,
@@ -219,6 +223,7 @@ impl<'a> Schedule<'a> {
                 return;
             }
             match self.done.1.recv_timeout(self.patience()) {
+                Ok(Report::Started(number)) => self.tell_started(number),
                 Ok(Report::Resumed(resumed)) => self.resume(resumed),
                 Ok(Report::Attempted(number, missed, attempted)) => {
                     self.running -= 1;

@@ -91,6 +91,36 @@ fn waits(stage: &Stage) -> Vec<(usize, String)> {
     waits.collect()
 }
 
+/// What is told of the first operation.
+fn told_of_first(stage: &Stage) -> Vec<&'static str> {
+    let events = stage.events.lock();
+    let told = events.iter().filter_map(|event| match event {
+        Event::Started { number: 0, .. } => Some("started"),
+        Event::Waiting { number: 0, .. } => Some("waiting"),
+        Event::Settled { number: 0, outcome, .. } => Some(outcome.word()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn that_a_body_began_is_told_when_it_begins_after_a_wait_and_not_before() {
+    for (ends, is_process) in [(Ok(1), true), (Ok(1), false), (Err("no"), true), (Err("no"), false)]
+    {
+        let stage = Stage::new();
+        let other = if is_process { stage.again() } else { beside(&stage) };
+        let slow = Slow::begin(other, once());
+        let go = slow.go.clone();
+        settle_with(&stage, once(), move || go.send(ends).unwrap());
+        let mut told = vec!["started", "waiting", "started", "computed"];
+        if ends.is_ok() {
+            told.splice(2.., ["waited"]);
+        }
+        assert_eq!(told_of_first(&stage), told, "{ends:?} {is_process}");
+        slow.thread.join().unwrap();
+    }
+}
+
 #[test]
 fn a_wait_for_another_process_holds_no_worker() {
     let (stage, slow) = held_by_another_process(once());

@@ -15,6 +15,7 @@ use crate::given;
 use crate::join::{Facts, Joined, MOST, Order, Query};
 use crate::part;
 use crate::pipeline::{Command, Given, Origin, Pipeline, Placed, Work};
+use crate::workplace;
 
 /// How many entries are asked for at once.
 const PAGE: usize = 500;
@@ -89,9 +90,7 @@ impl<'a> Answers<'a> {
     fn put(&mut self, found: &[Facts], join: &Joined) -> Result<PathBuf, String> {
         let told = |error: std::io::Error| format!("cannot write {}: {error}", self.work.display());
         if self.directory.is_none() {
-            fs::create_dir_all(self.work).map_err(told)?;
-            let made = tempfile::Builder::new().prefix("joins-").tempdir_in(self.work);
-            self.directory = Some(made.map_err(told)?);
+            self.directory = Some(workplace::for_joins(self.work).map_err(told)?);
         }
         let above = self.directory.as_ref().map_or(self.work, TempDir::path);
         let directory = above.join(self.made.to_string());

@@ -27,6 +27,7 @@ use crate::pipeline::Command;
 use crate::share;
 use crate::template::{self, For};
 use crate::variables;
+use crate::workplace;
 
 /// How often a running command is looked at for an interrupt of the run.
 const LOOK: Duration = Duration::from_millis(50);
@@ -71,11 +72,7 @@ impl Attempt {
     /// A fresh directory below `work`.
     pub(crate) fn begin(work: &Path) -> Result<Self, AttemptError> {
         let failed = |error: &io::Error| AttemptError::directory(work, error);
-        fs::create_dir_all(work).map_err(|error| failed(&error))?;
-        let directory = tempfile::Builder::new()
-            .prefix("attempt-")
-            .tempdir_in(work)
-            .map_err(|error| failed(&error))?;
+        let directory = workplace::for_attempt(work).map_err(|error| failed(&error))?;
         let attempt = Self { directory: Directory::Fresh(directory) };
         fs::create_dir(attempt.place()).map_err(|error| failed(&error))?;
         Ok(attempt)

@@ -97,6 +97,7 @@ mod template;
 mod ticks;
 mod tools;
 mod variables;
+mod workplace;
 
 pub use again::{Copies, Going, Keeping};
 pub use compose::Variation;
@@ -127,3 +128,4 @@ pub use schema::schema;
 pub use section::Section;
 pub use ticks::{Overlap, Schedule, Tick, Ticks};
 pub use tools::Tool;
+pub use workplace::collect_work;

@@ -19,6 +19,7 @@ use thrifty_store::scan::{self, NoMemo};
 
 use crate::error::AttemptError;
 use crate::stamp::Stamp;
+use crate::workplace;
 
 /// A file of code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,10 +113,7 @@ impl Built {
     fn next(&mut self, work: &Path) -> io::Result<PathBuf> {
         let directory = match self.directory.take() {
             Some(directory) => directory,
-            None => {
-                fs::create_dir_all(work)?;
-                tempfile::Builder::new().prefix("code-").tempdir_in(work)?
-            }
+            None => workplace::for_code(work)?,
         };
         self.made += 1;
         let next = directory.path().join(self.made.to_string());

@@ -24,6 +24,9 @@ pub(super) const COLUMNS: &str = "slot.epoch, slot.fence, slot.nonce, slot.lease
      slot.taken_at, slot.operation, slot.host, slot.process, slot.ended, slot.failures, \
      slot.alone_until, slot.failed_fence, slot.failure";
 
+/// How many those are.
+pub(super) const WIDTH: usize = 13;
+
 /// The query for the slot of one key.
 pub(super) fn by_key() -> &'static str {
     static SQL: LazyLock<String> = LazyLock::new(|| {

@@ -7,14 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 use thrifty_key::Key;
 
 use super::Sqlite;
-use super::reserve::{COLUMNS, Slot, by_key};
+use super::reserve::{COLUMNS, Slot, WIDTH, by_key};
 use super::text::marred;
 use super::write::Write;
 use crate::entry::{Holder, Reservation, Scope, Standing, Time};
 use crate::error::CatalogError;
-
-/// How many columns [`COLUMNS`] names.
-const WIDTH: usize = 13;
 
 impl Sqlite {
     /// See [`crate::Catalog::standing`].

@@ -9,7 +9,7 @@ use thrifty_engine::catalog::RunFilter;
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
-use thrifty_pipeline::collect_runs;
+use thrifty_pipeline::{collect_runs, collect_work};
 
 use crate::console::{Console, Paint};
 use crate::failure::Failure;
@@ -96,7 +96,7 @@ fn goal(arguments: &Arguments, console: &Console<'_>) -> Result<Goal, Failure> {
 fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
     let (dry_run, json) = (arguments.dry_run, arguments.json);
     let home = console.settings()?.home.value;
-    let (files, runs) = (home.join("files"), home.join("runs"));
+    let [files, runs, work] = ["files", "runs", "work"].map(|name| home.join(name));
     let cache = console.cache()?;
     let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
     let victims = plan(catalog, &goal(arguments, console)?)?;
@@ -110,7 +110,8 @@ fn free(arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Failure>
         history: arguments.history.unwrap_or(HISTORY),
         dry_run,
     };
-    let collected = collect(catalog, blobs, &victims, &means)?;
+    let mut collected = collect(catalog, blobs, &victims, &means)?;
+    collected.leftovers += collect_work(&work, dry_run)?;
     if !dry_run {
         // Only so that a later miss can say who did it.
         let gone = victims.iter().map(|victim| (&victim.scope, &victim.key));

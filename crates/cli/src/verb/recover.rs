@@ -5,10 +5,10 @@ use thrifty_engine::catalog::RunStatus;
 use thrifty_pipeline::{Going, Keeping};
 
 use crate::console::Console;
-use crate::definition::Before;
+use crate::definition::{Anew, Before, Which};
 use crate::failure::Failure;
 use crate::host::{Host, Telling};
-use crate::verb::run::{go, parameter};
+use crate::verb::run::go;
 
 /// Do a failed run of an operation file again, taking what succeeded in it
 #[derive(Debug, Args)]
@@ -19,15 +19,10 @@ Examples:
   thrifty recover               the newest run
   thrifty recover k3f9 -p rate=0.1")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id; `last` is the newest run
-    #[arg(value_name = "RUN", default_value = "last")]
-    run: String,
-    /// A parameter in place of the one that the run had; repeat for more
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
-    /// How many operations run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    workers: Option<u16>,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    anew: Anew,
 }
 
 pub(crate) fn run(
@@ -35,7 +30,7 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let before = Before::find(&arguments.run, console)?;
+    let before = Before::find(&arguments.which, console)?;
     let id = &before.run.id;
     if matches!(before.run.status, RunStatus::Running | RunStatus::Succeeded) {
         let message = format!(
@@ -44,8 +39,7 @@ pub(crate) fn run(
         );
         return Err(Failure::Usage(message));
     }
-    let (mut request, mut choice) = before.request(arguments.parameters);
-    request.workers = arguments.workers.map(usize::from);
+    let (request, mut choice) = before.request(arguments.anew);
     choice.keeping = Keeping { going: Going::Recover(before.run.id), ..Keeping::default() };
     go(&request, &choice, Telling::Text, host, console)
 }

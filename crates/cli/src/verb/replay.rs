@@ -5,10 +5,10 @@ use thrifty_engine::catalog::RunStatus;
 use thrifty_pipeline::{Going, Keeping};
 
 use crate::console::Console;
-use crate::definition::Before;
+use crate::definition::{Anew, Before, Which};
 use crate::failure::Failure;
 use crate::host::{Host, Telling};
-use crate::verb::run::{go, parameter};
+use crate::verb::run::go;
 
 /// Do a run of an operation file again from an operation on; what stands before is taken as it was
 #[derive(Debug, Args)]
@@ -20,18 +20,13 @@ Examples:
   thrifty replay k3f9 --from train
   thrifty replay last --from train -p rate=0.1")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id; `last` is the newest run
-    #[arg(value_name = "RUN", default_value = "last")]
-    run: String,
+    #[command(flatten)]
+    which: Which,
     /// The operation that runs again, with all that follows from it; repeat for more
     #[arg(long, value_name = "OPERATION", required = true)]
     from: Vec<String>,
-    /// A parameter in place of the one that the run had; repeat for more
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
-    /// How many operations run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    workers: Option<u16>,
+    #[command(flatten)]
+    anew: Anew,
 }
 
 pub(crate) fn run(
@@ -39,13 +34,12 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let before = Before::find(&arguments.run, console)?;
+    let before = Before::find(&arguments.which, console)?;
     if before.run.status == RunStatus::Running {
         let message = format!("run {} is still running", before.run.id);
         return Err(Failure::Usage(message));
     }
-    let (mut request, mut choice) = before.request(arguments.parameters);
-    request.workers = arguments.workers.map(usize::from);
+    let (request, mut choice) = before.request(arguments.anew);
     let going = Going::Replay { run: before.run.id, from: arguments.from };
     choice.keeping = Keeping { going, ..Keeping::default() };
     go(&request, &choice, Telling::Text, host, console)

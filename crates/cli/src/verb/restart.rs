@@ -6,10 +6,10 @@ use clap::Args;
 use thrifty_pipeline::{Copies, Keeping};
 
 use crate::console::Console;
-use crate::definition::Before;
+use crate::definition::{Anew, Before, Which};
 use crate::failure::Failure;
 use crate::host::{Host, Telling};
-use crate::verb::run::{go, parameter};
+use crate::verb::run::go;
 
 /// Do a run of an operation file anew, from its beginning
 #[derive(Debug, Args)]
@@ -22,12 +22,10 @@ Examples:
   thrifty restart last --copy                   with all artifacts of that run
   thrifty restart k3f9 --copy-dir train/logs --copy-file train/best.pt")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id; `last` is the newest run
-    #[arg(value_name = "RUN", default_value = "last")]
-    run: String,
-    /// A parameter in place of the one that the run had; repeat for more
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    anew: Anew,
     /// Begin with all artifacts of that run
     #[arg(long, conflicts_with_all = ["directories", "files"])]
     copy: bool,
@@ -40,9 +38,6 @@ pub(crate) struct Arguments {
     /// Where the run has its directory, if not with the cache
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// How many operations run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    workers: Option<u16>,
 }
 
 pub(crate) fn run(
@@ -50,10 +45,9 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let Arguments { run, parameters, copy, directories, files, run_dir, workers } = arguments;
-    let before = Before::find(&run, console)?;
-    let (mut request, mut choice) = before.request(parameters);
-    request.workers = workers.map(usize::from);
+    let Arguments { which, anew, copy, directories, files, run_dir } = arguments;
+    let before = Before::find(&which, console)?;
+    let (request, mut choice) = before.request(anew);
     choice.does_again = true;
     let copies = copy || !directories.is_empty() || !files.is_empty();
     let from = before.directory.all_artifacts();

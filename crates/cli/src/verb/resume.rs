@@ -5,7 +5,7 @@ use thrifty_engine::catalog::RunStatus;
 use thrifty_pipeline::{Going, Keeping};
 
 use crate::console::Console;
-use crate::definition::Before;
+use crate::definition::{Anew, Before, Which};
 use crate::failure::Failure;
 use crate::host::{Host, Telling};
 use crate::verb::run::go;
@@ -20,12 +20,8 @@ Examples:
   thrifty resume                the newest run
   thrifty resume k3f9           a run, by the beginning of its id")]
 pub(crate) struct Arguments {
-    /// The beginning of a run's id; `last` is the newest run
-    #[arg(value_name = "RUN", default_value = "last")]
-    run: String,
-    /// How many operations run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    workers: Option<u16>,
+    #[command(flatten)]
+    which: Which,
 }
 
 pub(crate) fn run(
@@ -33,7 +29,7 @@ pub(crate) fn run(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let before = Before::find(&arguments.run, console)?;
+    let before = Before::find(&arguments.which, console)?;
     let id = &before.run.id;
     match before.run.status {
         RunStatus::Failed | RunStatus::Cancelled | RunStatus::Lost => {}
@@ -48,8 +44,7 @@ pub(crate) fn run(
             return Err(Failure::Usage(message));
         }
     }
-    let (mut request, mut choice) = before.request(Vec::new());
-    request.workers = arguments.workers.map(usize::from);
+    let (request, mut choice) = before.request(Anew::default());
     choice.does_again = true;
     choice.keeping = Keeping { going: Going::Resume(Box::new(before.run)), ..Keeping::default() };
     go(&request, &choice, Telling::Text, host, console)

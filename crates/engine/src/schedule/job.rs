@@ -27,6 +27,20 @@ pub(super) struct Job {
 /// A miss: why, and where the result goes.
 pub(super) type Missed = (Miss, Option<Target>);
 
+/// How one is attempted.
+pub(super) struct Attempt<'a> {
+    pub(super) missed: Missed,
+    /// What it takes.
+    pub(super) taken: &'a [Taken],
+    /// What it waited with before.
+    pub(super) parked: Option<Parked>,
+    /// Called when its body begins.
+    pub(super) begins: Option<&'a dyn Fn()>,
+    /// Those that go on only when it is computed.
+    pub(super) lineage: Lineage,
+    pub(super) interrupted: &'a dyn Fn() -> bool,
+}
+
 impl Schedule<'_> {
     pub(super) fn job(&self, number: usize) -> Job {
         let slate = &self.nodes[number];
@@ -51,19 +65,16 @@ impl Schedule<'_> {
 impl Job {
     /// Computes it, takes the result of who did, or finds that it would have to wait. A panic of
     /// the body is its failure.
-    pub(super) fn attempt(
-        &self,
-        missed: Missed,
-        taken: &[Taken],
-        parked: Option<Parked>,
-        lineage: &Lineage,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Attempted {
+    pub(super) fn attempt(&self, attempt: Attempt<'_>) -> Attempted {
+        let Attempt { missed, taken, parked, begins, lineage, interrupted } = attempt;
         let body = &self.node.body;
         let began = self.cache.timer.now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache.attempt(task, missed, parked, lineage, &mut || {
+                self.cache.attempt(task, missed, parked, &lineage, &mut || {
+                    if let Some(begins) = begins {
+                        begins();
+                    }
                     body.run_under(self.key.as_ref().ok(), taken)
                 })
             })

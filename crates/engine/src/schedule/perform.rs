@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::job::Missed;
+use super::job::{Attempt, Missed};
 use super::{Problem, Report, Schedule};
 use crate::compute::Computed;
 use crate::event::Event;
 use crate::flight;
 use crate::graph::Failure;
-use crate::parked::Attempted;
+use crate::parked::{Attempted, Parked};
 
 impl Schedule<'_> {
     /// Runs the only thing there is to do on this thread.
@@ -16,10 +16,17 @@ impl Schedule<'_> {
         if let Some((number, missed)) = self.missed.pop_front()
             && let Some(taken) = self.keyed_inputs(number)
         {
-            self.begin(number);
-            let (job, parked) = (self.job(number), self.resumed.remove(&number));
-            let (lineage, stop) = (flight::lineage(), self.options.interrupted);
-            let attempted = job.attempt(missed.clone(), &taken, parked, &lineage, stop);
+            let parked = self.begin(number);
+            let begins = || self.tell_started(number);
+            let attempt = Attempt {
+                missed: missed.clone(),
+                taken: &taken,
+                begins: parked.as_ref().map(|_| &begins as _),
+                parked,
+                lineage: flight::lineage(),
+                interrupted: self.options.interrupted,
+            };
+            let attempted = self.job(number).attempt(attempt);
             self.receive(number, missed, attempted);
         }
     }
@@ -38,19 +45,25 @@ impl Schedule<'_> {
                 self.missed.push_front((number, missed));
                 return self.run_here();
             }
-            self.begin(number);
-            let (job, parked) = (self.job(number), self.resumed.remove(&number));
+            let (parked, job) = (self.begin(number), self.job(number));
             let (done, above) = (self.done.0.clone(), flight::lineage());
             let stop = self.workers.stop_flag();
             self.workers.run(Box::new(move || {
                 if stop.is_set() {
                     return;
                 }
-                // The run waits for what is put aside, and this thread does not.
-                let attempted = flight::on_behalf_of(Arc::clone(&above), || {
-                    job.attempt(missed.clone(), &taken, parked, &above, &|| stop.is_set())
-                });
                 // Nobody listens if the run was interrupted.
+                let begins = || _ = done.send(Report::Started(number));
+                let attempt = Attempt {
+                    missed: missed.clone(),
+                    taken: &taken,
+                    begins: parked.as_ref().map(|_| &begins as _),
+                    parked,
+                    lineage: Arc::clone(&above),
+                    interrupted: &|| stop.is_set(),
+                };
+                // The run waits for what is put aside, and this thread does not.
+                let attempted = flight::on_behalf_of(above, || job.attempt(attempt));
                 _ = done.send(Report::Attempted(number, missed, Box::new(attempted)));
             }));
             self.running += 1;
@@ -87,9 +100,20 @@ impl Schedule<'_> {
         }
     }
 
-    fn begin(&mut self, number: usize) {
+    /// An operation is attempted. One that has waited may have to go on waiting: that it began is
+    /// told when its body does.
+    fn begin(&mut self, number: usize) -> Option<Parked> {
         self.nodes[number].began = self.reopened;
         self.take_room(number);
+        let parked = self.resumed.remove(&number);
+        if parked.is_none() {
+            self.behind.remove(&number);
+            self.tell_started(number);
+        }
+        parked
+    }
+
+    pub(super) fn tell_started(&self, number: usize) {
         let operation = self.nodes[number].node.operation.name().to_owned();
         self.tell(&Event::Started { number, operation });
     }

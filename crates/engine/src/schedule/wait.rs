@@ -24,8 +24,12 @@ pub(super) struct PutAside {
 impl Schedule<'_> {
     /// Puts an operation aside until there is news of who computes it. Its worker is free.
     pub(super) fn put_aside(&mut self, number: usize, missed: Missed, parked: Parked) {
-        let behind = parked.behind(&self.cache);
-        self.tell_waiting(number, behind);
+        let whose = parked.whose();
+        // It may be attempted often, whenever something was stored, and find the same one at it.
+        if self.behind.insert(number, whose) != Some(whose) {
+            let behind = parked.behind(&self.cache);
+            self.tell_waiting(number, behind);
+        }
         let Parked { since, on } = parked;
         let tell = self.done.0.clone();
         let follower = match on {
