@@ -32,7 +32,7 @@ use crate::policy::Policy;
 use crate::publish::Writing;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
-use crate::reserve::{Lease, Reservations};
+use crate::reserve::{Lease, Reservations, Rows};
 use crate::timer::{Machine, Timer};
 use crate::trust::CatalogMemos;
 
@@ -51,6 +51,7 @@ pub struct Cache {
     pub(crate) health: Arc<Health>,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) reservations: Reservations,
+    pub(crate) rows: Rows,
     lease: OnceLock<Lease>,
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
@@ -184,6 +185,7 @@ impl Cache {
             health,
             timer,
             reservations: Reservations::default(),
+            rows: Rows::default(),
             lease: OnceLock::new(),
             texts_kept: Mutex::default(),
             class_code: OnceLock::new(),

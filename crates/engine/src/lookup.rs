@@ -48,6 +48,8 @@ pub struct Target {
     pub(crate) slot: Slot,
     /// How many commits there were before the lookup that found nothing.
     pub(crate) commits: u64,
+    /// How many turns there were before it: what was invalidated since moved them.
+    pub(crate) turns: u64,
 }
 
 /// The way of one request from answer to answer.
@@ -99,9 +101,9 @@ impl Cache {
         if !self.health.may_ask() {
             return None;
         }
-        let commits = self.catalog.commits();
+        let (commits, turns) = (self.catalog.commits(), self.catalog.turns());
         let slot = self.health.note(self.catalog.slot(&self.scope, key))?;
-        Some(Target { key: *key, slot, commits })
+        Some(Target { key: *key, slot, commits, turns })
     }
 
     /// Whether all that was observed still holds.
@@ -205,6 +207,7 @@ impl Cache {
         // Read before the request, so that an answer overtaken by a removal is never kept, and
         // no commit goes unnoticed.
         let (changes, commits) = (self.catalog.changes(), self.catalog.commits());
+        let turns = self.catalog.turns();
         let found = if self.health.may_ask() {
             self.health.note(self.catalog.lookup(&self.scope, requests))
         } else {
@@ -216,7 +219,7 @@ impl Cache {
         let read = |(request, found): (&Request, Found)| match found {
             Found::Hit(hit) => self.read(&request.key, hit, changes),
             Found::Miss(slot, why) => {
-                Looked::Miss(reason(why), Some(Target { key: request.key, slot, commits }))
+                Looked::Miss(reason(why), Some(Target { key: request.key, slot, commits, turns }))
             }
         };
         requests.iter().zip(found).map(read).collect()

@@ -6,6 +6,8 @@
 //! Who waits writes nothing: it looks at the slot when something was committed or given back, and
 //! when the lease has passed. It asks for the slot only when that looks free.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -17,6 +19,8 @@ use thrifty_catalog::{
 };
 use thrifty_key::Key;
 
+pub(crate) use self::told::Rows;
+use self::told::Told;
 use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::compute::Task;
@@ -140,37 +144,6 @@ struct Trying {
     told: Told,
 }
 
-/// Which reservations the catalog knows to be held up by this wait. Dropping it takes that back.
-struct Told {
-    catalog: Arc<dyn Catalog>,
-    scope: Scope,
-    key: Key,
-    owner: u32,
-    holding: Vec<u128>,
-}
-
-impl Told {
-    /// Takes back what was told of reservations that this wait does not hold up any more: a row
-    /// that stays would show others a circle that there is not.
-    fn no_longer(&self, holding: &[u128]) {
-        let over = self.holding.iter().copied().filter(|nonce| !holding.contains(nonce));
-        let over: Vec<_> = over.collect();
-        if !over.is_empty() {
-            // What stays there ends with the reservations.
-            _ = repeated(|| self.catalog.stop_waiting(&self.scope, &self.key, &over));
-        }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if !self.holding.is_empty() && self.owner == std::process::id() {
-            // What stays there ends with the reservations.
-            _ = repeated(|| self.catalog.stop_waiting(&self.scope, &self.key, &self.holding));
-        }
-    }
-}
-
 impl Waiting {
     /// Whether it is worth another look.
     pub fn is_over(&self, cache: &Cache) -> bool {
@@ -180,7 +153,7 @@ impl Waiting {
         }
         now >= self.look_at
             || cache.catalog.turns() != self.seen
-            || cache.held_up(&self.trying.lineage) != self.trying.told.holding
+            || cache.held_up(&self.trying.lineage) != self.trying.told.holding()
     }
 
     /// For how long it needs no look if nobody acts; a moment at most.
@@ -266,33 +239,26 @@ impl Cache {
     }
 
     fn begin_trying(&self, wanted: &Wanted<'_>) -> Trying {
-        let told = Told {
-            catalog: Arc::clone(&self.catalog),
-            scope: self.scope.clone(),
-            key: *wanted.goal,
-            owner: std::process::id(),
-            holding: Vec::new(),
-        };
+        let told = Told::nothing(self, *wanted.goal);
         let lineage = Lineage::clone(wanted.lineage);
         Trying { nonce: nonce(), lineage, ancestors: None, told }
     }
 
     /// Looks at the slot, and tells whom this wait holds up, if there is news about that.
     fn stand(&self, trying: &mut Trying) -> Option<Standing> {
-        let found = repeated(|| self.catalog.standing(&self.scope, &trying.told.key));
+        let found = repeated(|| self.catalog.standing(&self.scope, trying.told.key()));
         // A slot that cannot be read says nothing about entries: hits go on.
         let found = found.inspect_err(|error| self.health.failed_to_write(error)).ok()?;
         let holding = self.held_up(&trying.lineage);
-        if found.held.is_none() || holding == trying.told.holding {
+        if found.held.is_none() || trying.told.is_told(&holding) {
             return Some(found);
         }
-        trying.told.no_longer(&holding);
-        let Told { catalog, scope, key, .. } = &trying.told;
-        let told = repeated(|| catalog.wait_for(scope, key, &holding));
+        trying.told.count(holding);
+        let standing = repeated(|| trying.told.tell());
         // Of a slot that came free meanwhile nothing was told; somebody else may be faster.
-        let is_free = told.as_ref().is_ok_and(|standing| standing.held.is_none());
-        trying.told.holding = if is_free { Vec::new() } else { holding };
-        self.health.note_write(told)
+        let is_told = standing.as_ref().is_ok_and(|standing| standing.held.is_some());
+        trying.told.mark(is_told);
+        self.health.note_write(standing)
     }
 
     fn found_meanwhile(&self, wanted: &Wanted<'_>) -> Option<Arc<Answer>> {
@@ -364,7 +330,7 @@ impl Trying {
     /// Why waiting for these would never end, if it would not.
     fn closes(&mut self, held: &Held, beyond: &[Holder]) -> Option<Alone> {
         let mut holders = std::iter::once(&held.holder).chain(beyond);
-        if holders.clone().any(|holder| self.told.holding.contains(&holder.nonce)) {
+        if holders.clone().any(|holder| self.told.holding().contains(&holder.nonce)) {
             return Some(Alone::Circle);
         }
         let ancestors = self.ancestors.get_or_insert_with(process::ancestors);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stage::*;
-use thrifty_engine::catalog::{NewRun, RunId, Selector};
+use thrifty_engine::catalog::{Catalog, NewRun, RunId, Selector};
 use thrifty_engine::event::Event;
 use thrifty_engine::graph::Node as Call;
 use thrifty_engine::schedule::Options;
@@ -119,6 +119,52 @@ fn that_a_body_began_is_told_when_it_begins_after_a_wait_and_not_before() {
         assert_eq!(told_of_first(&stage), told, "{ends:?} {is_process}");
         slow.thread.join().unwrap();
     }
+}
+
+/// Invalidates `f`, of which nothing is stored.
+fn invalidate_f(catalog: &dyn Catalog) {
+    let f = Selector { operation: Some("f".to_owned()), ..Selector::default() };
+    catalog.invalidate(None, &f).unwrap();
+}
+
+#[test]
+fn what_was_invalidated_while_a_call_waited_for_its_turn_does_not_refuse_its_result() {
+    let stage = Stage::new();
+    let catalog = Arc::clone(&stage.catalog);
+    let g = stage.scripted("g", vec![], move |_| {
+        invalidate_f(catalog.as_ref());
+        Ok(number(7))
+    });
+    // Both are looked up at once, and run one after the other.
+    let nodes = vec![g, stage.call("f", &[], |_| 2)];
+    assert_eq!(stage.settle(nodes, &[0, 1], 1).words(), ["computed", "computed"]);
+    let again = stage.again();
+    let f = again.call("f", &[], |_| 2);
+    assert_eq!(again.settle(vec![f], &[0], 1).words(), ["hit-local"]);
+}
+
+#[test]
+fn nor_what_was_while_it_waited_for_another_run() {
+    let stage = Stage::new();
+    let slow = Slow::begin(beside(&stage), Policy::default());
+    let (go, catalog) = (slow.go.clone(), Arc::clone(&stage.catalog));
+    let settled = settle_with(&stage, Policy::default(), move || {
+        invalidate_f(catalog.as_ref());
+        go.send(Err("broken")).unwrap();
+    });
+    assert_eq!(settled.words(), ["computed", "computed"]);
+    slow.thread.join().unwrap();
+}
+
+#[test]
+fn what_is_invalidated_while_its_body_runs_is_not_stored() {
+    let stage = Stage::new();
+    let catalog = Arc::clone(&stage.catalog);
+    let f = stage.scripted("f", vec![], move |_| {
+        invalidate_f(catalog.as_ref());
+        Ok(number(2))
+    });
+    assert_eq!(stage.settle(vec![f], &[0], 1).words(), ["fenced"]);
 }
 
 #[test]

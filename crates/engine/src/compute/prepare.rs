@@ -86,7 +86,7 @@ impl Cache {
             && !matches!(miss, Miss::Unavailable | Miss::Unreadable)
             && target.is_none_or(|target| target.commits != commits);
         if !looks_again {
-            return Ok(goal);
+            return Ok(goal.map(|goal| self.begun_now(goal, *target)));
         }
         match self.look_again(key, task.policy.max_age) {
             Looked::Hit(answer, _) => Err(Instead::Landed(Landing::Answer(answer))),
@@ -97,6 +97,16 @@ impl Cache {
             })),
             Looked::Miss(_, None) => Ok(goal),
         }
+    }
+
+    /// A call may have stood in a queue, or waited for somebody else, since it was looked up. What
+    /// was invalidated meanwhile was so before this computation begins, and does not refuse it.
+    fn begun_now(&self, goal: Goal, target: Option<Target>) -> Goal {
+        if target.is_some_and(|target| target.turns == self.catalog.turns()) {
+            return goal;
+        }
+        let epoch = self.slot(&goal.key).map_or(goal.claim.epoch, |now| now.slot.epoch);
+        Goal { claim: CatalogClaim { epoch, ..goal.claim }, ..goal }
     }
 }
 
