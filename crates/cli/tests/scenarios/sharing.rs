@@ -175,3 +175,36 @@ fn polyaxon_22_f32_what_is_taken_back_is_computed_again() {
     let said = project.said(&["invalidate", "--tag", "nothing"]);
     assert!(said.err.contains("no entry of"), "{said:?}");
 }
+
+#[test]
+fn f43_of_two_searches_the_second_takes_what_is_done_and_what_is_running() {
+    let project = Project::of(
+        "params: {xs: []}
+operations:
+  train:
+    run: |
+      echo {{ params.x }} >> RAN
+      if [ {{ params.x }} = 2 ]; then until [ -e GATE ]; do sleep 0.02; done; fi
+      echo {{ params.x }}0 > loss.json
+    outputs: {loss: {json: loss.json}}
+    matrix: {kind: grid, params: {x: '{{ params.xs }}'}, concurrency: 1, metric: {name: loss, goal: minimize}}
+",
+    );
+    let first = project.begin(&["run", "p.yaml", "-p", "xs=[1, 2]"]);
+    project.until_ran(2);
+    let second = project.begin(&["run", "p.yaml", "-p", "xs=[1, 2, 3]", "--json"]);
+    project.until_waiting();
+    project.go();
+    let (first, second) = (first.end(), second.end());
+    assert_eq!((first.code, second.code), (0, 0), "{first:?} {second:?}");
+    assert_eq!(project.ran(), "1 2 3", "each point once");
+    let told: serde_json::Value = serde_json::from_str(&second.out).unwrap();
+    let trials = told["searches"][0]["trials"].as_array().unwrap();
+    let found: Vec<_> =
+        trials.iter().map(|it| (it["status"].clone(), it["value"].clone())).collect();
+    let expected = [("hit", 10), ("waited", 20), ("computed", 30)];
+    assert_eq!(found, expected.map(|(status, value)| (status.into(), value.into())), "{told}");
+    // The table for people has the same words.
+    let table = project.ok(&["run", "p.yaml", "-p", "xs=[2, 3]"]);
+    assert!(table.contains("train: 2 trials: 2 hit (done)"), "{table}");
+}
