@@ -18,13 +18,14 @@ use crate::copying::Copied;
 use crate::document::{Output, Run};
 use crate::each;
 use crate::error::PrepareError;
+use crate::expand::Search;
 use crate::gather;
 use crate::given;
 use crate::home::Placement;
 use crate::json;
 use crate::parts;
 use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work, unspread};
-use crate::rounds::Prepared;
+use crate::rounds::{OF_TRIAL, Prepared, Template, What};
 use crate::section::{self, Section};
 use crate::seed::Drawing;
 
@@ -84,7 +85,12 @@ impl Making<'_> {
         commands
             .iter()
             .map(|command| {
-                let node = self.node(command)?;
+                let node = match (&command.work, &command.matrix) {
+                    (Work::Task(_) | Work::Process(_), Some(search)) => {
+                        self.searched(command, search)?
+                    }
+                    _ => self.node(command)?,
+                };
                 if !command.is_for_each() {
                     return Ok(node);
                 }
@@ -92,6 +98,17 @@ impl Making<'_> {
                 Ok(each::node(&command.name, node, gives, self.copied))
             })
             .collect()
+    }
+
+    /// The node of a search of what is no command.
+    fn searched(&mut self, command: &Command, search: &Search) -> Result<Node, PrepareError> {
+        let command = Command { matrix: None, ..command.clone() };
+        let Node { operation, policy, inputs, edges, body, unkeyed: _ } = self.node(&command)?;
+        let (shared, copied) = (Arc::clone(self.shared), self.copied);
+        let gives = given_by(&command);
+        let template = Template { command, shared, body, gives, copied };
+        let tried = What::Other(Box::new(template));
+        Prepared { operation, policy, inputs, edges, tried }.search(search)
     }
 
     fn node(&mut self, command: &Command) -> Result<Node, PrepareError> {
@@ -136,10 +153,20 @@ impl Making<'_> {
             failed: AtomicU32::new(0),
             command,
         };
-        let prepared = Prepared { operation: Arc::new(operation), policy, inputs, edges, running };
+        let operation = Arc::new(operation);
         match search {
-            Some(search) => prepared.search(search),
-            None => Ok(prepared.node()),
+            Some(search) => {
+                let tried = What::Command(Box::new(running));
+                Prepared { operation, policy, inputs, edges, tried }.search(search)
+            }
+            None => Ok(Node {
+                operation,
+                policy,
+                inputs,
+                edges,
+                unkeyed: None,
+                body: Arc::new(running),
+            }),
         }
     }
 
@@ -230,6 +257,10 @@ fn whole_edge(reference: &Reference) -> Edge {
         Maker::Entry(position) => {
             let steps = vec![Step(plain::text(&reference.output))];
             Edge { from: From::Node(position), steps }
+        }
+        Maker::Trial => {
+            let steps = vec![Step(plain::text(&reference.output))];
+            Edge { from: From::Argument(OF_TRIAL), steps }
         }
         Maker::Parts(position) => {
             Edge { from: From::Node(position), steps: vec![Step(plain::int(0))] }

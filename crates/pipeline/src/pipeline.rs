@@ -262,6 +262,8 @@ pub enum Maker {
     Whole(usize),
     /// The function at this position: an entry of what it returns.
     Entry(usize),
+    /// The trial of the search that it is: one of its params.
+    Trial,
     /// The parts of something that the operation at this position tells.
     Parts(usize),
     /// Whoever makes what the process around it takes: the argument of this number, counted as
@@ -357,7 +359,7 @@ impl Reference {
             | Maker::Whole(position)
             | Maker::Entry(position)
             | Maker::Parts(position) => Some(position),
-            Maker::Argument(_) => None,
+            Maker::Argument(_) | Maker::Trial => None,
         }
     }
 }
@@ -404,6 +406,8 @@ impl Command {
     /// Whose outputs its outputs are, at this position.
     pub(crate) const fn maker(&self, position: usize) -> Maker {
         match &self.work {
+            // What a search gives has one form.
+            _ if self.matrix.is_some() => Maker::Operation(position),
             Work::Task(Function { is_taken_apart: true, .. }) => Maker::Entry(position),
             Work::Task(_) => Maker::Whole(position),
             Work::Gather(_) => Maker::Whole(position),

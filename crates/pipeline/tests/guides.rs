@@ -20,6 +20,32 @@ fn files(page: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn the_delays_of_the_guide_are_spread_over_months_and_seeds() {
+    let page = files(include_str!("../../../docs/guide/operation-files.md"));
+    let (_, text) = page.iter().find(|(name, _)| name == "delays.yaml").unwrap();
+    let project = Project::new(&[("p.yaml", text), ("delays.txt", "may 3\njune 5\nmay 4\n")]);
+    let computed = || {
+        let (ended, settled) = project.run(&[]);
+        let names = settled.iter().filter_map(|it| it.strip_suffix(" computed"));
+        (ended, names.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (ended, ran) = computed();
+    assert_eq!(ran.iter().filter(|it| it.starts_with("fit[seed=")).count(), 6, "{ended:?}");
+    let Gave::Value(spread) = &ended.given[1].1 else { panic!("{ended:?}") };
+    assert_eq!(spread.as_object().unwrap().keys().collect::<Vec<_>>(), ["june.txt", "may.txt"]);
+    assert_eq!(spread["may.txt"].as_object().unwrap().len(), 3);
+    assert_eq!(computed().1, [""; 0]);
+    project.write("p.yaml", &text.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
+    let (_, ran) = computed();
+    let fitted = ["fit[seed=4,partition=june.txt]", "fit[seed=4,partition=may.txt]"];
+    assert_eq!(ran[..2], fitted, "{ran:?}");
+    project.write("delays.txt", "may 3\njune 5\nmay 9\n");
+    let (_, ran) = computed();
+    assert!(!ran.iter().any(|it| it.contains("partition=june.txt")), "{ran:?}");
+    assert!(ran.contains(&"fit[seed=1,partition=may.txt]".to_owned()), "{ran:?}");
+}
+
+#[test]
 fn the_pipeline_that_was_a_polyaxonfile_does_what_its_guide_says() {
     let project = Project::new(&[]);
     for (name, text) in files(include_str!("../../../docs/guide/migrating-from-polyaxon.md")) {

@@ -487,17 +487,18 @@ fn partitions_that_the_run_tells_are_spread_when_it_has() {
 fn a_copy_for_a_part_has_the_key_of_the_operation_with_it_alone() {
     let late = "operations:
   split: {run: 'echo \"[{\\\"r\\\": 3}, {\\\"r\\\": 4}]\" > l', outputs: {l: {json: l}}}
-  one: {partitions: {from: split.l}, run: 'echo {{ params.it.r }} > o', params: {it: '{{ params.partition }}'}, outputs: {o: {json: o}}}
+  one: {partitions: {from: split.l}, seeds: [2, 3], run: 'echo {{ params.it.r }} > o', params: {it: '{{ params.partition }}'}, outputs: {o: {json: o}}}
 outputs: {o: one.o}
 ";
     let project = Project::new(&[("p.yaml", late)]);
     let (ended, _) = project.run(&[]);
-    assert_eq!(given(&ended, "o"), &json!({"0": 3, "1": 4}), "{ended:?}");
+    let all = json!({"2": {"0": 3, "1": 4}, "3": {"0": 3, "1": 4}});
+    assert_eq!(given(&ended, "o"), &all, "{ended:?}");
     let off = |demand: &mut thrifty_pipeline::Demand<'_>| demand.chosen.mode = Some(Mode::Off);
     let (ended, _) = project.run_with(&[], &|| false, off);
-    assert_eq!(given(&ended, "o"), &json!({"0": 3, "1": 4}), "{ended:?}");
+    assert_eq!(given(&ended, "o"), &all, "{ended:?}");
     let alone = "operations:
-  one: {run: 'echo {{ params.it.r }} > o', params: {it: {r: 4}}, outputs: {o: {json: o}}, cache: {disable: false}}
+  one: {run: 'echo {{ params.it.r }} > o', params: {it: {r: 4}}, seed: 2, outputs: {o: {json: o}}, cache: {disable: false}}
 ";
     project.write("p.yaml", alone);
     assert_eq!(project.run(&[]).1, ["one hit"]);
@@ -505,7 +506,7 @@ outputs: {o: one.o}
     assert_eq!(project.run(&[]).1, ["one computed"]);
     project.write("p.yaml", &late.replace("4}", "7}"));
     let (_, settled) = project.run(&[]);
-    assert_eq!(computed(&settled), ["split"], "{settled:?}");
+    assert_eq!(computed(&settled), ["one[seed=3,partition=1]", "split"], "{settled:?}");
 }
 
 #[test]
@@ -520,6 +521,7 @@ fn processes_and_searches_are_done_for_parts_and_hold_them() {
       again: {run: 'echo $(( {{ params.n }} * 2 )) > n', params: {n: {from: twice.n}}, outputs: {n: {json: n}}}
     outputs: {n: again.n}
   search:
+    seeds: [6]
     run: echo $(( {{ params.rate }} * {{ params.n }} )) > n
     params: {n: {from: whole.n}}
     matrix: {kind: grid, params: {rate: [2, 3]}, metric: {name: n, goal: maximize}}
@@ -529,8 +531,8 @@ outputs: {n: whole.n, all: search.n, best: search.best.n}
     let project = Project::new(&[("p.yaml", text)]);
     let (ended, settled) = project.run(&[]);
     assert_eq!(given(&ended, "n"), &json!({"a": 4, "b": 8}), "{ended:?}");
-    assert_eq!(given(&ended, "all"), &json!({"a": [8, 12], "b": [16, 24]}));
-    assert_eq!(given(&ended, "best"), &json!({"a": 12, "b": 24}));
+    assert_eq!(given(&ended, "all"), &json!({"6": {"a": [8, 12], "b": [16, 24]}}));
+    assert_eq!(given(&ended, "best"), &json!({"6": {"a": 12, "b": 24}}));
     assert!(settled.contains(&"whole[partition=b].twice computed".to_owned()), "{settled:?}");
     assert_eq!(ended.searches.len(), 2);
     let (_, settled) = project.run(&[]);

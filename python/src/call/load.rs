@@ -60,11 +60,7 @@ pub fn taken<'py>(
             } else if let Some(handed) = thrifty_pipeline::handed(taken) {
                 self::handed(py, session, handed)
             } else if let Some(gathered) = object.downcast_ref::<Gathered>() {
-                subscript(
-                    session,
-                    draft(py, session, &gathered.output, &gathered.taken)?,
-                    &taken.steps,
-                )
+                within(py, session, &gathered.output, &gathered.taken, &taken.steps)
             } else {
                 Err(Lost::new_err("the value is not one of Python"))
             }
@@ -117,6 +113,31 @@ fn subscript<'py>(
         };
     }
     Ok(value)
+}
+
+/// A part of a value with edges: no other part of it is loaded.
+fn within<'py>(
+    py: Python<'py>,
+    session: &Session,
+    output: &Draft,
+    edges: &[Taken],
+    steps: &[Step],
+) -> PyResult<Bound<'py, PyAny>> {
+    if let Some((step, rest)) = steps.split_first()
+        && let Some(part) = output.part(step)
+    {
+        return within(py, session, part, edges, rest);
+    }
+    match output {
+        Draft::Edge(number) => {
+            let edge = usize::try_from(*number).ok().and_then(|number| edges.get(number));
+            let edge =
+                edge.ok_or_else(|| Lost::new_err("an edge of the value leads to nothing"))?;
+            let steps = edge.steps.iter().chain(steps).cloned().collect();
+            taken(py, session, &Taken { value: edge.value.clone(), steps })
+        }
+        output => subscript(session, draft(py, session, output, edges)?, steps),
+    }
 }
 
 fn draft<'py>(

@@ -20,7 +20,7 @@ use crate::endurance::{Endurance, Waiters};
 use crate::error::FileError;
 use crate::expand::RESUME;
 use crate::paths;
-use crate::pipeline::{Caching, Command, Given, Origin, Placed, Process, Work};
+use crate::pipeline::{Caching, Command, Given, Maker, Origin, Placed, Process, Reference, Work};
 use crate::place::{Location, Spanned};
 use crate::template;
 use crate::tools::Tool;
@@ -72,7 +72,8 @@ impl Check<'_> {
             Written::Run(run) => self.runs(&mut command, operation, run, built)?,
             Written::Task(target) => self.calls(&mut command, operation, target, built)?,
             Written::Steps | Written::Use(_) => {
-                command.params = self.own_params(operation, built)?.into_iter().collect();
+                command.matrix = self.search(operation)?;
+                command.params = self.tried_params(&command, operation, built)?;
                 let (params, inputs) = (&command.params, &command.inputs);
                 let handed = Handed { name, operation, params, inputs };
                 let checked = match written {
@@ -83,9 +84,7 @@ impl Check<'_> {
                 command.outputs = checked.outputs;
             }
         }
-        if let Some(matrix) = operation.matrix.as_ref().filter(|_| command.matrix.is_none()) {
-            return Err(self.wrong(matrix.referenced, "`matrix` is for an operation with `run`"));
-        }
+        self.is_measured(operation, &command.outputs)?;
         Ok(command)
     }
 
@@ -310,6 +309,21 @@ impl Check<'_> {
             if let Some(value) = self.param_around(&name) {
                 given.entry(name).or_insert(value);
             }
+        }
+        Ok(given.into_iter().collect())
+    }
+
+    /// The values that an operation declares, and those that each trial of it brings.
+    pub(super) fn tried_params(
+        &self,
+        command: &Command,
+        operation: &Operation,
+        built: &Built<'_>,
+    ) -> Result<Vec<(String, Given)>, FileError> {
+        let mut given = self.own_params(operation, built)?;
+        for name in command.matrix.iter().flat_map(|search| &search.names) {
+            let from = Reference::new(Maker::Trial, name.clone());
+            given.insert(name.clone(), Given::From(from));
         }
         Ok(given.into_iter().collect())
     }

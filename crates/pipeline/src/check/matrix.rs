@@ -31,7 +31,7 @@ impl Check<'_> {
         };
         self.fields_fit(kind, matrix)?;
         let spaces = self.spaces(kind, matrix)?;
-        let metric = self.metric(operation, matrix)?;
+        let metric = Self::metric(matrix);
         let method = self.method(kind, matrix, at, &spaces)?;
         let names = varied(matrix, &method);
         self.names_fit(operation, at, &names)?;
@@ -238,12 +238,27 @@ impl Check<'_> {
         })
     }
 
-    fn metric(&self, operation: &Operation, matrix: &Matrix) -> Result<Option<Metric>, FileError> {
-        let Some(Spanned { value: Sought { name, goal }, referenced: at }) = &matrix.metric else {
-            return Ok(None);
+    fn metric(matrix: &Matrix) -> Option<Metric> {
+        let Sought { name, goal } = &matrix.metric.as_ref()?.value;
+        let goal = match goal {
+            GoalWord::Minimize => Goal::Minimize,
+            GoalWord::Maximize => Goal::Maximize,
         };
-        match operation.outputs.get(name).map(|output| &output.value) {
-            Some(Output::Json { .. }) => {}
+        Some(Metric { name: name.clone(), goal })
+    }
+
+    /// Whether what a search seeks is a value that its operation gives.
+    pub(super) fn is_measured(
+        &self,
+        operation: &Operation,
+        outputs: &[(String, Output)],
+    ) -> Result<(), FileError> {
+        let sought = operation.matrix.as_ref().and_then(|matrix| matrix.value.metric.as_ref());
+        let Some(Spanned { value: Sought { name, .. }, referenced: at }) = sought else {
+            return Ok(());
+        };
+        match outputs.iter().find(|(known, _)| known == name).map(|(_, output)| output) {
+            Some(Output::Json { .. } | Output::Value) => {}
             Some(_) => {
                 let reason = format!(
                     "`metric`: output `{name}` is a file, and must be a value, such as {{json: scores.json, at: /{name}}}"
@@ -251,17 +266,13 @@ impl Check<'_> {
                 return Err(self.wrong(*at, reason));
             }
             None => {
-                let hint = did_you_mean(name, operation.outputs.keys().map(String::as_str));
+                let hint = did_you_mean(name, outputs.iter().map(|(known, _)| known.as_str()));
                 return Err(
                     self.wrong(*at, format!("`metric`: there is no output `{name}`; {hint}"))
                 );
             }
         }
-        let goal = match goal {
-            GoalWord::Minimize => Goal::Minimize,
-            GoalWord::Maximize => Goal::Maximize,
-        };
-        Ok(Some(Metric { name: name.clone(), goal }))
+        Ok(())
     }
 
     fn stop(
@@ -286,6 +297,10 @@ impl Check<'_> {
 
     fn resume(&self, operation: &Operation, matrix: &Matrix) -> Result<Option<String>, FileError> {
         let Some(resume) = &matrix.resume else { return Ok(None) };
+        if operation.run.is_none() {
+            let reason = "`resume` is for an operation with `run`: leave it out";
+            return Err(self.wrong(resume.referenced, reason));
+        }
         match operation.outputs.get(&resume.value).map(|output| &output.value) {
             Some(Output::File(_) | Output::Directory(_)) => Ok(Some(resume.value.clone())),
             _ => {

@@ -44,7 +44,7 @@ impl Check<'_> {
             inputs: arguments(handed.inputs, late.len()),
             late,
             env: self.variables(&handed.operation.env)?,
-            cache: layered(&handed.operation.cache, &self.scope.cache),
+            cache: self.cache_around(handed.operation),
             on_failure: handed.operation.on_failure.or(self.scope.on_failure),
             seed: self.scope.seed,
             drawn: self.scope.drawn,
@@ -124,10 +124,7 @@ impl Check<'_> {
                 inputs: Vec::new(),
                 late,
                 env: self.variables(&handed.operation.env)?,
-                cache: layered(
-                    &document.cache,
-                    &layered(&handed.operation.cache, &self.scope.cache),
-                ),
+                cache: layered(&document.cache, &self.cache_around(handed.operation)),
                 on_failure: document
                     .on_failure
                     .or(handed.operation.on_failure)
@@ -212,6 +209,13 @@ impl Check<'_> {
         Ok(Checked { process: Process { steps: built.all(), gives }, outputs: kinds })
     }
 
+    /// What steps do not say about the cache themselves. Those of trials are computed once, as trials.
+    fn cache_around(&self, operation: &Operation) -> Cache {
+        let mut all = layered(&operation.cache, &self.scope.cache);
+        all.serialize = all.serialize.or(operation.matrix.is_some().then_some(true));
+        all
+    }
+
     /// What stands in a process must make sense for one.
     pub(super) fn is_process(
         &self,
@@ -228,9 +232,6 @@ impl Check<'_> {
         }
         if let Some(timeout) = &operation.timeout {
             return wrong(timeout.referenced, "timeout");
-        }
-        if let Some(matrix) = &operation.matrix {
-            return wrong(matrix.referenced, "matrix");
         }
         if let Some(seed) = &operation.seed {
             return wrong(seed.referenced, "seed");

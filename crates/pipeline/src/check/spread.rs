@@ -537,6 +537,7 @@ fn keeps_artifacts(command: &Command) -> bool {
 fn same_for_all(one: &Command, other: &Command, axes: &Axes) -> bool {
     let is_process = matches!(one.work, Work::Process(_));
     axes.len() == 1
+        && axes.contains_key(&Axis::Partitions)
         && one.params == other.params
         && one.inputs == other.inputs
         && (is_process

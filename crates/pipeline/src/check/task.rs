@@ -38,7 +38,8 @@ impl Check<'_> {
             outputs.push(RESULT.to_owned());
         }
         command.outputs = outputs.into_iter().map(|name| (name, Output::Value)).collect();
-        command.params = self.own_params(operation, built)?.into_iter().collect();
+        command.matrix = self.search(operation)?;
+        command.params = self.tried_params(command, operation, built)?;
         command.seed = self.drawn_by_task(operation)?;
         let at = self.world.sources.place(at);
         let target = target.value.clone();
@@ -71,7 +72,6 @@ impl Check<'_> {
             first(operation.env.values().next().map(|it| it.referenced), "env"),
             first(operation.code.first().map(|it| it.referenced), "code"),
             first(operation.timeout.as_ref().map(|it| it.referenced), "timeout"),
-            first(operation.matrix.as_ref().map(|it| it.referenced), "matrix"),
             first(operation.image.as_ref().map(|it| it.referenced), "image"),
             first(operation.resources.as_ref().map(|it| it.referenced), "resources"),
             first(operation.retries.as_ref().map(|it| it.referenced), "retries"),
@@ -81,7 +81,18 @@ impl Check<'_> {
         ];
         match fields.into_iter().flatten().next() {
             Some((field, at)) => {
-                let reason = format!("`{field}` is for commands, and not for functions");
+                let way = match field {
+                    "env" => "hand it over in `params`",
+                    "code" => {
+                        "what it reaches counts by itself, and files by `Cache(files=…)` of the task"
+                    }
+                    "cache.sections" => {
+                        "`cache.version`, or the `Cache` of the task, says what counts"
+                    }
+                    "checkpoints" | "artifacts" => "return a thrifty.File",
+                    _ => "call it from a command, such as `run: python -m module`",
+                };
+                let reason = format!("`{field}` is for commands, and not for functions: {way}");
                 Err(self.wrong(at, reason))
             }
             None => Ok(()),

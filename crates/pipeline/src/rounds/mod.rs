@@ -10,7 +10,7 @@ mod round;
 mod suggest;
 mod table;
 
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::{OF_TRIAL, Prepared, Template, Tried as What};
 pub(crate) use round::Round;
 pub(crate) use table::searched;
 pub use table::{Searched, Status, Tried};

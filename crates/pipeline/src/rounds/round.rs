@@ -11,15 +11,16 @@ use thrifty_engine::record::{Draft, Shape};
 use thrifty_engine::{ClaimOn, Mode, Operation, Policy, Pool};
 use thrifty_key::plain;
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, Tried};
 use super::suggest;
 use crate::copying::Change;
 use crate::document::Output;
 use crate::error::PrepareError;
-use crate::expand::{Metric, Next, RESUME, Resulted, Search, Trial};
+use crate::expand::{Next, RESUME, Resulted, Search, Trial};
+use crate::gather;
 use crate::given;
 use crate::json;
-use crate::part::{self, nothing};
+use crate::part::nothing;
 use crate::pipeline::{Given, Maker, Origin, Placed, Reference};
 
 /// What all rounds of a search share.
@@ -51,7 +52,7 @@ impl Prepared {
     /// to suggest trials.
     pub(crate) fn search(self, search: &Search) -> Result<Node, PrepareError> {
         if let Some(suggested) = search.suggested() {
-            suggest::is_there(suggested, &self.running)?;
+            suggest::is_there(suggested, &self)?;
         }
         let pool = search.concurrency.map(|room| (Pool::new(room as u64), 1));
         let resumed = match &search.resume {
@@ -60,7 +61,7 @@ impl Prepared {
         };
         let name = self.operation.name().to_owned();
         let operation = Arc::new(Operation::new(name, thrifty_key::Ingredients::new(), Vec::new()));
-        let (search, edges) = (search.clone(), self.edges.clone());
+        let (search, edges) = (search.clone(), self.outside());
         let searching = Searching { search, prepared: self, resumed, operation, pool };
         Ok(Arc::new(searching).round(Vec::new(), edges))
     }
@@ -83,17 +84,42 @@ impl Searching {
 
     /// The name of the operation.
     pub(crate) fn name(&self) -> &str {
-        &self.prepared.running.command.name
+        &self.prepared.command().name
     }
 
     /// How many edges of a round lead to what the operation takes.
     fn taken(&self) -> usize {
-        self.prepared.edges.len()
+        self.prepared.outside().len()
+    }
+
+    /// The trials of a round, as which they begin, and behind them the node that has their params,
+    /// if they take them from one: at this position.
+    fn trials(
+        &self,
+        trials: &[Trial],
+        points: usize,
+    ) -> Result<(Vec<Node>, Option<Node>), Failure> {
+        let Tried::Other(template) = &self.prepared.tried else {
+            let nodes: Result<_, _> = trials.iter().map(|trial| self.trial(trial)).collect();
+            return Ok((nodes?, None));
+        };
+        let trial = |(number, trial): (usize, &Trial)| {
+            let pool = self.pool.as_ref();
+            self.prepared.trial_of(template, &trial.point, (number, points), pool)
+        };
+        let nodes: Result<_, _> = trials.iter().enumerate().map(trial).collect();
+        let all = json::encode(&trials.iter().map(params).collect::<Json>());
+        let all = all.map_err(|reason| raised(&reason))?;
+        let operation = Arc::clone(&self.operation);
+        Ok((nodes.map_err(|reason| raised(&reason))?, Some(gather::known(operation, all))))
     }
 
     /// A trial, in a round whose first edges are those of the operation.
     fn trial(&self, trial: &Trial) -> Result<Node, Failure> {
-        let mut running = self.prepared.running.again();
+        let Tried::Command(running) = &self.prepared.tried else {
+            return Err(raised("it is no command"));
+        };
+        let mut running = running.again();
         let mut inputs = self.prepared.inputs.clone();
         for (name, value) in &trial.point {
             let encoding = json::encode(value).map_err(|reason| raised(&reason))?;
@@ -138,6 +164,21 @@ impl Searching {
     }
 }
 
+impl Searching {
+    /// What became of a trial.
+    fn result(&self, taken: &Taken) -> Resulted {
+        if taken.value.is_failed() {
+            return Resulted::Failed;
+        }
+        Resulted::Gave(self.measured(taken).as_ref().and_then(Json::as_f64))
+    }
+
+    /// What a trial gave as the metric.
+    pub(crate) fn measured(&self, taken: &Taken) -> Option<Json> {
+        self.prepared.value(taken, &self.search.metric.as_ref()?.name)
+    }
+}
+
 impl Round {
     /// The first round of the same search of a copy.
     pub(crate) fn copy(&self, change: &Change<'_>) -> Self {
@@ -155,21 +196,20 @@ impl Round {
     /// What became of the trials before this round.
     fn results(&self, inputs: &[Taken]) -> Vec<(Trial, Resulted)> {
         let taken = inputs.iter().skip(self.searching.taken());
-        let metric = self.searching.search.metric.as_ref();
-        self.past.iter().cloned().zip(taken.map(|taken| result(taken, metric))).collect()
+        self.past.iter().cloned().zip(taken.map(|taken| self.searching.result(taken))).collect()
     }
 
     /// The next trials, and behind them the next round.
     fn go_on(&self, trials: Vec<Trial>) -> Result<Expansion, Failure> {
         let searching = &self.searching;
-        let nodes: Result<Vec<_>, _> = trials.iter().map(|trial| searching.trial(trial)).collect();
-        let mut nodes = nodes?;
+        let (mut nodes, points) = searching.trials(&trials, trials.len() + 1)?;
         let known = searching.taken() + self.past.len();
         let new = (0..nodes.len()).map(|number| Edge { from: From::Node(number), steps: vec![] });
         let edges = (0..known).map(argument).chain(new).collect();
         let past = self.past.iter().chain(&trials).cloned().collect();
         nodes.push(searching.round(past, edges));
         let last = Edge { from: From::Node(nodes.len() - 1), steps: Vec::new() };
+        nodes.extend(points);
         *self.trials.lock() = trials;
         Ok(expansion(nodes, vec![last], Draft::Edge(0)))
     }
@@ -179,7 +219,7 @@ impl Round {
         if failed > 0 {
             let note =
                 format!("{}: {failed} of {} trials failed", self.searching.name(), results.len());
-            self.searching.prepared.running.shared.notes.lock().push(note);
+            self.searching.prepared.shared().notes.lock().push(note);
         }
     }
 
@@ -201,8 +241,9 @@ impl Round {
         if let (None, Some(metric)) = (best, &search.metric) {
             return Err(raised(&format!("no trial gave a number as `{}`", metric.name)));
         }
-        let mut gathered = Gathered { edges: Vec::new(), taken: self.searching.taken(), inputs };
-        let outputs = &self.searching.prepared.running.command.outputs;
+        let (prepared, taken) = (&self.searching.prepared, self.searching.taken());
+        let mut gathered = Gathered { edges: Vec::new(), taken, inputs, prepared };
+        let outputs = &prepared.command().outputs;
         let (mut names, mut parts) = (Vec::new(), Vec::new());
         for (name, _) in outputs {
             let list = (0..results.len()).map(|number| gathered.part(name, number)).collect();
@@ -224,18 +265,16 @@ impl Round {
 impl Body for Round {
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
         let results = self.results(inputs);
-        let shared = &self.searching.prepared.running.shared;
-        let search = &self.searching.search;
-        let running = &self.searching.prepared.running;
+        let Searching { search, prepared, .. } = &*self.searching;
         let next = search.next(&results);
-        let next = suggest::settled(next, search, running, &results).map_err(|it| raised(&it))?;
+        let next = suggest::settled(next, search, prepared, &results).map_err(|it| raised(&it))?;
         Ok(Product::Became(match next {
             ControlFlow::Continue(trials) => self.go_on(trials)?,
             ControlFlow::Break(why) => {
                 if let Some(why) = why {
                     let (name, run) = (self.searching.name(), results.len());
                     let note = format!("{name}: stopped after {run} trials: {why}");
-                    shared.notes.lock().push(note);
+                    prepared.shared().notes.lock().push(note);
                 }
                 let gathered = self.gather(inputs, &results)?;
                 self.tell_failures(&results);
@@ -251,10 +290,12 @@ impl Body for Round {
             Next::Trials(trials) if known => trials,
             _ => return None,
         };
-        let nodes: Result<Vec<_>, _> =
-            trials.iter().map(|trial| self.searching.trial(trial)).collect();
+        let nodes = self.searching.trials(&trials, trials.len());
         // An edge that leads nowhere stands for what only a run can tell.
-        Some(nodes.map(|nodes| expansion(nodes, Vec::new(), Draft::Edge(0))))
+        Some(nodes.map(|(nodes, points)| {
+            let nodes = nodes.into_iter().chain(points).collect();
+            expansion(nodes, Vec::new(), Draft::Edge(0))
+        }))
     }
 
     fn takes_failures(&self) -> bool {
@@ -268,6 +309,7 @@ struct Gathered<'a> {
     edges: Vec<Edge>,
     taken: usize,
     inputs: &'a [Taken],
+    prepared: &'a Prepared,
 }
 
 impl Gathered<'_> {
@@ -277,7 +319,7 @@ impl Gathered<'_> {
         if self.inputs.get(number).is_none_or(|taken| taken.value.is_failed()) {
             return Draft::Plain(nothing());
         }
-        self.edges.push(Edge { steps: given::steps(output), ..argument(number) });
+        self.edges.push(Edge { steps: self.prepared.steps(output), ..argument(number) });
         Draft::Edge(self.edges.len() as u64 - 1)
     }
 
@@ -293,9 +335,10 @@ impl Gathered<'_> {
             row.insert("params".to_owned(), params(trial));
             let status = if *result == Resulted::Failed { "failed" } else { "succeeded" };
             row.insert("status".to_owned(), status.into());
-            for (name, _) in outputs.iter().filter(|(_, it)| matches!(it, Output::Json { .. })) {
+            let is_value = |it: &Output| matches!(it, Output::Json { .. } | Output::Value);
+            for (name, _) in outputs.iter().filter(|(_, it)| is_value(it)) {
                 let taken = self.inputs.get(self.taken + number);
-                let value = taken.and_then(|taken| value_of(taken, name));
+                let value = taken.and_then(|taken| self.prepared.value(taken, name));
                 row.insert(name.clone(), value.unwrap_or(Json::Null));
             }
             rows.push(Json::Object(row));
@@ -326,20 +369,6 @@ fn params(trial: &Trial) -> Json {
 
 fn encoded(value: &Json) -> Result<Draft, Failure> {
     json::encode(value).map(Draft::Plain).map_err(|reason| raised(&reason))
-}
-
-/// What became of a trial.
-fn result(taken: &Taken, metric: Option<&Metric>) -> Resulted {
-    if taken.value.is_failed() {
-        return Resulted::Failed;
-    }
-    let value = metric.and_then(|metric| value_of(taken, &metric.name));
-    Resulted::Gave(value.as_ref().and_then(Json::as_f64))
-}
-
-/// A value that a trial gave.
-pub(super) fn value_of(taken: &Taken, output: &str) -> Option<Json> {
-    part::value(&Taken { value: taken.value.clone(), steps: given::steps(output) }).ok()
 }
 
 fn argument(number: usize) -> Edge {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use thrifty_engine::graph::Taken;
 use thrifty_engine::{Outcome, Schedule};
 
-use super::round::{Round, value_of};
+use super::round::Round;
 use crate::expand::{Goal, Point, Resulted, Trial};
 
 /// A search of a run, with all its trials.
@@ -128,10 +128,9 @@ impl Tried {
 
 fn tried(schedule: &Schedule<'_>, number: usize, round: &Round, trial: &Trial) -> Tried {
     let settled = schedule.settled(number).and_then(|settled| settled.as_ref().ok());
-    let metric = round.searching.search.metric.as_ref();
     let value = settled.and_then(|settled| {
         let taken = Taken { value: settled.value.clone(), steps: Vec::new() };
-        value_of(&taken, &metric?.name)
+        round.searching.measured(&taken)
     });
     Tried {
         params: trial.point.clone(),
