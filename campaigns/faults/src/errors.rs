@@ -92,6 +92,7 @@ fn fits(kind: &str, deed: Deed, told: &Told) -> Verdict {
     let Some(reason) = told.text("reason") else { return Ok(()) };
     let writes = matches!(kind, "write" | "allocate" | "truncate" | "mkdir" | "link" | "rename");
     let words: &[&str] = match deed {
+        _ if is_alike && reason == "damaged" => &["damaged"],
         Deed::Fail(Errno::NOSPC | Errno::DQUOT) if writes => &["full"],
         Deed::Fail(Errno::ACCESS | Errno::ROFS) => &["read-only", "unreadable", "failed", "busy"],
         _ => &["full", "unreadable", "failed", "busy"],

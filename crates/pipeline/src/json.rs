@@ -85,6 +85,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_is_the_one_that_was_written_to_the_last_bit() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..10_000 {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            let number = f64::from_bits(bits);
+            if !number.is_finite() {
+                continue;
+            }
+            let value: Json = serde_json::from_str(&format!("{number:?}")).unwrap();
+            let read = decode(&encode(&value).unwrap()).unwrap();
+            assert_eq!(read.as_f64().unwrap().to_bits(), number.to_bits(), "{number:?}");
+        }
+    }
+
+    #[test]
     fn what_is_encoded_is_decoded() {
         for text in [
             "null",

@@ -110,20 +110,14 @@ const ROWS: [(&str, &str, &str); 10] = [
     ),
 ];
 
+/// How often a damaged catalog is looked at before it counts as one.
+const LOOKS: usize = 3;
+
 impl Sqlite {
     /// See [`crate::Catalog::check`].
     pub(super) fn problems(&self) -> std::result::Result<Vec<Problem>, CatalogError> {
         let longest = self.longest_lease(self.ratchet.now());
-        self.read(|conn| {
-            let mut found: Vec<_> = tolerate(structure(conn))?;
-            let mut entries = tolerate(broken_entries(conn))?;
-            entries.sort_by_key(|problem| problem.what.clone());
-            found.append(&mut entries);
-            for (what, query, _) in ROWS {
-                found.append(&mut tolerate(broken_rows(conn, what, query, longest))?);
-            }
-            Ok(found)
-        })
+        standing(|| self.read(|conn| look(conn, longest)))
     }
 
     /// See [`crate::Catalog::mend`].
@@ -234,6 +228,37 @@ impl Write<'_> {
     }
 }
 
+/// What still stands when it is looked at again. SQLite takes a page for damaged that it could not
+/// read just now; what is damaged is so each time, and in the same words unless somebody writes.
+fn standing<E>(
+    mut look: impl FnMut() -> std::result::Result<Vec<Problem>, E>,
+) -> std::result::Result<Vec<Problem>, E> {
+    let mut seen: Vec<Problem> = Vec::new();
+    let mut found = look()?;
+    for _ in 1..LOOKS {
+        let is_damage = |problem: &&Problem| problem.remedy == Remedy::Rebuild;
+        let mut damage = found.iter().filter(is_damage).peekable();
+        if damage.peek().is_none() || damage.any(|problem| seen.contains(problem)) {
+            return Ok(found);
+        }
+        seen.append(&mut found);
+        found = look()?;
+    }
+    Ok(found)
+}
+
+/// All that is wrong at one look.
+fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
+    let mut found = tolerate(structure(conn))?;
+    let mut entries = tolerate(broken_entries(conn))?;
+    entries.sort_by_key(|problem| problem.what.clone());
+    found.append(&mut entries);
+    for (what, query, _) in ROWS {
+        found.append(&mut tolerate(broken_rows(conn, what, query, longest_lease))?);
+    }
+    Ok(found)
+}
+
 /// What was found until the damage was met, and that it was met.
 fn tolerate(found: Result<Vec<Problem>>) -> Result<Vec<Problem>> {
     match found {
@@ -332,6 +357,25 @@ fn found_parts(conn: &Connection, row: &Row<'_>, id: i64) -> Result<Option<Diges
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_is_what_is_seen_again() {
+        let damage = |what: &str| rebuild(what.to_owned());
+        let row = || Problem { remedy: Remedy::Mend, what: "rows".to_owned() };
+        for (looks, found) in [
+            (vec![vec![]], vec![]),
+            (vec![vec![row()]], vec![row()]),
+            (vec![vec![damage("a")], vec![row()]], vec![row()]),
+            (vec![vec![damage("a")], vec![damage("a"), row()]], vec![damage("a"), row()]),
+            (vec![vec![damage("a")], vec![damage("b")], vec![]], vec![]),
+            (vec![vec![damage("a")], vec![damage("b")], vec![damage("c")]], vec![damage("c")]),
+        ] {
+            let mut ahead = looks.into_iter();
+            let stands = standing(|| ahead.next().ok_or("it looked once too often"));
+            assert_eq!(stands, Ok(found));
+            assert_eq!(ahead.next(), None, "it looked too seldom");
+        }
+    }
 
     #[test]
     fn what_cannot_be_read_now_is_not_damaged() {
