@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::host::RunRequest;
 use crate::operation_file::Choice;
 use crate::room::Room;
-use crate::verb::run::parameter;
 
 /// What a run was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,5 +151,13 @@ impl Before {
         let choice =
             Choice { only, presets, fields: set, tick, room: self.room, ..Choice::default() };
         (request, choice)
+    }
+}
+
+/// Reads `name=value`.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write name=value, such as lr=0.1".to_owned()),
     }
 }

@@ -9,11 +9,12 @@ use thrifty_engine::event::Event;
 use thrifty_engine::units::{parse_share, show_duration};
 
 use crate::console::{Console, Paint};
+use crate::definition::parameter;
 use crate::failure::Failure;
 use crate::host::{CheckReport, CheckRequest, Host, Which};
 use crate::progress::Progress;
 use crate::show::{count, short_name};
-use crate::verb::run::{parameter, target};
+use crate::verb::run::target;
 
 /// What is checked if nobody says how much.
 const SAMPLE: &str = "20%";

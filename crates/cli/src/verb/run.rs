@@ -15,7 +15,7 @@ use thrifty_pipeline::Keeping;
 
 use crate::causes::{PlanJson, write_plan};
 use crate::console::{Console, Paint};
-use crate::definition::Definition;
+use crate::definition::{Definition, parameter};
 use crate::failure::Failure;
 use crate::host::{End, Failed, Given, Host, PlanReport, RunReport, RunRequest, Telling};
 use crate::lookups;
@@ -322,13 +322,6 @@ pub(crate) fn target(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some((module, name)) if !module.is_empty() && !name.is_empty() => Ok(text.to_owned()),
         _ => Err("write module:workflow, such as pipeline:experiment".to_owned()),
-    }
-}
-
-pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write name=value, such as lr=0.1".to_owned()),
     }
 }
 

@@ -13,6 +13,7 @@ use thrifty_engine::event::Listener;
 use thrifty_pipeline::{Language, Tick, Ticks};
 
 use crate::console::Console;
+use crate::definition::parameter;
 use crate::failure::Failure;
 use crate::host::{
     CheckReport, CheckRequest, Host, HostError, PlanReport, RunReport, RunRequest, Telling,
@@ -40,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "FILE")]
     file: String,
     /// A parameter; repeat for more
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = run::parameter)]
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
     /// A preset of the file; repeat for more
     #[arg(long = "preset", value_name = "NAME")]
