@@ -550,8 +550,8 @@ fn parts_that_there_are_none_of_are_told() {
 "
         )
     };
-    let takes = "{partitions: {from: split.o}, run: 'x {{ params.partition }}'}";
-    let reads = "{partitions: {from: split.o}, run: 'x', inputs: {p: {from: inputs.partition}}}";
+    let takes = "{partitions: {from: split.o}, run: 'true {{ params.partition }}'}";
+    let reads = "{partitions: {from: split.o}, run: 'true', inputs: {p: {from: inputs.partition}}}";
     for (run, output, more, told) in [
         ("echo 3 > o", "{json: o}", takes, "it is no directory, no list and no mapping"),
         ("echo [] > o", "{json: o}", takes, "there is no partition"),
