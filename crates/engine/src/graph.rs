@@ -91,6 +91,12 @@ pub trait Body: Any + Send + Sync {
         &[]
     }
 
+    /// Whether it notices by itself that the user interrupts. One that does not is never run on the
+    /// thread that settles the graph, which asks for interrupts meanwhile.
+    fn notices_interrupts(&self) -> bool {
+        true
+    }
+
     /// Whether it runs also if something fails that it takes: what [`Value::is_failed`] stands in
     /// the place of what is not there, so that it has no key and is not stored.
     fn takes_failures(&self) -> bool {

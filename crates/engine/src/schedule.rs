@@ -211,7 +211,7 @@ impl<'a> Schedule<'a> {
             self.bring_back();
             // What is put aside goes on as soon as it can: not after a body on this thread.
             let is_alone = self.parked.is_empty() && self.later.is_empty();
-            if self.running == 0 && self.missed.len() == 1 && is_alone {
+            if self.running == 0 && self.missed.len() == 1 && is_alone && self.runs_here() {
                 self.run_here();
                 continue;
             }

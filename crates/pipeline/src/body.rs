@@ -132,6 +132,11 @@ impl Body for Running {
         &self.claims
     }
 
+    /// It waits for a process, on whatever thread.
+    fn notices_interrupts(&self) -> bool {
+        false
+    }
+
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
         self.run_under(None, inputs)
     }

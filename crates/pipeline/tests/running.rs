@@ -203,18 +203,18 @@ fn is_alive(pid: &str) -> bool {
 
 #[test]
 fn an_interrupt_ends_what_runs() {
-    let project = Project::new(&[("x", "")]);
-    let pid = project.at("pid");
-    // Two, so that none of them runs on the thread that asks for interrupts.
-    let text = "operations:
-  one: {run: 'echo $$ > PID.new; mv PID.new PID; sleep 600'}
-  two: {run: [sleep, '600']}
-";
-    project.write("p.yaml", &text.replace("PID", &pid.display().to_string()));
-    let has_begun = || pid.exists();
-    let (ended, _) = project.run_with(&[], &has_begun, |_| ());
-    assert_eq!(ended.status, RunStatus::Cancelled);
-    assert!(!is_alive(&std::fs::read_to_string(&pid).unwrap()), "it outlived the run");
+    let one = "operations:\n  one: {run: 'echo $$ > PID.new; mv PID.new PID; sleep 60'}\n";
+    let two = one.to_owned() + "  two: {run: [sleep, '60']}\n";
+    // What is all that there is to do does not run on the thread that asks for interrupts.
+    for text in [one, &two] {
+        let project = Project::new(&[("x", "")]);
+        let pid = project.at("pid");
+        project.write("p.yaml", &text.replace("PID", &pid.display().to_string()));
+        let has_begun = || pid.exists();
+        let (ended, _) = project.run_with(&[], &has_begun, |_| ());
+        assert_eq!(ended.status, RunStatus::Cancelled);
+        assert!(!is_alive(&std::fs::read_to_string(&pid).unwrap()), "it outlived the run");
+    }
 }
 
 #[test]

@@ -11,6 +11,12 @@ use crate::graph::Failure;
 use crate::parked::{Attempted, Parked};
 
 impl Schedule<'_> {
+    /// Whether what is next may be run on this thread, which asks for no interrupt meanwhile.
+    pub(super) fn runs_here(&self) -> bool {
+        let next = self.missed.front();
+        next.is_none_or(|(number, _)| self.nodes[*number].node.body.notices_interrupts())
+    }
+
     /// Runs the only thing there is to do on this thread.
     pub(super) fn run_here(&mut self) {
         if let Some((number, missed)) = self.missed.pop_front()
