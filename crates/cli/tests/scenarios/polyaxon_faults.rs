@@ -250,7 +250,7 @@ fn polyaxon_weakness_12_a_plan_a_reason_and_statistics() {
     let why = project.ok(&["why"]);
     assert!(why.contains("echo 1") && why.contains("echo 2"), "{why}");
     let stats = project.json(&["stats", "--json"]);
-    let first = stats
+    let first = stats["operations"]
         .as_array()
         .unwrap()
         .iter()
