@@ -70,6 +70,8 @@ impl Schedule<'_> {
                 };
                 // The run waits for what is put aside, and this thread does not.
                 let attempted = flight::on_behalf_of(above, || job.attempt(attempt));
+                // What it holds goes before anybody hears of its end: the run may be over then.
+                drop((job, taken));
                 _ = done.send(Report::Attempted(number, missed, Box::new(attempted)));
             }));
             self.running += 1;
