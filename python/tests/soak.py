@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 
+from processes.runner import complaints
 from thrifty import Cache, _native, task, workflow
 
 COLLECT_SECONDS = 10.0
@@ -135,7 +136,7 @@ class Worker:
         out, err = self.process.communicate()
         if self.process.returncode == -signal.SIGKILL:
             return
-        if self.process.returncode != 0 or err:
+        if self.process.returncode != 0 or complaints(err):
             counts["wrong"] += 1
             print(err, file=sys.stderr, flush=True)
             return
