@@ -116,9 +116,11 @@ impl Disk {
         for directory in [self.blobs(), self.staging()] {
             create_directory(&directory).map_err(|error| PutError::new(&directory, error))?;
         }
-        check_root(&self.root).map_err(|unsafe_root| PutError::Denied {
-            path: self.root.clone(),
-            reason: unsafe_root.to_string(),
+        check_root(&self.root).map_err(|error| match error {
+            OpenError::Unreadable { path, source } => PutError::new(&path, source),
+            unsafe_root => {
+                PutError::Denied { path: self.root.clone(), reason: unsafe_root.to_string() }
+            }
         })?;
         let _ = self.ready.set(());
         Ok(())
