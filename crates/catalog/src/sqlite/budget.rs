@@ -11,21 +11,33 @@ use rusqlite::{Connection, Result};
 /// Steps of SQLite's machine between two looks at the clock: about a millisecond of work.
 const STEPS: i32 = 20_000;
 
-/// How long a call waits for others that hold the catalog, and after which time it is given up
-/// though it is at work.
+/// How long a call waits for others that hold the catalog while none of them gets on, how long if
+/// they do, and after which time it is given up though it is at work.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
     patience: Duration,
+    queue: Duration,
     work: Option<Duration>,
 }
 
 /// Answering a question on which a computation waits.
-pub(super) const ASK: Budget = Budget::of(Duration::from_secs(1), Some(Duration::from_secs(1)));
-/// Making a result visible: worth more patience, as it may have cost hours.
-pub(super) const COMMIT: Budget =
-    Budget::of(Duration::from_millis(1500), Some(Duration::from_secs(5)));
+pub(super) const ASK: Budget = Budget {
+    patience: Duration::from_secs(1),
+    queue: Duration::from_secs(5),
+    work: Some(Duration::from_secs(1)),
+};
+/// Making a result visible, and telling of it: worth more patience, as it may have cost hours.
+pub(super) const COMMIT: Budget = Budget {
+    patience: Duration::from_millis(1500),
+    queue: Duration::from_secs(10),
+    work: Some(Duration::from_secs(5)),
+};
+/// Not waiting: for who waits by other means.
+pub(super) const AT_ONCE: Budget =
+    Budget { patience: Duration::ZERO, queue: Duration::ZERO, work: None };
 /// Everything else. What people ask for takes the time it takes.
-const UPKEEP: Budget = Budget::of(Duration::from_secs(5), None);
+const UPKEEP: Budget =
+    Budget { patience: Duration::from_secs(5), queue: Duration::from_mins(1), work: None };
 
 #[derive(Clone, Copy)]
 struct Spending {
@@ -39,10 +51,6 @@ thread_local! {
 }
 
 impl Budget {
-    const fn of(patience: Duration, work: Option<Duration>) -> Self {
-        Self { patience, work }
-    }
-
     /// Does the work of one call within this budget.
     pub(super) fn spend<T>(self, work: impl FnOnce() -> T) -> T {
         let before = SPENDING.replace(Some(Spending { began: Instant::now(), budget: self }));
@@ -52,9 +60,33 @@ impl Budget {
     }
 }
 
-/// How long the call of this thread waits for others.
+fn budget() -> Budget {
+    SPENDING.get().map_or(UPKEEP, |spending| spending.budget)
+}
+
+/// How long the call of this thread waits for others of whom it does not see whether they get on.
 pub(super) fn patience() -> Duration {
-    SPENDING.get().map_or(UPKEEP, |spending| spending.budget).patience
+    budget().patience
+}
+
+/// How long the call of this thread waits for others of this process, who wait no longer either.
+pub(super) fn queue() -> Duration {
+    budget().queue
+}
+
+/// Whether the call of this thread, which `began` to wait then, may wait still longer, where
+/// others were last seen to get on at that time.
+pub(super) fn has_patience(began: Instant, seen: Instant) -> bool {
+    // What the call waited for before counts as well.
+    let began = SPENDING.get().map_or(began, |spending| spending.began);
+    seen.elapsed() < budget().patience && began.elapsed() < budget().queue
+}
+
+/// The call of this thread has waited: what it does from now on is work.
+pub(super) fn begin_work() {
+    if let Some(spending) = SPENDING.get() {
+        SPENDING.set(Some(Spending { began: Instant::now(), ..spending }));
+    }
 }
 
 /// Has the calls of a connection end when their budget is spent.
@@ -63,18 +95,18 @@ pub(super) fn limit(conn: &mut Connection) -> Result<()> {
     conn.progress_handler(STEPS, Some(is_overdrawn))
 }
 
-/// Waits for others to let go of the database; `false` when patience ends. SQLite's own handler
-/// soon sleeps for 100 ms at a time, and among many writers some then wait for seconds: looking
-/// again every millisecond, nobody is overtaken that often.
+/// Waits for others to let go of the database; `false` when patience ends. These are moments, in
+/// which a log is recovered or begun anew: SQLite's own handler soon sleeps for 100 ms at a time.
 fn wait(attempt: i32) -> bool {
-    let now = Instant::now();
-    let began = WAITING.get().filter(|_| attempt > 0).unwrap_or(now);
+    let began = WAITING.get().filter(|_| attempt > 0).unwrap_or_else(Instant::now);
     WAITING.set(Some(began));
+    let since = SPENDING.get().map_or(began, |spending| spending.began);
+    if !has_patience(began, since) {
+        return false;
+    }
     let pause = if attempt < 10 { 100 } else { 1000 };
     thread::sleep(Duration::from_micros(pause));
-    // What the call waited for before counts as well.
-    let began = SPENDING.get().map_or(began, |spending| spending.began);
-    now.duration_since(began) < patience()
+    true
 }
 
 fn is_overdrawn() -> bool {
@@ -97,7 +129,7 @@ mod tests {
     fn a_statement_without_end_ends_with_the_budget() {
         let mut conn = Connection::open_in_memory().unwrap();
         limit(&mut conn).unwrap();
-        let budget = Budget::of(Duration::ZERO, Some(Duration::from_millis(20)));
+        let budget = Budget { work: Some(Duration::from_millis(20)), ..AT_ONCE };
         let path = std::path::Path::new("catalog");
         let ended = budget.spend(|| {
             conn.query_row(ENDLESS, [], |row| row.get::<_, i64>(0))

@@ -312,11 +312,11 @@ impl Catalog for Sqlite {
     }
 
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {
-        ASK.spend(|| self.count_uses(uses))
+        COMMIT.spend(|| self.count_uses(uses))
     }
 
     fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError> {
-        ASK.spend(|| self.pin_blob(digest, pin))
+        COMMIT.spend(|| self.pin_blob(digest, pin))
     }
 
     fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError> {
@@ -340,11 +340,11 @@ impl Catalog for Sqlite {
     }
 
     fn record(&self, run: &RunId, nodes: &[Node]) -> Result<(), CatalogError> {
-        ASK.spend(|| self.record_nodes(run, nodes))
+        COMMIT.spend(|| self.record_nodes(run, nodes))
     }
 
     fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError> {
-        ASK.spend(|| self.end_run(run, status))
+        COMMIT.spend(|| self.end_run(run, status))
     }
 
     fn resume_run(&self, run: &RunId, before: &str, now: &str) -> Result<bool, CatalogError> {

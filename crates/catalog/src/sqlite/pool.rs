@@ -115,7 +115,7 @@ impl Pool {
     /// Waits for other threads of this process as long as for other processes.
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
         self.writer
-            .try_lock_for(budget::patience())
+            .try_lock_for(budget::queue())
             .ok_or_else(|| CatalogError::Busy { path: self.path.clone() })
     }
 }

@@ -12,8 +12,8 @@ const LENGTH: usize = 32;
 /// A count of commits that says nothing.
 const BLIND: u64 = u64::MAX;
 
-/// The count of changes, the clock's offset, the count of commits and the count of turns, shared
-/// by all processes that use the catalog.
+/// The count of changes, the clock's offset, and the counts of commits, turns and writes, shared by
+/// all processes that use the catalog.
 ///
 /// The count is odd while a transaction that removes or replaces entries is being committed.
 /// Only the holder of the database's write lock changes it, so there is one such transaction at
@@ -37,6 +37,7 @@ struct Private {
     changes: AtomicU64,
     commits: AtomicU64,
     turns: AtomicU32,
+    writes: AtomicU32,
 }
 
 impl Words {
@@ -45,6 +46,7 @@ impl Words {
             changes: AtomicU64::new(changes),
             commits: AtomicU64::new(commits),
             turns: AtomicU32::new(0),
+            writes: AtomicU32::new(0),
         }))
     }
 }
@@ -125,7 +127,7 @@ impl Signal {
     pub(super) fn turn(&self) {
         if self.is_writable() {
             self.turn_count().fetch_add(1, Ordering::AcqRel);
-            wake_all(self.turn_count());
+            wake(self.turn_count(), ALL);
         }
     }
 
@@ -137,6 +139,25 @@ impl Signal {
         {
             wait(self.turn_count(), seen, timeout);
         }
+    }
+
+    /// The count of writes that have ended.
+    pub(super) fn writes(&self) -> u32 {
+        self.write_count().load(Ordering::Acquire)
+    }
+
+    /// Tells that a write has ended, and wakes the one who has waited longest to begin another. A
+    /// process that dies before it tells costs the others a pause.
+    pub(super) fn wrote(&self) {
+        if self.is_writable() {
+            self.write_count().fetch_add(1, Ordering::AcqRel);
+            wake(self.write_count(), 1);
+        }
+    }
+
+    /// Waits until a write has ended since the count was `seen`, for `timeout` at most.
+    pub(super) fn await_write(&self, seen: u32, timeout: Duration) {
+        wait(self.write_count(), seen, timeout);
     }
 
     /// Makes the count odd, and says which it is. The caller holds the write lock, has called
@@ -189,6 +210,14 @@ impl Signal {
         }
     }
 
+    fn write_count(&self) -> &AtomicU32 {
+        match &self.words {
+            Words::Private(words) => &words.writes,
+            Words::Shared(map) => shared_writes(map),
+            Words::Watched(map) => shared_writes(map),
+        }
+    }
+
     fn is_writable(&self) -> bool {
         !matches!(self.words, Words::Watched(_))
     }
@@ -215,17 +244,26 @@ fn shared_turns(map: &[u8]) -> &AtomicU32 {
     unsafe { &*map.as_ptr().add(24).cast::<AtomicU32>() }
 }
 
-/// Wakes everybody who waits on the word, in whatever process.
+fn shared_writes(map: &[u8]) -> &AtomicU32 {
+    // SAFETY: as in `shared_offset`, for the second half of the fourth word.
+    unsafe { &*map.as_ptr().add(28).cast::<AtomicU32>() }
+}
+
+/// How many there may be at most, for [`wake`].
+const ALL: u32 = i32::MAX.unsigned_abs();
+
+/// Wakes so many of those who wait on the word, in whatever process, in the order in which they
+/// came.
 #[cfg(target_os = "linux")]
-fn wake_all(word: &AtomicU32) {
+fn wake(word: &AtomicU32, most: u32) {
     use rustix::thread::futex;
     // Not private: the word may lie in memory shared with other processes.
-    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
+    let _ = futex::wake(word, futex::Flags::empty(), most);
 }
 
 /// Whoever waits looks by himself.
 #[cfg(not(target_os = "linux"))]
-fn wake_all(_word: &AtomicU32) {}
+fn wake(_word: &AtomicU32, _most: u32) {}
 
 /// Waits while the word is `seen`. Comes back early for a signal to this process, too.
 #[cfg(target_os = "linux")]

@@ -1,13 +1,20 @@
 //! One write: a transaction, the time it happens at, and the numbers it hands out.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::Sqlite;
+use super::budget::{self, AT_ONCE};
 use super::fault::fault;
+use super::schema::is_busy;
 use crate::entry::Time;
 use crate::error::CatalogError;
+
+/// How long a writer waits to be woken before it looks by itself, at first and in the end: whoever
+/// died, or is no writer, does not say that it let go.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(32)];
 
 /// A write transaction under way.
 pub(super) struct Write<'a> {
@@ -105,7 +112,7 @@ impl Sqlite {
         conn: &Connection,
         work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.take_lock(conn)?;
         self.signal.recover();
         let odd = Cell::new(None);
         let done = self.begin(conn).and_then(|write| {
@@ -125,7 +132,32 @@ impl Sqlite {
         if let Some(odd) = odd.get() {
             self.signal.settle(odd);
         }
+        self.signal.wrote();
         done
+    }
+
+    /// Begins a transaction that has the write lock. Who does not get it sleeps until another
+    /// write has ended: hundreds of processes that look every millisecond leave no time to write.
+    fn take_lock(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let began = Instant::now();
+        let mut got_on = began;
+        let [mut pause, longest] = PAUSES;
+        loop {
+            let seen = self.signal.writes();
+            let begun = AT_ONCE.spend(|| conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]));
+            match begun {
+                Err(error) if is_busy(&error) && budget::has_patience(began, got_on) => {}
+                begun => {
+                    budget::begin_work();
+                    return begun.map(drop);
+                }
+            }
+            self.signal.await_write(seen, pause);
+            if self.signal.writes() != seen {
+                got_on = Instant::now();
+            }
+            pause = longest.min(pause * 2);
+        }
     }
 
     fn begin<'a>(&self, conn: &'a Connection) -> rusqlite::Result<Write<'a>> {
