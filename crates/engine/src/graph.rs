@@ -272,6 +272,13 @@ pub struct Expansion {
     pub unstored: Option<Unstored>,
 }
 
+impl Expansion {
+    /// Of these operations, with nothing that the body itself observed.
+    pub const fn new(nodes: Vec<Node>, edges: Vec<Edge>, output: Draft) -> Self {
+        Self { nodes, edges, output, observed: Vec::new(), expires_at: None, unstored: None }
+    }
+}
+
 /// Why a value that an entry keeps cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {

@@ -173,14 +173,7 @@ struct Unit {
 
 impl Unit {
     fn expansion(&self) -> Result<Expansion, Failure> {
-        Ok(Expansion {
-            nodes: vec![(self.part)()?],
-            edges: vec![whole(0)],
-            output: Draft::Edge(0),
-            observed: Vec::new(),
-            expires_at: None,
-            unstored: None,
-        })
+        Ok(Expansion::new(vec![(self.part)()?], vec![whole(0)], Draft::Edge(0)))
     }
 }
 

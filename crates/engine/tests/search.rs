@@ -18,8 +18,7 @@ struct Search(Vec<Arc<dyn Fn() -> Call + Send + Sync>>);
 struct Gather;
 
 fn expansion(nodes: Vec<Call>, edges: Vec<Edge>, output: Draft) -> Result<Product, Failure> {
-    let (observed, expires_at, unstored) = (Vec::new(), None, None);
-    Ok(Product::Became(Expansion { nodes, edges, output, observed, expires_at, unstored }))
+    Ok(Product::Became(Expansion::new(nodes, edges, output)))
 }
 
 fn off(name: &str, edges: Vec<Edge>, body: Arc<dyn Body>) -> Call {

@@ -92,14 +92,7 @@ impl Each {
         let every = (0..names.len()).map(|at| Edge { from: From::Node(at), steps: Vec::new() });
         let places: Places<'_> =
             self.gives.iter().map(Vec::as_slice).zip((0..).step_by(names.len())).collect();
-        Expansion {
-            edges: all.chain(every).collect(),
-            output: nested(&places, names),
-            nodes,
-            observed: Vec::new(),
-            expires_at: None,
-            unstored: None,
-        }
+        Expansion::new(nodes, all.chain(every).collect(), nested(&places, names))
     }
 
     fn copy(&self, partition: &str) -> Node {

@@ -50,11 +50,17 @@ pub(crate) fn known(operation: Arc<Operation>, encoding: Vec<u8>) -> Node {
 
 impl Body for Known {
     fn run(&self, _: &[Taken]) -> Result<Product, Failure> {
-        Ok(Product::Became(became(Vec::new(), Draft::Plain(self.0.clone()))))
+        Ok(Product::Became(self.expansion()))
     }
 
     fn outline(&self) -> Option<Result<Expansion, Failure>> {
-        Some(Ok(became(Vec::new(), Draft::Plain(self.0.clone()))))
+        Some(Ok(self.expansion()))
+    }
+}
+
+impl Known {
+    fn expansion(&self) -> Expansion {
+        Expansion::new(Vec::new(), Vec::new(), Draft::Plain(self.0.clone()))
     }
 }
 
@@ -72,13 +78,8 @@ impl Gather {
     fn expansion(&self) -> Expansion {
         let edges = 0..self.keys.len();
         let edges = edges.map(|at| Edge { from: From::Argument(at), steps: Vec::new() });
-        became(edges.collect(), draft(&parts(&self.keys)))
+        Expansion::new(Vec::new(), edges.collect(), draft(&parts(&self.keys)))
     }
-}
-
-fn became(edges: Vec<Edge>, output: Draft) -> Expansion {
-    let (nodes, observed, expires_at, unstored) = (Vec::new(), Vec::new(), None, None);
-    Expansion { nodes, edges, output, observed, expires_at, unstored }
 }
 
 /// Outputs by their keys, each with its edge.

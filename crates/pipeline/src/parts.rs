@@ -124,14 +124,8 @@ fn items_of(items: impl Iterator<Item = (String, Vec<u8>)>) -> Expansion {
         edges.push(Edge { from: From::Argument(0), steps: vec![Step(step)] });
     }
     let items = Draft::Composite { container: Shape::Dict(names), parts };
-    Expansion {
-        nodes: Vec::new(),
-        edges,
-        output: Draft::Composite { container: Shape::Tuple, parts: vec![items] },
-        observed: Vec::new(),
-        expires_at: None,
-        unstored: None,
-    }
+    let output = Draft::Composite { container: Shape::Tuple, parts: vec![items] };
+    Expansion::new(Vec::new(), edges, output)
 }
 
 fn raised(message: String) -> Failure {

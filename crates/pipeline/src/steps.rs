@@ -212,8 +212,7 @@ impl Steps {
         // Every step is to run, also one that gives nothing.
         let all = (0..self.nodes.len()).map(|at| Edge { from: From::Node(at), steps: Vec::new() });
         edges.extend(all);
-        let observed = Vec::new();
-        Expansion { nodes, edges, output, observed, expires_at: None, unstored: None }
+        Expansion::new(nodes, edges, output)
     }
 }
 

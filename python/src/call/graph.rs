@@ -135,8 +135,7 @@ pub fn expand(
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
     let (output, edges) = (output(value, &mut next, digest::DEPTH)?, edges?);
-    let (nodes, observed) = (graph.nodes, Vec::new());
-    Ok(Expansion { nodes, edges, output, observed, expires_at: None, unstored: None })
+    Ok(Expansion::new(graph.nodes, edges, output))
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which

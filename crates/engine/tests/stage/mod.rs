@@ -474,9 +474,7 @@ pub fn unstorable(value: i64) -> Product {
 
 /// More operations, and the output of one of them.
 pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
-    let (edges, output) = (vec![whole(output)], Draft::Edge(0));
-    let (observed, expires_at) = (Vec::new(), None);
-    Product::Expanded(Expansion { nodes, edges, output, observed, expires_at, unstored: None })
+    Product::Expanded(Expansion::new(nodes, vec![whole(output)], Draft::Edge(0)))
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {

@@ -211,7 +211,7 @@ impl Round {
         let last = Edge { from: From::Node(nodes.len() - 1), steps: Vec::new() };
         nodes.extend(points);
         *self.trials.lock() = trials;
-        Ok(expansion(nodes, vec![last], Draft::Edge(0)))
+        Ok(Expansion::new(nodes, vec![last], Draft::Edge(0)))
     }
 
     fn tell_failures(&self, results: &[(Trial, Resulted)]) {
@@ -258,7 +258,7 @@ impl Round {
         }
         let outputs = Draft::Composite { container: Shape::Dict(names), parts };
         let whole = Draft::Composite { container: Shape::Tuple, parts: vec![outputs] };
-        Ok(expansion(Vec::new(), gathered.edges, whole))
+        Ok(Expansion::new(Vec::new(), gathered.edges, whole))
     }
 }
 
@@ -294,7 +294,7 @@ impl Body for Round {
         // An edge that leads nowhere stands for what only a run can tell.
         Some(nodes.map(|(nodes, points)| {
             let nodes = nodes.into_iter().chain(points).collect();
-            expansion(nodes, Vec::new(), Draft::Edge(0))
+            Expansion::new(nodes, Vec::new(), Draft::Edge(0))
         }))
     }
 
@@ -373,11 +373,6 @@ fn encoded(value: &Json) -> Result<Draft, Failure> {
 
 fn argument(number: usize) -> Edge {
     Edge { from: From::Argument(number), steps: Vec::new() }
-}
-
-fn expansion(nodes: Vec<Node>, edges: Vec<Edge>, output: Draft) -> Expansion {
-    let (observed, expires_at, unstored) = (Vec::new(), None, None);
-    Expansion { nodes, edges, output, observed, expires_at, unstored }
 }
 
 fn raised(reason: &str) -> Failure {
