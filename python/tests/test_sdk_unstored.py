@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Generator
 
 import pytest
-from thrifty import File, task, workflow
+from thrifty import File, sweep, task, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -50,6 +50,14 @@ def test_a_run_tells_once_how_many_results_are_not_stored_and_why():
     assert run.reasons == {"unstorable": 1, "unkeyed": 1}
     reasons = {node["name"].rsplit(".", 1)[-1]: node["reason"] for node in run.nodes}
     assert reasons == {"opened": "unstorable", "total": "unkeyed", "plus": ""}
+
+
+def test_a_sweep_tells_so_too():
+    with pytest.warns(RuntimeWarning) as told:
+        sweep(opened, {"n": [1, 2]})
+    assert f"{opened.operation_name}.sweep: 2 not stored (2 a value that cannot be stored)" in str(
+        told[0].message
+    )
 
 
 def test_a_run_of_which_all_is_stored_tells_nothing():

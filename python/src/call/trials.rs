@@ -13,7 +13,7 @@ use thrifty_engine::catalog::{NewRun, Node, RunId, RunStatus};
 use thrifty_engine::event::Event;
 use thrifty_engine::graph::{Edge, Taken};
 use thrifty_engine::schedule::{Options, Problem};
-use thrifty_engine::{Outcome, Schedule};
+use thrifty_engine::{Outcome, Reason, Schedule};
 
 use super::body::{CallBody, Running};
 use super::context::{self, Frame, RunOptions};
@@ -21,7 +21,7 @@ use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::Handle;
 use super::run::{self, UnderWay};
-use super::session::Session;
+use super::session::{Session, tell_of_unstored};
 use super::task::Task;
 use super::{check, clean, load, turn};
 use crate::observe;
@@ -30,6 +30,7 @@ use crate::observe;
 #[pyclass(frozen, module = "thrifty._native")]
 pub struct Trials {
     task: Py<Task>,
+    name: String,
     session: Arc<Session>,
     running: Arc<Running>,
     options: Arc<RunOptions>,
@@ -93,11 +94,12 @@ impl Trials {
         options.workers = Some(concurrency.map_or(workers, |most| workers.min(most)));
         let running = Arc::new(Running::begin(py));
         let under_way = Mutex::new(Some(UnderWay::begin(&running)));
-        let new = NewRun { name, arguments, ..session.who() };
+        let new = NewRun { name: name.clone(), arguments, ..session.who() };
         let begin = || session.cache.recorder().begin(&new);
         let run = if clean::is_clean() { None } else { py.detach(begin) };
         let (task, options) = (task.clone().unbind(), Arc::new(options));
-        Ok(Self { task, session, running, options, run, told: Mutex::default(), under_way })
+        let told = Mutex::default();
+        Ok(Self { task, name, session, running, options, run, told, under_way })
     }
 
     /// The id of the run, if its history is kept.
@@ -131,10 +133,11 @@ impl Trials {
                 "failed" => RunStatus::Failed,
                 _ => RunStatus::Cancelled,
             };
-            self.session.cache.recorder().nodes(run, nodes);
+            self.session.cache.recorder().nodes(run, nodes.clone());
             self.session.cache.recorder().finish(run, status);
         }
         self.session.tell_of_trouble(py);
+        tell_of_unstored(py, &self.name, Reason::count(&nodes));
     }
 }
 
