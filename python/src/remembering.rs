@@ -31,14 +31,14 @@ const AROUND: [&str; 3] = ["__wrapped__", "__func__", "fget"];
 const WRAPPERS: usize = 6;
 
 /// What is known of a function now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Uses {
     /// How often it gave what it had remembered.
     pub hits: u64,
-    /// How often it ran.
-    runs: u64,
     /// Whether it ran while no body did.
     pub ran_unseen: bool,
+    /// Whether it was made to forget, since this was last looked at.
+    pub forgot: bool,
 }
 
 /// A task can reach this object: if it is a function that remembers, it is known from now on.
@@ -101,9 +101,13 @@ pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {
     let mut all = HashMap::new();
     for (code, (hits, runs)) in counts {
         if let Some(it) = known.get_mut(&code) {
+            let forgot = runs < it.runs;
             it.ran_unseen |= nobody_ran && it.runs != runs;
+            if nobody_ran && forgot {
+                it.ran_unseen = runs > 0;
+            }
             it.runs = runs;
-            all.insert(code, Uses { hits, runs, ran_unseen: it.ran_unseen });
+            all.insert(code, Uses { hits, ran_unseen: it.ran_unseen, forgot });
         }
     }
     all
@@ -112,7 +116,8 @@ pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {
 /// The identity of the code of a function that remembers; `None` for anything else.
 fn remembers(function: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = function.py();
-    if function.get_type().name()? != "_lru_cache_wrapper" {
+    let kind = function.get_type();
+    if kind.name()? != "_lru_cache_wrapper" || kind.module()? != "functools" {
         return Ok(None);
     }
     let inner = function.getattr(intern!(py, "__wrapped__"))?;

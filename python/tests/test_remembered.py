@@ -185,3 +185,11 @@ def test_a_change_in_between_is_not_stored(steps):
     assert run(steps, code) == ["reads 1 a", "2", "reads 2 a", "3"]
     # What it remembered was no longer in the file.
     assert run(steps, "print(reads(2))") == ["reads 2 a", "9"]
+
+
+def test_what_was_forgotten_counts_no_more(steps):
+    code = "print(reads(1))\nopen('a', 'w').write('7')\nload.cache_clear()\nprint(reads(2))"
+    assert run(steps, code) == ["reads 1 a", "2", "reads 2 a", "9"]
+    assert run(steps, "print(reads(2))") == ["9"]
+    steps.write("a", "8")
+    assert run(steps, "print(reads(2))") == ["reads 2 a", "10"]

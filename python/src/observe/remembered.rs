@@ -27,7 +27,12 @@ pub(super) struct Before(HashMap<usize, Uses>);
 impl Before {
     /// A body begins.
     pub(super) fn now(py: Python<'_>) -> Self {
-        Self(remembering::all(py, !thread::is_anybody_watching()))
+        let uses = remembering::all(py, !thread::is_anybody_watching());
+        // Looked at after the counts: no body that is under way can have taken what was forgotten.
+        if !thread::is_anybody_watching() {
+            READ.lock().retain(|code, _| uses.get(code).is_none_or(|it| !it.forgot));
+        }
+        Self(uses)
     }
 
     /// The body is over: what it took that was remembered, it has read.
