@@ -596,6 +596,27 @@ fn a_place_without_a_catalog_is_named() {
 }
 
 #[test]
+fn entries_of_a_catalog_that_was_emptied_are_missed() {
+    for length in [0, 1] {
+        let place = place();
+        let catalog = open(&place.path);
+        put(&catalog, "a");
+        put(&catalog, "b");
+        let again = catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default());
+        assert!(matches!(again, Ok(Committed::Same(_))), "{again:?}");
+        assert_eq!(catalog.check().unwrap(), vec![]);
+        drop(catalog);
+        fs::File::options().write(true).open(&place.path).unwrap().set_len(length).unwrap();
+        let catalog = open(&place.path);
+        put(&catalog, "c");
+        let found = catalog.check().unwrap();
+        assert!(found[0].what.starts_with("2 entries are missing that were stored"), "{found:?}");
+        catalog.mend(&found).unwrap();
+        assert_eq!((catalog.check().unwrap(), why(&catalog, "c")), (vec![], None));
+    }
+}
+
+#[test]
 fn reading_sees_what_others_write_and_writes_nothing() {
     let place = place();
     let writer = open(&place.path);

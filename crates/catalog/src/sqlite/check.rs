@@ -117,7 +117,15 @@ impl Sqlite {
     /// See [`crate::Catalog::check`].
     pub(super) fn problems(&self) -> std::result::Result<Vec<Problem>, CatalogError> {
         let longest = self.longest_lease(self.ratchet.now());
-        standing(|| self.read(|conn| look(conn, longest)))
+        // Before the numbers are read that were given since.
+        let commits = self.signal.known_commits().unwrap_or(0);
+        standing(|| {
+            self.read(|conn| {
+                let mut found = look(conn, longest)?;
+                found.extend(tolerate(missing(conn, commits))?);
+                Ok(found)
+            })
+        })
     }
 
     /// See [`crate::Catalog::mend`].
@@ -142,6 +150,9 @@ impl Sqlite {
                 removed += 1;
             }
             write.mend(self.longest_lease(write.now))?;
+            if self.signal.known_commits() > Some(write.last_entry().unsigned_abs()) {
+                self.signal.forget_commits();
+            }
             Ok(removed)
         })
     }
@@ -257,6 +268,20 @@ fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
         found.append(&mut tolerate(broken_rows(conn, what, query, longest_lease))?);
     }
     Ok(found)
+}
+
+/// Whether more entries became visible than this catalog gave numbers to. SQLite takes an empty file
+/// for a new database, and a log that lost its end for a shorter one.
+fn missing(conn: &Connection, commits: u64) -> Result<Vec<Problem>> {
+    let sql = "SELECT last_entry FROM meta";
+    let given: i64 = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    let given = given.unsigned_abs();
+    let Some(count @ 1..) = commits.checked_sub(given) else { return Ok(Vec::new()) };
+    let what = format!(
+        "{count} entries are missing that were stored: the catalog was emptied, removed or put back \
+         from a copy, or the machine stopped before they were on its disk; they are computed again"
+    );
+    Ok(vec![Problem { remedy: Remedy::Mend, what }])
 }
 
 /// What was found until the damage was met, and that it was met.

@@ -30,6 +30,8 @@ impl Sqlite {
         let prepared = Prepared::new(entry).map_err(|error| {
             fault(&self.pool.path, &Error::ToSqlConversionFailure(error.into()))
         })?;
+        // Each entry is counted once, so that there are never more than were given numbers.
+        let mut is_new = false;
         let committed = self.write(|write| {
             if let Some(before) = write.answered(scope, entry)? {
                 return Ok(before);
@@ -39,6 +41,7 @@ impl Sqlite {
                 return Ok(Committed::Fenced);
             }
             let committed = write.put(scope, &prepared, claim)?;
+            is_new = matches!(committed, Committed::Stored(_));
             write.keep_answer(scope, entry, &committed)?;
             if let Some(held) = claim.reservation
                 && !matches!(committed, Committed::BlobGone(_))
@@ -47,7 +50,9 @@ impl Sqlite {
             }
             Ok(committed)
         });
-        self.signal.committed();
+        if is_new && committed.is_ok() {
+            self.signal.committed();
+        }
         self.signal.turn();
         committed
     }

@@ -109,6 +109,18 @@ impl Signal {
         }
     }
 
+    /// How many entries became visible as far as the words know; `None` if they know nothing.
+    pub(super) fn known_commits(&self) -> Option<u64> {
+        Some(self.commit_count().load(Ordering::Acquire)).filter(|count| *count != BLIND)
+    }
+
+    /// Begins to count anew: nothing is known any more of entries of before.
+    pub(super) fn forget_commits(&self) {
+        if self.is_writable() {
+            self.commit_count().store(0, Ordering::Release);
+        }
+    }
+
     /// Tells of an entry that is visible now. A process that dies before it tells costs another
     /// one a computation, and nothing else.
     pub(super) fn committed(&self) {

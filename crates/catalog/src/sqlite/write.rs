@@ -54,6 +54,11 @@ impl Write<'_> {
         self.epoch.set(self.epoch.get().max(epoch).max(self.log_floor.get()));
     }
 
+    /// The last number that was given to an entry.
+    pub(super) fn last_entry(&self) -> i64 {
+        self.last_entry.get()
+    }
+
     /// A number no entry has had.
     pub(super) fn next_entry(&self) -> i64 {
         self.last_entry.set(self.last_entry.get() + 1);
