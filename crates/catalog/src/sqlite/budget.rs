@@ -69,11 +69,6 @@ pub(super) fn patience() -> Duration {
     budget().patience
 }
 
-/// How long the call of this thread waits for others of this process, who wait no longer either.
-pub(super) fn queue() -> Duration {
-    budget().queue
-}
-
 /// Whether the call of this thread, which `began` to wait then, may wait still longer, where
 /// others were last seen to get on at that time.
 pub(super) fn has_patience(began: Instant, seen: Instant) -> bool {

@@ -115,7 +115,8 @@ impl Sqlite {
             Mode::ReadWrite => (open::writer(path)?, open::signal(path)?),
             Mode::ReadOnly => (open::reader(path)?.0, open::watched(path)),
         };
-        let pool = Arc::new(Pool::of_file(path.to_owned(), mode, first));
+        let signal = Arc::new(signal);
+        let pool = Arc::new(Pool::of_file(path.to_owned(), mode, Arc::clone(&signal), first));
         fork::register(&pool);
         drop(gate);
         Self::over(pool, signal, clock)
@@ -136,12 +137,16 @@ impl Sqlite {
     ///
     /// As [`Sqlite::in_memory`].
     pub fn in_memory_with_clock(clock: Arc<dyn Clock>) -> Result<Self, CatalogError> {
-        let pool = Arc::new(Pool::in_memory(open::memory()?));
-        Self::over(pool, Signal::private(), clock)
+        let signal = Arc::new(Signal::private());
+        let pool = Arc::new(Pool::in_memory(Arc::clone(&signal), open::memory()?));
+        Self::over(pool, signal, clock)
     }
 
-    fn over(pool: Arc<Pool>, signal: Signal, clock: Arc<dyn Clock>) -> Result<Self, CatalogError> {
-        let signal = Arc::new(signal);
+    fn over(
+        pool: Arc<Pool>,
+        signal: Arc<Signal>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CatalogError> {
         let ratchet = Ratchet::new(clock, Arc::clone(&signal));
         let catalog = Self { pool, signal, ratchet };
         let seen = catalog.read(|conn| {

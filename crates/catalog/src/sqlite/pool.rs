@@ -1,6 +1,8 @@
 //! Connections: one that writes, as many that read as there are readers at once.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -8,16 +10,20 @@ use rusqlite::config::DbConfig;
 
 use super::budget;
 use super::fork::{Closes, enter};
+use super::signal::Signal;
 use super::{Mode, open};
 use crate::error::CatalogError;
 
 /// Idle readers kept open.
 const KEPT: usize = 16;
+/// How long a thread waits for the writer before it looks whether the others get on.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The connections of one catalog in this process. Reads never wait for writes.
 pub(super) struct Pool {
     pub(super) path: PathBuf,
     mode: Mode,
+    signal: Arc<Signal>,
     writer: Mutex<Option<Connection>>,
     /// `None` if the catalog lives in the writer's memory, where no other connection sees it.
     readers: Option<Mutex<Vec<Connection>>>,
@@ -25,19 +31,25 @@ pub(super) struct Pool {
 
 impl Pool {
     /// The connections to the file at `path`; `first` is one of them.
-    pub(super) fn of_file(path: PathBuf, mode: Mode, first: Connection) -> Self {
+    pub(super) fn of_file(
+        path: PathBuf,
+        mode: Mode,
+        signal: Arc<Signal>,
+        first: Connection,
+    ) -> Self {
         let (writer, readers) = match mode {
             Mode::ReadWrite => (Some(first), Vec::new()),
             Mode::ReadOnly => (None, vec![first]),
         };
-        Self { path, mode, writer: Mutex::new(writer), readers: Some(Mutex::new(readers)) }
+        Self { path, mode, signal, writer: Mutex::new(writer), readers: Some(Mutex::new(readers)) }
     }
 
     /// The one connection to a catalog in memory.
-    pub(super) fn in_memory(only: Connection) -> Self {
+    pub(super) fn in_memory(signal: Arc<Signal>, only: Connection) -> Self {
         Self {
             path: PathBuf::from(":memory:"),
             mode: Mode::ReadWrite,
+            signal,
             writer: Mutex::new(Some(only)),
             readers: None,
         }
@@ -114,9 +126,20 @@ impl Pool {
 
     /// Waits for other threads of this process as long as for other processes.
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
-        self.writer
-            .try_lock_for(budget::queue())
-            .ok_or_else(|| CatalogError::Busy { path: self.path.clone() })
+        let began = Instant::now();
+        let mut got_on = began;
+        loop {
+            let seen = self.signal.writes();
+            if let Some(writer) = self.writer.try_lock_for(LOOK) {
+                return Ok(writer);
+            }
+            if self.signal.writes() != seen {
+                got_on = Instant::now();
+            }
+            if !budget::has_patience(began, got_on) {
+                return Err(CatalogError::Busy { path: self.path.clone() });
+            }
+        }
     }
 }
 
