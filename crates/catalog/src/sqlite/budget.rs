@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_is_patient_while_others_get_on() {
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        assert!(has_patience(ago(30), ago(1)));
+        assert!(!has_patience(ago(30), ago(6)), "nobody gets on");
+        assert!(!has_patience(ago(61), ago(0)), "it is never its turn");
+        AT_ONCE.spend(|| assert!(!has_patience(now, now)));
+    }
+
+    #[test]
     fn budgets_nest_and_end_with_their_call() {
         assert_eq!(patience(), UPKEEP.patience);
         COMMIT.spend(|| {
