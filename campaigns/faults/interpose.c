@@ -12,6 +12,8 @@
  *   FAULTS_2_CALL, FAULTS_2_PATH, … the same for a second fault, beside the first
  *   FAULTS_SPACE  how many bytes the disk has left
  *   FAULTS_LOG    a file to which every call is written: kind, path, result
+ *   FAULTS_JOURNAL  a file to which every change is written that the process makes to files from its
+ *                 first call to its last, with the bytes: a `struct change`, two paths, the bytes
  *
  * Calls count from the opening of the file /faults/begin to that of /faults/end, neither of which
  * exists. Opening any other /faults/NAME in between is a call of the kind `mark`, so that a place
@@ -25,6 +27,7 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -57,7 +60,7 @@ struct fault {
     atomic_long seen;
 };
 static struct fault faults[2];
-static int log_fd = -1;
+static int log_fd = -1, journal_fd = -1;
 static atomic_long space;
 static int has_space;
 static atomic_int armed;
@@ -91,7 +94,7 @@ static void prepare_fault(int which)
 
 __attribute__((constructor)) static void prepare(void)
 {
-    const char *home = getenv("FAULTS_ROOT"), *log = getenv("FAULTS_LOG");
+    const char *home = getenv("FAULTS_ROOT"), *log = getenv("FAULTS_LOG"), *journal = getenv("FAULTS_JOURNAL");
     if (!home || !realpath(home, root))
         return;
     root_length = strlen(root);
@@ -101,6 +104,9 @@ __attribute__((constructor)) static void prepare(void)
     atomic_store(&space, number("FAULTS_SPACE", 0));
     if (log)
         log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (journal)
+        journal_fd = syscall(SYS_openat, AT_FDCWD, journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    atomic_store(&armed, journal_fd >= 0);
 }
 
 /* A call on a file below the root. */
@@ -152,6 +158,35 @@ static void locate(struct call *call, int directory, const char *path)
         return;
     call->counts = 1;
     snprintf(call->path, sizeof call->path, "%s", absolute[root_length] ? absolute + root_length + 1 : ".");
+}
+
+/* A change to files, as the journal has it. */
+struct change {
+    char kind; /* the first letter of make, write, cut, grow, sync, rename, link, unlink, directory */
+    uint32_t path_length, other_length;
+    uint64_t inode, offset, length;
+} __attribute__((packed));
+
+static void keep(const struct call *call, char kind, int fd, const char *to, off_t offset, const void *bytes,
+                 size_t length)
+{
+    struct stat found = {0};
+    struct call other = {0};
+    struct change change = {.kind = kind, .offset = offset};
+    int error = errno;
+    if (journal_fd < 0 || !call->counts)
+        return;
+    if (to)
+        locate(&other, fd, to);
+    syscall(SYS_newfstatat, fd, to ? to : "", &found, to ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH);
+    change.inode = found.st_ino;
+    change.path_length = strlen(call->path);
+    change.other_length = strlen(other.path);
+    change.length = bytes ? length : 0;
+    struct iovec parts[] = {{&change, sizeof change}, {(void *)call->path, change.path_length},
+                            {other.path, change.other_length}, {(void *)bytes, change.length}};
+    syscall(SYS_writev, journal_fd, parts, 4);
+    errno = error;
 }
 
 static int hits(struct fault *fault, const struct call *call)
@@ -279,7 +314,7 @@ static int is_mark(const char *path)
     if (!strcmp(path, "begin")) {
         atomic_store(&armed, 1);
     } else if (!strcmp(path, "end")) {
-        atomic_store(&armed, 0);
+        atomic_store(&armed, journal_fd >= 0);
     } else if (atomic_load(&armed)) {
         struct call call = {.kind = MARK, .counts = 1};
         snprintf(call.path, sizeof call.path, "%s", path);
@@ -308,6 +343,7 @@ static int is_mark(const char *path)
         if (fails(&call)) return -1; \
         fd = real arguments; \
         if (fd >= 0 && call.is_hit && call.when == AFTER && call.deed > 0) { syscall(SYS_close, fd); fd = -1; } \
+        if (fd >= 0 && flags & (O_CREAT | O_TRUNC)) keep(&call, 'm', fd, NULL, !!(flags & O_TRUNC), NULL, 0); \
         return done(&call, fd); \
     }
 OPENING(open, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode))
@@ -341,6 +377,8 @@ READING(pread64, (int fd, void *bytes, size_t count, off64_t offset), (fd, bytes
         count = fits; \
         fits = real arguments; \
         if (call.is_hit && call.when == HALF && call.deed < 0) die(call.deed == STOP ? SIGSTOP : SIGKILL); \
+        if (fits > 0) \
+            keep(&call, 'w', fd, NULL, at >= 0 ? at : syscall(SYS_lseek, fd, 0, SEEK_CUR) - fits, bytes, fits); \
         return done(&call, fits); \
     }
 WRITING(write, (int fd, const void *bytes, size_t count), -1, (fd, bytes, count))
@@ -366,17 +404,20 @@ ssize_t copy_file_range(int from, off64_t *at, int fd, off64_t *to, size_t count
     return real(from, at, fd, to, count, flags);
 }
 
-#define CALL(kind, place, result, name, parameters, arguments) \
-    result name parameters \
+#define CHANGE(place, name, parameters, arguments, journal) \
+    int name parameters \
     { \
         REAL(name); \
         struct call call = place; \
         if (fails(&call)) return -1; \
-        return done(&call, real arguments); \
+        int result = real arguments; \
+        if (result == 0) journal; \
+        return done(&call, result); \
     }
-#define ON_FD(kind, name) CALL(kind, on_file(kind, fd), int, name, (int fd), (fd))
-ON_FD(SYNC, fsync)
-ON_FD(SYNC, fdatasync)
+#define CALL(kind, place, result, name, parameters, arguments) CHANGE(place, name, parameters, arguments, (void)0)
+#define SYNCING(name) CHANGE(on_file(SYNC, fd), name, (int fd), (fd), keep(&call, 's', fd, NULL, 0, NULL, 0))
+SYNCING(fsync)
+SYNCING(fdatasync)
 #define ON_PATH(kind, name, parameters, arguments) \
     CALL(kind, on_path(kind, AT_FDCWD, path), int, name, parameters, arguments)
 #define ON_PATH_AT(kind, name, parameters, arguments) \
@@ -384,14 +425,19 @@ ON_FD(SYNC, fdatasync)
 #define ON_FILE(kind, name, parameters, arguments) \
     CALL(kind, on_file(kind, fd), int, name, parameters, arguments)
 
-ON_PATH(RENAME, rename, (const char *path, const char *to), (path, to))
-ON_PATH_AT(RENAME, renameat, (int directory, const char *path, int other, const char *to), (directory, path, other, to))
-ON_PATH_AT(RENAME, renameat2, (int directory, const char *path, int other, const char *to, unsigned flags),
-           (directory, path, other, to, flags))
-ON_PATH(LINK, link, (const char *path, const char *to), (path, to))
-ON_PATH_AT(LINK, linkat, (int directory, const char *path, int other, const char *to, int flags),
-           (directory, path, other, to, flags))
-ON_PATH(UNLINK, rmdir, (const char *path), (path))
+#define MOVING(kind, letter, name, directory, other, parameters, arguments) \
+    CHANGE(on_path(kind, directory, path), name, parameters, arguments, keep(&call, letter, other, to, 0, NULL, 0))
+MOVING(RENAME, 'r', rename, AT_FDCWD, AT_FDCWD, (const char *path, const char *to), (path, to))
+MOVING(RENAME, 'r', renameat, directory, other, (int directory, const char *path, int other, const char *to),
+       (directory, path, other, to))
+MOVING(RENAME, 'r', renameat2, directory, other,
+       (int directory, const char *path, int other, const char *to, unsigned flags), (directory, path, other, to, flags))
+MOVING(LINK, 'l', link, AT_FDCWD, AT_FDCWD, (const char *path, const char *to), (path, to))
+MOVING(LINK, 'l', linkat, directory, other, (int directory, const char *path, int other, const char *to, int flags),
+       (directory, path, other, to, flags))
+#define LEAVES(name, parameters, directory, arguments) \
+    CHANGE(on_path(UNLINK, directory, path), name, parameters, arguments, keep(&call, 'u', -1, NULL, 0, NULL, 0))
+LEAVES(rmdir, (const char *path), AT_FDCWD, (path))
 ON_PATH(STAT, stat, (const char *restrict path, struct stat *restrict found), (path, found))
 ON_PATH(STAT, stat64, (const char *restrict path, struct stat64 *restrict found), (path, found))
 ON_PATH(STAT, lstat, (const char *restrict path, struct stat *restrict found), (path, found))
@@ -411,8 +457,11 @@ ON_PATH(CHMOD, chmod, (const char *path, mode_t mode), (path, mode))
 ON_FILE(CHMOD, fchmod, (int fd, mode_t mode), (fd, mode))
 ON_FILE(CHMOD, fchown, (int fd, uid_t owner, gid_t group), (fd, owner, group))
 ON_FILE(TIMES, futimens, (int fd, const struct timespec both[2]), (fd, both))
-ON_FILE(ALLOCATE, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length))
-ON_FILE(ALLOCATE, fallocate64, (int fd, int mode, off64_t offset, off64_t length), (fd, mode, offset, length))
+#define GROWING(name, type) \
+    CHANGE(on_file(ALLOCATE, fd), name, (int fd, int mode, type offset, type length), (fd, mode, offset, length), \
+           if (!mode) keep(&call, 'g', fd, NULL, offset + length, NULL, 0))
+GROWING(fallocate, off_t)
+GROWING(fallocate64, off64_t)
 
 #define MAKING(name, directory, parameters, arguments) \
     int name parameters \
@@ -420,7 +469,9 @@ ON_FILE(ALLOCATE, fallocate64, (int fd, int mode, off64_t offset, off64_t length
         REAL(name); \
         struct call call = on_path(MKDIR, directory, path); \
         if (fails(&call) || is_full(&call)) return -1; \
-        return done(&call, real arguments); \
+        int result = real arguments; \
+        if (result == 0) keep(&call, 'd', -1, NULL, 0, NULL, 0); \
+        return done(&call, result); \
     }
 MAKING(mkdir, AT_FDCWD, (const char *path, mode_t mode), (path, mode))
 MAKING(mkdirat, directory, (int directory, const char *path, mode_t mode), (directory, path, mode))
@@ -432,7 +483,9 @@ MAKING(mkdirat, directory, (int directory, const char *path, mode_t mode), (dire
         struct call call = on_path(UNLINK, directory, path); \
         if (fails(&call)) return -1; \
         give_back(&call, directory, path, 0); \
-        return done(&call, real arguments); \
+        int result = real arguments; \
+        if (result == 0) keep(&call, 'u', -1, NULL, 0, NULL, 0); \
+        return done(&call, result); \
     }
 REMOVING(unlink, AT_FDCWD, (const char *path), (path))
 REMOVING(unlinkat, directory, (int directory, const char *path, int flags), (directory, path, flags))
@@ -444,7 +497,9 @@ REMOVING(unlinkat, directory, (int directory, const char *path, int flags), (dir
         struct call call = on_file(TRUNCATE, fd); \
         if (fails(&call)) return -1; \
         give_back(&call, fd, NULL, length); \
-        return done(&call, real(fd, length)); \
+        int result = real(fd, length); \
+        if (result == 0) keep(&call, 'c', fd, NULL, length, NULL, 0); \
+        return done(&call, result); \
     }
 CUTTING(ftruncate, off_t)
 CUTTING(ftruncate64, off64_t)

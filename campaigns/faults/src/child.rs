@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::fault::Fault;
 use crate::job::Job;
+use crate::journal::{self, Change};
 
 /// The library that stands between the worker and the C library.
 pub const INTERPOSER: &str = env!("INTERPOSER");
@@ -108,6 +109,18 @@ impl<'a> Worker<'a> {
         let told = told(self.command(job, home).env("FAULTS_LOG", log.path()))?;
         let text = std::fs::read_to_string(log.path())?;
         Ok((told, text.lines().filter_map(Call::parse).collect()))
+    }
+
+    /// Performs the job, and tells of every change that it made to files, from its beginning to
+    /// its end.
+    ///
+    /// # Errors
+    ///
+    /// If the worker cannot be started, or its journal not be read.
+    pub fn changes(&self, job: Job, home: &Path) -> io::Result<(Told, Vec<Change>)> {
+        let kept = tempfile::NamedTempFile::new()?;
+        let told = told(self.command(job, home).env("FAULTS_JOURNAL", kept.path()))?;
+        Ok((told, journal::parse(&std::fs::read(kept.path())?)?))
     }
 }
 

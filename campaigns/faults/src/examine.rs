@@ -36,15 +36,34 @@ fn require(holds: bool, what: impl FnOnce() -> String) -> Verdict {
 ///
 /// What does not hold.
 pub fn examine(program: &Path, home: &Path, job: Job, told: &Told) -> Verdict {
-    {
-        let cache = Cache::open(home).map_err(failed("it cannot be opened"))?;
-        sound(&cache, if told.is_done() { None } else { Some(job) })?;
-        stays(&cache, job)?;
-        target(&cache, job, told.is_done())?;
-    }
+    found(home, job, told.is_done())?;
     if matches!(job, Job::Reserve | Job::Heartbeat | Job::Release | Job::Commit) {
         taken_over(home, job, told)?;
     }
+    goes_on(program, home, job)
+}
+
+/// Examines the cache that is left when the power was gone: as [`examine`], but what was
+/// acknowledged last may be lost, wholly.
+///
+/// # Errors
+///
+/// What does not hold.
+pub fn examine_without_power(program: &Path, home: &Path, job: Job) -> Verdict {
+    found(home, job, false)?;
+    // Who held the key is gone with the power, and his lease has passed when it is back.
+    require(!holder_of(&later(home)?)?, || "a lease that passed holds the key".to_owned())?;
+    goes_on(program, home, job)
+}
+
+fn found(home: &Path, job: Job, is_done: bool) -> Verdict {
+    let cache = Cache::open(home).map_err(failed("it cannot be opened"))?;
+    sound(&cache, if is_done { None } else { Some(job) })?;
+    stays(&cache, job)?;
+    target(&cache, job, is_done)
+}
+
+fn goes_on(program: &Path, home: &Path, job: Job) -> Verdict {
     again(program, home, job)?;
     let cache = Cache::open(home).map_err(failed("it cannot be opened after the job"))?;
     sound(&cache, None)?;
@@ -148,16 +167,21 @@ impl Clock for Later {
     }
 }
 
+/// The catalog when every lease has passed.
+fn later(home: &Path) -> Result<Sqlite, String> {
+    let (path, clock) = (home.join("catalog.sqlite"), Arc::new(Later(3 * LEASE)));
+    Sqlite::open_with_clock(&path, Mode::ReadWrite, clock)
+        .map_err(failed("it cannot be opened later"))
+}
+
 /// Once the holder's lease has passed, exactly one of many takes over, and the holder's own
 /// commit, should it come after all, is refused.
 fn taken_over(home: &Path, job: Job, told: &Told) -> Verdict {
     let is_done = told.is_done();
     let nonce = told.text("nonce").and_then(|nonce| nonce.parse().ok()).unwrap_or_default();
-    let clock = Arc::new(Later(3 * LEASE));
     let path = home.join("catalog.sqlite");
     let now = Sqlite::open(&path, Mode::ReadWrite).map_err(failed("it cannot be opened"))?;
-    let later = Sqlite::open_with_clock(&path, Mode::ReadWrite, clock)
-        .map_err(failed("it cannot be opened later"))?;
+    let later = later(home)?;
     let is_held = holder_of(&now)?;
     let must_hold = job == Job::Heartbeat || (job == Job::Reserve && is_done);
     require(is_held || !must_hold, || "an acknowledged reservation is gone".to_owned())?;

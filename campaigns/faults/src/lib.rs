@@ -6,12 +6,15 @@
 
 pub mod child;
 pub mod crash;
+pub mod disk;
 pub mod errors;
 pub mod examine;
 pub mod fault;
 pub mod full;
 pub mod job;
+pub mod journal;
 pub mod points;
+pub mod power;
 pub mod stage;
 pub mod sweep;
 pub mod value;

@@ -1,7 +1,8 @@
 //! The worker, and the campaigns that drive it.
 //!
 //! `crash [KILLS]` kills at each named moment so many times and at every call once; `errors`
-//! fails every call in every way, and a sample of pairs of them; `full` does every job with 0 to 2 MiB left on the disk.
+//! fails every call in every way, and a sample of pairs of them; `full` does every job with 0 to 2 MiB left on the disk;
+//! `power [WAYS]` takes the power away after every change to the disk, in so many ways.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use std::{env, process, thread};
 use thrifty_faults::job::Job;
 use thrifty_faults::stage::Setting;
 use thrifty_faults::sweep::Tally;
-use thrifty_faults::{crash, errors, full, job};
+use thrifty_faults::{crash, errors, full, job, power};
 
 /// How long a worker may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,8 +26,10 @@ fn main() -> ExitCode {
         ["crash", kills] => kills.parse().map_err(Into::into).and_then(crash),
         ["errors"] => errors(1),
         ["errors", step] => step.parse().map_err(Into::into).and_then(errors),
+        ["power"] => lose_power(20),
+        ["power", ways] => ways.parse().map_err(Into::into).and_then(lose_power),
         ["full"] => campaign("steps of a disk filling up", |it| full::at_steps(it, 1)),
-        _ => Err("usage: thrifty-faults crash [KILLS] | errors | full".into()),
+        _ => Err("usage: thrifty-faults crash [KILLS] | errors | full | power [WAYS]".into()),
     };
     match done {
         Ok(code) => code,
@@ -52,6 +55,10 @@ fn crash(kills: usize) -> Setting<ExitCode> {
     let at_points = campaign("kills at named moments", |it| crash::at_points(it, kills))?;
     let at_calls = campaign("kills, one at each call", |it| crash::at_calls(it, 1))?;
     Ok(worst(at_points, at_calls))
+}
+
+fn lose_power(ways: u64) -> Setting<ExitCode> {
+    campaign("losses of power", |it| power::at_changes(it, 1, ways))
 }
 
 fn errors(step: usize) -> Setting<ExitCode> {

@@ -117,7 +117,11 @@ impl Stage {
 
 /// A new directory, in memory where the machine has one there: a killed process loses nothing that
 /// it wrote, and syncing to a disk takes most of the time.
-fn scratch() -> io::Result<TempDir> {
+///
+/// # Errors
+///
+/// If there is no room for it.
+pub fn scratch() -> io::Result<TempDir> {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use thrifty_faults::points::POINTS;
 use thrifty_faults::stage::Setting;
 use thrifty_faults::sweep::Tally;
-use thrifty_faults::{crash, errors, full};
+use thrifty_faults::{crash, errors, full, power};
 
 fn holds(campaign: impl Fn(&Path) -> Setting<Tally>, cases: usize) {
     let Tally { cases: tried, violations } =
@@ -40,6 +40,11 @@ fn two_calls_that_fail_cost_no_value_and_no_entry() {
 #[test]
 fn a_sync_that_failed_is_not_tried_again() {
     holds(errors::syncs, 3);
+}
+
+#[test]
+fn a_loss_of_power_leaves_nothing_half() {
+    holds(|program| power::at_changes(program, 4, 1), 100);
 }
 
 #[test]
