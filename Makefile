@@ -63,9 +63,10 @@ corruption: ## every bit of a catalog and of blobs flipped, one after the other
 crash: ## processes killed at named moments, two hundred times each, and at every call
 	cargo run --locked --release --quiet -p thrifty-faults -- crash
 
-faults: ## every call of every job fails in every way; every job on a disk that fills up
+faults: ## every call of every job fails in every way; every job on a disk that fills up; losses of power
 	cargo run --locked --release --quiet -p thrifty-faults -- errors
 	cargo run --locked --release --quiet -p thrifty-faults -- full
+	cargo run --locked --release --quiet -p thrifty-faults -- power
 
 simulation: ## a million seeds of the simulated protocol
 	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000 --marks 200

@@ -2,7 +2,8 @@
 //!
 //! A worker performs one [`Job`](job::Job) on a real cache directory. A small library between it
 //! and the C library makes one of its calls go wrong: [`Fault`](fault::Fault) says which, and how.
-//! Afterwards [`stage`] examines what is left. The production code knows nothing of this.
+//! Afterwards [`examine`] looks at what is left. Or the library writes down every change to files, and
+//! a [`disk`] forgets what was not synced. The production code knows nothing of this.
 
 pub mod child;
 pub mod crash;
