@@ -118,11 +118,11 @@ impl Sqlite {
     pub(super) fn problems(&self) -> std::result::Result<Vec<Problem>, CatalogError> {
         let longest = self.longest_lease(self.ratchet.now());
         // Before the numbers are read that were given since.
-        let commits = self.signal.known_commits().unwrap_or(0);
+        let stored = self.signal.entries();
         standing(|| {
             self.read(|conn| {
                 let mut found = look(conn, longest)?;
-                found.extend(tolerate(missing(conn, commits))?);
+                found.extend(tolerate(missing(conn, stored))?);
                 Ok(found)
             })
         })
@@ -150,8 +150,8 @@ impl Sqlite {
                 removed += 1;
             }
             write.mend(self.longest_lease(write.now))?;
-            if self.signal.known_commits() > Some(write.last_entry().unsigned_abs()) {
-                self.signal.forget_commits();
+            if self.signal.entries() > write.last_entry().unsigned_abs() {
+                self.signal.forget_entries();
             }
             Ok(removed)
         })
@@ -270,13 +270,13 @@ fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
     Ok(found)
 }
 
-/// Whether more entries became visible than this catalog gave numbers to. SQLite takes an empty file
+/// Whether more entries were stored than this catalog gave numbers to. SQLite takes an empty file
 /// for a new database, and a log that lost its end for a shorter one.
-fn missing(conn: &Connection, commits: u64) -> Result<Vec<Problem>> {
+fn missing(conn: &Connection, stored: u64) -> Result<Vec<Problem>> {
     let sql = "SELECT last_entry FROM meta";
     let given: i64 = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     let given = given.unsigned_abs();
-    let Some(count @ 1..) = commits.checked_sub(given) else { return Ok(Vec::new()) };
+    let Some(count @ 1..) = stored.checked_sub(given) else { return Ok(Vec::new()) };
     let what = format!(
         "{count} entries are missing that were stored: the catalog was emptied, removed or put back \
          from a copy, or the machine stopped before they were on its disk; they are computed again"

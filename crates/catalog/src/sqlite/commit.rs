@@ -51,8 +51,9 @@ impl Sqlite {
             Ok(committed)
         });
         if is_new && committed.is_ok() {
-            self.signal.committed();
+            self.signal.stored();
         }
+        self.signal.committed();
         self.signal.turn();
         committed
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-const LENGTH: usize = 32;
+const LENGTH: usize = 40;
 /// A count of commits that says nothing.
 const BLIND: u64 = u64::MAX;
 
-/// The count of changes, the clock's offset, and the counts of commits, turns and writes, shared by
-/// all processes that use the catalog.
+/// The count of changes, the clock's offset, and the counts of commits, turns, writes and entries,
+/// shared by all processes that use the catalog.
 ///
 /// The count is odd while a transaction that removes or replaces entries is being committed.
 /// Only the holder of the database's write lock changes it, so there is one such transaction at
@@ -38,6 +38,7 @@ struct Private {
     commits: AtomicU64,
     turns: AtomicU32,
     writes: AtomicU32,
+    entries: AtomicU64,
 }
 
 impl Words {
@@ -47,6 +48,7 @@ impl Words {
             commits: AtomicU64::new(commits),
             turns: AtomicU32::new(0),
             writes: AtomicU32::new(0),
+            entries: AtomicU64::new(0),
         }))
     }
 }
@@ -109,15 +111,22 @@ impl Signal {
         }
     }
 
-    /// How many entries became visible as far as the words know; `None` if they know nothing.
-    pub(super) fn known_commits(&self) -> Option<u64> {
-        Some(self.commit_count().load(Ordering::Acquire)).filter(|count| *count != BLIND)
+    /// How many entries were stored, as far as is known: each of them got a number before.
+    pub(super) fn entries(&self) -> u64 {
+        self.entry_count().load(Ordering::Acquire)
     }
 
-    /// Begins to count anew: nothing is known any more of entries of before.
-    pub(super) fn forget_commits(&self) {
+    /// Tells that an entry was stored. Not told, it is not missed.
+    pub(super) fn stored(&self) {
         if self.is_writable() {
-            self.commit_count().store(0, Ordering::Release);
+            self.entry_count().fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Counts anew: nobody misses any more what was stored before.
+    pub(super) fn forget_entries(&self) {
+        if self.is_writable() {
+            self.entry_count().store(0, Ordering::Release);
         }
     }
 
@@ -222,6 +231,14 @@ impl Signal {
         }
     }
 
+    fn entry_count(&self) -> &AtomicU64 {
+        match &self.words {
+            Words::Private(words) => &words.entries,
+            Words::Shared(map) => shared_entries(map),
+            Words::Watched(map) => shared_entries(map),
+        }
+    }
+
     fn write_count(&self) -> &AtomicU32 {
         match &self.words {
             Words::Private(words) => &words.writes,
@@ -259,6 +276,11 @@ fn shared_turns(map: &[u8]) -> &AtomicU32 {
 fn shared_writes(map: &[u8]) -> &AtomicU32 {
     // SAFETY: as in `shared_offset`, for the second half of the fourth word.
     unsafe { &*map.as_ptr().add(28).cast::<AtomicU32>() }
+}
+
+fn shared_entries(map: &[u8]) -> &AtomicU64 {
+    // SAFETY: as in `shared_offset`, for the fifth word.
+    unsafe { &*map.as_ptr().add(32).cast::<AtomicU64>() }
 }
 
 /// How many there may be at most, for [`wake`].
