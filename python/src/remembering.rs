@@ -11,7 +11,8 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 /// A function that remembers.
 struct Remembering {
     function: Py<PyWeakrefReference>,
-    /// How often it had run when this was last looked at.
+    /// How often it had given what it remembered, and run, when this was last looked at.
+    hits: u64,
     runs: u64,
     /// Whether it ran while no body did, so that nobody knows what it read.
     ran_unseen: bool,
@@ -35,10 +36,10 @@ const WRAPPERS: usize = 6;
 pub struct Uses {
     /// How often it gave what it had remembered.
     pub hits: u64,
+    /// How often it ran.
+    pub runs: u64,
     /// Whether it ran while no body did.
     pub ran_unseen: bool,
-    /// Whether it was made to forget, since this was last looked at.
-    pub forgot: bool,
 }
 
 /// A task can reach this object: if it is a function that remembers, it is known from now on.
@@ -101,16 +102,20 @@ pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {
     let mut all = HashMap::new();
     for (code, (hits, runs)) in counts {
         if let Some(it) = known.get_mut(&code) {
-            let forgot = runs < it.runs;
-            it.ran_unseen |= nobody_ran && it.runs != runs;
-            if nobody_ran && forgot {
-                it.ran_unseen = runs > 0;
-            }
-            it.runs = runs;
-            all.insert(code, Uses { hits, ran_unseen: it.ran_unseen, forgot });
+            // With fewer hits than before it was made to forget, and has run since.
+            it.ran_unseen |= nobody_ran && (it.runs != runs || it.hits > hits);
+            (it.hits, it.runs) = (hits, runs);
+            all.insert(code, Uses { hits, runs, ran_unseen: it.ran_unseen });
         }
     }
     all
+}
+
+/// The function with this code has taken something of which nobody knows what it read.
+pub fn took_unseen(code: usize) {
+    if let Some(it) = KNOWN.lock().get_mut(&code) {
+        it.ran_unseen = true;
+    }
 }
 
 /// The identity of the code of a function that remembers; `None` for anything else.
@@ -143,9 +148,9 @@ fn behind<'py>(
 
 /// Knows a function, of whose runs so many are seen.
 fn know(function: &Bound<'_, PyAny>, code: usize, seen: u64) -> PyResult<()> {
-    let (_, runs) = counted(function)?;
+    let (hits, runs) = counted(function)?;
     let weak = PyWeakrefReference::new(function)?.unbind();
-    let new = Remembering { function: weak, runs, ran_unseen: runs > seen };
+    let new = Remembering { function: weak, hits, runs, ran_unseen: runs > seen };
     KNOWN.lock().entry(code).or_insert(new);
     // It may have run before a decorator was put around it.
     ORDINARY.lock().remove(&code);

@@ -187,9 +187,15 @@ def test_a_change_in_between_is_not_stored(steps):
     assert run(steps, "print(reads(2))") == ["reads 2 a", "9"]
 
 
-def test_what_was_forgotten_counts_no_more(steps):
-    code = "print(reads(1))\nopen('a', 'w').write('7')\nload.cache_clear()\nprint(reads(2))"
-    assert run(steps, code) == ["reads 1 a", "2", "reads 2 a", "9"]
-    assert run(steps, "print(reads(2))") == ["9"]
-    steps.write("a", "8")
-    assert run(steps, "print(reads(2))") == ["reads 2 a", "10"]
+NESTED = {
+    "one after the other": "print(reads(1, 'b')); print(scales(2)); print(scales(3))",
+    "forgotten": "print(scales(1)); scale.cache_clear(); print(scales(2)); print(scales(3))",
+}
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_what_one_remembers_of_another_counts_for_who_takes_it(steps, case):
+    assert run(steps, NESTED[case])[-1] == "6"
+    assert run(steps, "print(scales(3))") == ["6"]
+    steps.write("b", "5")
+    assert run(steps, "print(scales(3))") == ["scales 3", "30"]

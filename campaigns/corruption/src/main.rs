@@ -36,6 +36,9 @@ fn main() -> Result<ExitCode, Broken> {
         ("pages of the catalog", catalog::pages),
         ("bits of the catalog", catalog::bits),
     ];
+    if !parts.iter().any(|(name, _)| name.contains(&only)) {
+        return Err(format!("no part has `{only}` in its name").into());
+    }
     for (name, part) in parts.into_iter().filter(|(name, _)| name.contains(&only)) {
         let began = Instant::now();
         tell(name, began, &part(&stage, sample)?);

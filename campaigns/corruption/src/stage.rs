@@ -187,7 +187,7 @@ impl Stage {
         )
     }
 
-    /// Whether a listing tells of every entry what was committed. Uses are not sealed.
+    /// Whether a listing tells of every entry what was committed. Uses and pins are not sealed.
     pub fn lists_the_same(&self, home: &Path) -> Option<bool> {
         let cache = open(home).ok()?;
         let listed = list(&cache).ok()?;
@@ -226,7 +226,8 @@ impl Expected {
 /// The entries, without what is not sealed.
 fn list(cache: &Cache) -> Result<Vec<Entry>, Broken> {
     let listed = cache.catalog().entries(None, &Selector::default(), usize::MAX)?;
-    let sealed = |it: Entry| Entry { used_at: 0, hits: 0, nondeterministic: false, ..it };
+    let sealed =
+        |it: Entry| Entry { used_at: 0, hits: 0, nondeterministic: false, pinned: false, ..it };
     Ok(listed.into_iter().map(sealed).collect())
 }
 

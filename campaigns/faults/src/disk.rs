@@ -150,7 +150,7 @@ impl Disk {
     /// If it cannot be written.
     pub fn lose_power(&self, root: &Path, dice: &mut fastrand::Rng) -> io::Result<()> {
         let mut names = self.synced.clone();
-        let mut kept: HashMap<&Path, usize> = HashMap::new();
+        let mut kept: BTreeMap<&Path, usize> = BTreeMap::new();
         for naming in &self.later {
             *kept.entry(naming.directory()).or_default() += 1;
         }

@@ -47,6 +47,7 @@ impl Loss {
 /// If no stage can be set.
 pub fn at_changes(program: &Path, step: usize, ways: u64) -> Setting<Tally> {
     let mut all = Tally::default();
+    let mut first = 0;
     for (job, word) in Job::ALL {
         for stage in [Stage::of(job)?, Stage::abandoned(job)?] {
             let home = stage.copy()?;
@@ -58,12 +59,14 @@ pub fn at_changes(program: &Path, step: usize, ways: u64) -> Setting<Tally> {
             let changes = Arc::new(changes);
             let losses: Vec<_> = (0..=changes.len())
                 .step_by(step)
-                .flat_map(|made| (0..ways).map(move |seed| (made, seed)))
+                .flat_map(|made| (0..ways).map(move |_| made))
+                .zip(first..)
                 .map(|(made, seed)| {
                     let (disk, changes) = (Arc::clone(&disk), Arc::clone(&changes));
                     Loss { job, disk, changes, made, seed }
                 })
                 .collect();
+            first += losses.len() as u64;
             all.add(sweep(&losses, |loss| loss.happen(program)));
         }
     }

@@ -610,7 +610,7 @@ fn entries_of_a_catalog_that_was_emptied_are_missed() {
         let catalog = open(&place.path);
         put(&catalog, "c");
         let found = catalog.check().unwrap();
-        assert!(found[0].what.starts_with("2 entries are missing that were stored"), "{found:?}");
+        assert!(found[0].what.starts_with("missing entries that were stored: 2;"), "{found:?}");
         catalog.mend(&found).unwrap();
         assert_eq!((catalog.check().unwrap(), why(&catalog, "c")), (vec![], None));
     }

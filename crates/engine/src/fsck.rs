@@ -16,7 +16,7 @@ use thrifty_catalog::{Catalog, CatalogError, EntryId, Remedy, Sqlite};
 pub use thrifty_catalog::{SalvageError, Salvaged};
 use thrifty_store::{Blobs, GetError, RemoveError};
 
-use self::examine::Examination;
+use self::examine::{Broken, Examination};
 use crate::cache::CATALOG;
 
 /// How much is checked.
@@ -177,20 +177,20 @@ pub fn check(
     }
     // What is damaged hides entries, and the bytes that they need would look needless.
     let broken = if problems.iter().any(|problem| problem.remedy == Remedy::Rebuild) {
-        Vec::new()
+        Broken::default()
     } else {
         match examination.entries_and_blobs() {
             Err(CheckError::Catalog(error @ CatalogError::Damaged { .. })) => {
                 let problem = error.to_string();
                 examination.report.findings.push(Finding::Catalog { problem });
-                Vec::new()
+                Broken::default()
             }
             broken => broken?,
         }
     };
     examination.report.findings.sort();
     if repair {
-        examination.repair(&broken)?;
+        examination.repair(broken)?;
     }
     Ok(examination.report)
 }

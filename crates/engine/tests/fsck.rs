@@ -211,6 +211,23 @@ fn another_length_is_found_by_a_quick_check() {
 }
 
 #[test]
+fn a_blob_of_which_the_catalog_tells_another_length_is_left_alone() {
+    for level in [Level::Quick, Level::Full] {
+        let world = World::new();
+        let BlobName { digest, generation, length } = world.blobs.put(&[b"sound"]).unwrap();
+        let told = BlobRef { digest, generation, length: length + 4 };
+        let id = commit(&world.catalog, &new_entry("f", "sound", vec![told]));
+        let repaired = world.check(level, true);
+        let found = |finding: &Finding| matches!(finding, Finding::Rows { .. });
+        assert!(repaired.findings.iter().any(found), "{repaired:?}");
+        assert_eq!((repaired.quarantined, world.path(&told).is_file()), (0, true));
+        world.catalog.evict(&[id]).unwrap();
+        world.check(level, true);
+        assert_eq!(world.check(level, false).findings, []);
+    }
+}
+
+#[test]
 fn one_corrupt_blob_takes_every_entry_that_needs_it_and_no_other() {
     let world = World::new();
     let (first, blob) = world.entry("shared");

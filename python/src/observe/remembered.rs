@@ -3,7 +3,8 @@
 //! The first body that calls one reads what it reads; later ones read nothing and depend on it all
 //! the same. So each such function has a recorder of its own, which is told of whatever is read
 //! within it, and a body in which one gave something that it had remembered has read that, too.
-//! Which of several results it was nobody can tell: it has read what all of them read.
+//! Which of several results it was nobody can tell: it has read what all of them read. And so has
+//! every such function that ran meanwhile, as it may have taken that result into its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -27,12 +28,7 @@ pub(super) struct Before(HashMap<usize, Uses>);
 impl Before {
     /// A body begins.
     pub(super) fn now(py: Python<'_>) -> Self {
-        let uses = remembering::all(py, !thread::is_anybody_watching());
-        // Looked at after the counts: no body that is under way can have taken what was forgotten.
-        if !thread::is_anybody_watching() {
-            READ.lock().retain(|code, _| uses.get(code).is_none_or(|it| !it.forgot));
-        }
-        Self(uses)
+        Self(remembering::all(py, !thread::is_anybody_watching()))
     }
 
     /// The body is over: what it took that was remembered, it has read.
@@ -40,15 +36,27 @@ impl Before {
         let now = remembering::all(py, false);
         let mut read = READ.lock();
         read.retain(|code, _| now.contains_key(code));
-        for (code, uses) in now {
-            if self.0.get(&code).is_some_and(|before| before.hits == uses.hits) {
+        let (taken, mut is_unseen) = (body.beside(), false);
+        for (code, uses) in &now {
+            if self.0.get(code).is_some_and(|before| before.hits == uses.hits) {
                 continue;
             }
-            if let Some(recorder) = read.get(&code) {
-                body.merge(recorder);
+            if let Some(recorder) = read.get(code) {
+                taken.merge(recorder);
             }
-            if uses.ran_unseen && uses.hits > 0 {
-                body.note(Note::Remembered);
+            is_unseen |= uses.ran_unseen && uses.hits > 0;
+        }
+        body.merge(&taken);
+        if is_unseen {
+            body.note(Note::Remembered);
+        }
+        for (code, uses) in now {
+            if self.0.get(&code).is_some_and(|before| before.runs == uses.runs) {
+                continue;
+            }
+            read.entry(code).or_insert_with(|| Arc::new(body.beside())).merge(&taken);
+            if is_unseen {
+                remembering::took_unseen(code);
             }
         }
     }

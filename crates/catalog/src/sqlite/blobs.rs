@@ -92,7 +92,9 @@ impl Sqlite {
                 conn.prepare_cached(&sql)?.query_map([now, last], read_blob)?.collect()
             });
         }
-        self.write(|write| {
+        // What is condemned is deleted next, and must not be needed again after a loss of power: the
+        // removal of its entries may have been committed long ago, and still not be on the disk.
+        self.write_synced(|write| {
             let last = write.now.saturating_sub(millis(grace));
             let mark = format!("UPDATE blob SET state = {CONDEMNED} WHERE {IDLE}");
             write.conn.prepare_cached(&mark)?.execute([write.now, last])?;

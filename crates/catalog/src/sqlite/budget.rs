@@ -32,12 +32,14 @@ pub(super) const COMMIT: Budget = Budget {
     queue: Duration::from_secs(10),
     work: Some(Duration::from_secs(5)),
 };
+/// Prolonging a reservation: others of the same process wait for the same thread.
+pub(super) const BEAT: Budget = Budget { queue: Duration::from_secs(2), ..ASK };
 /// Not waiting: for who waits by other means.
 pub(super) const AT_ONCE: Budget =
     Budget { patience: Duration::ZERO, queue: Duration::ZERO, work: None };
 /// Everything else. What people ask for takes the time it takes.
 const UPKEEP: Budget =
-    Budget { patience: Duration::from_secs(5), queue: Duration::from_mins(1), work: None };
+    Budget { patience: Duration::from_secs(5), queue: Duration::from_secs(10), work: None };
 
 #[derive(Clone, Copy)]
 struct Spending {
@@ -141,9 +143,9 @@ mod tests {
     fn who_waits_is_patient_while_others_get_on() {
         let now = Instant::now();
         let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
-        assert!(has_patience(ago(30), ago(1)));
-        assert!(!has_patience(ago(30), ago(6)), "nobody gets on");
-        assert!(!has_patience(ago(61), ago(0)), "it is never its turn");
+        assert!(has_patience(ago(8), ago(1)));
+        assert!(!has_patience(ago(8), ago(6)), "nobody gets on");
+        assert!(!has_patience(ago(11), ago(0)), "it is never its turn");
         AT_ONCE.spend(|| assert!(!has_patience(now, now)));
     }
 

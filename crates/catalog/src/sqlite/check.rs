@@ -140,7 +140,8 @@ impl Sqlite {
         if problems.iter().all(|problem| problem.remedy == Remedy::Rebuild) {
             return Ok(0);
         }
-        self.write(|write| {
+        let mut is_short = false;
+        let removed = self.write(|write| {
             let mut removed = 0;
             // What was broken when it was looked at may have been replaced since.
             let broken = broken_entries(write.conn)?;
@@ -150,11 +151,13 @@ impl Sqlite {
                 removed += 1;
             }
             write.mend(self.longest_lease(write.now))?;
-            if self.signal.entries() > write.last_entry().unsigned_abs() {
-                self.signal.forget_entries();
-            }
+            is_short = self.signal.entries() > write.last_entry().unsigned_abs();
             Ok(removed)
-        })
+        });
+        if is_short && removed.is_ok() {
+            self.signal.forget_entries();
+        }
+        removed
     }
 
     fn longest_lease(&self, now: Time) -> Time {
@@ -218,8 +221,11 @@ impl Sqlite {
             while rows.next()?.is_some() {}
             Ok(())
         };
-        self.pool
-            .write(|conn| step_through(conn).map_err(|error| super::fault(&self.pool.path, &error)))
+        let stepped = self.pool.write(|conn| {
+            step_through(conn).map_err(|error| super::fault(&self.pool.path, &error))
+        });
+        self.signal.wrote();
+        stepped
     }
 }
 
@@ -278,7 +284,7 @@ fn missing(conn: &Connection, stored: u64) -> Result<Vec<Problem>> {
     let given = given.unsigned_abs();
     let Some(count @ 1..) = stored.checked_sub(given) else { return Ok(Vec::new()) };
     let what = format!(
-        "{count} entries are missing that were stored: the catalog was emptied, removed or put back \
+        "missing entries that were stored: {count}; the catalog was emptied, removed or put back \
          from a copy, or the machine stopped before they were on its disk; they are computed again"
     );
     Ok(vec![Problem { remedy: Remedy::Mend, what }])

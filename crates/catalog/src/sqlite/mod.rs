@@ -37,7 +37,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use thrifty_key::{Digest, Key};
 
-use self::budget::{ASK, COMMIT};
+use self::budget::{ASK, BEAT, COMMIT};
 use self::clock::Ratchet;
 pub use self::clock::{Clock, System, uptime};
 use self::fault::fault;
@@ -248,7 +248,7 @@ impl Catalog for Sqlite {
         claim: &Claim,
         lease: Duration,
     ) -> Result<bool, CatalogError> {
-        ASK.spend(|| self.prolong(scope, key, claim, lease))
+        BEAT.spend(|| self.prolong(scope, key, claim, lease))
     }
 
     fn release(
@@ -317,7 +317,7 @@ impl Catalog for Sqlite {
     }
 
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError> {
-        COMMIT.spend(|| self.count_uses(uses))
+        ASK.spend(|| self.count_uses(uses))
     }
 
     fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError> {
@@ -345,11 +345,11 @@ impl Catalog for Sqlite {
     }
 
     fn record(&self, run: &RunId, nodes: &[Node]) -> Result<(), CatalogError> {
-        COMMIT.spend(|| self.record_nodes(run, nodes))
+        ASK.spend(|| self.record_nodes(run, nodes))
     }
 
     fn finish_run(&self, run: &RunId, status: RunStatus) -> Result<(), CatalogError> {
-        COMMIT.spend(|| self.end_run(run, status))
+        ASK.spend(|| self.end_run(run, status))
     }
 
     fn resume_run(&self, run: &RunId, before: &str, now: &str) -> Result<bool, CatalogError> {

@@ -63,6 +63,7 @@ impl Pool {
         let _gate = enter();
         let Some(readers) = &self.readers else {
             let writer = self.lock()?;
+            budget::begin_work();
             return work(writer.as_ref().expect("a catalog in memory is never closed"));
         };
         let idle = readers.lock().pop();

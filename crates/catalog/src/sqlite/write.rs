@@ -112,6 +112,21 @@ impl Sqlite {
             .write(|conn| self.transact(conn, work).map_err(|error| fault(&self.pool.path, &error)))
     }
 
+    /// As [`Sqlite::write`], and it is on the disk when this returns, with all that was committed
+    /// before, by anybody.
+    pub(super) fn write_synced<T>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, CatalogError> {
+        let synced = |conn: &Connection| {
+            conn.pragma_update(None, "synchronous", "FULL")?;
+            let done = self.transact(conn, work);
+            conn.pragma_update(None, "synchronous", "NORMAL")?;
+            done
+        };
+        self.pool.write(|conn| synced(conn).map_err(|error| fault(&self.pool.path, &error)))
+    }
+
     fn transact<T>(
         &self,
         conn: &Connection,

@@ -22,6 +22,14 @@ type Users = BTreeMap<BlobRef, Vec<EntryId>>;
 /// Digest and generation of the blobs in the store, with their lengths.
 type Present = HashMap<(Digest, u64), u64>;
 
+/// What cannot be served: blobs, and rows that tell another length of a blob than it has, which is
+/// itself as good as ever.
+#[derive(Debug, Default)]
+pub(super) struct Broken {
+    blobs: Vec<BlobRef>,
+    rows: Vec<BlobRef>,
+}
+
 pub(super) struct Examination<'a> {
     catalog: &'a dyn Catalog,
     blobs: &'a dyn Blobs,
@@ -40,12 +48,12 @@ impl<'a> Examination<'a> {
         Ok(problems)
     }
 
-    /// Checks what the catalog says against itself and against the store; returns the blobs that
-    /// cannot be served.
-    pub(super) fn entries_and_blobs(&mut self) -> Result<Vec<BlobRef>, CheckError> {
+    /// Checks what the catalog says against itself and against the store; returns what cannot be
+    /// served.
+    pub(super) fn entries_and_blobs(&mut self) -> Result<Broken, CheckError> {
         if self.level == Level::Catalog {
             self.entries()?;
-            return Ok(Vec::new());
+            return Ok(Broken::default());
         }
         // Listed first: what is put and committed meanwhile is known by then.
         let present = self.present()?;
@@ -125,13 +133,9 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Checks the bytes; returns the blobs that cannot be served.
-    fn check_blobs(
-        &mut self,
-        present: &Present,
-        users: &Users,
-    ) -> Result<Vec<BlobRef>, CatalogError> {
-        let mut broken = Vec::new();
+    /// Checks the bytes; returns what cannot be served.
+    fn check_blobs(&mut self, present: &Present, users: &Users) -> Result<Broken, CatalogError> {
+        let mut broken = Broken::default();
         for (blob, entries) in users {
             self.report.blobs += 1;
             let length = present.get(&(blob.digest, blob.generation));
@@ -139,8 +143,15 @@ impl<'a> Examination<'a> {
                 continue;
             }
             let Some(finding) = self.bytes(blob, entries)? else { continue };
+            if let Some(length) = length.filter(|length| self.is_itself(blob, **length)) {
+                let problem =
+                    format!("{} in the catalog, whose blob has {length} bytes", name_of(blob));
+                self.report.findings.push(Finding::Rows { problem });
+                broken.rows.push(*blob);
+                continue;
+            }
             if !matches!(finding, Finding::Unreadable { .. }) {
-                broken.push(*blob);
+                broken.blobs.push(*blob);
             }
             match finding {
                 // Whoever needed it found it missing, and removed the entry.
@@ -149,6 +160,13 @@ impl<'a> Examination<'a> {
             }
         }
         Ok(broken)
+    }
+
+    /// Whether a blob is what its digest says, with another length than the catalog tells.
+    fn is_itself(&self, blob: &BlobRef, length: u64) -> bool {
+        let name = name_of(&BlobRef { length, ..*blob });
+        let reads = || self.blobs.open(&name).is_ok_and(|it| Digest::of_blob(&it) == blob.digest);
+        length != blob.length && reads()
     }
 
     /// Reads the whole blob.
@@ -190,7 +208,7 @@ impl<'a> Examination<'a> {
         Ok(Some(Finding::Missing { blob: name_of(blob).to_string(), entries }))
     }
 
-    pub(super) fn repair(&mut self, broken: &[BlobRef]) -> Result<(), CheckError> {
+    pub(super) fn repair(&mut self, broken: Broken) -> Result<(), CheckError> {
         let dangling: Vec<EntryId> =
             self.report.findings.iter().flat_map(Finding::entries).copied().collect();
         if !dangling.is_empty() {
@@ -200,15 +218,16 @@ impl<'a> Examination<'a> {
         for finding in &self.report.findings {
             self.report.quarantined += u64::from(matches!(finding, Finding::Corrupt { .. }));
         }
-        if broken.is_empty() {
-            return Ok(());
-        }
-        for blob in broken {
+        for blob in &broken.blobs {
             // One that is missing counts as set aside.
             self.blobs.quarantine(&name_of(blob))?;
         }
+        let needless = [broken.blobs, broken.rows].concat();
+        if needless.is_empty() {
+            return Ok(());
+        }
         // Until then a writer would be told that the bytes are there.
-        Ok(self.catalog.forget(broken)?)
+        Ok(self.catalog.forget(&needless)?)
     }
 }
 
