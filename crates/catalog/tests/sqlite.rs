@@ -596,6 +596,21 @@ fn a_place_without_a_catalog_is_named() {
 }
 
 #[test]
+fn a_column_of_another_name_is_damage() {
+    let place = place();
+    drop(open(&place.path));
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute_batch(
+        "PRAGMA writable_schema = ON; \
+         UPDATE sqlite_schema SET sql = replace(sql, 'body', 'bodx') WHERE name = 'memo'",
+    )
+    .unwrap();
+    drop(raw);
+    let found = open(&place.path).check().unwrap();
+    assert!(found.iter().any(|it| it.remedy == Remedy::Rebuild), "{found:?}");
+}
+
+#[test]
 fn entries_of_a_catalog_that_was_emptied_are_missed() {
     for length in [0, 1] {
         let place = place();

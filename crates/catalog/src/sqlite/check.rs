@@ -1,5 +1,6 @@
 //! Checking, mending and compacting.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::{Connection, Error, ParamsFromIter, Result, Row, Statement, ffi, params_from_iter};
@@ -10,6 +11,7 @@ use super::commit::FORGOTTEN;
 use super::fault::is_damage;
 use super::lookup::millis;
 use super::reserve::ALONE;
+use super::schema::{Made, bring_up, inspect};
 use super::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use super::select::references;
 use super::write::Write;
@@ -267,6 +269,7 @@ fn standing<E>(
 /// All that is wrong at one look.
 fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
     let mut found = tolerate(structure(conn))?;
+    found.append(&mut tolerate(misshapen(conn))?);
     let mut entries = tolerate(broken_entries(conn))?;
     entries.sort_by_key(|problem| problem.what.clone());
     found.append(&mut entries);
@@ -274,6 +277,34 @@ fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
         found.append(&mut tolerate(broken_rows(conn, what, query, longest_lease))?);
     }
     Ok(found)
+}
+
+/// A column of a table: its table, its name, its type, whether it must be there, and its place in
+/// the primary key.
+type Column = (String, String, String, bool, i64);
+
+/// Tables whose columns are not as this format has them: SQLite believes the text of its schema.
+fn misshapen(conn: &Connection) -> Result<Vec<Problem>> {
+    if inspect(conn)? != Made::Current {
+        return Ok(Vec::new());
+    }
+    let new = Connection::open_in_memory()?;
+    bring_up(&new)?;
+    let (found, wanted) = (columns(conn)?, columns(&new)?);
+    let tables: BTreeSet<_> =
+        found.symmetric_difference(&wanted).map(|(table, ..)| table.as_str()).collect();
+    let problem = |table| rebuild(format!("table {table} has not the columns of this format"));
+    Ok(tables.into_iter().map(problem).collect())
+}
+
+fn columns(conn: &Connection) -> Result<BTreeSet<Column>> {
+    let mut statement = conn.prepare(
+        "SELECT it.name, part.name, part.type, part.\"notnull\", part.pk FROM sqlite_schema AS it, \
+         pragma_table_info(it.name, 'main') AS part WHERE it.type = 'table'",
+    )?;
+    let column =
+        |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    statement.query_map([], column)?.collect()
 }
 
 /// Whether more entries were stored than this catalog gave numbers to. SQLite takes an empty file
