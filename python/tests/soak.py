@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 
+from processes.runner import RACES
 from thrifty import Cache, _native, task, workflow
 
 COLLECT_SECONDS = 10.0
@@ -111,7 +112,7 @@ def work(number: int, until: float) -> None:
     """Calls until the time has come; says how often, and how the calls went."""
     warnings.simplefilter("error")
     # Removals go on all the time, and may come between a computation and its commit.
-    for race in ("invalidated or taken over meanwhile", "computed without waiting for others"):
+    for race in RACES:
         warnings.filterwarnings("ignore", f".*{race}", RuntimeWarning)
     choose = random.Random(f"{number} {os.getpid()}")
     calls = 0

@@ -26,7 +26,7 @@ pub(super) const ASK: Budget = Budget {
     queue: Duration::from_secs(5),
     work: Some(Duration::from_secs(1)),
 };
-/// Making a result visible, and telling of it: worth more patience, as it may have cost hours.
+/// Making a result visible: worth more patience, as it may have cost hours.
 pub(super) const COMMIT: Budget = Budget {
     patience: Duration::from_millis(1500),
     queue: Duration::from_secs(10),
