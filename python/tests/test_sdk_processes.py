@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -335,14 +336,8 @@ def test_import_is_light(programs):
 
 
 def test_many_processes_at_once(library):
-    library.write("soak.py", (pytest_directory() / "soak.py").read_text())
-    assert "0 wrong" in library.run("soak.py", "--processes", "16", "--seconds", "3")
-
-
-def pytest_directory():
-    import pathlib
-
-    return pathlib.Path(__file__).parent
+    soak = pathlib.Path(__file__).with_name("soak.py")
+    assert "0 wrong" in library.run(str(soak), "--processes", "16", "--seconds", "3")
 
 
 def test_a_task_is_pickled_by_name(library, monkeypatch):
