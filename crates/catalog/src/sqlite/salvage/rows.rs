@@ -14,9 +14,6 @@ use crate::sqlite::fault::is_damage;
 use crate::sqlite::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use crate::sqlite::select::references;
 
-/// Numbers of entries that are tried one by one, whether anything tells of them or not.
-const TRIED: i64 = 1_000_000;
-
 /// Numbers at or above this are damage: nothing ever counts so far.
 const ABSURD: i64 = 1 << 61;
 
@@ -110,8 +107,9 @@ impl<'a> Source<'a> {
             let is_sane = |number: &i64| (1..ABSURD).contains(number);
             self.known.extend(numbers(old, sql)?.into_iter().filter(is_sane));
         }
-        let tried = 1..=self.last_entry.min(TRIED);
-        let candidates: BTreeSet<i64> = self.known.iter().copied().chain(tried).collect();
+        let last = self.known.last().copied().unwrap_or(0).max(self.last_entry);
+        let across = across_damage(old, last)?;
+        let candidates: BTreeSet<i64> = self.known.iter().copied().chain(across).collect();
         for id in candidates.difference(&self.saved.clone()) {
             if let Some(entry) = around_damage(verified(old, *id))?.flatten() {
                 self.put(old, *id, &entry)?;
@@ -249,21 +247,70 @@ fn around_damage<T>(read: Result<T>) -> Result<Option<T>> {
 
 /// The numbers that a query gives until it meets damage, from both ends.
 fn numbers(old: &Connection, sql: &str) -> Result<Vec<i64>> {
-    let mut found = Vec::new();
     let backwards = match sql.split_once(" ORDER BY ") {
         Some((select, order)) => {
             format!("{select} ORDER BY {} DESC", order.replace(", ", " DESC, "))
         }
         None => sql.to_owned(),
     };
-    for sql in [sql, &backwards] {
-        let Some(mut statement) = around_damage(old.prepare(sql))? else { continue };
-        let mut rows = statement.query([])?;
-        while let Some(row) = around_damage(rows.next())?.flatten() {
-            found.extend(row.get::<_, i64>(0).ok());
+    let (mut found, _) = until_damage(old, sql)?;
+    found.extend(until_damage(old, &backwards)?.0);
+    Ok(found)
+}
+
+/// The numbers that a query gives until it meets damage, and whether it met any.
+fn until_damage(old: &Connection, sql: &str) -> Result<(Vec<i64>, bool)> {
+    let mut found = Vec::new();
+    let Some(mut statement) = around_damage(old.prepare(sql))? else { return Ok((found, true)) };
+    let mut rows = statement.query([])?;
+    loop {
+        match around_damage(rows.next())? {
+            Some(Some(row)) => found.extend(row.get::<_, i64>(0).ok()),
+            Some(None) => return Ok((found, false)),
+            None => return Ok((found, true)),
         }
     }
+}
+
+/// The numbers of entries up to `last` that can be read, across whatever damage there is between.
+fn across_damage(old: &Connection, last: i64) -> Result<Vec<i64>> {
+    let mut found = Vec::new();
+    let mut from = Some(1);
+    while let Some(first) = from {
+        let sql = format!("SELECT id FROM entry WHERE id BETWEEN {first} AND {last} ORDER BY id");
+        let (numbers, is_damaged) = until_damage(old, &sql)?;
+        let bad = numbers.last().map_or(first, |number| first.max(number + 1));
+        found.extend(numbers);
+        from = if is_damaged { readable_after(old, bad, last)? } else { None };
+    }
     Ok(found)
+}
+
+/// A number behind `bad`, and up to `last`, from which entries can be read again. It is the first
+/// of them, or one behind the next damage: numbers leap where a catalog was repaired before, so it
+/// is looked for in steps that double.
+fn readable_after(old: &Connection, mut bad: i64, last: i64) -> Result<Option<i64>> {
+    let is_readable = |from: i64| -> Result<bool> {
+        let sql = format!("SELECT id FROM entry WHERE id >= {from} ORDER BY id LIMIT 1");
+        Ok(!until_damage(old, &sql)?.1)
+    };
+    let mut step = 1;
+    let mut good = loop {
+        if bad >= last {
+            return Ok(None);
+        }
+        let next = last.min(bad.saturating_add(step));
+        if is_readable(next)? {
+            break next;
+        }
+        bad = next;
+        step *= 2;
+    };
+    while good - bad > 1 {
+        let middle = bad + (good - bad) / 2;
+        if is_readable(middle)? { good = middle } else { bad = middle }
+    }
+    Ok(Some(good))
 }
 
 /// The columns that a table has in both.
@@ -324,4 +371,51 @@ fn insert(new: &Connection, table: &str, columns: &[String], values: &[Value]) -
     let sql = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", columns.join(", "));
     new.prepare_cached(&sql)?.execute(params_from_iter(values))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 512;
+    const ON_A_LEAF: i64 = 4;
+    const HALF: i64 = 16 * ON_A_LEAF;
+    /// The second half is as after a repair, which counts on above the time.
+    const LEAP: i64 = 1_800_000_000_000;
+
+    #[test]
+    fn between_two_bad_pages_all_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old.sqlite");
+        let numbers: Vec<i64> = (1..=HALF).chain(LEAP..LEAP + HALF).collect();
+        let made = Connection::open(&path).unwrap();
+        made.execute_batch(
+            "PRAGMA page_size = 512; CREATE TABLE entry (id INTEGER PRIMARY KEY, b)",
+        )
+        .unwrap();
+        for number in &numbers {
+            made.execute("INSERT INTO entry VALUES (?1, zeroblob(100))", [number]).unwrap();
+        }
+        drop(made);
+        let sound = std::fs::read(&path).unwrap();
+        let is_leaf = |page: &usize| sound[page * PAGE] == 13;
+        let leaves: Vec<usize> = (1..sound.len() / PAGE).filter(is_leaf).collect();
+        let on_two = 2 * usize::try_from(ON_A_LEAF).unwrap();
+        assert_eq!(2 * leaves.len(), 4 * numbers.len() / on_two);
+        // What is between two bad pages just behind the leap may be stepped over.
+        let leap = leaves.len() / 2;
+        for (place, first) in leaves.iter().enumerate().filter(|(place, _)| *place != leap) {
+            for second in &leaves[place..] {
+                let mut damaged = sound.clone();
+                for page in [first, second] {
+                    damaged[page * PAGE..][..PAGE].fill(0x5a);
+                }
+                std::fs::write(&path, damaged).unwrap();
+                let old = Connection::open(&path).unwrap();
+                let found = across_damage(&old, LEAP + 1000).unwrap();
+                assert!(found.len() + on_two >= numbers.len(), "{first} {second}");
+                assert!(found.is_sorted_by(|one, next| one < next), "{first} {second}: {found:?}");
+            }
+        }
+    }
 }
