@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-const LENGTH: usize = 40;
+const LENGTH: usize = size_of::<Layout>();
 /// A count of commits that says nothing.
 const BLIND: u64 = u64::MAX;
 
@@ -27,14 +27,17 @@ pub(super) struct Signal {
 }
 
 enum Words {
-    Private(Box<Private>),
+    Private(Box<Layout>),
     Shared(MmapMut),
     Watched(Mmap),
 }
 
-/// Words in this process's own memory.
-struct Private {
+/// The words as they lie in the file, and what they count; `docs/formats/catalog.md` specifies them.
+#[derive(Default)]
+#[repr(C)]
+struct Layout {
     changes: AtomicU64,
+    offset: AtomicI64,
     commits: AtomicU64,
     turns: AtomicU32,
     writes: AtomicU32,
@@ -43,13 +46,8 @@ struct Private {
 
 impl Words {
     fn private(changes: u64, commits: u64) -> Self {
-        Self::Private(Box::new(Private {
-            changes: AtomicU64::new(changes),
-            commits: AtomicU64::new(commits),
-            turns: AtomicU32::new(0),
-            writes: AtomicU32::new(0),
-            entries: AtomicU64::new(0),
-        }))
+        let (changes, commits) = (AtomicU64::new(changes), AtomicU64::new(commits));
+        Self::Private(Box::new(Layout { changes, commits, ..Layout::default() }))
     }
 }
 
@@ -95,7 +93,7 @@ impl Signal {
 
     /// The count of changes: equal answers mean that nothing was removed or replaced between.
     pub(super) fn changes(&self) -> u64 {
-        let count = self.count().load(Ordering::Acquire);
+        let count = self.words().changes.load(Ordering::Acquire);
         if count & 1 == 0 {
             return count;
         }
@@ -105,7 +103,7 @@ impl Signal {
 
     /// The count of commits: equal answers mean that no entry became visible between.
     pub(super) fn commits(&self) -> u64 {
-        match self.commit_count().load(Ordering::Acquire) {
+        match self.words().commits.load(Ordering::Acquire) {
             BLIND => BLIND - (self.unsettled.fetch_add(1, Ordering::Relaxed) << 1),
             count => count,
         }
@@ -113,20 +111,20 @@ impl Signal {
 
     /// How many entries were stored, as far as is known: each of them got a number before.
     pub(super) fn entries(&self) -> u64 {
-        self.entry_count().load(Ordering::Acquire)
+        self.words().entries.load(Ordering::Acquire)
     }
 
     /// Tells that an entry was stored. Not told, it is not missed.
     pub(super) fn stored(&self) {
         if self.is_writable() {
-            self.entry_count().fetch_add(1, Ordering::AcqRel);
+            self.words().entries.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// Counts anew: nobody misses any more what was stored before.
     pub(super) fn forget_entries(&self) {
         if self.is_writable() {
-            self.entry_count().store(0, Ordering::Release);
+            self.words().entries.store(0, Ordering::Release);
         }
     }
 
@@ -134,21 +132,21 @@ impl Signal {
     /// one a computation, and nothing else.
     pub(super) fn committed(&self) {
         if self.is_writable() {
-            self.commit_count().fetch_add(1, Ordering::AcqRel);
+            self.words().commits.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// The count of turns: whoever waits for a slot looks again when it differs.
     pub(super) fn turns(&self) -> u64 {
-        u64::from(self.turn_count().load(Ordering::Acquire))
+        u64::from(self.words().turns.load(Ordering::Acquire))
     }
 
     /// Tells of a slot that may be free now, or an entry that may be there, and wakes whoever
     /// waits for one. A process that dies before it tells costs the others a lease.
     pub(super) fn turn(&self) {
         if self.is_writable() {
-            self.turn_count().fetch_add(1, Ordering::AcqRel);
-            wake(self.turn_count(), ALL);
+            self.words().turns.fetch_add(1, Ordering::AcqRel);
+            wake(&self.words().turns, ALL);
         }
     }
 
@@ -158,33 +156,33 @@ impl Signal {
         if let Ok(seen) = u32::try_from(seen)
             && !timeout.is_zero()
         {
-            wait(self.turn_count(), seen, timeout);
+            wait(&self.words().turns, seen, timeout);
         }
     }
 
     /// The count of writes that have ended.
     pub(super) fn writes(&self) -> u32 {
-        self.write_count().load(Ordering::Acquire)
+        self.words().writes.load(Ordering::Acquire)
     }
 
     /// Tells that a write has ended, and wakes the one who has waited longest to begin another. A
     /// process that dies before it tells costs the others a pause.
     pub(super) fn wrote(&self) {
         if self.is_writable() {
-            self.write_count().fetch_add(1, Ordering::AcqRel);
-            wake(self.write_count(), 1);
+            self.words().writes.fetch_add(1, Ordering::AcqRel);
+            wake(&self.words().writes, 1);
         }
     }
 
     /// Waits until a write has ended since the count was `seen`, for `timeout` at most.
     pub(super) fn await_write(&self, seen: u32, timeout: Duration) {
-        wait(self.write_count(), seen, timeout);
+        wait(&self.words().writes, seen, timeout);
     }
 
     /// Makes the count odd, and says which it is. The caller holds the write lock, has called
     /// [`Signal::recover`], and has not committed yet.
     pub(super) fn unsettle(&self) -> u64 {
-        if self.is_writable() { self.count().fetch_or(1, Ordering::SeqCst) | 1 } else { 0 }
+        if self.is_writable() { self.words().changes.fetch_or(1, Ordering::SeqCst) | 1 } else { 0 }
     }
 
     /// Makes the count even that the caller made `odd`, unless the next writer has done so. The
@@ -192,14 +190,19 @@ impl Signal {
     pub(super) fn settle(&self, odd: u64) {
         if self.is_writable() {
             let even = odd.wrapping_add(1);
-            let _ = self.count().compare_exchange(odd, even, Ordering::SeqCst, Ordering::SeqCst);
+            let _ = self.words().changes.compare_exchange(
+                odd,
+                even,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
         }
     }
 
     /// Makes an odd count even. The caller holds the write lock, so whoever left it odd has
     /// committed or died, and what it did is visible or undone.
     pub(super) fn recover(&self) {
-        let count = self.count().load(Ordering::SeqCst);
+        let count = self.words().changes.load(Ordering::SeqCst);
         if count & 1 == 1 {
             self.settle(count);
         }
@@ -210,40 +213,8 @@ impl Signal {
         let own = self.offset.fetch_max(seen, Ordering::AcqRel).max(seen);
         match &self.words {
             Words::Private(_) => own,
-            Words::Shared(map) => shared_offset(map).fetch_max(own, Ordering::AcqRel).max(own),
-            Words::Watched(map) => shared_offset(map).load(Ordering::Acquire).max(own),
-        }
-    }
-
-    fn commit_count(&self) -> &AtomicU64 {
-        match &self.words {
-            Words::Private(words) => &words.commits,
-            Words::Shared(map) => shared_commits(map),
-            Words::Watched(map) => shared_commits(map),
-        }
-    }
-
-    fn turn_count(&self) -> &AtomicU32 {
-        match &self.words {
-            Words::Private(words) => &words.turns,
-            Words::Shared(map) => shared_turns(map),
-            Words::Watched(map) => shared_turns(map),
-        }
-    }
-
-    fn entry_count(&self) -> &AtomicU64 {
-        match &self.words {
-            Words::Private(words) => &words.entries,
-            Words::Shared(map) => shared_entries(map),
-            Words::Watched(map) => shared_entries(map),
-        }
-    }
-
-    fn write_count(&self) -> &AtomicU32 {
-        match &self.words {
-            Words::Private(words) => &words.writes,
-            Words::Shared(map) => shared_writes(map),
-            Words::Watched(map) => shared_writes(map),
+            Words::Shared(_) => self.words().offset.fetch_max(own, Ordering::AcqRel).max(own),
+            Words::Watched(_) => self.words().offset.load(Ordering::Acquire).max(own),
         }
     }
 
@@ -251,36 +222,16 @@ impl Signal {
         !matches!(self.words, Words::Watched(_))
     }
 
-    fn count(&self) -> &AtomicU64 {
+    fn words(&self) -> &Layout {
         match &self.words {
-            Words::Private(words) => &words.changes,
+            Words::Private(words) => words,
             // SAFETY: a mapping is page-aligned and `LENGTH` long, lives as long as `self`, and
             // every access by every process is atomic.
-            Words::Shared(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
+            Words::Shared(map) => unsafe { &*map.as_ptr().cast::<Layout>() },
             // SAFETY: as above; a watched word is never written, see `is_writable`.
-            Words::Watched(map) => unsafe { &*map.as_ptr().cast::<AtomicU64>() },
+            Words::Watched(map) => unsafe { &*map.as_ptr().cast::<Layout>() },
         }
     }
-}
-
-fn shared_commits(map: &[u8]) -> &AtomicU64 {
-    // SAFETY: as in `shared_offset`, for the third word.
-    unsafe { &*map.as_ptr().add(16).cast::<AtomicU64>() }
-}
-
-fn shared_turns(map: &[u8]) -> &AtomicU32 {
-    // SAFETY: as in `shared_offset`, for the first half of the fourth word.
-    unsafe { &*map.as_ptr().add(24).cast::<AtomicU32>() }
-}
-
-fn shared_writes(map: &[u8]) -> &AtomicU32 {
-    // SAFETY: as in `shared_offset`, for the second half of the fourth word.
-    unsafe { &*map.as_ptr().add(28).cast::<AtomicU32>() }
-}
-
-fn shared_entries(map: &[u8]) -> &AtomicU64 {
-    // SAFETY: as in `shared_offset`, for the fifth word.
-    unsafe { &*map.as_ptr().add(32).cast::<AtomicU64>() }
 }
 
 /// How many there may be at most, for [`wake`].
@@ -318,12 +269,6 @@ fn wait(word: &AtomicU32, seen: u32, timeout: Duration) {
     while word.load(Ordering::Acquire) == seen && began.elapsed() < timeout {
         std::thread::sleep(PAUSE.min(timeout));
     }
-}
-
-fn shared_offset(map: &[u8]) -> &AtomicI64 {
-    // SAFETY: `map` is one of the mappings above, so the second word lies within and is aligned;
-    // a watched one is never written.
-    unsafe { &*map.as_ptr().add(8).cast::<AtomicI64>() }
 }
 
 /// Gives the file its length by writing zeros, so that its block exists and touching the mapping
