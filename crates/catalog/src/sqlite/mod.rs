@@ -17,6 +17,7 @@ mod lookup;
 mod memo;
 mod open;
 mod pool;
+mod queue;
 mod reserve;
 mod runs;
 mod salvage;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 
 use super::budget;
 use super::fork::{Closes, enter};
+use super::queue::Queue;
 use super::signal::Signal;
 use super::{Mode, open};
 use crate::error::CatalogError;
@@ -127,17 +128,13 @@ impl Pool {
 
     /// Waits for other threads of this process as long as for other processes.
     fn lock(&self) -> Result<MutexGuard<'_, Option<Connection>>, CatalogError> {
-        let began = Instant::now();
-        let mut got_on = began;
+        let mut queue = Queue::new(&self.signal);
         loop {
-            let seen = self.signal.writes();
             if let Some(writer) = self.writer.try_lock_for(LOOK) {
                 return Ok(writer);
             }
-            if self.signal.writes() != seen {
-                got_on = Instant::now();
-            }
-            if !budget::has_patience(began, got_on) {
+            queue.look();
+            if !queue.has_patience() {
                 return Err(CatalogError::Busy { path: self.path.clone() });
             }
         }

@@ -1,13 +1,14 @@
 //! One write: a transaction, the time it happens at, and the numbers it hands out.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::Sqlite;
 use super::budget::{self, AT_ONCE};
 use super::fault::fault;
+use super::queue::Queue;
 use super::schema::is_busy;
 use crate::entry::Time;
 use crate::error::CatalogError;
@@ -159,23 +160,20 @@ impl Sqlite {
     /// Begins a transaction that has the write lock. Who does not get it sleeps until another
     /// write has ended: hundreds of processes that look every millisecond leave no time to write.
     fn take_lock(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let began = Instant::now();
-        let mut got_on = began;
+        let mut queue = Queue::new(&self.signal);
         let [mut pause, longest] = PAUSES;
         loop {
-            let seen = self.signal.writes();
             let begun = AT_ONCE.spend(|| conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]));
             match begun {
-                Err(error) if is_busy(&error) && budget::has_patience(began, got_on) => {}
+                Err(error) if is_busy(&error) && queue.has_patience() => {}
                 begun => {
                     budget::begin_work();
                     return begun.map(drop);
                 }
             }
-            self.signal.await_write(seen, pause);
-            if self.signal.writes() != seen {
-                got_on = Instant::now();
-            }
+            // What ended since he looked, which was before he tried, ends the waiting at once.
+            self.signal.await_write(queue.seen(), pause);
+            queue.look();
             pause = longest.min(pause * 2);
         }
     }
