@@ -279,3 +279,45 @@ fn allocate(mut file: &File) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// What wakes, and what waits for it.
+    type Pair = (fn(&Signal), fn(&Signal));
+
+    #[test]
+    fn whoever_waits_is_woken() {
+        let pairs: [Pair; 2] = [
+            (Signal::wrote, |signal| signal.await_write(signal.writes(), LONG)),
+            (Signal::turn, |signal| signal.await_turn(signal.turns(), LONG)),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("changes");
+        for (wake, wait) in pairs {
+            let (here, there) = (Signal::shared(&path).unwrap(), Signal::shared(&path).unwrap());
+            let (told, thread) = mpsc::channel();
+            let waiter = std::thread::spawn(move || {
+                told.send(rustix::thread::gettid()).unwrap();
+                wait(&there);
+            });
+            let state = format!("/proc/self/task/{}/stat", thread.recv().unwrap().as_raw_nonzero());
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let until = |done: &dyn Fn() -> bool| {
+                while !done() {
+                    assert!(Instant::now() < deadline, "nobody woke it");
+                    std::thread::yield_now();
+                }
+            };
+            until(&|| std::fs::read_to_string(&state).is_ok_and(|it| it.contains(") S ")));
+            wake(&here);
+            until(&|| waiter.is_finished());
+        }
+    }
+}
