@@ -680,6 +680,28 @@ fn a_writer_that_died_while_committing_is_noticed() {
 }
 
 #[test]
+fn a_log_that_grew_beside_a_reader_is_short_again() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+    let length = || fs::metadata(directory.path().join("catalog.db-wal")).unwrap().len();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM meta").unwrap();
+    let bytes = "x".repeat(8 << 20);
+    for name in 0..9 {
+        let stored =
+            catalog.commit(&scope("lab"), &entry(&name.to_string(), &bytes), &Claim::default());
+        assert!(matches!(stored, Ok(Committed::Stored(_))));
+    }
+    assert!(length() > 64 << 20);
+    reader.execute_batch("COMMIT").unwrap();
+    // The first is written back with all the others, the second begins the log anew.
+    put(&catalog, "one");
+    put(&catalog, "two");
+    assert!(length() <= 64 << 20, "{}", length());
+}
+
+#[test]
 fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
     let place = place();
     let clock = Stopped::default();

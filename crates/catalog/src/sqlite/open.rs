@@ -23,6 +23,10 @@ const STATEMENTS: usize = 96;
 /// changed by many commits is written once.
 const LOG_PAGES: i64 = 4000;
 
+/// Bytes of the log's file that are kept when it begins anew. It grows beyond them while a reader
+/// stays, which may be for as long as a whole collection.
+const LOG_KEPT: i64 = 64 << 20;
+
 /// A connection for writing; makes the catalog if there is none.
 pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     check_place(path)?;
@@ -107,6 +111,7 @@ fn prepare(conn: &mut Connection) -> Result<Made, Error> {
     keep_log(conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if made == Made::Current { Ok(made) } else { bring_up(conn) }
 }
 
