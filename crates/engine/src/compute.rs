@@ -12,7 +12,7 @@ use self::prepare::{Instead, Start};
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
 use crate::expansion::Gathered;
-use crate::flight::{self, Attempt, Claim, Landing, Lead, Lineage};
+use crate::flight::{self, Attempt, Claim, Landed, Landing, Lead, Lineage};
 use crate::graph::{Expansion, Failure, Made, Product, Unstored, Value};
 use crate::lookup::Target;
 use crate::observed::Observation;
@@ -50,6 +50,18 @@ pub(crate) struct Missing<'a> {
     pub miss: Miss,
     /// Where the result goes, as far as the lookup said.
     pub target: Option<Target>,
+}
+
+impl Missing<'_> {
+    /// The catalog's epoch when it had no answer, if it was asked.
+    fn epoch(&self) -> Option<i64> {
+        self.target.map(|target| target.slot.epoch)
+    }
+
+    /// Whether what began at that epoch knows of all that was invalidated before this call.
+    fn is_known_to(&self, epoch: Option<i64>) -> bool {
+        matches!((self.epoch(), epoch), (Some(asked), Some(begun)) if asked <= begun)
+    }
 }
 
 /// What became of a call.
@@ -153,8 +165,8 @@ impl Cache {
                 Claim::Lead(lead) => {
                     return done(self.lead(missing, Some(lead), Manner::Waits, body));
                 }
-                Claim::Landed(landing) => {
-                    if let Some(computed) = self.take_landing(task, landing, began) {
+                Claim::Landed(landed) => {
+                    if let Some(computed) = self.take_landing(&missing, landed, began) {
                         return computed;
                     }
                 }
@@ -182,28 +194,32 @@ impl Cache {
     /// What a leader left behind, if it is of use.
     pub(crate) fn take_landing(
         &self,
-        task: &Task<'_>,
-        landing: Landing,
+        missing: &Missing<'_>,
+        landed: Landed,
         began: Duration,
     ) -> Option<Computed> {
-        match landing {
-            Landing::Answer(answer) if self.suits(task, &answer) => {
+        let policy = &missing.task.policy;
+        match landed.landing {
+            Landing::Answer(answer)
+                if missing.is_known_to(landed.epoch) && self.suits(policy, &answer) =>
+            {
                 Some(waited(answer, self.since(began)))
             }
-            Landing::Failure(failure) if task.policy.on_failure == OnFailure::Share => {
+            Landing::Failure(failure) if policy.on_failure == OnFailure::Share => {
                 Some(Computed::Failed(failure, self.since(began)))
             }
             Landing::Answer(_) | Landing::Failure(_) | Landing::Nothing => None,
         }
     }
 
-    /// Whether an answer somebody else landed is what this call asked for. One without a time
-    /// was computed just now; but its body may have looked around before this call began.
-    fn suits(&self, task: &Task<'_>, answer: &Answer) -> bool {
+    /// Whether an answer somebody else landed is what a call with this policy asked for. One
+    /// without a time was computed just now; but its body may have looked around before this call
+    /// began.
+    fn suits(&self, policy: &Policy, answer: &Answer) -> bool {
         let is_new = answer.created_at == 0;
         let is_valid = is_new
-            || (task.policy.mode.reads()
-                && self.catalog.now().is_ok_and(|now| answer.is_valid(now, task.policy.max_age)));
+            || (policy.mode.reads()
+                && self.catalog.now().is_ok_and(|now| answer.is_valid(now, policy.max_age)));
         is_valid && self.holds(&answer.observed)
     }
 
@@ -217,13 +233,17 @@ impl Cache {
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Result<Computed, Box<Waiting>> {
         let began = self.timer.now();
+        let mut epoch = missing.epoch();
         let (computed, landing) = match self.prepare(&missing, manner) {
-            Ok(start) => self.run_body(missing, start, body),
+            Ok(start) => {
+                epoch = start.goal.map_or(epoch, |goal| Some(goal.claim.epoch));
+                self.run_body(missing, start, body)
+            }
             Err(Instead::Landed(landing)) => (self.landed(landing.clone(), began), landing),
             Err(Instead::Held(waiting)) => return Err(waiting),
         };
         if let Some(lead) = lead {
-            lead.land(landing);
+            lead.land(Landed { landing, epoch });
         }
         Ok(computed)
     }

@@ -27,6 +27,19 @@ pub(crate) enum Landing {
     Nothing,
 }
 
+/// What a leader leaves behind, and what it can know of.
+#[derive(Clone)]
+pub(crate) struct Landed {
+    pub landing: Landing,
+    /// The epoch of the catalog when the computation or the look began that led to it, if it is
+    /// known: of what was invalidated later it knows nothing.
+    pub epoch: Option<i64>,
+}
+
+impl Landed {
+    const NOTHING: Self = Self { landing: Landing::Nothing, epoch: None };
+}
+
 /// A thread, and before it those on whose behalf it works: they go on only when it ends.
 pub(crate) type Lineage = Arc<[ThreadId]>;
 
@@ -54,7 +67,7 @@ pub(crate) fn on_behalf_of<T>(above: Lineage, work: impl FnOnce() -> T) -> T {
 struct Flight {
     key: Key,
     leader: ThreadId,
-    landing: Mutex<Option<Landing>>,
+    landing: Mutex<Option<Landed>>,
     landed: Condvar,
     parked: Mutex<Vec<Wake>>,
 }
@@ -79,7 +92,7 @@ pub(crate) enum Claim<'a> {
     /// Compute it.
     Lead(Lead<'a>),
     /// Somebody else computed it meanwhile.
-    Landed(Landing),
+    Landed(Landed),
     /// Waiting would never end: this thread is, through others, part of that computation.
     Cycle,
     /// The caller gave up waiting.
@@ -121,7 +134,7 @@ impl Flights {
                 parked: Mutex::default(),
             });
             board.flights.insert(*key, Arc::clone(&flight));
-            return Attempt::Lead(Lead { flights: self, flight, landing: Landing::Nothing });
+            return Attempt::Lead(Lead { flights: self, flight, landed: Landed::NOTHING });
         };
         let lineage = lineage();
         if board.leads_to(&flight, &lineage) {
@@ -171,7 +184,7 @@ impl Follower {
     }
 
     /// What the leader left behind, if it has landed.
-    pub fn landing(&self) -> Option<Landing> {
+    pub fn landed(&self) -> Option<Landed> {
         self.flight.landing.lock().clone()
     }
 }
@@ -204,7 +217,7 @@ impl Board {
 }
 
 impl Flight {
-    fn wait(&self, interrupted: &dyn Fn() -> bool) -> Option<Landing> {
+    fn wait(&self, interrupted: &dyn Fn() -> bool) -> Option<Landed> {
         let mut landing = self.landing.lock();
         loop {
             if let Some(landing) = &*landing {
@@ -225,21 +238,21 @@ impl Flight {
 pub(crate) struct Lead<'a> {
     flights: &'a Flights,
     flight: Arc<Flight>,
-    landing: Landing,
+    landed: Landed,
 }
 
 impl Lead<'_> {
     /// Says what the followers are to get, and ends the flight.
-    pub fn land(mut self, landing: Landing) {
-        self.landing = landing;
+    pub fn land(mut self, landed: Landed) {
+        self.landed = landed;
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         // Landed before it is taken off the board: who still waits for it is held up no longer.
-        let landing = std::mem::replace(&mut self.landing, Landing::Nothing);
-        *self.flight.landing.lock() = Some(landing);
+        let landed = std::mem::replace(&mut self.landed, Landed::NOTHING);
+        *self.flight.landing.lock() = Some(landed);
         self.flight.landed.notify_all();
         self.flights.0.lock().flights.remove(&self.flight.key);
         let parked = std::mem::take(&mut *self.flight.parked.lock());

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::compute::{CYCLE, Computed, Manner, Missing, Settled, Task, key_of};
-use crate::flight::{Attempt, Follower, Landing, Lineage};
+use crate::flight::{Attempt, Follower, Lineage};
 use crate::graph::{Failure, Product};
 use crate::lookup::Target;
 use crate::outcome::{Miss, Outcome};
@@ -104,8 +104,9 @@ impl Cache {
         };
         let waiting = match on {
             Some(On::Flight(follower)) => {
-                let landing = follower.landing().unwrap_or(Landing::Nothing);
-                if let Some(computed) = self.take_landing(task, landing, since) {
+                let computed =
+                    follower.landed().and_then(|landed| self.take_landing(&missing, landed, since));
+                if let Some(computed) = computed {
                     return Attempted::done(computed);
                 }
                 None

@@ -15,7 +15,7 @@ use thrifty_engine::catalog::*;
 use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Made, Product, Value};
 use thrifty_engine::key::{Digest, Ingredients, Key, plain};
-use thrifty_engine::record::{Draft, Source};
+use thrifty_engine::record::{Draft, Record, Source};
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason, Target};
 
@@ -224,7 +224,17 @@ fn behind(
     policy: Policy,
     ending: impl Fn() -> Result<Product, Failure> + Sync,
 ) -> ((String, i64), usize) {
-    let stage = Stage::new();
+    behind_after(|_| {}, policy, ending)
+}
+
+/// As [`behind`]; the waiter comes after something has happened while the body ran.
+fn behind_after(
+    meanwhile: impl FnOnce(&dyn Catalog),
+    policy: Policy,
+    ending: impl Fn() -> Result<Product, Failure> + Sync,
+) -> ((String, i64), usize) {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let stage = Stage::over(Arc::clone(&catalog));
     let runs = AtomicUsize::new(0);
     let (leading, waiting) = (Barrier::new(2), Barrier::new(2));
     let slot = stage.cache.slot(&key("f"));
@@ -238,6 +248,8 @@ fn behind(
             });
         });
         leading.wait();
+        meanwhile(catalog.as_ref());
+        let slot = stage.cache.slot(&key("f"));
         // The waiter is asked whether it was interrupted once it waits: then the leader ends.
         let released = AtomicUsize::new(0);
         let interrupted = || {
@@ -279,6 +291,18 @@ fn who_waits_takes_the_result_or_goes_on_when_there_is_none() {
     assert_eq!(behind(Policy::default(), panics), (is("computed (no entry)", 7), 2));
     let unstored = || Ok(unstorable(5));
     assert_eq!(behind(Policy::default(), unstored), (is("computed (no entry)", 7), 2));
+}
+
+#[test]
+fn who_comes_after_an_invalidation_takes_nothing_that_was_begun_before() {
+    let draft = || Draft::Stored(Record::Plain(plain::int(5)));
+    let stored = || Ok(Product::Made(Made::new(Arc::new(()), draft())));
+    let policy = Policy::default();
+    assert_eq!(behind_after(|_| {}, policy, stored), (is("waited", 5), 1));
+    let invalidate = |catalog: &dyn Catalog| {
+        catalog.invalidate(None, &Selector::default()).unwrap();
+    };
+    assert_eq!(behind_after(invalidate, policy, stored), (is("computed (no entry)", 7), 2));
 }
 
 #[test]
