@@ -122,6 +122,16 @@ fn around_an_entry_whose_scope_is_no_text_everything_else_is_saved() {
 }
 
 #[test]
+fn an_entry_is_saved_though_nothing_tells_of_its_use() {
+    let place = place();
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE usage SET pinned = 7").unwrap();
+    drop(raw);
+    let (saved, _) = salvaged(&place.path);
+    assert_eq!((saved.entries, saved.lost), (COUNT as u64, 0));
+}
+
+#[test]
 fn of_half_a_file_the_half_is_saved() {
     let place = place();
     let sound = fs::read(&place.path).unwrap();

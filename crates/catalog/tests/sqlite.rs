@@ -680,6 +680,56 @@ fn a_writer_that_died_while_committing_is_noticed() {
 }
 
 #[test]
+fn beside_a_reader_the_log_is_not_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let (one, other) = (
+        Sqlite::open(&path, Mode::ReadWrite).unwrap(),
+        Sqlite::open(&path, Mode::ReadWrite).unwrap(),
+    );
+    put(&one, "before");
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM meta").unwrap();
+    put(&one, "after");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            one.compact().unwrap();
+            is_over.store(true, Ordering::SeqCst);
+        });
+        // All of them are stored: a commit gives up after a second and a half without any.
+        for number in 0.. {
+            put(&other, &number.to_string());
+            if is_over.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+    });
+    reader.execute_batch("COMMIT").unwrap();
+}
+
+#[test]
+fn what_has_no_row_of_uses_is_invalidated_as_well() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+    put(&catalog, "one");
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch("DELETE FROM usage").unwrap();
+    let old = Selector { unused_for: Some(HOUR), ..Selector::default() };
+    assert_eq!(catalog.invalidate(None, &old).unwrap().entries, 1);
+    assert_eq!(why(&catalog, "one"), Some(Why::Absent));
+}
+
+#[test]
+fn an_invalidation_that_finds_nothing_is_told_as_well() {
+    let catalog = Sqlite::in_memory().unwrap();
+    let before = catalog.changes();
+    assert_eq!(catalog.invalidate(None, &Selector::default()).unwrap().entries, 0);
+    assert_ne!(catalog.changes(), before);
+}
+
+#[test]
 fn a_log_that_grew_beside_a_reader_is_short_again() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("catalog.db");

@@ -104,7 +104,7 @@ pub fn refuses_who_was_taken_over(make: Make<'_>) {
     assert_eq!(commit("b", &zombie), Committed::Fenced);
 }
 
-/// The number of changes moves with every removal, and not with lookups.
+/// The number of changes moves with every removal and invalidation, and not with lookups.
 pub fn tells_of_changes(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
@@ -120,9 +120,9 @@ pub fn tells_of_changes(make: Make<'_>) {
     let replacing = Claim { replace: true, ..claim(0) };
     catalog.commit(&scope, &entry("a", "two"), &replacing).expect(WORKS);
     moved("replaced");
-    let now = catalog.changes();
+    // Somebody may have in memory what the catalog does not find any more.
     catalog.invalidate(None, &by_id(id)).expect(WORKS);
-    assert_eq!(catalog.changes(), now, "there was no such entry any more");
+    moved("invalidated what is gone");
     catalog.invalidate(None, &Selector::default()).expect(WORKS);
     moved("invalidated");
 }

@@ -37,8 +37,11 @@ pub(super) const BEAT: Budget = Budget { queue: Duration::from_secs(2), ..ASK };
 /// Not waiting: for who waits by other means.
 pub(super) const AT_ONCE: Budget =
     Budget { patience: Duration::ZERO, queue: Duration::ZERO, work: None };
+/// Waiting for others in a lock for which all the others wait.
+pub(super) const MOMENT: Budget =
+    Budget { patience: Duration::from_millis(100), queue: Duration::from_millis(100), work: None };
 /// Everything else. What people ask for takes the time it takes.
-const UPKEEP: Budget =
+pub(super) const UPKEEP: Budget =
     Budget { patience: Duration::from_secs(5), queue: Duration::from_secs(10), work: None };
 
 #[derive(Clone, Copy)]

@@ -7,13 +7,14 @@ use rusqlite::{Connection, Error, ParamsFromIter, Result, Row, Statement, ffi, p
 use thrifty_key::Digest;
 
 use super::Sqlite;
+use super::budget::{Budget, MOMENT, UPKEEP};
 use super::commit::FORGOTTEN;
 use super::fault::is_damage;
 use super::lookup::millis;
 use super::reserve::ALONE;
 use super::schema::{Made, bring_up, inspect};
 use super::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
-use super::select::references;
+use super::select::{list, references};
 use super::write::Write;
 use crate::contract::LONGEST_LEASE;
 use crate::entry::{EntryId, Scope, Time};
@@ -145,8 +146,12 @@ impl Sqlite {
         let mut is_short = false;
         let removed = self.write(|write| {
             let mut removed = 0;
-            // What was broken when it was looked at may have been replaced since.
-            let broken = broken_entries(write.conn)?;
+            // What was broken when it was looked at may have been replaced since. No other entry
+            // is looked at: everybody waits for this.
+            let broken = match doomed.is_empty() {
+                true => Vec::new(),
+                false => broken_entries(write.conn, Some(&doomed))?,
+            };
             let still = |id: &EntryId| broken.iter().any(|it| it.remedy == Remedy::Remove(*id));
             for id in doomed.iter().filter(|id| still(id)) {
                 write.remove(*id)?;
@@ -181,13 +186,15 @@ impl Sqlite {
                 .execute([FORGOTTEN, last])
         });
         let shrunk = self.shrink_file();
-        // Beside readers the log cannot be cut now; it is cut when they are gone. On a full disk
-        // this may be the step that makes room for the others.
+        // On a full disk this may be the step that makes room for the others.
         buried.and(shrunk).and(self.cut_log())
     }
 
+    /// Writes the log back, and cuts it where no reader needs it any more. Whoever waits for
+    /// readers here keeps all others from writing, so this does it for a moment only.
     fn cut_log(&self) -> std::result::Result<(), CatalogError> {
-        self.step_through("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.step_through("PRAGMA wal_checkpoint(PASSIVE)", UPKEEP)?;
+        self.step_through("PRAGMA wal_checkpoint(TRUNCATE)", MOMENT)
     }
 
     /// Moves the last pages of the file to free places, some at a time: commits go between. Each
@@ -200,7 +207,8 @@ impl Sqlite {
         };
         let mut left = free()?;
         while left > 0 {
-            let step = || self.step_through(&format!("PRAGMA incremental_vacuum({PAGES})"));
+            let pragma = format!("PRAGMA incremental_vacuum({PAGES})");
+            let step = || self.step_through(&pragma, UPKEEP);
             match step() {
                 Err(CatalogError::Full { .. }) => self.cut_log().and_then(|()| step())?,
                 stepped => stepped?,
@@ -215,8 +223,9 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs a pragma that works as long as it is asked for rows.
-    fn step_through(&self, pragma: &str) -> std::result::Result<(), CatalogError> {
+    /// Runs a pragma that works as long as it is asked for rows, and waits for others meanwhile as
+    /// the budget says.
+    fn step_through(&self, pragma: &str, budget: Budget) -> std::result::Result<(), CatalogError> {
         let step_through = |conn: &Connection| -> Result<()> {
             let mut statement = conn.prepare(pragma)?;
             let mut rows = statement.query([])?;
@@ -224,7 +233,9 @@ impl Sqlite {
             Ok(())
         };
         let stepped = self.pool.write(|conn| {
-            step_through(conn).map_err(|error| super::fault(&self.pool.path, &error))
+            budget
+                .spend(|| step_through(conn))
+                .map_err(|error| super::fault(&self.pool.path, &error))
         });
         self.signal.wrote();
         stepped
@@ -270,7 +281,7 @@ fn standing<E>(
 fn look(conn: &Connection, longest_lease: Time) -> Result<Vec<Problem>> {
     let mut found = tolerate(structure(conn))?;
     found.append(&mut tolerate(misshapen(conn))?);
-    let mut entries = tolerate(broken_entries(conn))?;
+    let mut entries = tolerate(broken_entries(conn, None))?;
     entries.sort_by_key(|problem| problem.what.clone());
     found.append(&mut entries);
     for (what, query, _) in ROWS {
@@ -364,9 +375,9 @@ fn broken_rows(conn: &Connection, what: &str, query: &str, longest: Time) -> Res
     Ok((count > 0).then(problem).into_iter().collect())
 }
 
-/// The entries that are not what was committed.
-fn broken_entries(conn: &Connection) -> Result<Vec<Problem>> {
-    let mut found = broken_seals(conn)?;
+/// The entries that are not what was committed, of all or of these alone.
+fn broken_entries(conn: &Connection, among: Option<&[EntryId]>) -> Result<Vec<Problem>> {
+    let mut found = broken_seals(conn, among)?;
     for (what, query) in ENTRIES {
         let mut statement = conn.prepare(query)?;
         let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
@@ -379,13 +390,16 @@ fn broken(id: i64, what: &str) -> Problem {
     Problem { remedy: Remedy::Remove(EntryId(id)), what: format!("entry {id} {what}") }
 }
 
-fn broken_seals(conn: &Connection) -> Result<Vec<Problem>> {
-    let sql = format!(
+fn broken_seals(conn: &Connection, among: Option<&[EntryId]>) -> Result<Vec<Problem>> {
+    let mut sql = format!(
         "SELECT {COLUMNS}, entry.id, entry.project, entry.domain, entry.key, ingredients.body \
          FROM entry LEFT JOIN ingredients ON ingredients.entry = entry.id"
     );
+    if among.is_some() {
+        sql += " WHERE entry.id IN (SELECT value FROM json_each(?1))";
+    }
     let mut statement = conn.prepare(&sql)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(params_from_iter(among.map(list)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(WIDTH)?;

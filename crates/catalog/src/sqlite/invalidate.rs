@@ -51,6 +51,8 @@ impl Write<'_> {
     /// Selectors that speak of entries alone (their number, age, use or run) mean none of these.
     fn log(&self, scope: Option<&Scope>, selector: &Selector) -> Result<()> {
         let epoch = self.raise_epoch();
+        // Also where no entry is found: damage may hide one that processes have in memory.
+        self.changes();
         let by_key_and_operation = Selector {
             key_prefix: selector.key_prefix.clone(),
             operation: selector.operation.clone(),
@@ -126,9 +128,10 @@ impl Write<'_> {
         let Some(conditions) = Conditions::new(scope, selector, self.now) else {
             return Ok((0, 0));
         };
+        // No use is known of an entry whose row of uses is damaged; it is an answer nevertheless.
         let sql = format!(
             "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size \
-             FROM entry JOIN usage ON usage.entry = entry.id WHERE {} LIMIT {BATCH}",
+             FROM entry LEFT JOIN usage ON usage.entry = entry.id WHERE {} LIMIT {BATCH}",
             conditions.sql()
         );
         let doomed = self

@@ -48,7 +48,7 @@ impl Conditions {
             all.add("entry.created_at < ?", now.saturating_sub(millis(*age)));
         }
         if let Some(rest) = unused_for {
-            all.add("usage.used_at < ?", now.saturating_sub(millis(*rest)));
+            all.add("coalesce(usage.used_at, 0) < ?", now.saturating_sub(millis(*rest)));
         }
         if let Some(before) = before {
             all.add("entry.id < ?", before.0);
@@ -99,7 +99,8 @@ pub(super) fn range(prefix: &str) -> Option<(Digest, Digest)> {
     Some((filled("0").ok()?, filled("f").ok()?))
 }
 
-fn list(ids: &[EntryId]) -> String {
+/// Numbers of entries, as SQLite reads lists.
+pub(super) fn list(ids: &[EntryId]) -> String {
     let mut text = String::from("[");
     for (n, id) in ids.iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };

@@ -361,16 +361,16 @@ fn copy_row(
         (0..columns.len()).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()
     });
     match row.optional()? {
-        Some(values) => insert(new, table, columns, &values).map(|()| true),
+        Some(values) => insert(new, table, columns, &values),
         None => Ok(false),
     }
 }
 
-fn insert(new: &Connection, table: &str, columns: &[String], values: &[Value]) -> Result<()> {
+/// Says whether the table took it: a row that cannot be one of it is passed over.
+fn insert(new: &Connection, table: &str, columns: &[String], values: &[Value]) -> Result<bool> {
     let marks = vec!["?"; columns.len()].join(", ");
     let sql = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", columns.join(", "));
-    new.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-    Ok(())
+    Ok(new.prepare_cached(&sql)?.execute(params_from_iter(values))? == 1)
 }
 
 #[cfg(test)]
