@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Committed, NewEntry, Time};
+use thrifty_catalog::{BlobRef, CatalogError, Committed, EntryId, NewEntry, Time};
 use thrifty_key::{Digest, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
@@ -14,6 +14,7 @@ use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
 use crate::graph::Taken;
+use crate::lookup::Looked;
 use crate::notes::{self, Note};
 use crate::observed::{self, Change, Glance};
 use crate::operation::Operation;
@@ -122,7 +123,8 @@ impl Cache {
             }
         };
         let (id, outcome) = match committed {
-            Committed::Stored(id) | Committed::Same(id) => (Some(id), None),
+            Committed::Stored(id) => (Some(id), None),
+            Committed::Same(id) => return Ok(Published::Stored(self.same(goal, id, answer), None)),
             // The entry holds another value than this one: the consumer gets what was
             // computed, and the stored value goes on answering the key.
             Committed::Different(_) => (None, Some(Outcome::Nondeterministic)),
@@ -137,6 +139,20 @@ impl Cache {
             self.memory.put(goal.key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
+    }
+
+    /// An answer that somebody else has stored as well, in blobs of his own: nothing refers to
+    /// those of this one, so that they are collected while it is used.
+    fn same(&self, goal: Goal, id: EntryId, answer: Answer) -> Arc<Answer> {
+        if answer.record.blobs().is_empty() {
+            return Arc::new(Answer { entry: Some(id), ..answer });
+        }
+        Arc::new(match self.look_again(&goal.key, None) {
+            Looked::Hit(stored, _) if stored.entry == Some(id) => {
+                Answer { entry: Some(id), record: stored.record.clone(), ..answer }
+            }
+            Looked::Hit(..) | Looked::Miss(..) => answer,
+        })
     }
 
     /// What became of an output whose bytes could not be written. A full store says nothing about

@@ -305,6 +305,25 @@ fn who_comes_after_an_invalidation_takes_nothing_that_was_begun_before() {
     assert_eq!(behind_after(invalidate, policy, stored), (is("computed (no entry)", 7), 2));
 }
 
+/// Each has written blobs of its own; those of the one that comes later are collected.
+#[test]
+fn of_two_that_stored_the_same_both_have_the_blobs_that_stay() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let (first, second) = (Stage::over(Arc::clone(&catalog)), Stage::over(catalog));
+    let answer = |computed| match computed {
+        Computed::Settled(Settled { value: Value::Known(answer), .. }) => answer,
+        _ => panic!("it is not stored"),
+    };
+    let mut stored = None;
+    let later = call(&second.cache, "f", Policy::default(), &mut || {
+        stored = Some(answer(call(&first.cache, "f", Policy::default(), &mut || Ok(big(1)))));
+        Ok(big(1))
+    });
+    let (stored, later) = (stored.unwrap(), answer(later));
+    assert_eq!(later.entry, stored.entry);
+    assert_eq!(later.record.blobs(), stored.record.blobs());
+}
+
 #[test]
 fn a_shared_failure_is_the_leaders_own() {
     let stage = Stage::new();
