@@ -2,9 +2,11 @@
 //!
 //! Two breakers: one for what is read, one for what is written, so that a full, read-only or busy
 //! cache goes on serving hits. Each opens when it has seen several failures within a short time,
-//! whatever succeeded between them: then the cache is left alone, and every call is answered at
-//! once. After a rest one call tries; if it succeeds, all goes on as before.
+//! or fewer that took long, whatever succeeded between them: then the cache is left alone, and
+//! every call is answered at once. After a rest one call tries; if it succeeds, all goes on as
+//! before.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +20,27 @@ use crate::timer::Timer;
 
 /// So many failures within [`WINDOW`] open a breaker.
 const PATIENCE: usize = 5;
-/// Failures longer ago than this count no more.
+/// Failures longer ago than this are not among those.
 const WINDOW: Duration = Duration::from_secs(30);
+/// So much time lost in the failures of the last [`MINUTE`] opens a breaker as well.
+const LOSS: Duration = Duration::from_secs(15);
+/// Failures longer ago than this count no more.
+const MINUTE: Duration = Duration::from_secs(60);
+/// No call waits longer. What took more slept with the machine, or wrote a large result first,
+/// and no failure opens a breaker alone.
+const LONGEST: Duration = Duration::from_secs(10);
 /// How long the cache is left alone before one call tries.
 const REST: Duration = Duration::from_secs(30);
 
+thread_local! {
+    /// When the call of this thread began, or last failed.
+    static BEGAN: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
 /// Counts failures of the cache and decides whether to ask it.
+///
+/// A call begins when its thread is let through. What a thread does in between counts with the
+/// call, and one that is let through again meanwhile counts from then on.
 pub(crate) struct Health {
     timer: Arc<dyn Timer>,
     reading: Breaker,
@@ -34,15 +51,15 @@ pub(crate) struct Health {
 /// Decides about calls of one kind. The times are of a clock that never runs backwards.
 #[derive(Default)]
 struct Breaker {
-    /// Whether it is not closed: while all is well, a call costs this look.
+    /// Whether it is not closed: while all is well, a call costs this look and one at the clock.
     is_open: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// When calls failed lately, oldest first, [`PATIENCE`] of them at most.
-    failures: VecDeque<Duration>,
+    /// The calls that failed within a [`MINUTE`], oldest first.
+    failures: VecDeque<Lost>,
     /// Why the last one did.
     last: Option<Reason>,
     /// While open: when it opened, or when the last call was let through to try.
@@ -51,12 +68,32 @@ struct State {
     is_trying: bool,
 }
 
+/// A call that failed: when, and how long that took.
+#[derive(Clone, Copy)]
+struct Lost {
+    at: Duration,
+    time: Duration,
+}
+
+impl State {
+    fn count(&mut self, lost: Lost) {
+        let since = |it: &Lost| lost.at.saturating_sub(it.at);
+        self.failures.retain(|it| since(it) < MINUTE);
+        self.failures.push_back(Lost { time: lost.time.min(LONGEST), ..lost });
+    }
+
+    fn is_too_much(&self, now: Duration) -> bool {
+        let is_recent = |it: &&Lost| now.saturating_sub(it.at) < WINDOW;
+        self.failures.iter().filter(is_recent).count() >= PATIENCE
+            || self.failures.iter().map(|it| it.time).sum::<Duration>() >= LOSS
+    }
+}
+
 impl Breaker {
-    fn allows(&self, now: impl FnOnce() -> Duration) -> bool {
+    fn allows(&self, now: Duration) -> bool {
         if !self.is_open.load(Ordering::Relaxed) {
             return true;
         }
-        let now = now();
         let mut state = self.state.lock();
         // A call that tries and never comes back is followed by another one after as long.
         let rested = now.saturating_sub(state.since) >= REST;
@@ -78,7 +115,8 @@ impl Breaker {
         }
     }
 
-    fn failed(&self, reason: Reason, now: Duration) {
+    fn failed(&self, reason: Reason, lost: Lost) {
+        let now = lost.at;
         let mut state = self.state.lock();
         state.last = Some(reason);
         if self.is_open.load(Ordering::Relaxed) {
@@ -87,9 +125,8 @@ impl Breaker {
             }
             return;
         }
-        state.failures.retain(|at| now.saturating_sub(*at) < WINDOW);
-        state.failures.push_back(now);
-        if state.failures.len() >= PATIENCE {
+        state.count(lost);
+        if state.is_too_much(now) {
             state.since = now;
             self.is_open.store(true, Ordering::Relaxed);
         }
@@ -112,12 +149,26 @@ impl Health {
 
     /// Whether the cache may be read now.
     pub fn may_ask(&self) -> bool {
-        self.reading.allows(|| self.timer.now())
+        self.reading.allows(self.begin())
     }
 
     /// Whether the cache may be written now; if not, what kept failing.
     pub fn may_write(&self) -> Result<(), Reason> {
-        if self.writing.allows(|| self.timer.now()) { Ok(()) } else { Err(self.writing.reason()) }
+        if self.writing.allows(self.begin()) { Ok(()) } else { Err(self.writing.reason()) }
+    }
+
+    /// A call of this thread begins, which is made whatever failed before. Says when that is.
+    pub fn begin(&self) -> Duration {
+        let now = self.timer.now();
+        BEGAN.set(Some(now));
+        now
+    }
+
+    /// The call of this thread failed. What fails further took the time from then on.
+    fn lose(&self) -> Lost {
+        let at = self.timer.now();
+        let began = BEGAN.replace(Some(at)).unwrap_or(at);
+        Lost { at, time: at.saturating_sub(began) }
     }
 
     /// Passes on what reading gave, counting it; an error becomes `None`.
@@ -128,7 +179,7 @@ impl Health {
                 Some(value)
             }
             Err(error) => {
-                self.reading.failed(Reason::from(&error), self.timer.now());
+                self.reading.failed(Reason::from(&error), self.lose());
                 self.mention(&error.to_string());
                 None
             }
@@ -151,7 +202,7 @@ impl Health {
 
     /// Counts a write that failed.
     pub fn failed_to_write(&self, error: &CatalogError) {
-        self.writing.failed(Reason::from(error), self.timer.now());
+        self.writing.failed(Reason::from(error), self.lose());
         self.mention(&error.to_string());
     }
 
@@ -180,11 +231,18 @@ mod tests {
     }
 
     fn allows(breaker: &Breaker, seconds: u64) -> bool {
-        breaker.allows(|| at(seconds))
+        breaker.allows(at(seconds))
+    }
+
+    fn fail_after(breaker: &Breaker, millis: u64, seconds: impl IntoIterator<Item = u64>) {
+        for seconds in seconds {
+            let lost = Lost { at: at(seconds), time: Duration::from_millis(millis) };
+            breaker.failed(Reason::Busy, lost);
+        }
     }
 
     fn fail(breaker: &Breaker, seconds: impl IntoIterator<Item = u64>) {
-        seconds.into_iter().for_each(|seconds| breaker.failed(Reason::Busy, at(seconds)));
+        fail_after(breaker, 0, seconds);
     }
 
     #[test]
@@ -207,6 +265,30 @@ mod tests {
             fail(&breaker, [second]);
             assert!(allows(&breaker, second));
         }
+    }
+
+    #[test]
+    fn few_failures_that_took_long_together_open_it() {
+        let breaker = Breaker::default();
+        fail_after(&breaker, 5000, [0, 29]);
+        assert!(allows(&breaker, 29));
+        // The first of them is forgotten.
+        fail_after(&breaker, 5000, [60]);
+        assert!(allows(&breaker, 60));
+        fail_after(&breaker, 4999, [61]);
+        assert!(allows(&breaker, 61));
+        fail_after(&breaker, 1, [62]);
+        assert!(!allows(&breaker, 62));
+        assert!(allows(&breaker, 92), "it rests as long as ever");
+    }
+
+    #[test]
+    fn one_failure_never_opens_it_however_long_it_took() {
+        let breaker = Breaker::default();
+        fail_after(&breaker, 3_600_000, [0]);
+        assert!(allows(&breaker, 0));
+        fail_after(&breaker, 5000, [59]);
+        assert!(!allows(&breaker, 59));
     }
 
     #[test]

@@ -246,6 +246,7 @@ impl Cache {
 
     /// Looks at the slot, and tells whom this wait holds up, if there is news about that.
     fn stand(&self, trying: &mut Trying) -> Option<Standing> {
+        self.health.begin();
         let found = repeated(|| self.catalog.standing(&self.scope, trying.told.key()));
         // A slot that cannot be read says nothing about entries: hits go on.
         let found = found.inspect_err(|error| self.health.failed_to_write(error)).ok()?;

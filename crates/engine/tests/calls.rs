@@ -635,6 +635,30 @@ fn a_catalog_that_cannot_be_written_goes_on_serving_hits() {
     assert_eq!(simple(&stage, Policy::default(), 0), is("hit-local", 7));
 }
 
+/// Neither fails often: each takes as long as anybody waits.
+#[test]
+fn a_catalog_that_takes_long_to_fail_is_left_alone_after_two_failures() {
+    for slow in ["lookup", "commit"] {
+        let clock = Arc::new(Moved::default());
+        let (passes, asked) = (Arc::clone(&clock), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&asked);
+        let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), move |_, method| {
+            if method == slow {
+                counted.fetch_add(1, Ordering::SeqCst);
+                passes.pass(Duration::from_secs(10));
+            }
+            method == slow
+        });
+        let stage = Stage::timed(flaky, clock);
+        for round in 0..5 {
+            let name = format!("f{round}");
+            let computed = call(&stage.cache, &name, Policy::default(), &mut || Ok(number(round)));
+            assert_eq!(shown(&stage, computed).1, round);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "{slow}");
+    }
+}
+
 #[test]
 fn keys_of_one_wave_are_answered_though_some_are_not() {
     let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
