@@ -59,7 +59,8 @@ impl Lease {
         self.0
     }
 
-    /// How often its holder says that it is alive: two beats may fail, and it still holds.
+    /// How often its holder says that it is alive: two beats may fail, each within this time, and
+    /// it still holds.
     pub fn heartbeat(self) -> Duration {
         self.0 / 4
     }

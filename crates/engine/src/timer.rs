@@ -18,8 +18,9 @@ pub trait Timer: Send + Sync {
     fn now(&self) -> Duration;
 
     /// Calls `beat` every `period`, first after one period, until it answers `false` or the guard
-    /// is dropped. Nothing that runs in this process may hold it up. Dropping the guard does not
-    /// wait for a beat under way.
+    /// is dropped. One that takes longer than a period is followed by the next at once. Nothing
+    /// that runs in this process may hold it up. Dropping the guard does not wait for a beat under
+    /// way.
     fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating>;
 }
 
@@ -87,6 +88,19 @@ impl Drop for Guard {
         if self.heart.process == std::process::id() {
             self.heart.stop(self.number);
         }
+    }
+}
+
+impl Beat {
+    /// Beats once; `None` if that was the last time.
+    fn run(mut self, now: impl Fn() -> Duration) -> Option<Self> {
+        let begun = now();
+        // A beat that panics ends; the others depend on its thread.
+        let goes_on = catch_unwind(AssertUnwindSafe(|| (self.beat)())).unwrap_or(false);
+        // From its beginning: what it took does not defer the next. Not from when it was due:
+        // after a pause there is one beat, not many.
+        self.due = now().max(begun + self.period);
+        goes_on.then_some(self)
     }
 }
 
@@ -165,18 +179,67 @@ impl Heart {
                 beats = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let Some(mut beat) = beats.resting.remove(&number) else { continue };
+            let Some(beat) = beats.resting.remove(&number) else { continue };
             (beats.beating, beats.is_beating) = (Some(number), true);
             drop(beats);
-            // A beat that panics ends; the others depend on this thread.
-            let goes_on = catch_unwind(AssertUnwindSafe(|| (beat.beat)())).unwrap_or(false);
-            // From now, not from when it was due: after a pause there is one beat, not many.
-            beat.due = Machine.now() + beat.period;
+            let beat = beat.run(|| Machine.now());
             beats = self.lock();
             beats.is_beating = false;
-            if beats.beating.take() == Some(number) && goes_on {
+            if beats.beating.take() == Some(number)
+                && let Some(beat) = beat
+            {
                 beats.resting.insert(number, beat);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// When beats begin that each take as long as this, after a pause.
+    fn begins(period: Duration, pause: Duration, lengths: &[Duration]) -> Vec<Duration> {
+        let time = Arc::new(Mutex::new(SECOND + pause));
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let mut next = Some(Beat { due: SECOND + period, period, beat: Box::new(|| true) });
+        for length in lengths {
+            let (passes, told, length) = (Arc::clone(&time), Arc::clone(&begun), *length);
+            let Some(beat) = next.take() else { break };
+            let now = beat.due.max(*time.lock().unwrap());
+            *time.lock().unwrap() = now;
+            let take = move || {
+                told.lock().unwrap().push(now - SECOND);
+                *passes.lock().unwrap() += length;
+                true
+            };
+            next = Beat { beat: Box::new(take), ..beat }.run(|| *time.lock().unwrap());
+        }
+        begun.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn the_third_beat_begins_within_the_lease_though_two_took_long() {
+        let lease = crate::Lease::default();
+        let beats = begins(lease.heartbeat(), Duration::ZERO, &[2 * SECOND; 3]);
+        assert_eq!(beats[2], 3 * lease.heartbeat(), "{beats:?}");
+        assert!(beats[2] + 2 * SECOND < lease.length());
+    }
+
+    #[test]
+    fn after_a_pause_there_is_one_beat() {
+        let hour = Duration::from_hours(1);
+        let beats = begins(SECOND, hour, &[Duration::ZERO; 3]);
+        assert_eq!(beats, [hour, hour + SECOND, hour + 2 * SECOND]);
+    }
+
+    #[test]
+    fn a_beat_that_took_longer_than_its_period_is_followed_at_once() {
+        let beats = begins(SECOND, Duration::ZERO, &[3 * SECOND, Duration::ZERO, Duration::ZERO]);
+        assert_eq!(beats, [SECOND, 4 * SECOND, 5 * SECOND]);
     }
 }
