@@ -134,6 +134,13 @@ pub trait Catalog: Send + Sync {
         selector: &Selector,
     ) -> Result<Invalidated, CatalogError>;
 
+    /// Removes these entries as [`Catalog::invalidate`] does, for somebody who waits for an answer
+    /// and found them to be of no use: it takes no longer than a lookup may.
+    fn discard(&self, scope: &Scope, entries: &[EntryId]) -> Result<(), CatalogError> {
+        let these = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
+        self.invalidate(Some(scope), &these).map(drop)
+    }
+
     /// Removes entries that are not pinned, and nothing else: a computation of the same key that
     /// is under way may commit, and one that was invalidated before stays so.
     fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError>;

@@ -1003,6 +1003,28 @@ fn a_directory_that_cannot_be_written_is_read() {
     assert!(done.success());
 }
 
+/// An invalidation that somebody asked for waits longer.
+#[test]
+fn while_another_process_holds_the_catalog_what_is_of_no_use_soon_stays() {
+    let place = place();
+    let (catalog, patient) = (open(&place.path), open(&place.path));
+    let stored = catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default()).unwrap();
+    let Committed::Stored(id) = stored else { panic!("{stored:?}") };
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (tell, begins) = std::sync::mpsc::channel();
+    let waits = std::thread::spawn(move || {
+        tell.send(()).unwrap();
+        patient.invalidate(None, &Selector::default()).unwrap().entries
+    });
+    begins.recv().unwrap();
+    let discarded = catalog.discard(&scope("lab"), &[id]);
+    assert!(matches!(discarded, Err(CatalogError::Busy { .. })), "{discarded:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(waits.join().unwrap(), 1);
+    catalog.discard(&scope("lab"), &[id]).unwrap();
+}
+
 #[test]
 fn while_another_process_holds_the_catalog_reads_are_answered_and_writes_give_up() {
     let directory = TempDir::new().unwrap();

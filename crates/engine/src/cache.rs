@@ -6,9 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
-use thrifty_catalog::{
-    Catalog, CatalogError, EntryId, Mode as Access, Scope, Selector, Sqlite, Time,
-};
+use thrifty_catalog::{Catalog, CatalogError, EntryId, Mode as Access, Scope, Sqlite, Time};
 use thrifty_key::{Digest, Part, Preview};
 use thrifty_key::{Plain, plain};
 use thrifty_store::disk::{self, Disk};
@@ -414,9 +412,13 @@ impl Cache {
 
     /// Removes an entry that is of no use. One that stays is found to be so again.
     pub(crate) fn remove(&self, entry: EntryId) {
-        let removed = Selector { ids: Some(vec![entry]), ..Selector::default() };
-        if self.health.may_write().is_ok() {
-            self.health.note_write(self.catalog.invalidate(Some(&self.scope), &removed));
+        self.remove_all(&[entry]);
+    }
+
+    /// As [`Cache::remove`], in one call: somebody waits for what else there is.
+    pub(crate) fn remove_all(&self, entries: &[EntryId]) {
+        if !entries.is_empty() && self.health.may_write().is_ok() {
+            self.health.note_write(self.catalog.discard(&self.scope, entries));
         }
     }
 

@@ -219,25 +219,26 @@ impl Cache {
         let read = |(request, found): (&Request, Found)| match found {
             Found::Hit(hit) => self.read(&request.key, hit, changes),
             Found::Miss(slot, why) => {
-                Looked::Miss(reason(why), Some(Target { key: request.key, slot, commits, turns }))
+                let target = Target { key: request.key, slot, commits, turns };
+                Ok(Looked::Miss(reason(why), Some(target)))
             }
         };
-        requests.iter().zip(found).map(read).collect()
+        let looked: Vec<_> = requests.iter().zip(found).map(read).collect();
+        let unreadable: Vec<_> =
+            looked.iter().filter_map(|it| it.as_ref().err().copied()).collect();
+        self.remove_all(&unreadable);
+        // A slot is asked for after the removal, which takes it from whoever had it before.
+        let unread = |key: &Key| Looked::Miss(Miss::Unreadable, self.slot(key));
+        let both = requests.iter().zip(looked);
+        both.map(|(request, it)| it.unwrap_or_else(|_| unread(&request.key))).collect()
     }
 
-    fn read(&self, key: &Key, hit: Hit, changes: u64) -> Looked {
+    /// An answer; the entry as an error if it cannot be read.
+    fn read(&self, key: &Key, hit: Hit, changes: u64) -> Result<Looked, EntryId> {
         let entry = hit.entry;
-        match Answer::from_hit(hit) {
-            Ok(answer) => {
-                let answer = Arc::new(answer);
-                self.memory.put(*key, Arc::clone(&answer), changes);
-                Looked::Hit(answer, Outcome::HitLocal)
-            }
-            Err(_) => {
-                self.remove(entry);
-                Looked::Miss(Miss::Unreadable, self.slot(key))
-            }
-        }
+        let answer = Arc::new(Answer::from_hit(hit).map_err(|_| entry)?);
+        self.memory.put(*key, Arc::clone(&answer), changes);
+        Ok(Looked::Hit(answer, Outcome::HitLocal))
     }
 
     /// Names what changed since the nearest result there is for the key. The first answer of a

@@ -4,7 +4,7 @@
 
 mod stage;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -538,13 +538,12 @@ fn a_file_that_changed_is_not_stored() {
     assert_eq!(value, 3);
 }
 
-#[test]
-fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
-    let stage = Stage::new();
+/// As if a newer version had written it.
+fn put_unreadable(catalog: &dyn Catalog, name: &str, id: u128) {
     let entry = NewEntry {
-        id: 1,
-        key: key("f"),
-        operation: "f".to_owned(),
+        id,
+        key: key(name),
+        operation: name.to_owned(),
         ingredients: Ingredients::new(),
         output: vec![99, 1, 2, 3],
         output_digest: plain::digest_text("x"),
@@ -554,7 +553,38 @@ fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
         origin: Origin::default(),
         observed: vec![],
     };
-    stage.catalog.commit(&scope(), &entry, &Claim::default()).unwrap();
+    catalog.commit(&scope(), &entry, &Claim::default()).unwrap();
+}
+
+/// Each removal may wait for others as long as a lookup may.
+#[test]
+fn records_of_one_wave_that_cannot_be_read_are_removed_together() {
+    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let names: Vec<_> = (0..10).map(|n| format!("f{n}")).collect();
+    names.iter().zip(1..).for_each(|(name, id)| put_unreadable(&*inner, name, id));
+    let (is_busy, removals) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (busy, counted) = (Arc::clone(&is_busy), Arc::clone(&removals));
+    let stage = Stage::over(Flaky::new(Arc::clone(&inner), move |_, method| {
+        let removes = method == "discard";
+        counted.fetch_add(usize::from(removes), Ordering::SeqCst);
+        removes && busy.load(Ordering::SeqCst)
+    }));
+    let requests: Vec<_> =
+        names.iter().map(|name| Request { key: key(name), max_age: None }).collect();
+    let left = || inner.entries(None, &Selector::default(), 99).unwrap().len();
+    for (busy, expected) in [(true, 10), (false, 0)] {
+        is_busy.store(busy, Ordering::SeqCst);
+        let looked = stage.cache.look_all(&requests);
+        let is_miss = |it: &Looked| matches!(it, Looked::Miss(Miss::Unreadable, Some(_)));
+        assert!(looked.iter().all(is_miss), "{looked:?}");
+        assert_eq!((removals.swap(0, Ordering::SeqCst), left()), (1, expected));
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_a_miss_and_is_replaced() {
+    let stage = Stage::new();
+    put_unreadable(&*stage.catalog, "f", 1);
     assert_eq!(simple(&stage, Policy::default(), 1), is("computed (unreadable entry)", 1));
     assert_eq!(simple(&stage.again(), Policy::default(), 2), is("hit-local", 1));
 }
@@ -611,8 +641,7 @@ fn a_catalog_that_never_answers_costs_nothing_but_hits() {
 
 #[test]
 fn a_catalog_that_cannot_be_written_goes_on_serving_hits() {
-    const WRITES: [&str; 6] =
-        ["reserve", "commit", "put_texts", "remember", "release", "invalidate"];
+    const WRITES: [&str; 6] = ["reserve", "commit", "put_texts", "remember", "release", "discard"];
     let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
     simple(&Stage::over(Arc::clone(&inner)), Policy::default(), 7);
     let writes = Arc::new(AtomicUsize::new(0));
@@ -689,7 +718,7 @@ fn what_is_remembered_and_removed_leaves_a_catalog_in_trouble_alone() {
     simple(&Stage::over(Arc::clone(&inner)), Policy::default(), 7);
     let asked: Arc<Mutex<Vec<&'static str>>> = Arc::default();
     let told = Arc::clone(&asked);
-    let failing = ["recall", "remember", "invalidate"];
+    let failing = ["recall", "remember", "discard"];
     let stage = Stage::over(Flaky::new(inner, move |_, method| {
         told.lock().push(method);
         failing.contains(&method)
@@ -706,7 +735,7 @@ fn what_is_remembered_and_removed_leaves_a_catalog_in_trouble_alone() {
     }
     let count = |method| asked.lock().iter().filter(|it| **it == method).count();
     assert_eq!(count("recall"), 5);
-    assert_eq!(count("remember") + count("invalidate"), 5);
+    assert_eq!(count("remember") + count("discard"), 5);
 }
 
 proptest! {

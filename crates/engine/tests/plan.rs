@@ -41,12 +41,13 @@ fn watched() -> (Stage, Arc<Mutex<Vec<&'static str>>>) {
     (Stage::over(catalog), called)
 }
 
-const WRITES: [&str; 11] = [
+const WRITES: [&str; 12] = [
     "commit",
     "reserve",
     "heartbeat",
     "release",
     "invalidate",
+    "discard",
     "touch",
     "begin_run",
     "record",

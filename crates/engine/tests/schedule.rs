@@ -834,7 +834,7 @@ fn a_lost_value_whose_entry_cannot_be_removed_fails_nobody() {
     };
     stage.settle(nodes(&stage, "b"), &[1], 1);
     stage.blobs.lose_all();
-    let writes = ["invalidate", "commit", "reserve", "find_blob", "put_texts"];
+    let writes = ["discard", "commit", "reserve", "find_blob", "put_texts"];
     let read_only = Flaky::new(inner, move |_, method| writes.contains(&method));
     let blobs = Arc::clone(&stage.blobs);
     let cache = thrifty_engine::Cache::new(read_only, Arc::<Shaky>::clone(&blobs), scope());

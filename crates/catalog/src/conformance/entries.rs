@@ -178,6 +178,29 @@ pub fn takes_any_text_and_size(make: Make<'_>) {
     assert_eq!(catalog.check().expect(WORKS), []);
 }
 
+/// What is of no use goes, pinned or not, with what is being made in its place; nothing else does.
+pub fn discards_what_is_of_no_use(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let [first, second, _] = ["a", "b", "c"].map(|name| put(&*catalog, &scope, &entry(name, name)));
+    let pinned = Selector { ids: Some(vec![first]), ..Selector::default() };
+    assert_eq!(catalog.pin(Some(&scope), &pinned, true).expect(WORKS), 1);
+    let (begun, _) = miss(&*catalog, &scope, "d");
+    let changes = catalog.changes();
+    let discarded = [first, second, second, EntryId(i64::MAX)];
+    catalog.discard(&self::scope("elsewhere"), &discarded).expect(WORKS);
+    assert_eq!(catalog.entries(None, &Selector::default(), 9).expect(WORKS).len(), 3);
+    catalog.discard(&scope, &discarded).expect(WORKS);
+    assert_ne!(catalog.changes(), changes, "memories are told");
+    let left = catalog.entries(None, &Selector::default(), 9).expect(WORKS);
+    assert_eq!(left.iter().map(|entry| entry.key).collect::<Vec<_>>(), [key("c")]);
+    let commit = |name, claim| catalog.commit(&scope, &entry(name, "new"), claim).expect(WORKS);
+    assert_eq!(commit("a", &begun), Committed::Fenced);
+    assert!(matches!(commit("d", &begun), Committed::Stored(_)));
+    let (fresh, _) = miss(&*catalog, &scope, "a");
+    assert!(matches!(commit("a", &fresh), Committed::Stored(_)));
+}
+
 /// An eviction removes entries that are not pinned, and refuses nobody.
 pub fn evicts_without_refusing(make: Make<'_>) {
     let catalog = make();

@@ -24,8 +24,9 @@ use thrifty_key::{Digest, Ingredients, Key, Kind, Preview, plain};
 
 pub use self::blobs::{buries_collected_blobs, disowns_what_it_never_knew, protects_blobs};
 pub use self::entries::{
-    evicts_without_refusing, finds_what_was_committed, judges_age_by_its_clock, keeps_scopes_apart,
-    keeps_the_first_of_two_results, replaces_when_told_to, takes_any_text_and_size,
+    discards_what_is_of_no_use, evicts_without_refusing, finds_what_was_committed,
+    judges_age_by_its_clock, keeps_scopes_apart, keeps_the_first_of_two_results,
+    replaces_when_told_to, takes_any_text_and_size,
 };
 pub use self::history::{forgets_what_is_old, keeps_runs, keeps_texts_and_memos};
 pub use self::select::{counts_uses, selects_by_time, selects_entries};
@@ -84,6 +85,7 @@ pub fn all(make: Make<'_>) {
     keeps_texts_and_memos(make);
     forgets_what_is_old(make);
     evicts_without_refusing(make);
+    discards_what_is_of_no_use(make);
     takes_any_text_and_size(make);
     gives_each_fence_once(make);
 }

@@ -300,6 +300,11 @@ impl Catalog for Sqlite {
         self.list_entries(scope, selector, limit)
     }
 
+    fn discard(&self, scope: &Scope, entries: &[EntryId]) -> Result<(), CatalogError> {
+        let these = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
+        ASK.spend(|| self.sweep_selected(Some(scope), &these)).map(drop)
+    }
+
     fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
         self.remove_unpinned(entries)
     }

@@ -230,6 +230,7 @@ by_plan! {
     stop_waiting(scope: &Scope, key: &Key, holding: &[u128]) -> ();
     reservations(scope: Option<&Scope>) -> Vec<Reservation>;
     invalidate(scope: Option<&Scope>, selector: &Selector) -> Invalidated;
+    discard(scope: &Scope, entries: &[EntryId]) -> ();
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
     evict(entries: &[EntryId]) -> Invalidated;
