@@ -26,8 +26,8 @@ const WINDOW: Duration = Duration::from_secs(30);
 const LOSS: Duration = Duration::from_secs(15);
 /// Failures longer ago than this count no more.
 const MINUTE: Duration = Duration::from_secs(60);
-/// No call waits longer. What took more slept with the machine, or wrote a large result first,
-/// and no failure opens a breaker alone.
+/// No call waits longer. What took more slept with the machine, and no failure opens a breaker
+/// alone.
 const LONGEST: Duration = Duration::from_secs(10);
 /// How long the cache is left alone before one call tries.
 const REST: Duration = Duration::from_secs(30);

@@ -110,6 +110,7 @@ impl Cache {
             Ok(entry) => entry,
             Err(change) => return Ok(Published::Failed(Reason::Changed, change.to_string())),
         };
+        self.health.begin();
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
         let committed = self
