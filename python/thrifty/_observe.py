@@ -71,8 +71,9 @@ def _watch_paths() -> None:
     original = posixpath.expanduser
 
     def expanduser(path: Any) -> Any:
-        _native.expands(path)
-        return original(path)
+        expanded = original(path)
+        _native.expands(expanded)
+        return expanded
 
     _disguise(expanduser, original)
     posixpath.expanduser = expanduser

@@ -89,6 +89,35 @@ pub(super) fn purpose(py: Python<'_>) -> PyResult<Option<Way>> {
     Ok(Some(way))
 }
 
+/// Libraries whose native code reads directories and patterns by itself.
+const NATIVE: [&str; 3] = ["pandas", "polars", "pyarrow"];
+/// How the names of their functions begin that write where they are told to.
+const WRITING: [&str; 3] = ["sink", "to_parquet", "write"];
+
+/// How a library looks at a path of which it makes another one.
+pub(super) fn use_of_path(py: Python<'_>) -> PyResult<Way> {
+    let mut way = Way::Facts;
+    let mut next = Frame::innermost(py);
+    while let Some(frame) = next {
+        match whose(&frame)? {
+            Whose::Installed => {
+                let module = frame.global("__name__").unwrap_or_default();
+                if NATIVE.contains(&module.split('.').next().unwrap_or_default()) {
+                    way = Way::Whole;
+                }
+                let function = frame.function()?;
+                if WRITING.iter().any(|begin| function.starts_with(begin)) {
+                    return Ok(Way::Facts);
+                }
+            }
+            Whose::Project => break,
+            _ => {}
+        }
+        next = frame.caller();
+    }
+    Ok(way)
+}
+
 /// Functions that read all variables, one by one.
 const THROUGH: [&str; 4] = ["__iter__", "copy", "__or__", "__ror__"];
 

@@ -161,9 +161,15 @@ fn covers(path: &Path, wanted: &Path) -> bool {
 }
 
 /// The directory that a pattern with wildcards begins with.
-fn fixed(pattern: &Path) -> Option<PathBuf> {
-    let is_wild = |part: &std::ffi::OsStr| part.as_bytes().iter().any(|it| b"*?[".contains(it));
-    pattern.iter().any(is_wild).then(|| pattern.iter().take_while(|part| !is_wild(part)).collect())
+pub(super) fn fixed(pattern: &Path) -> Option<PathBuf> {
+    let is_fixed = |part: &std::ffi::OsStr| !part.as_bytes().iter().copied().any(is_wild);
+    (!pattern.iter().all(is_fixed))
+        .then(|| pattern.iter().take_while(|part| is_fixed(part)).collect())
+}
+
+/// Whether a byte of a pattern stands for others, or begins what does.
+pub(super) fn is_wild(byte: u8) -> bool {
+    b"*?[".contains(&byte)
 }
 
 /// Whether a text is the name of a variable, or mentions it as shells do.

@@ -1,6 +1,7 @@
 //! What the interpreter tells of: audit events, and calls of functions of `os` that have none.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use rustix::fs::OFlags;
 
-use super::asked::{Asked, Subject, asked, nearest, purpose};
+use super::asked::{Asked, Subject, asked, nearest, purpose, use_of_path};
 use super::handed::Given;
 use super::note::Note;
 use super::path;
@@ -187,9 +188,15 @@ fn read(py: Python<'_>, readers: &[Arc<Recorder>], way: Way, given: &Path) -> Py
             Some(Asked::By(by)) => by.clone(),
             Some(Asked::Directly) | None => Given::default(),
         };
-        py.detach(|| match &by.through {
-            Some(through) => reader.look(way, through, through, by.is_relative),
-            None => reader.look(way, given, &absolute, by.is_relative),
+        let (given, absolute) = match &by.through {
+            Some(through) => (through.as_path(), through.as_path()),
+            None => (given, absolute.as_path()),
+        };
+        py.detach(|| {
+            reader.look(way, given, absolute, by.is_relative);
+            if way == Way::Whole {
+                reader.look_within(given, by.is_relative);
+            }
         });
     }
     Ok(())
@@ -306,12 +313,16 @@ fn starts_thread(thread: &Bound<'_, PyAny>) {
     }
 }
 
-/// A library makes a path of what it was handed, often to give it to native code.
+/// A library made this path of what it was handed, often to give it to native code.
 #[pyfunction]
 fn expands(path: &Bound<'_, PyAny>) {
     let py = path.py();
     observing(py, |readers| match path::given(path) {
-        Some(given) if nearest(py)?.is_installed() => read(py, readers, Way::Facts, &given),
+        Some(given) if nearest(py)?.is_installed() => {
+            let bytes = given.as_os_str().as_bytes();
+            let local = OsStr::from_bytes(bytes.strip_prefix(b"file://").unwrap_or(bytes));
+            read(py, readers, use_of_path(py)?, Path::new(local))
+        }
         _ => Ok(()),
     });
 }

@@ -15,6 +15,7 @@ mod hook;
 mod measured;
 mod note;
 mod parameters;
+mod parts;
 mod path;
 mod random;
 mod recorder;

@@ -26,6 +26,8 @@ pub(super) enum Way {
     Content,
     /// It is asked about: its size, its times.
     Facts,
+    /// It is handed to native code, which may read it unseen, with all that is in it.
+    Whole,
     /// It is asked whether it is there.
     Presence,
     /// Its names are listed.
@@ -35,7 +37,7 @@ pub(super) enum Way {
 impl Way {
     fn of(self, place: Place) -> Observed {
         match self {
-            Self::Content | Self::Facts => Observed::File(place),
+            Self::Content | Self::Facts | Self::Whole => Observed::File(place),
             Self::Presence => Observed::Presence(place),
             Self::Listing => Observed::Listing(place),
         }
@@ -43,7 +45,7 @@ impl Way {
 
     /// Whether it may be meant for what the body is about to write.
     const fn only_asks(self) -> bool {
-        matches!(self, Self::Facts | Self::Presence)
+        matches!(self, Self::Facts | Self::Whole | Self::Presence)
     }
 }
 
@@ -246,7 +248,7 @@ impl Recorder {
 
     /// What is there now; `None` for what has no content of its own, such as a pipe.
     fn found(&self, way: Way, absolute: &Path) -> Option<Found> {
-        let is_content = matches!(way, Way::Content | Way::Facts);
+        let is_content = matches!(way, Way::Content | Way::Facts | Way::Whole);
         if is_content && let Ok(metadata) = fs::metadata(absolute) {
             let identity = StatIdentity::of(&metadata);
             if metadata.is_file() && identity.is_lasting(SystemTime::now()) {
