@@ -132,6 +132,20 @@ WAYS = {
     "inner": ("_inner('data/inner')", str),
     "listed": ("os.listdir('data/listed')", None),
     "scanned": ("sorted(entry.name for entry in os.scandir('data/scanned'))", None),
+    "measured": ("os.lstat('data/measured').st_size", lambda n: "x" * n),
+    "measured_path": ("pathlib.Path('data/measured_path').lstat().st_size", lambda n: "x" * n),
+    "measured_itself": (
+        "os.stat('data/measured_itself', follow_symlinks=False).st_size",
+        lambda n: "x" * n,
+    ),
+    "entry": (
+        "[it.stat().st_size for it in os.scandir('data') if it.name == 'entry']",
+        lambda n: "x" * n,
+    ),
+    "entry_itself": (
+        "[it.stat(follow_symlinks=False).st_size for it in _entries('data') if it.name == 'entry_itself']",
+        lambda n: "x" * n,
+    ),
     "globbed": ("glob.glob('data/globbed/*.txt')", None),
     "iterated": ("sorted(path.name for path in pathlib.Path('data/iterated').iterdir())", None),
     "resource": ("_resource()", str),
@@ -161,6 +175,10 @@ READERS = """
 
     def _resource():
         return importlib.resources.files("data").joinpath("resource").read_text()
+
+    def _entries(path):
+        with os.scandir(path) as entries:
+            return [entry for entry in entries if isinstance(entry, os.DirEntry)]
 
     def _text(path):
         with open(path) as file:
@@ -275,6 +293,72 @@ def test_what_was_not_there_decides_when_it_appears(steps):
     shutil.rmtree(steps.directory / "late")
     (steps.directory / "late.txt").unlink()
     assert {value for _, value in steps.run().values()} == {None}
+
+
+LINKS = {
+    "access": "os.access('link', os.F_OK)",
+    "lexists": "os.path.lexists('link')",
+    "islink": "os.path.islink('link')",
+    "is_symlink": "pathlib.Path('link').is_symlink()",
+    "lstat": "_else(lambda: os.lstat('link').st_size)",
+    "lstat_path": "_else(lambda: pathlib.Path('link').lstat().st_mode)",
+    "readlink": "_else(lambda: os.readlink('link'))",
+    "readlink_path": "_else(lambda: str(pathlib.Path('link').readlink()))",
+    "entry_leads": "[it.is_dir() for it in os.scandir('.') if it.name == 'link']",
+    "entry_is_file": "[it.is_file() for it in os.scandir('.') if it.name == 'link']",
+    "entry_size": "[_else(it.stat) and 1 for it in os.scandir('.') if it.name == 'link']",
+}
+
+
+def test_what_is_asked_of_a_link_decides_wherever_it_leads(steps):
+    head = """
+    def _else(read):
+        try:
+            return read()
+        except FileNotFoundError:
+            return None
+"""
+    bodies = [f"    @task\n    def {name}():\n        return {it}\n" for name, it in LINKS.items()]
+    steps.write(head + "\n" + "\n".join(bodies))
+    steps.file("there.txt", "1")
+    steps.file("directory/a", "1")
+    link = steps.directory / "link"
+    # What is expected is what the same code gives without a cache, in each state.
+    told = []
+    for target in (None, "nowhere", "no", "there.txt", "directory"):
+        link.unlink(missing_ok=True)
+        if target is not None:
+            link.symlink_to(target)
+        expected = {name: it[1] for name, it in steps.run(THRIFTY_CACHE="off").items()}
+        assert {name: it[1] for name, it in steps.run().items()} == expected
+        assert steps.hits() == expected
+        told.append(expected)
+    for name in LINKS:
+        assert any(
+            before[name] != after[name] for before, after in zip(told, told[1:], strict=False)
+        )
+
+
+def test_what_is_passed_on_the_way_does_not_count(steps):
+    steps.write(
+        """
+    @task
+    def walked():
+        return [sorted(names) for _, _, names in os.walk("data")]
+
+    @task
+    def resolved():
+        return os.path.basename(os.path.realpath("data/a"))
+
+    @task
+    def named():
+        return sorted(entry.name for entry in os.scandir("data") if entry.is_file())
+        """
+    )
+    steps.file("data/a", "1")
+    first = steps.values()
+    steps.file("data/a", "22")
+    assert steps.hits() == first
 
 
 VARIABLES = """

@@ -85,17 +85,92 @@ def _watch_system() -> None:
     pairs = (
         (os.getcwd, _native.getcwd),
         (os.stat, _native.stat),
+        (os.lstat, _native.lstat),
+        (os.access, _native.access),
         (os.readlink, _native.readlink),
+        (os.scandir, _scanning(os.scandir)),
     )
-    _native.stand_for(os.getcwd, os.stat, os.readlink)
+    _native.stand_for(os.getcwd, os.stat, os.lstat, os.access, os.readlink)
     for old, new in pairs:
         _disguise(new, old)
         # Both names, so that it is still found where it says it is.
         setattr(os, old.__name__, new)
         setattr(posix, old.__name__, new)
-        for abilities in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        for abilities in (
+            os.supports_dir_fd,
+            os.supports_effective_ids,
+            os.supports_fd,
+            os.supports_follow_symlinks,
+        ):
             if old in abilities:
                 abilities.add(new)
+
+
+def _scanning(original: Any) -> Any:
+    def scandir(path: Any = ".") -> Any:
+        entries = original(path)
+        # A number is a handle, from which the names do not lead on.
+        is_told = not isinstance(path, int) and _native.is_called_by_project()
+        return _Entries(entries) if is_told else entries
+
+    return scandir
+
+
+class _Entries:
+    """What code of the project gets from `os.scandir`."""
+
+    def __init__(self, entries: Any) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> _Entries:
+        return self
+
+    def __next__(self) -> _Entry:
+        return _Entry(next(self._entries))
+
+    def __enter__(self) -> _Entries:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._entries.close()
+
+    def close(self) -> None:
+        self._entries.close()
+
+
+class _Entry:
+    """An entry of a directory that tells what it is asked about what it leads to.
+
+    Its name, and what it is itself, the listing of the directory tells.
+    """
+
+    # It is one for `isinstance`.
+    __class__: Any = os.DirEntry
+
+    def __init__(self, entry: Any) -> None:
+        self._entry = entry
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry, name)
+
+    def __fspath__(self) -> Any:
+        return self._entry.path
+
+    def __repr__(self) -> str:
+        return repr(self._entry)
+
+    def stat(self, *, follow_symlinks: bool = True) -> Any:
+        return os.stat(self._entry.path, follow_symlinks=follow_symlinks)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        if follow_symlinks and self._entry.is_symlink():
+            return os.path.isdir(self._entry.path)
+        return self._entry.is_dir(follow_symlinks=follow_symlinks)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        if follow_symlinks and self._entry.is_symlink():
+            return os.path.isfile(self._entry.path)
+        return self._entry.is_file(follow_symlinks=follow_symlinks)
 
 
 def _disguise(new: Any, old: Any) -> None:

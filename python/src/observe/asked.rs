@@ -60,14 +60,29 @@ impl Nearest {
 }
 
 /// Functions of Python that ask whether something is there.
-const PRESENCE: [&str; 8] =
-    ["exists", "isfile", "isdir", "ismount", "is_file", "is_dir", "is_mount", "resolve"];
+const PRESENCE: [&str; 11] = [
+    "exists",
+    "lexists",
+    "isfile",
+    "isdir",
+    "islink",
+    "ismount",
+    "is_file",
+    "is_dir",
+    "is_symlink",
+    "is_mount",
+    "resolve",
+];
 /// Functions that ask only in order to make or remove what they ask for.
 const MAKING: [&str; 6] = ["makedirs", "mkdir", "removedirs", "rmtree", "touch", "unlink"];
 
-/// Why something is asked about a path; `None` if for nothing that decides about a result.
-pub(super) fn purpose(py: Python<'_>) -> PyResult<Option<Way>> {
-    let mut way = Way::Facts;
+/// Functions that look for links on their way: where one leads is told by the reading of it, and
+/// which of the names in a directory are links by the listing.
+const PASSING: [&str; 4] = ["realpath", "_joinrealpath", "walk", "_walk"];
+
+/// Why something is asked about a path, `way` unless a function of Python says otherwise; `None`
+/// if for nothing that decides about a result.
+pub(super) fn purpose(py: Python<'_>, mut way: Way) -> PyResult<Option<Way>> {
     let mut next = Frame::innermost(py);
     while let Some(frame) = next {
         match whose(&frame)? {
@@ -87,6 +102,34 @@ pub(super) fn purpose(py: Python<'_>) -> PyResult<Option<Way>> {
         next = frame.caller();
     }
     Ok(Some(way))
+}
+
+/// Why something is asked about what is at a path itself, even if it is a link. Libraries ask on
+/// their way to what they read, of which they tell.
+pub(super) fn purpose_of_link(py: Python<'_>) -> PyResult<Vec<Way>> {
+    let mut next = Frame::innermost(py);
+    while let Some(frame) = next {
+        match whose(&frame)? {
+            Whose::System | Whose::Paths => {}
+            Whose::Installed => return Ok(Vec::new()),
+            _ => break,
+        }
+        if PASSING.contains(&frame.function()?.as_str()) {
+            return Ok(Vec::new());
+        }
+        next = frame.caller();
+    }
+    Ok(match purpose(py, Way::Facts)? {
+        // Its presence tells where it leads if it is a link.
+        Some(Way::Facts) => vec![Way::Facts, Way::Presence],
+        other => other.into_iter().collect(),
+    })
+}
+
+/// Whether code of the project itself called the function that runs now.
+pub(super) fn is_called_by_project(py: Python<'_>) -> PyResult<bool> {
+    let caller = Frame::innermost(py).and_then(|frame| frame.caller());
+    caller.map_or(Ok(false), |caller| Ok(whose(&caller)? == Whose::Project))
 }
 
 /// Libraries whose native code reads directories and patterns by itself.

@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use rustix::fs::OFlags;
 
-use super::asked::{Asked, Subject, asked, nearest, purpose, use_of_path};
+use super::asked::{self, Asked, Subject, asked, nearest, purpose, purpose_of_link, use_of_path};
 use super::handed::Given;
 use super::note::Note;
 use super::path;
@@ -329,14 +329,36 @@ fn expands(path: &Bound<'_, PyAny>) {
 
 static GETCWD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static STAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LSTAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static ACCESS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static READLINK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Keeps what [`getcwd`], [`stat`] and [`readlink`] stand for. To be called once.
+/// Keeps what the functions of the same names stand for. To be called once.
 #[pyfunction]
-fn stand_for(py: Python<'_>, getcwd: Py<PyAny>, stat: Py<PyAny>, readlink: Py<PyAny>) {
+fn stand_for(
+    py: Python<'_>,
+    getcwd: Py<PyAny>,
+    stat: Py<PyAny>,
+    lstat: Py<PyAny>,
+    access: Py<PyAny>,
+    readlink: Py<PyAny>,
+) {
     _ = GETCWD.set(py, getcwd);
     _ = STAT.set(py, stat);
+    _ = LSTAT.set(py, lstat);
+    _ = ACCESS.set(py, access);
     _ = READLINK.set(py, readlink);
+}
+
+/// Whether code of the project called the function that runs now, for a body that is observed.
+#[pyfunction]
+fn is_called_by_project(py: Python<'_>) -> bool {
+    let mut is_called = false;
+    observing(py, |_| {
+        is_called = asked::is_called_by_project(py)?;
+        Ok(())
+    });
+    is_called
 }
 
 /// In the place of `os.getcwd`.
@@ -364,9 +386,35 @@ fn stat<'py>(
         Some(follows.is_none_or(|it| it.is_truthy().unwrap_or(false)))
     };
     if kwargs.is_none_or(|kwargs| follows(kwargs).unwrap_or(false)) {
-        asks(args, kwargs, || purpose(py));
+        asks(args, kwargs, || purpose(py, Way::Facts));
+    } else {
+        asks(args, kwargs, || purpose_of_link(py));
     }
     original(py, &STAT)?.call(args, kwargs)
+}
+
+/// In the place of `os.lstat`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn lstat<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    asks(args, kwargs, || purpose_of_link(py));
+    original(py, &LSTAT)?.call(args, kwargs)
+}
+
+/// In the place of `os.access`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn access<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    asks(args, kwargs, || purpose(py, Way::Presence));
+    original(py, &ACCESS)?.call(args, kwargs)
 }
 
 /// In the place of `os.readlink`.
@@ -381,18 +429,18 @@ fn readlink<'py>(
 }
 
 /// Something is asked about a path, which is not given from the handle of a directory.
-fn asks(
+fn asks<Ways: IntoIterator<Item = Way>>(
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
-    purpose: impl FnOnce() -> PyResult<Option<Way>>,
+    purpose: impl FnOnce() -> PyResult<Ways>,
 ) {
     let py = args.py();
     if kwargs.is_some_and(|kwargs| kwargs.contains(intern!(py, "dir_fd")).unwrap_or(true)) {
         return;
     }
-    observing(py, |readers| match (first(args), purpose()?) {
-        (Some(given), Some(way)) => read(py, readers, way, &given),
-        _ => Ok(()),
+    observing(py, |readers| match first(args) {
+        Some(given) => purpose()?.into_iter().try_for_each(|way| read(py, readers, way, &given)),
+        None => Ok(()),
     });
 }
 
@@ -409,7 +457,10 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(starts_thread, module)?)?;
     module.add_function(wrap_pyfunction!(expands, module)?)?;
     module.add_function(wrap_pyfunction!(stand_for, module)?)?;
+    module.add_function(wrap_pyfunction!(is_called_by_project, module)?)?;
     module.add_function(wrap_pyfunction!(stat, module)?)?;
+    module.add_function(wrap_pyfunction!(lstat, module)?)?;
+    module.add_function(wrap_pyfunction!(access, module)?)?;
     module.add_function(wrap_pyfunction!(readlink, module)?)?;
     module.add_function(wrap_pyfunction!(getcwd, module)?)
 }

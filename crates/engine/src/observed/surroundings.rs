@@ -170,13 +170,15 @@ fn look(path: &Path) -> io::Result<Option<Metadata>> {
 
 /// Whether something is there, which kind of thing, and where it leads if it is a link.
 fn presence(path: &Path) -> Option<State> {
-    let target = fs::read_link(path).unwrap_or_default();
+    let link = fs::read_link(path).ok();
     let kind = match look(path).ok()? {
-        None => return Some(State::Absent),
+        None if link.is_none() => return Some(State::Absent),
+        None => "nothing",
         Some(metadata) if metadata.is_file() => "file",
         Some(metadata) if metadata.is_dir() => "directory",
         Some(_) => "neither file nor directory",
     };
+    let target = link.unwrap_or_default();
     let content = [kind.as_bytes(), b"\0", target.as_os_str().as_bytes()].concat();
     Some(found("presence", &content))
 }
