@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyModule, PySet, PyString, PyTuple, PyType};
-use thrifty_key::{Context, Hasher};
+use thrifty_key::{Context, Digest, Hasher};
 
 use super::guard::Guard;
 use super::inspect::{describe, is_function, is_immutable, module_of};
@@ -98,6 +98,22 @@ impl<'py> Walk<'_, 'py> {
         Ok(false)
     }
 
+    /// The digest of what stands in a container beside code; none of code, and of what has none.
+    fn part(&mut self, scope: &Rc<Scope>, value: &Bound<'py, PyAny>) -> PyResult<Option<Digest>> {
+        if self.holds_code(value, 0)? {
+            return Ok(None);
+        }
+        let digest = (self.encoder)(value);
+        let kind = value.get_type();
+        if digest.is_some() && module_of(&kind) != "builtins" {
+            self.class(scope, &kind)?;
+        }
+        if let Some(digest) = digest.filter(|_| !is_immutable(value)) {
+            self.guards.push(Guard::of_value(value.clone(), digest));
+        }
+        Ok(digest)
+    }
+
     /// A container with functions, classes or modules in it: element by element.
     fn container(
         &mut self,
@@ -138,11 +154,7 @@ impl<'py> Walk<'_, 'py> {
             .count(elements.len());
         for (label, element) in &elements {
             hasher.framed(label.as_bytes());
-            let digest = match self.holds_code(element, 0)? {
-                true => None,
-                false => (self.encoder)(element),
-            };
-            match digest {
+            match self.part(scope, element)? {
                 Some(digest) => _ = hasher.tag(1).digest(&digest),
                 None => {
                     hasher.tag(2).framed(describe(element).as_bytes());
