@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PyModule, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyModule, PySet, PyTuple, PyType};
 use thrifty_key::{Context, Digest, Hasher};
 
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::inspect::{describe, is_function, is_immutable, module_of};
 use super::origin::Scope;
 use super::walk::Walk;
@@ -69,6 +69,9 @@ impl<'py> Walk<'_, 'py> {
     /// Whether a value is code or a container that holds some: then it is followed, not encoded,
     /// so that a table of functions that use the table has an end.
     pub(super) fn holds_code(&self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
+        if guard::is_leaf(value) {
+            return Ok(false);
+        }
         if is_function(value)?
             || value.is_instance_of::<PyType>()
             || value.is_instance_of::<PyModule>()
@@ -79,19 +82,14 @@ impl<'py> Walk<'_, 'py> {
         if module_of(&kind) == "functools" || value.hasattr("__wrapped__").unwrap_or(false) {
             return Ok(true);
         }
-        let is_dict = value.cast_exact::<PyDict>().is_ok();
-        let is_container = is_dict
+        let is_container = value.cast_exact::<PyDict>().is_ok()
             || value.cast_exact::<PyList>().is_ok()
             || value.cast_exact::<PyTuple>().is_ok();
         if !is_container || depth >= DEEPEST {
             return Ok(false);
         }
-        let elements = match value.cast_exact::<PyDict>() {
-            Ok(dict) => dict.values().into_any(),
-            Err(_) => value.clone(),
-        };
-        for element in elements.try_iter()? {
-            if self.holds_code(&element?, depth + 1)? {
+        for element in guard::elements(value)? {
+            if self.holds_code(&element, depth + 1)? {
                 return Ok(true);
             }
         }
@@ -114,6 +112,36 @@ impl<'py> Walk<'_, 'py> {
         Ok(digest)
     }
 
+    /// What tells a key of a table from all others: a number or text as Python writes it, code by its
+    /// name, anything else by its digest. Code is followed.
+    fn label(
+        &mut self,
+        scope: &Rc<Scope>,
+        key: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<String> {
+        // Python refuses to write out long integers.
+        if is_immutable(key)
+            && let Ok(written) = key.repr()
+        {
+            return Ok(written.to_string_lossy().into_owned());
+        }
+        let name = describe(key);
+        if let Some(digest) = self.part(scope, key)? {
+            return Ok(format!("{name} {digest}"));
+        }
+        if !self.holds_code(key, 0)? {
+            return Ok(name);
+        }
+        if let Ok(parts) = key.cast_exact::<PyTuple>() {
+            let parts: PyResult<Vec<_>> =
+                parts.iter().map(|part| self.label(scope, &part, hint)).collect();
+            return Ok(format!("({})", parts?.join(", ")));
+        }
+        self.value(scope, key, &format!("{hint}[{name}]"), &[])?;
+        Ok(name)
+    }
+
     /// A container with functions, classes or modules in it: element by element.
     fn container(
         &mut self,
@@ -124,11 +152,7 @@ impl<'py> Walk<'_, 'py> {
         let mut elements: Vec<(String, Bound<'py, PyAny>)> = Vec::new();
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             for (key, element) in dict.iter() {
-                let label = match key.cast::<PyString>() {
-                    Ok(text) => text.repr()?.to_string_lossy().into_owned(),
-                    Err(_) => describe(&key),
-                };
-                elements.push((label, element));
+                elements.push((self.label(scope, &key, hint)?, element));
             }
         } else if value.cast_exact::<PyList>().is_ok() || value.cast_exact::<PyTuple>().is_ok() {
             for (at, element) in value.try_iter()?.enumerate() {
@@ -137,7 +161,7 @@ impl<'py> Walk<'_, 'py> {
         } else if value.cast_exact::<PySet>().is_ok() || value.cast_exact::<PyFrozenSet>().is_ok() {
             for element in value.try_iter()? {
                 let element = element?;
-                elements.push((describe(&element), element));
+                elements.push((self.label(scope, &element, hint)?, element));
             }
             elements.sort_by(|a, b| a.0.cmp(&b.0));
         } else {

@@ -182,7 +182,7 @@ fn visit<'py>(
 }
 
 /// Whether a value is of a type of which none can change.
-fn is_leaf(value: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_leaf(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_exact_instance_of::<PyString>()
         || value.is_exact_instance_of::<PyInt>()
@@ -191,7 +191,8 @@ fn is_leaf(value: &Bound<'_, PyAny>) -> bool {
         || value.is_exact_instance_of::<PyBytes>()
 }
 
-fn elements<'py>(container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+/// What a container holds, of a dict keys and values.
+pub(super) fn elements<'py>(container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     match container.cast::<PyDict>() {
         Ok(dict) => Ok(dict.iter().flat_map(|(key, value)| [key, value]).collect()),
         Err(_) => container.try_iter()?.collect(),
