@@ -1,5 +1,5 @@
-"""Values that decide what code does and stand where no name of a module leads: beside code in tables, as
-keys of tables, and in defaults.
+"""Values that decide what code does and stand where no name of a module leads: beside code in tables,
+and as keys of tables.
 """
 
 from __future__ import annotations
