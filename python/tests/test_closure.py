@@ -780,6 +780,27 @@ CHANGED_AT_RUN_TIME = {
     "method": ("from lib import C\ndef run(): return C().m()", "step.C.m = lambda self: 5"),
     "class attribute": ("from lib import C\ndef run(): return C.a", "step.C.a = 5"),
     "new class attribute": ("from lib import C\ndef run(): return C.b", "step.C.b = 5"),
+    "method by an object": (
+        "from lib import C\ndef run(): return C().m()",
+        "import functools; step.C.m = functools.partialmethod(lambda self, x: x, 5)",
+    ),
+    "method by what remembers": (
+        "from lib import C\ndef run(): return C().m()",
+        "import functools; step.C.m = functools.cache(lambda self: 5)",
+    ),
+    "method by a value": ("from lib import C\ndef run(): return C().m()", "step.C.m = 5"),
+    "method of an inner class": (
+        "from lib import C\ndef run(): return C.I().m()",
+        "step.C.I.m = lambda self: 5",
+    ),
+    "attribute of an inner class": (
+        "from lib import C\ndef run(): return C.I().m()",
+        "step.C.I.a = 5",
+    ),
+    "inner class": (
+        "from lib import C\ndef run(): return C.I().m()",
+        "step.C.I = type('I', (), {'m': lambda self: 5})",
+    ),
     "class": ("from lib import C\ndef run(): return C()", "step.C = type('C', (), {'a': 5})"),
     "default": ("from lib import g\ndef run(): return g()", "step.g.__defaults__ = (5,)"),
     "keyword default": (
@@ -814,10 +835,28 @@ def h(*, x=1): return x
 class C:
     a = 1
     def m(self): return 1
+    class I:
+        a = 1
+        def m(self): return self.a
 F = {"f": f}
 @functools.lru_cache
 def w(): return 1
 """
+
+
+@pytest.mark.parametrize("place", ["lib.f", "lib.C.m", "lib.C.I.m"])
+def test_what_cannot_be_told_in_the_place_of_code_is_an_error(project: Project, place: str) -> None:
+    project.write(step="import lib\ndef run(): return lib.f(), lib.C().m()\n", lib=LIB)
+    program = f"""
+        import step, lib, unittest.mock
+        with unittest.mock.patch("{place}", return_value=5):
+            try:
+                _native.closure(step.run)
+            except _native.Unfollowable as error:
+                print(json.dumps(["{place.removeprefix("lib.")}`" in str(error), "MagicMock" in str(error)]))
+        _native.closure(step.run)
+        """
+    assert project.run(program) == [[True, True]]
 
 
 @pytest.mark.parametrize(("step", "change"), CHANGED_AT_RUN_TIME.values(), ids=CHANGED_AT_RUN_TIME)

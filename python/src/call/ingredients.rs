@@ -127,7 +127,8 @@ impl Prepared {
             builder.text(Kind::Environment, "observe", "off")?;
         }
         let mut outside = Outside::default();
-        let closure = builder.code(function, options, beside)?;
+        let inputs: Vec<_> = parameters.all.iter().map(|it| it.name.clone()).collect();
+        let closure = builder.code(function, &inputs, options, beside)?;
         builder.signature(function, parameters, options)?;
         builder.interpreter(function.py())?;
         if let Some(salt) = &options.salt {
@@ -231,6 +232,7 @@ impl Builder {
     fn code(
         &mut self,
         function: &Bound<'_, PyAny>,
+        inputs: &[String],
         options: &Options,
         beside: &[(String, Bound<'_, PyAny>)],
     ) -> PyResult<Option<Closure>> {
@@ -239,7 +241,7 @@ impl Builder {
             return Ok(None);
         }
         let depth = options.code.unwrap_or(Depth::Closure);
-        let closure = Closure::with(function, beside, depth, &encode_constant)?;
+        let closure = Closure::with(function, inputs, beside, depth, &encode_constant)?;
         for unit in &closure.units {
             let preview = match &unit.text {
                 Some(text) => self.source(text),
@@ -568,7 +570,8 @@ fn callable(task: &Task, py: Python<'_>) -> PyResult<StandIn> {
     hasher.framed(task.name().as_bytes());
     if definition.version.is_none() {
         let (function, beside) = (task.function.bind(py), task.beside(py)?);
-        let closure = Closure::with(function, &beside, Depth::Closure, &encode_constant)?;
+        let ignored = task.ignored(py)?;
+        let closure = Closure::with(function, &ignored, &beside, Depth::Closure, &encode_constant)?;
         hasher.tag(0).digest(&closure.digest());
     }
     if let Some(settings) = task.settings(py)? {

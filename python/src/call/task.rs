@@ -40,8 +40,8 @@ pub struct Task {
     settings: Mutex<Option<Arc<Settings>>>,
 }
 
-/// Digest and text of settings, and named functions.
-type Told<'py> = (Option<([u8; 32], String)>, Vec<(String, Bound<'py, PyAny>)>);
+/// Digest and text of settings, named functions, and names of parameters.
+type Told<'py> = (Option<([u8; 32], String)>, Vec<(String, Bound<'py, PyAny>)>, Vec<String>);
 
 /// What the annotations say, by parameter, and what that of the result says.
 pub(super) struct Hooks {
@@ -170,12 +170,12 @@ impl Task {
         Ok(self.prepared(py)?.operation.key(std::iter::empty()).to_string())
     }
 
-    /// What it asks of its cache as digest and text, and the functions that make its keys: for
-    /// the code of what calls it.
+    /// What it asks of its cache as digest and text, the functions that make its keys, and the
+    /// parameters that it ignores: for the code of what calls it.
     fn __thrifty_settings__<'py>(&self, py: Python<'py>) -> PyResult<Told<'py>> {
         let settings = self.settings(py)?;
         let settings = settings.map(|it| (*it.digest.as_bytes(), it.text.clone()));
-        Ok((settings, self.beside(py)?))
+        Ok((settings, self.beside(py)?, self.ignored(py)?))
     }
 
     /// The class itself, so that annotations may say `Task[P, R]`.
@@ -429,6 +429,12 @@ impl Task {
         let settings = Settings::of(py, &self.definition, self.run.seeding)?.map(Arc::new);
         self.settings.lock().clone_from(&settings);
         Ok(settings)
+    }
+
+    /// The parameters that do not enter its keys.
+    pub(super) fn ignored(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let names = self.parameters(py)?.all.iter().map(|parameter| &parameter.name);
+        Ok(names.filter(|name| !self.definition.takes(name)).cloned().collect())
     }
 
     pub(super) fn parameters(&self, py: Python<'_>) -> PyResult<&Parameters> {

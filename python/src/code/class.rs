@@ -78,6 +78,7 @@ impl<'py> Walk<'_, 'py> {
         };
         let functions = attributes(class)?;
         let mut free = HashMap::new();
+        let is_local = name.contains("<locals>");
         for (_, value) in &functions {
             let Some(function) = plain_function(value)? else {
                 continue;
@@ -87,13 +88,19 @@ impl<'py> Walk<'_, 'py> {
             if qualified.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
                 && self.is_in(&scope, &code)?
             {
-                self.line_of(&scope, &text, &code, 0)?;
+                let line = code.getattr(intern!(self.py, "co_firstlineno"))?.extract()?;
+                let line = self.line_of(&scope, &text, &code, line)?;
                 self.guards.push(Guard::of_function(&function)?);
                 free.extend(cells(&function)?);
+                if is_local {
+                    let method: String = code.getattr(intern!(self.py, "co_name"))?.extract()?;
+                    let hint = format!("{}:{qualified}", scope.name);
+                    self.defaults(&scope, &text, &function, &hint, &(line, method))?;
+                }
             }
         }
         self.define(&scope, &name, Kind::Class, piece, free);
-        if name.contains("<locals>") {
+        if is_local {
             for base in class.getattr(intern!(self.py, "__bases__"))?.try_iter()? {
                 self.base(&scope, &base?)?;
             }
@@ -189,10 +196,12 @@ impl<'py> Walk<'_, 'py> {
             match (written.get(&attribute), plain_function(&value)?) {
                 (Some(Binding::Function { line, decorators }), _) => {
                     let decorated = !decorators.is_empty();
-                    if !self.is_definition(scope, &value, *line, &attribute, decorated)?
-                        && self.is_foreign(&value)?
-                    {
-                        self.value(scope, &value, &hint, &[])?;
+                    let own = self.definition(scope, &value, *line, &attribute, decorated)?;
+                    if let Some(function) = own {
+                        self.guards.push(Guard::of_function(&function)?);
+                        self.defaults(scope, text, &function, &hint, &(*line, attribute))?;
+                    } else if self.is_foreign(&value, decorated)? {
+                        self.in_place_of_a_method(scope, &value, &hint)?;
                     }
                 }
                 (Some(Binding::Literal { digest, .. }), None) => {
@@ -205,6 +214,9 @@ impl<'py> Walk<'_, 'py> {
                     if !is_own || !self.is_in(scope, &code)? {
                         self.value(scope, &function, &hint, &[])?;
                     }
+                }
+                (Some(Binding::Class), _) => {
+                    self.inner_class(scope, text, &value, name, &attribute)?
                 }
                 (Some(Binding::Undecided), None) if !attribute.starts_with("__") => {
                     self.attribute(scope, class, &value, &hint, None)?;
@@ -225,6 +237,39 @@ impl<'py> Walk<'_, 'py> {
             }
         }
         Ok(())
+    }
+
+    /// What somebody put in the place of a method. The text of the class does not tell it.
+    fn in_place_of_a_method(
+        &mut self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<()> {
+        if self.holds_code(value, 0)? || (self.encoder)(value).is_some() {
+            return self.value(scope, value, hint, &[]);
+        }
+        let reason = format!("a value of type `{}` has no digest", value.get_type().name()?);
+        Err(unfollowable(&format!("`{hint}`"), &scope.name, &reason))
+    }
+
+    /// A class in the body of another, whose text is in that of the other.
+    fn inner_class(
+        &mut self,
+        scope: &Rc<Scope>,
+        text: &Arc<Text>,
+        value: &Bound<'py, PyAny>,
+        outer: &str,
+        attribute: &str,
+    ) -> PyResult<()> {
+        let name = format!("{outer}.{attribute}");
+        match value.cast::<PyType>() {
+            Ok(class) if self.is_class_of(scope, class, &name)? => {
+                self.guards.push(Guard::of_class(class)?);
+                self.changed_attributes(scope, text, class, &name)
+            }
+            _ => self.value(scope, value, &format!("{}:{name}", scope.name), &[]),
+        }
     }
 
     /// An attribute that is no function: by value, as a constant of a module, if that is not what the
@@ -259,9 +304,9 @@ impl<'py> Walk<'_, 'py> {
 
     /// Whether a method that is not the one in the text was put there, rather than made by the
     /// decorators of the text.
-    fn is_foreign(&mut self, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+    fn is_foreign(&self, value: &Bound<'py, PyAny>, decorated: bool) -> PyResult<bool> {
         let Some(function) = plain_function(value)? else {
-            return Ok(false);
+            return Ok(!decorated);
         };
         let code = function.getattr(intern!(self.py, "__code__"))?;
         let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
@@ -269,8 +314,15 @@ impl<'py> Walk<'_, 'py> {
     }
 }
 
-/// Whether only a live class knows the values of some attributes.
+/// Whether only a live class knows the values of some attributes, or of defaults of its methods.
 fn is_computed(text: &Text, name: &str) -> bool {
     let attributes = text.outline().classes.get(name);
-    attributes.is_some_and(|it| it.values().any(|it| *it == Binding::Undecided))
+    attributes.is_some_and(|attributes| {
+        attributes.iter().any(|(attribute, binding)| match binding {
+            Binding::Undecided => true,
+            Binding::Function { line, .. } => text.computes_defaults(&(*line, attribute.clone())),
+            Binding::Class => is_computed(text, &format!("{name}.{attribute}")),
+            _ => false,
+        })
+    })
 }

@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 use thrifty_key::Digest;
+use thrifty_source::outline;
 
 use super::guard::Guard;
 use super::inspect::{
@@ -81,14 +82,9 @@ impl<'py> Walk<'_, 'py> {
         if self.depth == Depth::Function {
             return Ok(());
         }
-        self.defaults(
-            &scope,
-            &text,
-            function,
-            &format!("{}:{qualified}", scope.name),
-            (line, name),
-        )?;
-        self.behind(&scope, function, &format!("{}:{qualified}", scope.name))
+        let hint = format!("{}:{qualified}", scope.name);
+        self.defaults(&scope, &text, function, &hint, &(line, name))?;
+        self.behind(&scope, function, &hint)
     }
 
     /// One of several lambdas that begin at a line.
@@ -164,52 +160,31 @@ impl<'py> Walk<'_, 'py> {
         }
     }
 
-    /// Defaults that are not what the text says: evaluated in a scope that is gone, or replaced.
-    fn defaults(
+    /// Defaults that are not what the text says: computed, evaluated in a scope that is gone, or
+    /// replaced. One that the text computes counts by its expression if it is code, or has no digest.
+    pub(super) fn defaults(
         &mut self,
         scope: &Rc<Scope>,
         text: &Arc<Text>,
         function: &Bound<'py, PyAny>,
         name: &str,
-        which: (u32, String),
+        which: &(u32, String),
     ) -> PyResult<()> {
-        let positional = function.getattr(intern!(self.py, "__defaults__"))?;
-        let keyword = function.getattr(intern!(self.py, "__kwdefaults__"))?;
-        let written = text.outline().defaults.get(&which);
-        let mut values: Vec<(String, Bound<'py, PyAny>, Option<Option<Digest>>)> = Vec::new();
-        if let Ok(positional) = positional.cast::<PyTuple>() {
-            let same = written.filter(|written| written.positional.len() == positional.len());
-            for (at, value) in positional.iter().enumerate() {
-                values.push((
-                    format!("{name}(default {at})"),
-                    value,
-                    same.map(|same| same.positional[at]),
-                ));
+        let inputs = self.inputs.remove(&(function.as_ptr() as usize)).unwrap_or_default();
+        let written = text.outline().defaults.get(which);
+        for DefaultValue { parameter, value, written } in defaults_of(function, written)? {
+            if inputs.contains(&parameter) {
+                continue;
             }
-        }
-        if let Ok(keyword) = keyword.cast::<PyDict>() {
-            for (key, value) in keyword.iter() {
-                let key: String = key.extract()?;
-                let same = written
-                    .and_then(|written| written.keyword.iter().find(|(name, _)| *name == key));
-                values.push((
-                    format!("{name}(default {key})"),
-                    value,
-                    same.map(|(_, digest)| *digest),
-                ));
-            }
-        }
-        for (hint, value, written) in values {
-            let decided = match written {
-                None => false,
-                Some(None) => true,
-                Some(digest) => (self.encoder)(&value) == digest,
-            };
-            if let Some(Some(digest)) = written.filter(|_| decided && !is_immutable(&value)) {
-                self.guards.push(Guard::of_value(value.clone(), digest));
-            }
-            if !decided {
-                self.value(scope, &value, &hint, &[])?;
+            match (written, (self.encoder)(&value)) {
+                (Written::As(written), Some(digest)) if written == digest => {
+                    if !is_immutable(&value) {
+                        self.guards.push(Guard::of_value(value, digest));
+                    }
+                }
+                (Written::Computed, None) => {}
+                (Written::Computed, Some(_)) if self.holds_code(&value, 0)? => {}
+                _ => self.value(scope, &value, &format!("{name}(default {parameter})"), &[])?,
             }
         }
         Ok(())
@@ -257,16 +232,16 @@ impl<'py> Walk<'_, 'py> {
         Ok(std::path::absolute(filename).is_ok_and(|absolute| absolute == file))
     }
 
-    /// Whether a live object is what the definition at a line made: the function itself, or,
-    /// decorated, something that holds it.
-    pub(super) fn is_definition(
+    /// The function that the definition at a line made, if that is what a live object is or,
+    /// decorated, holds.
+    pub(super) fn definition(
         &self,
         scope: &Rc<Scope>,
         value: &Bound<'py, PyAny>,
         line: u32,
         name: &str,
         decorated: bool,
-    ) -> PyResult<bool> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (mut waiting, mut seen) = (vec![(value.clone(), 0)], 0);
         while let Some((value, depth)) = waiting.pop().filter(|_| seen < HELD) {
             seen += 1;
@@ -279,7 +254,7 @@ impl<'py> Walk<'_, 'py> {
                     && code.getattr(intern!(self.py, "co_name"))?.extract::<String>()? == name
                     && file.as_deref() == scope.file.as_deref()
                 {
-                    return Ok(true);
+                    return Ok(Some(value));
                 }
                 if decorated && depth < WRAPPERS {
                     let held = cells(&value)?.into_values();
@@ -294,7 +269,7 @@ impl<'py> Walk<'_, 'py> {
                 waiting.extend(held.map(|held| (held, depth + 1)));
             }
         }
-        Ok(decorated && value.is_none())
+        Ok(None)
     }
 
     /// Follows the containers that decorators of the project keep between calls: what one remembers
@@ -354,4 +329,63 @@ fn is_container(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyDict>()
         || value.is_instance_of::<PyList>()
         || value.is_instance_of::<PySet>()
+}
+
+/// The default of one parameter.
+struct DefaultValue<'py> {
+    parameter: String,
+    value: Bound<'py, PyAny>,
+    written: Written,
+}
+
+/// What the text says of a default.
+enum Written {
+    /// It does not define the function, or with other parameters.
+    Nowhere,
+    /// An expression that only running it decides.
+    Computed,
+    /// A value with this digest.
+    As(Digest),
+}
+
+impl Written {
+    fn of(digest: Option<&Option<Digest>>) -> Self {
+        match digest {
+            None => Self::Nowhere,
+            Some(None) => Self::Computed,
+            Some(Some(digest)) => Self::As(*digest),
+        }
+    }
+}
+
+/// The defaults of a live function, and what the text says of each.
+fn defaults_of<'py>(
+    function: &Bound<'py, PyAny>,
+    written: Option<&outline::Defaults>,
+) -> PyResult<Vec<DefaultValue<'py>>> {
+    let py = function.py();
+    let mut found = Vec::new();
+    let positional = function.getattr(intern!(py, "__defaults__"))?;
+    if let Ok(positional) = positional.cast::<PyTuple>() {
+        let code = function.getattr(intern!(py, "__code__"))?;
+        let variables: Vec<String> = code.getattr(intern!(py, "co_varnames"))?.extract()?;
+        let parameters: usize = code.getattr(intern!(py, "co_argcount"))?.extract()?;
+        let with_default = &variables[parameters.saturating_sub(positional.len())..parameters];
+        let same = written.filter(|written| written.positional.len() == positional.len());
+        for (at, (parameter, value)) in with_default.iter().zip(positional.iter()).enumerate() {
+            let written = Written::of(same.map(|same| &same.positional[at]));
+            found.push(DefaultValue { parameter: parameter.clone(), value, written });
+        }
+    }
+    let keyword = function.getattr(intern!(py, "__kwdefaults__"))?;
+    if let Ok(keyword) = keyword.cast::<PyDict>() {
+        for (parameter, value) in keyword.iter() {
+            let parameter: String = parameter.extract()?;
+            let mut same = written.into_iter().flat_map(|written| &written.keyword);
+            let same = same.find(|(name, _)| *name == parameter);
+            let written = Written::of(same.map(|(_, digest)| digest));
+            found.push(DefaultValue { parameter, value, written });
+        }
+    }
+    Ok(found)
 }

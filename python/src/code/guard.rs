@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use thrifty_key::Digest;
 
 use super::Encoder;
-use super::live::{SETTINGS, Settings};
+use super::live::{SETTINGS, Told};
 
 /// One thing that has to be as it was.
 pub(super) enum Guard {
@@ -109,7 +109,7 @@ impl Guard {
             }
             Self::Settings { task, digest } => {
                 let told = task.bind(py).call_method0(intern!(py, SETTINGS))?;
-                let (found, _): (Option<Settings>, Bound<'_, PyAny>) = told.extract()?;
+                let (found, ..): Told<'_> = told.extract()?;
                 found.is_some_and(|(now, _)| now == *digest)
             }
             Self::Value { value, digest, contents } => {

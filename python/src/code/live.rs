@@ -22,6 +22,10 @@ pub(super) const SETTINGS: &str = "__thrifty_settings__";
 /// Digest and text.
 pub(super) type Settings = ([u8; 32], String);
 
+/// What a task tells: its settings, the functions that make its keys, and the parameters that it
+/// ignores.
+pub(super) type Told<'py> = (Option<Settings>, Vec<(String, Bound<'py, PyAny>)>, Vec<String>);
+
 impl<'py> Walk<'_, 'py> {
     /// Begins at the function that was given.
     pub(super) fn root(&mut self, function: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -201,8 +205,15 @@ impl<'py> Walk<'_, 'py> {
             return Ok(());
         };
         let name = format!("{hint} (cache)");
-        let (found, beside): (Option<Settings>, Vec<(String, Bound<'py, PyAny>)>) =
-            settings.call0()?.extract()?;
+        let (found, beside, ignored): Told<'py> = settings.call0()?.extract()?;
+        let mut function = value.clone();
+        for _ in 0..WRAPPERS {
+            let Some(wrapped) = function.getattr_opt(intern!(py, "__wrapped__"))? else {
+                break;
+            };
+            self.inputs.insert(wrapped.as_ptr() as usize, ignored.clone());
+            function = wrapped;
+        }
         if let Some((digest, text)) = found {
             self.add(&name, Kind::Constant, Digest::from_bytes(digest), Some(text));
             self.guards.push(Guard::Settings { task: value.clone().unbind(), digest });

@@ -134,15 +134,17 @@ impl Closure {
         depth: Depth,
         encoder: Encoder<'_, 'py>,
     ) -> PyResult<Self> {
-        Self::with(function, &[], depth, encoder)
+        Self::with(function, &[], &[], depth, encoder)
     }
 
-    /// Follows a function, and what else decides about its results: named objects.
+    /// Follows a function, and what else decides about its results: named objects. What is known
+    /// of its calls, or ignored, are inputs: defaults of these parameters do not count.
     ///
     /// # Errors
     /// As [`Closure::of`].
     pub fn with<'py>(
         function: &Bound<'py, PyAny>,
+        inputs: &[String],
         beside: &[(String, Bound<'py, PyAny>)],
         depth: Depth,
         encoder: Encoder<'_, 'py>,
@@ -150,14 +152,14 @@ impl Closure {
         let _following = Following::enter(function)?;
         let mut walk = Walk::new(function.py(), encoder, depth)?;
         if depth != Depth::None {
-            walk.start(function, beside)?;
+            walk.start(function, inputs, beside)?;
         }
         if walk.fill_registries()? {
             walk = Walk::new(function.py(), encoder, depth)?;
-            walk.start(function, beside)?;
+            walk.start(function, inputs, beside)?;
         }
         if let Some(mut showing) = walk.showing()? {
-            showing.start(function, beside)?;
+            showing.start(function, inputs, beside)?;
             walk = showing;
         }
         Ok(walk.finish())

@@ -183,16 +183,23 @@ impl<'py> Walk<'_, 'py> {
             let path: Vec<String> = decorator.split('.').map(str::to_owned).collect();
             self.is_ours(scope, &path)
         });
-        let live = if dispatches || is_task { self.loaded(scope, name)? } else { live };
+        let which = (line, name.to_owned());
+        let is_live = dispatches || is_task || text.computes_defaults(&which);
+        let live = if is_live { self.loaded(scope, name)? } else { live };
         let hint = format!("{}:{name}", scope.name);
         if let Some(live) = live {
-            let own = self.is_definition(scope, &live, line, name, !decorators.is_empty())?;
-            if !own || dispatches || decorators.is_empty() {
+            let decorated = !decorators.is_empty();
+            let function = self.definition(scope, &live, line, name, decorated)?;
+            let is_own = function.is_some() || decorated && live.is_none();
+            if !is_own || dispatches || !decorated {
                 return self.value(scope, &live, &hint, &[]);
             }
             self.settings(&live, &hint)?;
             self.guard_wrapped(&live)?;
             self.kept_by_decorators(scope, &live, &hint)?;
+            if let Some(function) = function {
+                self.defaults(scope, text, &function, &hint, &which)?;
+            }
         }
         let piece = self.piece_at(scope, text, line, name)?;
         self.define(scope, name, Kind::Function, piece, HashMap::new());

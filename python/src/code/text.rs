@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use thrifty_key::Digest;
-use thrifty_source::outline::Outline;
+use thrifty_source::outline::{Defaults, Outline};
 use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
 use thrifty_store::StatIdentity;
 
@@ -83,6 +83,15 @@ impl Text {
         let piece = Arc::new(find(&self.module)?);
         locked(&self.pieces).insert(which, piece.clone());
         Ok(piece)
+    }
+
+    /// Whether the text does not decide all defaults of the function that begins at a line.
+    pub(super) fn computes_defaults(&self, which: &(u32, String)) -> bool {
+        let is_computed = |written: &Defaults| {
+            let keyword = written.keyword.iter().map(|(_, digest)| digest);
+            written.positional.iter().chain(keyword).any(Option::is_none)
+        };
+        self.outline().defaults.get(which).is_some_and(is_computed)
     }
 
     /// The function or lambda that begins at a line.

@@ -31,6 +31,9 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) encoder: Encoder<'a, 'py>,
     pub(super) depth: Depth,
     pub(super) guards: Vec<Guard>,
+    /// Parameters of functions, by their addresses, whose defaults do not count where the function
+    /// is met next: inputs of its calls, or ignored ones.
+    pub(super) inputs: HashMap<usize, Vec<String>>,
     /// Objects followed, by address; held so that no other gets the address.
     pub(super) objects: HashMap<usize, Bound<'py, PyAny>>,
     units: BTreeMap<String, Unit>,
@@ -62,6 +65,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             encoder,
             depth,
             guards: Vec::new(),
+            inputs: HashMap::new(),
             objects: HashMap::new(),
             units: BTreeMap::new(),
             notes: BTreeSet::new(),
@@ -109,8 +113,10 @@ impl<'a, 'py> Walk<'a, 'py> {
     pub(super) fn start(
         &mut self,
         function: &Bound<'py, PyAny>,
+        inputs: &[String],
         beside: &[(String, Bound<'py, PyAny>)],
     ) -> PyResult<()> {
+        self.inputs.insert(function.as_ptr() as usize, inputs.to_vec());
         self.root(function)?;
         self.start_at(beside)
     }
