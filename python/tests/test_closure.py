@@ -380,6 +380,30 @@ REACHED = {
         "1",
         "2",
     ),
+    "options of what a library made": (
+        "def run():\n    from lib import f\n    return f([1.5])",
+        "import numpy as np\ndef g(x): return x\nf = np.vectorize(g, otypes=[float])",
+        "float",
+        "int",
+    ),
+    "function of what a library made": (
+        "def run():\n    from lib import f\n    return f([1.5])",
+        "import numpy as np\ndef g(x): return x\nf = np.vectorize(g, otypes=[float])",
+        "return x",
+        "return -x",
+    ),
+    "options of what a library made, in a table": (
+        "def run():\n    from lib import T\n    return T['f']([1.5])",
+        "import numpy as np\ndef g(x): return x\nT = {'f': np.vectorize(g, otypes=[float])}",
+        "float",
+        "int",
+    ),
+    "options of a universal function": (
+        "def run():\n    from lib import f\n    return f([1.5])",
+        "import numpy as np\ndef g(x, y=0): return x\nf = np.frompyfunc(g, 1, 1)",
+        "1, 1",
+        "2, 1",
+    ),
     "default": (
         "def run():\n    from lib import f\n    return f()",
         "def f(x=1): return x",

@@ -279,6 +279,7 @@ lock = threading.Lock()
         (grown(), "it changed while it was read"),
         (entangled(12), "too many cycles"),
         (np.array([None, lock], dtype=object), "value[1]: _thread.lock"),
+        (np.frompyfunc(lambda x: x, 1, 1), "it says that it is `<lambda> (vectorized)`"),
         (pd.DataFrame({"a": [lock]}), 'value["a"][0]: _thread.lock'),
         (pd.Series([1], name=lock), "value.name: _thread.lock"),
     ],

@@ -423,3 +423,28 @@ def test_the_key_says_which_calls_are_one():
 def test_arguments_that_do_not_fit_have_no_key():
     with pytest.raises(TypeError):
         add.key()
+
+
+def test_an_interpreter_that_leaves_out_assertions_has_keys_of_its_own(programs):
+    programs.write(
+        "checked.py",
+        """
+        from thrifty import task
+
+        @task
+        def positive(n: int) -> int:
+            assert n > 0
+            return n
+
+        print(positive(-1))
+        """,
+    )
+    assert programs.run("-O", "checked.py") == "-1\n"
+    assert "AssertionError" in programs.run("checked.py", code=1)
+    programs.write("key.py", "import checked\nprint(checked.positive.key(1))")
+    programs.write(
+        "checked.py", "from thrifty import task\n@task\ndef positive(n: int) -> int: return n"
+    )
+    keys = [programs.run(*flags, "key.py") for flags in ([], ["-O"], ["-OO"], [])]
+    assert len(set(keys)) == 3
+    assert keys[0] == keys[3]

@@ -304,7 +304,13 @@ impl Builder {
 
     fn interpreter(&mut self, py: Python<'_>) -> PyResult<()> {
         let version = py.version_info();
-        self.text(Kind::Environment, "python", &format!("{}.{}", version.major, version.minor))
+        self.text(Kind::Environment, "python", &format!("{}.{}", version.major, version.minor))?;
+        // It leaves out `assert`, and docstrings at the second level.
+        let flags = py.import(intern!(py, "sys"))?.getattr(intern!(py, "flags"))?;
+        match flags.getattr(intern!(py, "optimize"))?.extract()? {
+            0_u8 => Ok(()),
+            level => self.text(Kind::Environment, "optimize", &level.to_string()),
+        }
     }
 
     fn environment(&mut self, options: &Options) -> PyResult<Vec<(String, Option<OsString>)>> {

@@ -171,20 +171,17 @@ impl<'py> Walk<'_, 'py> {
                 self.settings(value, hint)?;
                 &["__wrapped__"]
             }
-            _ if self.is_installed(&module)? && value.is_callable() => {
-                let found = WRAPPED.iter().find(|part| {
-                    let held = value.getattr_opt(**part).ok().flatten();
-                    held.is_some_and(|held| is_function(&held).unwrap_or(false))
-                });
-                match found {
-                    Some(part) => {
-                        self.member(&module, &[])?;
-                        std::slice::from_ref(part)
-                    }
-                    None => return Ok(false),
-                }
+            ("numpy", "vectorize") => {
+                self.member(&module, &[])?;
+                &["pyfunc", "otypes", "excluded", "signature"]
             }
-            _ => return Ok(false),
+            _ => match self.made_by_a_library(value)? {
+                Some(part) => {
+                    self.member(&module, &[])?;
+                    std::slice::from_ref(part)
+                }
+                None => return Ok(false),
+            },
         };
         if self.objects.insert(value.as_ptr() as usize, value.clone()).is_none() {
             for part in parts {
@@ -222,6 +219,20 @@ impl<'py> Walk<'_, 'py> {
         beside
             .iter()
             .try_for_each(|(part, value)| self.value(&scope, value, &format!("{name}.{part}"), &[]))
+    }
+
+    /// The attribute by which something that an installed library made of a function holds it.
+    pub(super) fn made_by_a_library(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<&'static &'static str>> {
+        if !value.is_callable() || !self.is_installed(&module_of(&value.get_type()))? {
+            return Ok(None);
+        }
+        Ok(WRAPPED.iter().find(|part| {
+            let held = value.getattr_opt(**part).ok().flatten();
+            held.is_some_and(|held| is_function(&held).unwrap_or(false))
+        }))
     }
 
     fn is_installed(&mut self, module: &str) -> PyResult<bool> {

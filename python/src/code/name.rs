@@ -134,10 +134,11 @@ impl<'py> Walk<'_, 'py> {
             },
             Binding::Undecided => match self.loaded(scope, root)? {
                 Some(live) => {
-                    // A class that a call made has no text of its own but this.
-                    if live.is_instance_of::<PyType>()
-                        && let Some(made) = text.assignment(root)
-                    {
+                    // A class that a call made has no text of its own but this; what a library made
+                    // of a function need not tell with what options.
+                    let is_made =
+                        live.is_instance_of::<PyType>() || self.made_by_a_library(&live)?.is_some();
+                    if is_made && let Some(made) = text.assignment(root) {
                         self.define(scope, root, Kind::Constant, made, HashMap::new());
                     }
                     self.value(scope, &live, &hint, &path[1..])

@@ -65,6 +65,10 @@ impl<'py> Encoder<'_, 'py> {
     /// An object that is found under a name in its module.
     fn global(&mut self, value: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
+        if !leads_to(name, value).map_err(raised)? {
+            let text = format!("it says that it is `{name}`, and nothing or something else is");
+            return Err(raised(PyTypeError::new_err(text)));
+        }
         let module = value
             .getattr_opt(intern!(self.py, "__module__"))
             .map_err(raised)?
@@ -253,6 +257,21 @@ fn reduce<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     } else {
         registered.call1((value,))
     }
+}
+
+/// Whether an object is found under its name, where pickle looks for it: one that is made at run
+/// time, as by `np.frompyfunc`, need not be, and is not told from others of the name.
+fn leads_to(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    let module = py.import(intern!(py, "pickle"))?.call_method1("whichmodule", (value, name))?;
+    let mut found = py.import(module.cast::<PyString>()?)?.into_any();
+    for part in name.to_str()?.split('.') {
+        match found.getattr_opt(part)? {
+            Some(held) => found = held,
+            None => return Ok(false),
+        }
+    }
+    Ok(found.is(value))
 }
 
 /// How many items an iterator says that it has left.
