@@ -703,10 +703,10 @@ STARS = {
 def test_a_star_brings_what_its_module_lists(project: Project) -> None:
     project.write(**STARS)
     lazy = project.units()
-    assert set(lazy) == {"step:run", "one:f", "two:g"}
+    assert set(lazy) == {"step:run", "facade:f", "facade:g", "one:f", "two:g"}
     assert project.units(before="import facade") == lazy
     project.edit("two", "['g']", "['f', 'g']")
-    assert set(project.units()) == {"step:run", "two:f", "two:g"}
+    assert set(project.units()) == {"step:run", "facade:f", "facade:g", "two:f", "two:g"}
 
 
 def test_names_behind_a_star_belong_to_a_module_that_is_a_value(project: Project) -> None:
@@ -987,6 +987,9 @@ def test_relative_imports_and_submodules_are_followed(
     assert set(before) == {
         "step:run",
         "pkg.deep.mod:run",
+        "pkg.deep.mod:f",
+        "pkg.deep.mod:s",
+        "pkg.deep.mod:leaf",
         "pkg.sub:f",
         "pkg.sub:VALUE",
         "pkg.deep.leaf:g",
@@ -998,7 +1001,7 @@ def test_relative_imports_and_submodules_are_followed(
 def test_names_that_a_package_passes_on_are_followed_to_their_module(project: Project) -> None:
     tree(project)
     lazy = project.units("step:value")
-    assert set(lazy) == {"step:value", "pkg.sub:VALUE"}
+    assert set(lazy) == {"step:value", "pkg:VALUE", "pkg.sub:VALUE"}
     assert project.units("step:value", before="import pkg") == lazy
 
 
@@ -1021,7 +1024,7 @@ def test_a_script_and_a_module_have_one_closure(project: Project) -> None:
     assert project.run("", "-m", "program")[-1]["units"] == as_script
     assert project.units("program:run") == as_script
     inner = project.run("", "-m", "pkg.program")[-1]["units"]
-    assert set(inner) == {"pkg.program:run", "pkg.program:LIMIT", "helper:f"}
+    assert set(inner) == {"pkg.program:run", "pkg.program:LIMIT", "pkg.program:f", "helper:f"}
     assert project.run("", str(project.root / "pkg" / "program.py"))[-1]["units"] == inner
     assert project.units("program:run", before="import pkg.program; program = pkg.program") == inner
 
@@ -1206,7 +1209,7 @@ def test_a_package_is_reached_through_the_import_of_its_submodule(project: Proje
     tree(project)
     project.write(step="def run():\n    import pkg.deep.mod\n    return pkg.VALUE, pkg.sub.f()\n")
     lazy = project.units()
-    assert set(lazy) == {"step:run", "pkg.sub:VALUE", "pkg.sub:f"}
+    assert set(lazy) == {"step:run", "pkg:VALUE", "pkg.sub:VALUE", "pkg.sub:f"}
     assert project.units(before="import pkg.deep.mod") == lazy
 
 

@@ -182,3 +182,56 @@ def test_a_key_that_changed_in_place_is_seen(project: Project) -> None:
     change = "object.__setattr__(next(iter(step.TABLE)), 'x', 5)"
     assert not project.current(change)
     assert project.units() != project.units(before=change)
+
+
+KEY = "import json\nfrom step import *\nprint(json.dumps(apply.key({})))"
+APPLY = (
+    "from thrifty import Cache, task\n@task(cache=Cache(version='1'))\ndef apply(f): return f(1)\n"
+)
+
+
+@pytest.mark.parametrize("value", ["cached", "[cached]", "Holder(cached)", "fast"])
+def test_a_function_that_remembers_counts_by_its_code(project: Project, value: str) -> None:
+    step = (
+        "import functools\n@functools.lru_cache\ndef cached(x): return x + 111\n"
+        "class Holder:\n    def __init__(self, f): self.f = f\n"
+        "def slow(x): return x + 111\nfast = functools.cache(slow)\n"
+    )
+    project.write(step=APPLY + step)
+    before = project.run(KEY.format(value))
+    assert project.run(KEY.format(value)) == before
+    project.write(step=APPLY + step.replace("111", "222"))
+    assert project.run(KEY.format(value)) != before
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "scipy.stats.loguniform(1e-3, 1e3)",
+        "{'C': scipy.stats.norm(0, 1)}",
+        "np.random.mtrand._rand",
+        "np.random.RandomState(7)",
+    ],
+)
+def test_the_generator_that_numpy_draws_from_goes_by_name(project: Project, value: str) -> None:
+    project.write(step=f"import numpy as np\nimport scipy.stats\n{APPLY}VALUE = {value}\n")
+    assert project.run(KEY.format("VALUE")) == project.run(KEY.format("VALUE"))
+    drawn = "np.random.seed(5)\nif hasattr(VALUE, 'rand'): VALUE.rand()\n"
+    project.write(step=f"import numpy as np\nimport scipy.stats\n{APPLY}VALUE = {value}\n{drawn}")
+    is_own = "RandomState" in value
+    project.write(other=f"import numpy as np\nimport scipy.stats\nVALUE = {value}\n")
+    key = project.run(KEY.format("VALUE"))
+    plain = project.run(KEY.format("__import__('other').VALUE"))
+    assert (key != plain) is is_own
+
+
+def test_what_numpy_made_of_a_function_has_one_key(project: Project) -> None:
+    step = "import numpy as np\ndef f(x): return x + 1\nV = np.vectorize(f{})\nTABLE = [V, 1]\n"
+    reading = "def run(): return TABLE, V\n"
+    project.write(step=APPLY + step.format("") + reading)
+    called = "import step\nstep.V([1, 2])\n"
+    before = project.run(KEY.format("V"))
+    assert project.run(called + KEY.format("V")) == before
+    assert project.units() == project.units(before="step.V([1, 2])")
+    project.write(step=APPLY + step.format(", otypes=[int]") + reading)
+    assert project.run(KEY.format("V")) != before

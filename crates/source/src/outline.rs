@@ -57,7 +57,12 @@ pub enum Binding {
         decorators: Vec<String>,
     },
     /// A `class`.
-    Class,
+    Class {
+        /// What makes or changes it besides its body: the dotted name of each decorator and of the
+        /// metaclass; an empty one for another expression, also as a base, for another keyword,
+        /// and if the module assigns attributes of it.
+        makers: Vec<String>,
+    },
     /// A value that the text decides.
     Literal {
         /// The digest that the live value has as well.
@@ -129,6 +134,10 @@ impl Outline {
         for (name, binding) in &mut reader.outline.names {
             if reader.changes.undo(name, binding) {
                 *binding = Binding::Undecided;
+            } else if let Binding::Class { makers } = binding
+                && reader.changes.assigns_to(name)
+            {
+                makers.push(String::new());
             }
         }
         reader.outline
@@ -248,7 +257,7 @@ impl Reader<'_> {
             let stays = match binding {
                 Binding::Function { decorators, .. } => !decorators.is_empty(),
                 Binding::Module(_) | Binding::Member { .. } => true,
-                Binding::Class | Binding::Literal { .. } | Binding::Undecided => false,
+                Binding::Class { .. } | Binding::Literal { .. } | Binding::Undecided => false,
             };
             if !stays {
                 *binding = Binding::Undecided;
@@ -283,7 +292,16 @@ impl Reader<'_> {
         };
         let attributes = self.body(&class.body, &name);
         self.outline.classes.insert(name, attributes);
-        Sure::new(&class.name, Binding::Class)
+        let decorators = class.decorator_list.iter().map(|one| dotted(&one.expression));
+        let keywords = class.arguments.iter().flat_map(|arguments| &arguments.keywords);
+        let keywords = keywords.map(|keyword| match keyword.arg.as_deref() {
+            Some("metaclass") => dotted(&keyword.value),
+            _ => String::new(),
+        });
+        let bases = class.arguments.iter().flat_map(|arguments| &arguments.args);
+        let bases = bases.filter(|base| !is_name(base)).map(|_| String::new());
+        let makers = decorators.chain(keywords).chain(bases).collect();
+        Sure::new(&class.name, Binding::Class { makers })
     }
 
     /// Defaults are evaluated where the function stands: in a method, among the names of the class.
@@ -360,6 +378,16 @@ fn dotted(expression: &Expr) -> String {
         Expr::Attribute(attribute) => format!("{}.{}", dotted(&attribute.value), attribute.attr),
         Expr::Call(call) => dotted(&call.func),
         _ => String::new(),
+    }
+}
+
+/// Whether a base is a name, with or without parameters: `a.B` or `a.B[T]`.
+fn is_name(base: &Expr) -> bool {
+    match base {
+        Expr::Name(_) => true,
+        Expr::Attribute(attribute) => is_name(&attribute.value),
+        Expr::Subscript(subscript) => is_name(&subscript.value),
+        _ => false,
     }
 }
 

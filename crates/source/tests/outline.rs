@@ -52,7 +52,7 @@ fn names_each_kind_of_binding() {
     assert_eq!(names["y"], member(Some("up"), 2, "x"));
     assert_eq!(names["z"], member(None, 1, "z"));
     assert_eq!(names["run"], Binding::Function { line: 4, decorators });
-    assert_eq!(names["C"], Binding::Class);
+    assert_eq!(names["C"], Binding::Class { makers: Vec::new() });
     assert!(matches!(&names["n"], Binding::Literal { mutable: false, text, .. } if text == "1"));
     assert_eq!(names.len(), 7, "{names:?}");
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use thrifty_key::{Context, Digest, Hasher};
+use thrifty_key::{Context, Hasher};
 use thrifty_source::outline::Binding;
 
 use super::guard::Guard;
 use super::inspect::{
-    attributes, cells, describe, is_descriptor, is_immutable, module_of, plain_function,
+    WRAPPERS, attributes, cells, describe, is_descriptor, is_function, module_of, plain_function,
 };
 use super::origin::{Place, Scope};
 use super::text::{self, Piece, Text};
@@ -38,7 +38,7 @@ impl<'py> Walk<'_, 'py> {
         }
         let text = scope.text.clone();
         let Some(text) = text else { return Ok(()) };
-        if live.is_none() && is_computed(&text, name) {
+        if live.is_none() && self.is_computed(scope, &text, name)? {
             let loaded = self.loaded(scope, name)?;
             if loaded.is_some() {
                 return self.class_in_text(scope, name, loaded);
@@ -51,7 +51,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
-    fn is_class_of(
+    pub(super) fn is_class_of(
         &self,
         scope: &Rc<Scope>,
         class: &Bound<'py, PyType>,
@@ -83,6 +83,7 @@ impl<'py> Walk<'_, 'py> {
             let Some(function) = plain_function(value)? else {
                 continue;
             };
+            let function = self.innermost(function)?;
             let code = function.getattr(intern!(self.py, "__code__"))?;
             let qualified: String = code.getattr(intern!(self.py, "co_qualname"))?.extract()?;
             if qualified.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
@@ -104,6 +105,18 @@ impl<'py> Walk<'_, 'py> {
             for base in class.getattr(intern!(self.py, "__bases__"))?.try_iter()? {
                 self.base(&scope, &base?)?;
             }
+            for (attribute, value) in functions {
+                self.local_attribute(
+                    &scope,
+                    &value,
+                    &format!("{}:{name}.{attribute}", scope.name),
+                )?;
+            }
+        } else if text.is_made_by_expression(&name) {
+            for (at, base) in class.getattr(intern!(self.py, "__bases__"))?.try_iter()?.enumerate()
+            {
+                self.value(&scope, &base?, &format!("{}:{name}(base {at})", scope.name), &[])?;
+            }
         }
         self.changed_attributes(&scope, &text, class, &name)
     }
@@ -113,6 +126,35 @@ impl<'py> Walk<'_, 'py> {
             Ok(class) => self.class(scope, class),
             Err(_) => Ok(()),
         }
+    }
+
+    /// An attribute of a class in a function, of whose values no text tells.
+    fn local_attribute(
+        &mut self,
+        scope: &Rc<Scope>,
+        value: &Bound<'py, PyAny>,
+        hint: &str,
+    ) -> PyResult<()> {
+        let is_private = hint.rsplit('.').next().is_some_and(|name| name.starts_with("__"));
+        if is_private || is_descriptor(value)? {
+            return Ok(());
+        }
+        match value.is_instance_of::<PyType>() || (self.encoder)(value).is_some() {
+            true => self.value(scope, value, hint, &[]),
+            false => Ok(()),
+        }
+    }
+
+    /// What decorators were given, through `functools.wraps`.
+    fn innermost(&self, function: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let mut function = function;
+        for _ in 0..WRAPPERS {
+            match function.getattr_opt(intern!(self.py, "__wrapped__"))? {
+                Some(wrapped) if is_function(&wrapped)? => function = wrapped,
+                _ => break,
+            }
+        }
+        Ok(function)
     }
 
     fn class_text(
@@ -177,152 +219,32 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
-    /// Attributes of a class that are not what its text says.
-    fn changed_attributes(
-        &mut self,
-        scope: &Rc<Scope>,
-        text: &Arc<Text>,
-        class: &Bound<'py, PyType>,
-        name: &str,
-    ) -> PyResult<()> {
-        let py = self.py;
-        let Some(written) = text.outline().classes.get(name) else {
-            return Ok(());
+    /// Whether only a live class knows the values of some attributes, or of defaults of its methods,
+    /// or what decorators made of it or them.
+    fn is_computed(&mut self, scope: &Rc<Scope>, text: &Arc<Text>, name: &str) -> PyResult<bool> {
+        let Some(attributes) = text.outline().classes.get(name) else {
+            return Ok(false);
         };
-        let meta = class.get_type().name()?.to_string_lossy().into_owned();
-        let is_ordinary = ["type", "ABCMeta", "_ProtocolMeta"].contains(&meta.as_str());
-        for (attribute, value) in attributes(class)? {
-            let hint = format!("{}:{name}.{attribute}", scope.name);
-            match (written.get(&attribute), plain_function(&value)?) {
-                (Some(Binding::Function { line, decorators }), _) => {
-                    let decorated = !decorators.is_empty();
-                    let own = self.definition(scope, &value, *line, &attribute, decorated)?;
-                    if let Some(function) = own {
-                        self.guards.push(Guard::of_function(&function)?);
-                        self.defaults(scope, text, &function, &hint, &(*line, attribute))?;
-                    } else if self.is_foreign(&value, decorated)? {
-                        self.in_place_of_a_method(scope, &value, &hint)?;
-                    }
+        for (attribute, binding) in attributes {
+            let is_computed = match binding {
+                Binding::Undecided => true,
+                Binding::Function { line, decorators } => {
+                    let dispatches =
+                        decorators.iter().any(|it| it.ends_with("singledispatchmethod"));
+                    dispatches
+                        || text.computes_defaults(&(*line, attribute.clone()))
+                        || self.is_made_here(scope, decorators)?
                 }
-                (Some(Binding::Literal { digest, .. }), None) => {
-                    self.attribute(scope, class, &value, &hint, Some(*digest))?;
+                Binding::Class { makers } => {
+                    self.is_made_here(scope, makers)?
+                        || self.is_computed(scope, text, &format!("{name}.{attribute}"))?
                 }
-                (Some(Binding::Undecided | Binding::Literal { .. }), Some(function)) => {
-                    let code = function.getattr(intern!(py, "__code__"))?;
-                    let qualified: String = code.getattr(intern!(py, "co_qualname"))?.extract()?;
-                    let is_own = qualified.strip_prefix(name).is_some_and(|it| it.starts_with('.'));
-                    if !is_own || !self.is_in(scope, &code)? {
-                        self.value(scope, &function, &hint, &[])?;
-                    }
-                }
-                (Some(Binding::Class), _) => {
-                    self.inner_class(scope, text, &value, name, &attribute)?
-                }
-                (Some(Binding::Undecided), None) if !attribute.starts_with("__") => {
-                    self.attribute(scope, class, &value, &hint, None)?;
-                }
-                (None, Some(function)) if !attribute.starts_with('_') => {
-                    let code = function.getattr(intern!(py, "__code__"))?;
-                    let filename: String = code.getattr(intern!(py, "co_filename"))?.extract()?;
-                    if !filename.starts_with('<') {
-                        self.value(scope, &function, &hint, &[])?;
-                    }
-                }
-                (None, None)
-                    if is_ordinary && !attribute.starts_with('_') && !is_descriptor(&value)? =>
-                {
-                    self.value(scope, &value, &hint, &[])?;
-                }
-                _ => {}
+                _ => false,
+            };
+            if is_computed {
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
-
-    /// What somebody put in the place of a method. The text of the class does not tell it.
-    fn in_place_of_a_method(
-        &mut self,
-        scope: &Rc<Scope>,
-        value: &Bound<'py, PyAny>,
-        hint: &str,
-    ) -> PyResult<()> {
-        if self.holds_code(value, 0)? || (self.encoder)(value).is_some() {
-            return self.value(scope, value, hint, &[]);
-        }
-        let reason = format!("a value of type `{}` has no digest", value.get_type().name()?);
-        Err(unfollowable(&format!("`{hint}`"), &scope.name, &reason))
-    }
-
-    /// A class in the body of another, whose text is in that of the other.
-    fn inner_class(
-        &mut self,
-        scope: &Rc<Scope>,
-        text: &Arc<Text>,
-        value: &Bound<'py, PyAny>,
-        outer: &str,
-        attribute: &str,
-    ) -> PyResult<()> {
-        let name = format!("{outer}.{attribute}");
-        match value.cast::<PyType>() {
-            Ok(class) if self.is_class_of(scope, class, &name)? => {
-                self.guards.push(Guard::of_class(class)?);
-                self.changed_attributes(scope, text, class, &name)
-            }
-            _ => self.value(scope, value, &format!("{}:{name}", scope.name), &[]),
-        }
-    }
-
-    /// An attribute that is no function: by value, as a constant of a module, if that is not what the
-    /// text says. One without a digest counts by its expression, in the class.
-    fn attribute(
-        &mut self,
-        scope: &Rc<Scope>,
-        class: &Bound<'py, PyType>,
-        value: &Bound<'py, PyAny>,
-        hint: &str,
-        written: Option<Digest>,
-    ) -> PyResult<()> {
-        // A member of an enumeration is what it holds.
-        let member = value.getattr_opt(intern!(self.py, "_value_")).ok().flatten();
-        let held = match member.filter(|_| value.is_instance(class).unwrap_or(false)) {
-            Some(held) => held,
-            None if is_descriptor(value)? => return Ok(()),
-            None => value.clone(),
-        };
-        let digest = (self.encoder)(&held);
-        if let Some(written) = written.filter(|written| digest == Some(*written)) {
-            if !is_immutable(&held) {
-                self.guards.push(Guard::of_value(held, written));
-            }
-            return Ok(());
-        }
-        match digest.is_some() || self.holds_code(&held, 0)? {
-            true => self.value(scope, &held, hint, &[]),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether a method that is not the one in the text was put there, rather than made by the
-    /// decorators of the text.
-    fn is_foreign(&self, value: &Bound<'py, PyAny>, decorated: bool) -> PyResult<bool> {
-        let Some(function) = plain_function(value)? else {
-            return Ok(!decorated);
-        };
-        let code = function.getattr(intern!(self.py, "__code__"))?;
-        let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
-        Ok(!filename.starts_with('<'))
-    }
-}
-
-/// Whether only a live class knows the values of some attributes, or of defaults of its methods.
-fn is_computed(text: &Text, name: &str) -> bool {
-    let attributes = text.outline().classes.get(name);
-    attributes.is_some_and(|attributes| {
-        attributes.iter().any(|(attribute, binding)| match binding {
-            Binding::Undecided => true,
-            Binding::Function { line, .. } => text.computes_defaults(&(*line, attribute.clone())),
-            Binding::Class => is_computed(text, &format!("{name}.{attribute}")),
-            _ => false,
-        })
-    })
 }

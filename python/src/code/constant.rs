@@ -52,9 +52,7 @@ impl<'py> Walk<'_, 'py> {
             self.add(hint, Kind::Constant, digest, preview(value));
             return Ok(());
         }
-        if self.objects.insert(value.as_ptr() as usize, value.clone()).is_some()
-            || self.container(scope, value, hint)?
-        {
+        if !self.is_new(hint, value) || self.container(scope, value, hint)? {
             return Ok(());
         }
         let reason = format!("a value of type `{name}` has no digest");

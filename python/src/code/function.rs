@@ -6,27 +6,24 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple};
 use thrifty_key::Digest;
 use thrifty_source::outline;
 
 use super::guard::Guard;
-use super::inspect::{
-    WRAPPED, WRAPPERS, body_start, cells, describe, is_function, is_immutable, module_of,
-};
+use super::inspect::{body_start, cells, describe, is_immutable, module_of};
 use super::origin::{Place, Scope};
 use super::text::{self, Piece, Text};
 use super::walk::Walk;
 use super::{Depth, Kind, fresh, source, unfollowable};
-use crate::remembering;
-
-/// How many objects that a decorator made are looked into for the function it was given.
-const HELD: usize = 64;
 
 impl<'py> Walk<'_, 'py> {
     /// The scope that a function's globals are, or none if it is no code of the project; then what
     /// it belongs to is added.
-    fn scope_of_function(&mut self, function: &Bound<'py, PyAny>) -> PyResult<Option<Rc<Scope>>> {
+    pub(super) fn scope_of_function(
+        &mut self,
+        function: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Rc<Scope>>> {
         let globals = function.getattr(intern!(self.py, "__globals__"))?.cast_into::<PyDict>()?;
         let name = globals
             .get_item(intern!(self.py, "__name__"))?
@@ -112,7 +109,7 @@ impl<'py> Walk<'_, 'py> {
         if let Some(wrapped) = function.getattr_opt(intern!(self.py, "__wrapped__"))? {
             self.value(scope, &wrapped, &format!("{name}.__wrapped__"), &[])?;
         }
-        self.registry(scope, function)
+        self.registry(scope, function, name)
     }
 
     /// The text that a code object was compiled from.
@@ -161,7 +158,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// Defaults that are not what the text says: computed, evaluated in a scope that is gone, or
-    /// replaced. One that the text computes counts by its expression if it is code, or has no digest.
+    /// replaced. One that the text computes counts by its expression if it has no digest.
     pub(super) fn defaults(
         &mut self,
         scope: &Rc<Scope>,
@@ -182,8 +179,7 @@ impl<'py> Walk<'_, 'py> {
                         self.guards.push(Guard::of_value(value, digest));
                     }
                 }
-                (Written::Computed, None) => {}
-                (Written::Computed, Some(_)) if self.holds_code(&value, 0)? => {}
+                (Written::Computed, None) if !self.holds_code(&value, 0)? => {}
                 _ => self.value(scope, &value, &format!("{name}(default {parameter})"), &[])?,
             }
         }
@@ -191,7 +187,12 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// The implementations of a `singledispatch` function.
-    fn registry(&mut self, scope: &Rc<Scope>, function: &Bound<'py, PyAny>) -> PyResult<()> {
+    pub(super) fn registry(
+        &mut self,
+        scope: &Rc<Scope>,
+        function: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> PyResult<()> {
         let Some(registry) = function.getattr_opt(intern!(self.py, "registry"))? else {
             return Ok(());
         };
@@ -206,21 +207,8 @@ impl<'py> Walk<'_, 'py> {
         }
         implementations.sort_by(|a, b| a.0.cmp(&b.0));
         implementations.iter().try_for_each(|(class, value)| {
-            self.value(scope, value, &format!("dispatch on {class}"), &[])
+            self.value(scope, value, &format!("{name}(dispatch on {class})"), &[])
         })
-    }
-
-    /// The line of a code object in the text of its scope, as well as can be told.
-    fn line_in_text(
-        &self,
-        scope: &Rc<Scope>,
-        code: &Bound<'py, PyAny>,
-        line: u32,
-    ) -> PyResult<u32> {
-        match scope.text.as_ref().filter(|text| fresh::is_doubtful(text)) {
-            Some(text) => Ok(fresh::line_of(text, code)?.unwrap_or(line)),
-            None => Ok(line),
-        }
     }
 
     /// Whether a code object comes from the source file of a scope.
@@ -231,104 +219,6 @@ impl<'py> Walk<'_, 'py> {
         };
         Ok(std::path::absolute(filename).is_ok_and(|absolute| absolute == file))
     }
-
-    /// The function that the definition at a line made, if that is what a live object is or,
-    /// decorated, holds.
-    pub(super) fn definition(
-        &self,
-        scope: &Rc<Scope>,
-        value: &Bound<'py, PyAny>,
-        line: u32,
-        name: &str,
-        decorated: bool,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (mut waiting, mut seen) = (vec![(value.clone(), 0)], 0);
-        while let Some((value, depth)) = waiting.pop().filter(|_| seen < HELD) {
-            seen += 1;
-            if is_function(&value)? {
-                let code = value.getattr(intern!(self.py, "__code__"))?;
-                let filename: String = code.getattr(intern!(self.py, "co_filename"))?.extract()?;
-                let file = std::path::absolute(&filename).ok();
-                let own: u32 = code.getattr(intern!(self.py, "co_firstlineno"))?.extract()?;
-                if self.line_in_text(scope, &code, own)? == line
-                    && code.getattr(intern!(self.py, "co_name"))?.extract::<String>()? == name
-                    && file.as_deref() == scope.file.as_deref()
-                {
-                    return Ok(Some(value));
-                }
-                if decorated && depth < WRAPPERS {
-                    let held = cells(&value)?.into_values();
-                    let held = held
-                        .filter_map(|cell| cell.getattr(intern!(self.py, "cell_contents")).ok());
-                    waiting.extend(held.map(|held| (held, depth + 1)));
-                }
-            }
-            if decorated && depth < WRAPPERS && !value.is_instance_of::<PyType>() {
-                let held =
-                    WRAPPED.iter().filter_map(|part| value.getattr_opt(*part).ok().flatten());
-                waiting.extend(held.map(|held| (held, depth + 1)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Follows the containers that decorators of the project keep between calls: what one remembers
-    /// there, a body may take in the place of what it would read. What has no digest is no news.
-    pub(super) fn kept_by_decorators(
-        &mut self,
-        scope: &Rc<Scope>,
-        value: &Bound<'py, PyAny>,
-        hint: &str,
-    ) -> PyResult<()> {
-        let mut value = value.clone();
-        for _ in 0..WRAPPERS {
-            if is_function(&value)? && self.scope_of_function(&value)?.is_some() {
-                let mut kept: Vec<_> = cells(&value)?.into_iter().collect();
-                kept.sort_by(|a, b| a.0.cmp(&b.0));
-                for (name, cell) in kept {
-                    // A cell may be empty still.
-                    let Ok(held) = cell.getattr(intern!(self.py, "cell_contents")) else {
-                        continue;
-                    };
-                    if is_container(&held) {
-                        _ = self.constant(
-                            scope,
-                            &held,
-                            &format!("{hint} ({name} of its decorator)"),
-                        );
-                    }
-                }
-            }
-            match value.getattr_opt(intern!(self.py, "__wrapped__"))? {
-                Some(wrapped) => value = wrapped,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Guards the functions that a decorated definition left behind.
-    pub(super) fn guard_wrapped(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
-        let mut value = value.clone();
-        for _ in 0..WRAPPERS {
-            if is_function(&value)? {
-                self.guards.push(Guard::of_function(&value)?);
-            }
-            remembering::reaches(&value)?;
-            match value.getattr_opt(intern!(self.py, "__wrapped__"))? {
-                Some(wrapped) => value = wrapped,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a value is a container that its holder can fill.
-fn is_container(value: &Bound<'_, PyAny>) -> bool {
-    value.is_instance_of::<PyDict>()
-        || value.is_instance_of::<PyList>()
-        || value.is_instance_of::<PySet>()
 }
 
 /// The default of one parameter.

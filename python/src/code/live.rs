@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyString, PyType};
-use thrifty_key::{Context, Digest, Hasher};
+use thrifty_key::Digest;
 
 use super::Kind;
 use super::guard::Guard;
@@ -40,7 +40,7 @@ impl<'py> Walk<'_, 'py> {
             };
             function = wrapped;
         }
-        let name = describe(&function);
+        let (_, name) = self.own_name(&function)?;
         let scope = self.detached("")?;
         self.value(&scope, &function, &name, &[])?;
         match self.has_code() {
@@ -67,16 +67,15 @@ impl<'py> Walk<'_, 'py> {
     ) -> PyResult<()> {
         if let Ok(module) = value.cast::<PyModule>() {
             let name: String = module.getattr(intern!(self.py, "__name__"))?.extract()?;
-            self.outside(&name, hint, &name)?;
+            self.stands_for(hint, value)?;
             return self.member(&name, attributes);
         }
         if let Ok(class) = value.cast::<PyType>() {
-            self.outside(&module_of(class), hint, &describe(value))?;
+            self.stands_for(hint, value)?;
             return self.class(scope, class);
         }
         if is_function(value)? {
-            let home = value.getattr(intern!(self.py, "__module__"))?.extract::<String>();
-            self.outside(&home.unwrap_or_default(), hint, &describe(value))?;
+            self.stands_for(hint, value)?;
             self.function(value)?;
             return self.attribute_of(scope, value, hint, attributes);
         }
@@ -84,20 +83,6 @@ impl<'py> Walk<'_, 'py> {
             return Ok(());
         }
         self.constant(scope, value, hint)
-    }
-
-    /// Says which thing a name is, if that is not of the project: no text of the project does.
-    pub(super) fn outside(&mut self, module: &str, hint: &str, target: &str) -> PyResult<()> {
-        if !matches!(self.place(module)?, Place::Project(_) | Place::Namespace(_) | Place::Missing)
-        {
-            self.add_outside(hint, target);
-        }
-        Ok(())
-    }
-
-    fn add_outside(&mut self, hint: &str, target: &str) {
-        let digest = Hasher::new(Context::Code).framed(target.as_bytes()).finish();
-        self.add(hint, Kind::Opaque, digest, Some(target.to_owned()));
     }
 
     /// Follows what somebody put beside a function, where it is read: `step.retries = 3`.
@@ -126,7 +111,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     /// Follows what a wrapper of functions holds; whether the value is one.
-    fn wrapper(
+    pub(super) fn wrapper(
         &mut self,
         scope: &Rc<Scope>,
         value: &Bound<'py, PyAny>,
@@ -143,7 +128,7 @@ impl<'py> Walk<'_, 'py> {
                 | "wrapper_descriptor"
                 | "method-wrapper",
             ) => {
-                self.add_outside(hint, &describe(value));
+                self.add_target(hint, Kind::Opaque, &describe(value));
                 let owner = value.getattr_opt(intern!(py, "__self__"))?;
                 if let Some(owner) =
                     owner.filter(|it| !it.is_none() && !it.is_instance_of::<PyModule>())
@@ -183,7 +168,7 @@ impl<'py> Walk<'_, 'py> {
                 None => return Ok(false),
             },
         };
-        if self.objects.insert(value.as_ptr() as usize, value.clone()).is_none() {
+        if self.is_new(hint, value) {
             for part in parts {
                 let held = value.getattr(*part)?;
                 if !held.is_none() {

@@ -10,9 +10,11 @@
 //!
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
+mod attribute;
 mod class;
 mod classes;
 mod constant;
+mod decorator;
 mod distribution;
 mod fresh;
 mod function;
@@ -23,6 +25,7 @@ mod live;
 mod name;
 mod origin;
 mod source;
+mod target;
 mod text;
 mod walk;
 

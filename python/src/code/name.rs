@@ -109,14 +109,20 @@ impl<'py> Walk<'_, 'py> {
                     None => Ok(()),
                 }
             }
-            Binding::Class => self.class_in_text(scope, root, live),
+            Binding::Class { makers } => {
+                let live = match self.is_made_here(scope, makers)? {
+                    true => self.loaded(scope, root)?,
+                    false => live,
+                };
+                self.class_in_text(scope, root, live)
+            }
             Binding::Module(module) => match live {
                 Some(live) if !self.is_module(&live, module) => {
                     self.value(scope, &live, &hint, &path[1..])
                 }
                 _ => {
                     if module != root {
-                        self.outside(module, &hint, module)?;
+                        self.is_bound_to(&hint, module, "")?;
                     }
                     self.member(module, &path[1..])
                 }
@@ -127,7 +133,7 @@ impl<'py> Walk<'_, 'py> {
                 }
                 _ => {
                     if let Some(module) = scope.absolute(from) {
-                        self.outside(&module, &hint, &format!("{module}:{name}"))?;
+                        self.is_bound_to(&hint, &module, name)?;
                     }
                     self.import(scope, from, Some(name), &path[1..])
                 }
@@ -185,7 +191,10 @@ impl<'py> Walk<'_, 'py> {
             self.is_ours(scope, &path)
         });
         let which = (line, name.to_owned());
-        let is_live = dispatches || is_task || text.computes_defaults(&which);
+        let is_live = dispatches
+            || is_task
+            || text.computes_defaults(&which)
+            || self.is_made_here(scope, decorators)?;
         let live = if is_live { self.loaded(scope, name)? } else { live };
         let hint = format!("{}:{name}", scope.name);
         if let Some(live) = live {
@@ -197,7 +206,7 @@ impl<'py> Walk<'_, 'py> {
             }
             self.settings(&live, &hint)?;
             self.guard_wrapped(&live)?;
-            self.kept_by_decorators(scope, &live, &hint)?;
+            self.kept_by_decorators(scope, &live, &hint, function.as_ref())?;
             if let Some(function) = function {
                 self.defaults(scope, text, &function, &hint, &which)?;
             }
@@ -222,6 +231,27 @@ impl<'py> Walk<'_, 'py> {
                 .map_or_else(|| scope.name.clone(), |file| file.display().to_string());
             unfollowable(&format!("`{name}`"), &format!("{place}, line {line}"), &error.to_string())
         })
+    }
+
+    /// Whether code of the project, or an expression that is no name, is among what makes a function
+    /// or class: then the live one can be more than the text says.
+    pub(super) fn is_made_here(&mut self, scope: &Rc<Scope>, makers: &[String]) -> PyResult<bool> {
+        for maker in makers {
+            let root = maker.split('.').next().unwrap_or_default();
+            let bound = scope.text.as_ref().and_then(|text| text.outline().names.get(root));
+            let module = match bound {
+                Some(Binding::Module(module)) => Some(module.clone()),
+                Some(Binding::Member { from, .. }) => scope.absolute(from),
+                Some(_) => None,
+                None if self.builtins.contains(root)? => continue,
+                None => None,
+            };
+            let place = module.map(|module| self.place(&module)).transpose()?;
+            if !matches!(place, Some(Place::Standard | Place::Installed(_) | Place::Opaque(_))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a decorator is Thrifty's.
@@ -261,6 +291,7 @@ impl<'py> Walk<'_, 'py> {
         // Which star brings a name depends on `__all__`, and on what ran: the live module knows.
         let live = if stars.is_empty() { live } else { self.loaded(scope, root)? };
         let is_loaded = scope.globals.borrow().is_some();
+        let hint = format!("{}:{root}", scope.name);
         for from in stars.iter().rev() {
             let Some(module) = scope.absolute(from) else {
                 continue;
@@ -269,10 +300,10 @@ impl<'py> Walk<'_, 'py> {
                 && self.in_text(&star, root)
                 && live.as_ref().map_or(!is_loaded, |it| self.is_member(scope, it, from, root))
             {
+                self.is_bound_to(&hint, &module, root)?;
                 return self.name(&star, path);
             }
         }
-        let hint = format!("{}:{root}", scope.name);
         if live.is_none() && self.builtins.contains(root)? {
             return Ok(());
         }

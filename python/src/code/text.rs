@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use thrifty_key::Digest;
-use thrifty_source::outline::{Defaults, Outline};
+use thrifty_source::outline::{Binding, Defaults, Outline};
 use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
 use thrifty_store::StatIdentity;
 
@@ -92,6 +92,16 @@ impl Text {
             written.positional.iter().chain(keyword).any(Option::is_none)
         };
         self.outline().defaults.get(which).is_some_and(is_computed)
+    }
+
+    /// Whether an expression, and not its name alone, says what a class is made of.
+    pub(super) fn is_made_by_expression(&self, class: &str) -> bool {
+        let outline = self.outline();
+        let binding = match class.rsplit_once('.') {
+            Some((outer, name)) => outline.classes.get(outer).and_then(|it| it.get(name)),
+            None => outline.names.get(class),
+        };
+        matches!(binding, Some(Binding::Class { makers }) if makers.iter().any(String::is_empty))
     }
 
     /// The function or lambda that begins at a line.

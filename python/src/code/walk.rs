@@ -34,8 +34,10 @@ pub(super) struct Walk<'a, 'py> {
     /// Parameters of functions, by their addresses, whose defaults do not count where the function
     /// is met next: inputs of its calls, or ignored ones.
     pub(super) inputs: HashMap<usize, Vec<String>>,
-    /// Objects followed, by address; held so that no other gets the address.
+    /// Functions and classes followed, by address; held so that no other gets the address.
     pub(super) objects: HashMap<usize, Bound<'py, PyAny>>,
+    /// What was met under a name that is not its own, by address, with the first of them.
+    pub(super) met: HashMap<usize, (Bound<'py, PyAny>, String)>,
     units: BTreeMap<String, Unit>,
     notes: BTreeSet<String>,
     places: HashMap<String, Place>,
@@ -67,6 +69,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             guards: Vec::new(),
             inputs: HashMap::new(),
             objects: HashMap::new(),
+            met: HashMap::new(),
             units: BTreeMap::new(),
             notes: BTreeSet::new(),
             places: HashMap::new(),

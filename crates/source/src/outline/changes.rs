@@ -16,6 +16,8 @@ pub(super) struct Changes {
     rebound: HashSet<String>,
     /// Changed in place.
     changed: HashSet<String>,
+    /// Attributes of it are assigned or deleted.
+    assigned: HashSet<String>,
     /// Mentioned while the module is imported: outside of functions, or in a default.
     mentioned: HashSet<String>,
     /// Something looks names up, or binds them, by text.
@@ -53,13 +55,18 @@ impl Changes {
         self.by_name || self.rebound.contains(name)
     }
 
+    /// Whether something assigns attributes of what has a name.
+    pub(super) fn assigns_to(&self, name: &str) -> bool {
+        self.assigned.contains(name)
+    }
+
     /// Whether a name may mean something else, in the end, than its binding in the body says.
     pub(super) fn undo(&self, name: &str, binding: &Binding) -> bool {
         let mutable = match binding {
             Binding::Literal { mutable, .. } => mutable,
             // The live object that a decorator made often has no digest; it is compared with the text
             // wherever the module is loaded.
-            Binding::Class => return self.may_rebind(name),
+            Binding::Class { .. } => return self.may_rebind(name),
             Binding::Function { decorators, .. } if decorators.is_empty() => {
                 return self.may_rebind(name);
             }
@@ -121,6 +128,9 @@ impl<'a> Visitor<'a> for Changes {
                 self.changed.extend(root(&subscript.value));
             }
             Expr::Subscript(subscript) => self.by_name |= dotted(&subscript.value) == "sys.modules",
+            Expr::Attribute(attribute) if attribute.ctx != ExprContext::Load => {
+                self.assigned.extend(root(&attribute.value));
+            }
             Expr::Attribute(attribute)
                 if CHANGING.binary_search(&attribute.attr.as_str()).is_ok() =>
             {

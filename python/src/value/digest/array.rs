@@ -20,11 +20,25 @@ impl<'py> Encoder<'_, 'py> {
             Array::Masked => self.once(value, |encoder| encoder.masked(value)),
             Array::Subclass => self.once(value, |encoder| encoder.array_subclass(value)),
             Array::Scalar => self.scalar(value),
+            Array::Random => self.once(value, |encoder| encoder.random_state(value)),
             Array::Dtype => {
                 self.writer.typed("numpy.dtype");
                 self.dtype(value)
             }
         }
+    }
+
+    /// A generator by its state; the one of numpy itself, which distributions of scipy refer to and
+    /// each process seeds otherwise, by its name.
+    fn random_state(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let random = self.module(value, "numpy.random.mtrand")?;
+        if !random.getattr(intern!(self.py, "_rand")).map_err(raised)?.is(value) {
+            return self.reduced(value);
+        }
+        self.writer.typed("numpy.random");
+        self.writer.none();
+        Ok(())
     }
 
     /// The module, which is loaded if there is a value of it.

@@ -61,6 +61,8 @@ pub(super) enum Standard {
     Uuid,
     Pattern,
     Partial,
+    Remembering,
+    Vectorized,
 }
 
 /// Types of numpy.
@@ -71,6 +73,8 @@ pub(super) enum Array {
     Subclass,
     Scalar,
     Dtype,
+    /// A legacy generator of random numbers.
+    Random,
 }
 
 /// Types of pandas.
@@ -350,7 +354,10 @@ fn rule_of(module: &str, name: &str, exact: bool) -> Option<Rule> {
             _ => None,
         },
         "pathlib" if exact => Some(Rule::Standard(Standard::Path)),
-        "numpy" => array(module, name, exact).map(Rule::Array),
+        "numpy" => match standard(module, name).filter(|_| exact) {
+            Some(rule) => Some(Rule::Standard(rule)),
+            None => array(module, name, exact).map(Rule::Array),
+        },
         "pandas" => frame(name).map(Rule::Frame),
         _ if exact => standard(module, name).map(Rule::Standard),
         _ => None,
@@ -387,6 +394,8 @@ fn standard(module: &str, name: &str) -> Option<Standard> {
         ("uuid", "UUID") => Standard::Uuid,
         ("re", "Pattern") => Standard::Pattern,
         ("functools", "partial") => Standard::Partial,
+        ("functools", "_lru_cache_wrapper") => Standard::Remembering,
+        ("numpy", "vectorize") => Standard::Vectorized,
         _ => return None,
     })
 }
@@ -398,6 +407,7 @@ fn array(module: &str, name: &str, exact: bool) -> Option<Array> {
         "ndarray" => Array::Subclass,
         "generic" if module == "numpy" => Array::Scalar,
         "dtype" => Array::Dtype,
+        "RandomState" if exact => Array::Random,
         _ => return None,
     })
 }

@@ -65,7 +65,8 @@ impl<'py> Encoder<'_, 'py> {
     /// An object that is found under a name in its module.
     fn global(&mut self, value: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Outcome {
         let raised = |error| Unhashable::raised(value, error);
-        if !leads_to(name, value).map_err(raised)? {
+        let is_universal = value.get_type().name().map_err(raised)? == "ufunc";
+        if is_universal && !leads_to(name, value).map_err(raised)? {
             let text = format!("it says that it is `{name}`, and nothing or something else is");
             return Err(raised(PyTypeError::new_err(text)));
         }
@@ -259,8 +260,8 @@ fn reduce<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// Whether an object is found under its name, where pickle looks for it: one that is made at run
-/// time, as by `np.frompyfunc`, need not be, and is not told from others of the name.
+/// Whether a function of numpy is found under its name, where pickle looks for it: one that
+/// `np.frompyfunc` made is not, and no other attribute tells it from others of the name.
 fn leads_to(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let module = py.import(intern!(py, "pickle"))?.call_method1("whichmodule", (value, name))?;

@@ -66,6 +66,11 @@ impl<'py> Encoder<'_, 'py> {
             Standard::Uuid => ("uuid.UUID", &["int"]),
             Standard::Pattern => ("re.Pattern", &["pattern", "flags"]),
             Standard::Partial => ("functools.partial", &["func", "args", "keywords", "__dict__"]),
+            // What they remember is no part of what they do.
+            Standard::Remembering => ("functools._lru_cache_wrapper", &["__wrapped__"]),
+            Standard::Vectorized => {
+                ("numpy.vectorize", &["pyfunc", "otypes", "excluded", "signature", "cache"])
+            }
             _ => return Err(Unhashable::new(value, Reason::Code)),
         };
         self.attributes_of(value, name, attributes)
