@@ -1230,7 +1230,11 @@ def test_depths(project: Project) -> None:
     project.write(step="N = 1\ndef helper(): return N\ndef run(x=helper): return helper()\n")
     code = "import step\nfor depth in ('closure', 'function', 'none'):\n    units, _ = _native.closure(step.run, depth)\n"
     found = project.run(code + "    print(json.dumps([name for name, *_ in units]))")
-    assert found == [["step:N", "step:helper", "step:run"], ["step:run"], []]
+    assert found == [
+        ["step:N", "step:helper", "step:run", "step:run(default x)"],
+        ["step:run"],
+        [],
+    ]
 
 
 def test_a_mutable_default_that_changed_is_seen(project: Project) -> None:

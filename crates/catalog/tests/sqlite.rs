@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
     Catalog, CatalogError, Claim, Clock, Committed, EntryId, Found, Mode, NewRun, Problem, Remedy,
-    Request, Reserved, RunFilter, Selector, Sqlite, Why,
+    Request, Reserved, RunFilter, RunStatus, Selector, Shortened, Sqlite, Why,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -1023,6 +1023,21 @@ fn while_another_process_holds_the_catalog_what_is_of_no_use_soon_stays() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(waits.join().unwrap(), 1);
     catalog.discard(&scope("lab"), &[id]).unwrap();
+}
+
+/// Looking for it takes the longer the more there is, and would keep others from storing.
+#[test]
+fn what_is_old_is_looked_for_while_another_process_holds_the_catalog() {
+    let place = place();
+    let catalog = open(&place.path);
+    catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default()).unwrap();
+    let run = catalog.begin_run(&scope("lab"), &NewRun::default()).unwrap();
+    catalog.finish_run(&run, RunStatus::Succeeded).unwrap();
+    catalog.remember("topic", &[(b"name", b"body")]).unwrap();
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened::default());
+    other.execute_batch("ROLLBACK").unwrap();
 }
 
 #[test]

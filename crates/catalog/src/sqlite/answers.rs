@@ -6,6 +6,7 @@ use rusqlite::{Error, OptionalExtension, Result};
 
 use super::Sqlite;
 use super::lookup::millis;
+use super::upkeep::{MANY, ROWS};
 use super::write::Write;
 use crate::entry::{Committed, EntryId, NewEntry, Scope};
 use crate::error::CatalogError;
@@ -63,20 +64,27 @@ impl Write<'_> {
 }
 
 impl Sqlite {
-    /// Forgets the answers that nobody asks for any more, in sixteen transactions: ids are
-    /// random, so each looks at a sixteenth of all.
+    /// Forgets the answers that nobody asks for any more.
     pub(super) fn forget_answers(&self) -> std::result::Result<(), CatalogError> {
-        for part in 0..=0x0f_u8 {
-            let (low, mut high) = ([part << 4], [0xff; size_of::<u128>()]);
-            high[0] = low[0] | 0x0f;
-            self.write(|write| {
-                let before = write.now.saturating_sub(millis(REPEATED));
-                write
-                    .conn
-                    .prepare_cached("DELETE FROM committed WHERE id BETWEEN ?1 AND ?2 AND at < ?3")?
-                    .execute((low, high, before))
-            })?;
-        }
+        let before = self.ratchet.now().saturating_sub(millis(REPEATED));
+        self.delete_all(
+            |conn| {
+                conn.prepare_cached(
+                    "SELECT id, key, project, domain FROM committed WHERE at < ?1 LIMIT ?2",
+                )?
+                .query_map((before, MANY), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
+                .collect()
+            },
+            |conn, (id, key, project, domain): &(Vec<u8>, Vec<u8>, String, String)| {
+                conn.prepare_cached(
+                    "DELETE FROM committed WHERE id = ?1 AND key = ?2 AND project = ?3 AND domain = ?4",
+                )?
+                .execute((id, key, project, domain))
+            },
+            ROWS,
+        )?;
         Ok(())
     }
 }

@@ -14,11 +14,13 @@ use crate::error::CatalogError;
 use crate::run::Shortened;
 
 /// Runs deleted in one transaction, with all their nodes.
-const RUNS: i64 = 20;
+const RUNS: usize = 20;
 /// No run lasts so long. One that never ended is kept at least until then.
 const ENDLESS: Duration = Duration::from_hours(90 * 24);
-/// Memos or texts deleted in one transaction.
-const ROWS: usize = 1_000;
+/// Memos, texts or answers deleted in one transaction.
+pub(super) const ROWS: usize = 1_000;
+/// How many are looked for at once.
+pub(super) const MANY: i64 = 100_000;
 
 impl Sqlite {
     /// See [`crate::Catalog::pin`].
@@ -74,35 +76,68 @@ impl Sqlite {
         let before = now.saturating_sub(millis(age));
         // One that runs, or was killed: nobody says which it is.
         let given_up = before.min(now.saturating_sub(millis(ENDLESS)));
-        let runs = self.delete_all(|conn| {
-            conn.prepare_cached(
-                "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE started_at < ?1 \
-                 AND (finished_at IS NOT NULL OR started_at < ?3) LIMIT ?2)",
-            )?
-            .execute([before, RUNS, given_up])
-        })?;
-        let memos = self.delete_all(|conn| {
-            conn.prepare_cached(
-                "DELETE FROM memo WHERE (topic, name) IN \
-                 (SELECT topic, name FROM memo WHERE kept_at < ?1 LIMIT ?2)",
-            )?
-            .execute([before, i64::try_from(ROWS).unwrap_or(i64::MAX)])
-        })?;
+        let runs = self.delete_all(
+            |conn| {
+                conn.prepare_cached(
+                    "SELECT id FROM run WHERE started_at < ?1 \
+                     AND (finished_at IS NOT NULL OR started_at < ?2) LIMIT ?3",
+                )?
+                .query_map((before, given_up, MANY), |row| row.get(0))?
+                .collect()
+            },
+            // Numbers are given again.
+            |conn, id: &i64| {
+                conn.prepare_cached(
+                    "DELETE FROM run WHERE id = ?1 AND started_at < ?2 \
+                     AND (finished_at IS NOT NULL OR started_at < ?3)",
+                )?
+                .execute((id, before, given_up))
+            },
+            RUNS,
+        )?;
+        let memos = self.delete_all(
+            |conn| {
+                conn.prepare_cached("SELECT topic, name FROM memo WHERE kept_at < ?1 LIMIT ?2")?
+                    .query_map((before, MANY), |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            },
+            |conn, (topic, name): &(String, Vec<u8>)| {
+                conn.prepare_cached(
+                    "DELETE FROM memo WHERE topic = ?1 AND name = ?2 AND kept_at < ?3",
+                )?
+                .execute((topic, name, before))
+            },
+            ROWS,
+        )?;
         let texts = self.delete_texts(before)?;
         self.forget_answers()?;
         Ok(Shortened { runs, memos, texts })
     }
 
-    /// Deletes some in each transaction, until none are left; says how many there were.
-    fn delete_all(
+    /// Deletes all that are found, some in each transaction; says how many there were. They are
+    /// looked for outside of it, for that takes the longer the more there is, and nobody can store
+    /// anything in the meantime.
+    pub(super) fn delete_all<T>(
         &self,
-        some: impl Fn(&Connection) -> Result<usize>,
+        find: impl Fn(&Connection) -> Result<Vec<T>>,
+        delete: impl Fn(&Connection, &T) -> Result<usize>,
+        some: usize,
     ) -> std::result::Result<u64, CatalogError> {
         let mut all = 0;
         loop {
-            match self.write(|write| some(write.conn))? {
-                0 => return Ok(all),
-                deleted => all += deleted as u64,
+            let found = self.read(&find)?;
+            if found.is_empty() {
+                return Ok(all);
+            }
+            let before = all;
+            for some in found.chunks(some) {
+                all += self.write(|write| {
+                    some.iter().map(|one| delete(write.conn, one)).sum::<Result<usize>>()
+                })? as u64;
+            }
+            // Everything found was kept anew, or deleted by another one.
+            if all == before {
+                return Ok(all);
             }
         }
     }
