@@ -1,14 +1,14 @@
 //! Putting what a pipeline gives where its file says.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
+use tempfile::TempDir;
 use thrifty_engine::graph::Taken;
 use thrifty_engine::{Cache, Schedule};
-use thrifty_key::tree::Manifest;
+use thrifty_key::tree::{Entry, Manifest};
 use thrifty_store::scan;
 
 use crate::graph;
@@ -121,43 +121,92 @@ impl Placing<'_> {
                 .map_err(Undelivered::Lost)?,
         }
         if new.is_dir() {
-            self.is_free(&new)?;
+            return self.replace(&new, staging);
         }
-        if self.target.is_dir() && !self.target.is_symlink() {
-            if !new.is_dir() {
-                let reason = "it is a directory: choose another `to`";
-                return Err(self.refused(&io::Error::other(reason)));
-            }
-            fs::rename(self.target, staging.path().join("old")).map_err(|e| self.refused(&e))?;
+        if self.is_directory() {
+            let reason = "it is a directory: choose another `to`";
+            return Err(self.refused(&io::Error::other(reason)));
         }
         fs::rename(&new, self.target).map_err(|error| self.refused(&error))
     }
 
-    /// Nothing would go that the pipeline has not put there.
-    fn is_free(&self, new: &Path) -> Result<(), Undelivered> {
-        let read = |path: &Path| {
-            let memo = self.cache.file_memo();
-            scan::directory(path, &*memo)
-                .map_err(|e| self.refused(&io::Error::other(e.to_string())))
+    /// Puts a directory where the pipeline may have put one before.
+    ///
+    /// What is known as the pipeline's covers, between any two steps, all that may be there: until
+    /// the new directory is there, what is there now and the new one.
+    fn replace(&self, new: &Path, staging: TempDir) -> Result<(), Undelivered> {
+        let coming = self.read(new)?;
+        let there = if self.is_directory() { Some(self.read(self.target)?) } else { None };
+        if let Some(there) = &there {
+            self.is_ours(there, &coming)?;
+        }
+        self.know(there.as_ref(), &coming);
+        let old = staging.path().join("old");
+        if there.is_some() {
+            fs::rename(self.target, &old).map_err(|error| self.refused(&error))?;
+        }
+        if let Err(error) = fs::rename(new, self.target) {
+            if there.is_some() && fs::rename(&old, self.target).is_err() {
+                // Better left beside its place than lost.
+                _ = staging.keep();
+            }
+            return Err(self.refused(&error));
+        }
+        self.know(Some(&coming), &coming);
+        Ok(())
+    }
+
+    fn is_directory(&self) -> bool {
+        self.target.is_dir() && !self.target.is_symlink()
+    }
+
+    fn read(&self, path: &Path) -> Result<Manifest, Undelivered> {
+        scan::directory(path, &*self.cache.file_memo())
+            .map_err(|error| self.refused(&io::Error::other(error.to_string())))
+    }
+
+    /// Nothing would go that the pipeline has not put there, or that would not come again.
+    fn is_ours(&self, there: &Manifest, coming: &Manifest) -> Result<(), Undelivered> {
+        let known = self.names().map(|name| {
+            let known = self.cache.catalog().recall(MEMOS, &name).ok().flatten();
+            known.and_then(|bytes| Manifest::decode(&bytes).ok()).unwrap_or_default()
+        });
+        let is_in = |manifest: &Manifest, path: &str, entry: &Entry| match manifest.get(path) {
+            Some(Entry::Directory) => *entry == Entry::Directory,
+            Some(Entry::File(file)) => {
+                matches!(entry, Entry::File(other) if other.digest == file.digest)
+            }
+            None => false,
         };
-        let new = read(new)?;
-        let name = self.target.as_os_str().as_encoded_bytes();
-        if self.target.is_dir() {
-            let there = read(self.target)?;
-            let known = self.cache.catalog().recall(MEMOS, name).ok().flatten();
-            let known = known.and_then(|bytes| Manifest::decode(&bytes).ok()).unwrap_or_default();
-            let ours: BTreeSet<&str> =
-                new.files().chain(known.files()).map(|(path, _)| path).collect();
-            if let Some((path, _)) = there.files().find(|(path, _)| !ours.contains(path)) {
+        let is_ours = |path: &str, entry: &Entry| {
+            known.iter().chain([coming]).any(|manifest| is_in(manifest, path, entry))
+        };
+        match there.entries().find(|(path, entry)| !is_ours(path, entry)) {
+            None => Ok(()),
+            Some((path, _)) => {
                 let reason = format!(
-                    "`{path}` in it was not put there by the pipeline, and would be deleted: move it away, or choose another `to`"
+                    "`{path}` in it was not put there by the pipeline, or was changed since, and would be lost: move it away, or choose another `to`"
                 );
-                return Err(self.refused(&io::Error::other(reason)));
+                Err(self.refused(&io::Error::other(reason)))
             }
         }
-        // Forgotten, the next delivery may find its own files in the way, and says so.
-        _ = self.cache.catalog().remember(MEMOS, &[(name, &new.encode())]);
-        Ok(())
+    }
+
+    /// Remembers what is at the place, and what is to come there. Forgotten, the next delivery may
+    /// find its own files in the way, and says so.
+    fn know(&self, there: Option<&Manifest>, coming: &Manifest) {
+        let [placed, awaited] = self.names();
+        let coming = coming.encode();
+        let there = there.map(Manifest::encode);
+        let mut memos = vec![(awaited.as_slice(), coming.as_slice())];
+        memos.extend(there.as_ref().map(|there| (placed.as_slice(), there.as_slice())));
+        _ = self.cache.catalog().remember(MEMOS, &memos);
+    }
+
+    /// By what it is remembered what was put at the place, and what is to come there.
+    fn names(&self) -> [Vec<u8>; 2] {
+        let name = self.target.as_os_str().as_encoded_bytes();
+        [name.to_vec(), [name, b"\0coming"].concat()]
     }
 
     fn refused(&self, error: &io::Error) -> Undelivered {
