@@ -23,6 +23,7 @@ use crate::error::CodeError;
 use crate::home::Placement;
 use crate::mirror::Snapshot;
 use crate::pipeline::{Command, Runs};
+pub(crate) use files::modules;
 use files::{Listed, Read, Readings};
 use probe::{Interpreters, Surroundings};
 use programs::Programs;
@@ -74,13 +75,16 @@ pub(crate) struct Codes {
     readings: Readings,
     interpreters: Interpreters,
     programs: Programs,
+    /// All files that were found to be code, by where they really are.
+    seen: BTreeSet<PathBuf>,
 }
 
 impl Codes {
     /// None yet; the catalog remembers what interpreters say.
     pub(crate) fn new(catalog: Arc<dyn Catalog>, memo: Arc<dyn Memo>) -> Self {
         let (readings, interpreters) = (Readings::new(memo), Interpreters::new(catalog));
-        Self { readings, interpreters, programs: Programs::default() }
+        let (programs, seen) = (Programs::default(), BTreeSet::new());
+        Self { readings, interpreters, programs, seen }
     }
 
     /// Where a command finds its code that does not count.
@@ -88,9 +92,19 @@ impl Codes {
     /// # Errors
     ///
     /// [`CodeError`] names the file.
-    pub(crate) fn uncounted(&self, command: &Command) -> Result<Code, CodeError> {
+    pub(crate) fn uncounted(&mut self, command: &Command) -> Result<Code, CodeError> {
         let listed = files::list(command, &command.base)?;
+        self.seen.extend(listed.environments.iter().map(|(_, path)| path.clone()));
+        for file in &listed.files {
+            let own = file.path.parent().unwrap_or(&command.base).to_owned();
+            self.seen.extend(files::led_to(file.path.clone(), &[own, command.base.to_path_buf()]));
+        }
         Ok(Code { placement: placement(&listed), ..Code::default() })
+    }
+
+    /// All files that were found to be code.
+    pub(crate) const fn seen(&self) -> &BTreeSet<PathBuf> {
+        &self.seen
     }
 
     /// All that counts of the code of a command.
@@ -121,6 +135,8 @@ impl Codes {
                 }
             }
             if roots.len() == known {
+                self.seen.extend(followed.files.keys().cloned());
+                self.seen.extend(listed.environments.iter().map(|(_, path)| path.clone()));
                 return Ok(composed(&command.base, followed, packages, roots, &listed));
             }
         }

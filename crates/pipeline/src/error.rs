@@ -237,6 +237,17 @@ pub enum PrepareError {
         /// What is wrong, and the way out.
         reason: String,
     },
+    /// Something that the pipeline gives would take the place of its code.
+    #[error(
+        "output `{output}` would overwrite {}, which the pipeline reads as code: choose another `to`",
+        path.display()
+    )]
+    Overwrites {
+        /// The output.
+        output: String,
+        /// The code.
+        path: PathBuf,
+    },
     /// An earlier run cannot be gone on from.
     #[error("cannot go on from run {run}: {reason}")]
     Earlier {

@@ -1,5 +1,6 @@
 //! From a pipeline to a graph of the engine, with everything its keys are made of.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -24,7 +25,10 @@ use crate::given;
 use crate::home::Placement;
 use crate::json;
 use crate::parts;
-use crate::pipeline::{Command, Drawn, Given, Maker, Origin, Pipeline, Reference, Work, unspread};
+use crate::paths;
+use crate::pipeline::{
+    Command, Delivered, Drawn, Given, Maker, Origin, Pipeline, Reference, Work, unspread,
+};
 use crate::rounds::{OF_TRIAL, Prepared, Template, What};
 use crate::section::{self, Section};
 use crate::seed::Drawing;
@@ -76,7 +80,20 @@ pub(crate) fn nodes(
     let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
     let mut making =
         Making { pipeline, chosen, shared, codes, containers: Containers::default(), copied };
-    making.nodes(&pipeline.commands)
+    let nodes = making.nodes(&pipeline.commands)?;
+    keeps_code(&pipeline.deliveries, making.codes.seen())?;
+    Ok(nodes)
+}
+
+/// Nothing that a pipeline gives takes the place of code that its operations were seen to read.
+fn keeps_code(deliveries: &[Delivered], code: &BTreeSet<PathBuf>) -> Result<(), PrepareError> {
+    for Delivered { name, to, .. } in deliveries {
+        let Some(place) = to.as_deref().map(paths::placed) else { continue };
+        if let Some(path) = code.iter().find(|path| paths::meet(path, &place)) {
+            return Err(PrepareError::Overwrites { output: name.clone(), path: path.clone() });
+        }
+    }
+    Ok(())
 }
 
 impl Making<'_> {

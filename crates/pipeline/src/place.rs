@@ -87,6 +87,15 @@ impl Sources {
         read
     }
 
+    /// The files that were read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let file = |source: &Source| match source {
+            Source::File(path) => Some(path.clone()),
+            Source::Argument(_) => None,
+        };
+        self.0.borrow().iter().filter_map(file).collect()
+    }
+
     /// The place, for a person.
     pub(crate) fn place(&self, at: Location) -> Place {
         let sources = self.0.borrow();

@@ -1,14 +1,16 @@
-//! What is put where an operation file says takes nothing of the user's with it.
+//! What is put where an operation file says takes nothing of the user's with it, and nothing that
+//! the pipeline reads.
 
 #![allow(clippy::unwrap_used)]
 
 mod project;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use project::Project;
 use thrifty_engine::catalog::RunStatus;
-use thrifty_pipeline::Ended;
+use thrifty_pipeline::{Ended, Pipeline};
 
 #[track_caller]
 fn failed(ended: &Ended, told: &str) {
@@ -87,4 +89,63 @@ fn what_was_put_there_stays_the_pipelines_when_a_delivery_fails() {
         fs::read_dir(project.at("results")).unwrap().map(|it| it.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["1", "2"]);
+}
+
+/// Why an operation file cannot be used, or its run cannot begin.
+fn refused(project: &Project) -> String {
+    match Pipeline::read(&project.at("p.yaml"), &[], &|_| None) {
+        Ok(_) => project.refused(&[]),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn what_is_read_on_the_way_is_not_overwritten() {
+    let path = project::path();
+    for (operation, to) in [
+        ("{run: python3 s.py, outputs: {o: o}}", "helper.py"),
+        ("{run: python3 -m s, outputs: {o: o}}", "pack/__init__.py"),
+        ("{run: python3 -m s, outputs: {o: o}}", "pack"),
+        ("{run: python3 s.py, outputs: {o: o}, cache: {version: '1'}}", "helper.py"),
+        ("{task: 's:train', outputs: [o]}", "s.py"),
+        ("{task: 's:train', outputs: [o]}", "pack/deep.py"),
+        ("{use: used.yaml}", "used.yaml"),
+        ("{use: used.yaml}", "below.yaml"),
+        ("{run: touch o, outputs: {o: o}}", "above.yaml"),
+        ("{run: touch o, inputs: {i: alias/in.csv}, outputs: {o: o}}", "data/in.csv"),
+        ("{run: touch o, inputs: {i: data/in.csv}, outputs: {o: o}}", "alias/in.csv"),
+        ("{run: touch o, inputs: {i: link.csv}, outputs: {o: o}}", "data/in.csv"),
+    ] {
+        let used = "operations: {a: {run: touch o, outputs: {o: o}}}\noutputs: {o: a.o}\n";
+        let files = [
+            ("s.py", "import helper, pack\n"),
+            ("helper.py", ""),
+            ("pack/__init__.py", "from . import deep\n"),
+            ("pack/deep.py", ""),
+            ("below.yaml", "env: {}\n"),
+            ("above.yaml", "env: {}\n"),
+            ("data/in.csv", "1"),
+        ];
+        let project = Project::new(&files);
+        project.write("used.yaml", &format!("include: [below.yaml]\n{used}"));
+        symlink("data", project.at("alias")).unwrap();
+        symlink("data/in.csv", project.at("link.csv")).unwrap();
+        let text = format!(
+            "include: [above.yaml]\nenv: {{PATH: {path:?}}}\noperations: {{one: {operation}}}\noutputs: {{o: {{from: one.o, to: {to}}}}}\n"
+        );
+        project.write("p.yaml", &text);
+        let told = refused(&project);
+        assert!(told.contains("output `o` would overwrite"), "{operation}, {to}: {told}");
+    }
+}
+
+#[test]
+fn one_place_by_two_paths_is_one_place() {
+    let text = "operations: {one: {run: touch o p, outputs: {o: o, p: p}}}
+outputs: {o: {from: one.o, to: data/x}, p: {from: one.p, to: alias/x}}
+";
+    let project = Project::new(&[("p.yaml", text), ("data/in.csv", "")]);
+    symlink("data", project.at("alias")).unwrap();
+    let told = refused(&project);
+    assert!(told.contains("have the same `to`"), "{told}");
 }

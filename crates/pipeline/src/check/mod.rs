@@ -4,6 +4,7 @@
 
 mod code;
 mod command;
+mod deliveries;
 mod endurance;
 mod joins;
 mod machine;
@@ -25,14 +26,11 @@ use minijinja::value::{Serde, Value};
 use thrifty_engine::did_you_mean;
 
 use crate::compose::{self, Variation};
-use crate::document::{
-    Argument, Delivery, Document, Operation, Output, Source, Table, WrittenPartitions,
-};
+use crate::document::{Argument, Document, Operation, Output, Source, Table, WrittenPartitions};
 use crate::error::FileError;
 use crate::order::order;
 use crate::params;
-use crate::paths;
-use crate::pipeline::{Command, Delivered, Maker, Pipeline, Reference};
+use crate::pipeline::{Pipeline, Reference};
 use crate::place::{Location, Sources, Spanned};
 use crate::template::{self, For};
 use crate::ticks::Tick;
@@ -248,89 +246,6 @@ impl<'a> Check<'a> {
             self.wrong(at, reason)
         })
     }
-
-    fn deliveries(
-        &self,
-        outputs: &Table<Delivery>,
-        built: &Built<'_>,
-    ) -> Result<Vec<Delivered>, FileError> {
-        if outputs.is_empty() {
-            return Ok(ends(&built.commands));
-        }
-        let mut all: Vec<Delivered> = Vec::new();
-        for (name, delivery) in outputs {
-            let Delivery { from, to } = &delivery.value;
-            let at = delivery.referenced;
-            let (from, _) = self.reference(at, from, built)?;
-            let to = match to {
-                Some(to) => Some(self.target(at, to)?),
-                None => None,
-            };
-            if let Some(to) = &to {
-                self.is_free(name, at, to, &all, &built.commands)?;
-            }
-            all.push(Delivered { name: name.clone(), from, to });
-        }
-        Ok(all)
-    }
-
-    /// What an output would overwrite is nothing that the pipeline needs.
-    fn is_free(
-        &self,
-        name: &str,
-        at: Location,
-        to: &Path,
-        before: &[Delivered],
-        commands: &[Command],
-    ) -> Result<(), FileError> {
-        let overlaps = |path: &Path| path.starts_with(to) || to.starts_with(path);
-        let twice = |other: &&Delivered| other.to.as_deref().is_some_and(overlaps);
-        if let Some(twice) = before.iter().find(twice) {
-            let reason = format!(
-                "outputs `{}` and `{name}` have the same `to`, or one is within the other",
-                twice.name
-            );
-            return Err(self.wrong(at, reason));
-        }
-        let file = self.world.using.borrow().first().cloned();
-        let read = commands.iter().flat_map(Command::reads);
-        match read.chain(file.as_deref()).find(|path| overlaps(path)) {
-            None => Ok(()),
-            Some(path) => {
-                let reason = format!(
-                    "output `{name}` would overwrite {}, which the pipeline reads: choose another `to`",
-                    path.display()
-                );
-                Err(self.wrong(at, reason))
-            }
-        }
-    }
-
-    fn target(&self, at: Location, to: &str) -> Result<PathBuf, FileError> {
-        let to = self.text(at, to)?;
-        let below = paths::below(&to).map_err(|why| self.wrong(at, format!("`to: {to}` {why}")))?;
-        Ok(self.scope.base.join(below))
-    }
-}
-
-/// Every output that no operation takes.
-fn ends(commands: &[Command]) -> Vec<Delivered> {
-    let taken: std::collections::HashSet<(Maker, &str)> = commands
-        .iter()
-        .flat_map(Command::takes)
-        .map(|reference| (reference.from, reference.output.as_str()))
-        .collect();
-    let mut ends = Vec::new();
-    for (position, command) in commands.iter().enumerate() {
-        for (output, _) in &command.outputs {
-            let from = Reference::new(command.maker(position), output.clone());
-            if !taken.contains(&(from.from, output.as_str())) {
-                let name = format!("{}.{output}", command.name);
-                ends.push(Delivered { name, from, to: None });
-            }
-        }
-    }
-    ends
 }
 
 /// The directory of a file.

@@ -300,6 +300,29 @@ pub(super) fn python(path: &Path, bytes: &[u8], roots: &[PathBuf]) -> Result<Rea
     })
 }
 
+/// The files of the project that a module leads to, itself among them, as far as they can be read.
+pub(crate) fn modules(base: &Path, name: &str) -> BTreeSet<PathBuf> {
+    let roots = [base.to_owned()];
+    imports::module(name, &roots).into_iter().flat_map(|file| led_to(file, &roots)).collect()
+}
+
+/// The files that a script leads to by what it imports, itself among them, as far as they can be
+/// read.
+pub(super) fn led_to(script: PathBuf, roots: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![script]);
+    while let Some(path) = open.pop() {
+        let path = path.canonicalize().unwrap_or(path);
+        if found.contains(&path) {
+            continue;
+        }
+        let is_small = path.metadata().is_ok_and(|found| found.len() <= SMALL);
+        let bytes = if is_small { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        open.extend(python(&path, &bytes, roots).into_iter().flat_map(|read| read.imports));
+        found.insert(path);
+    }
+    found
+}
+
 /// The program that the first line of a script names.
 fn interpreter_in(bytes: &[u8]) -> Option<String> {
     let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
