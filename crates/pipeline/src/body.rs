@@ -343,7 +343,7 @@ impl Running {
 
     /// Says once what an operation read and left without declaring it.
     fn tell(&self, attempt: &Attempt) {
-        let mut notes = Vec::new();
+        let mut notes = self.placement.notes.clone();
         let left = attempt.left(&self.command, &self.placement);
         if !left.is_empty() {
             let left = left.join(", ");

@@ -5,6 +5,7 @@
 //! modules it imports from beside it or from beside the operation file count with it, as far as
 //! imports can be read in the text. Any other file counts by its bytes.
 
+mod environments;
 mod files;
 mod imports;
 mod probe;
@@ -23,6 +24,7 @@ use crate::error::CodeError;
 use crate::home::Placement;
 use crate::mirror::Snapshot;
 use crate::pipeline::{Command, Runs};
+use environments::Selected;
 pub(crate) use files::modules;
 use files::{Listed, Read, Readings};
 use probe::{Interpreters, Surroundings};
@@ -62,6 +64,8 @@ struct Followed {
     /// Names they import that are not of the project.
     foreign: BTreeSet<String>,
     notes: Vec<String>,
+    /// What could not be told of interpreters.
+    unasked: Vec<String>,
     /// Docstrings and annotations are read, by the code or by a library that is handed it.
     is_read: bool,
 }
@@ -115,23 +119,19 @@ impl Codes {
     pub(crate) fn of(&mut self, command: &Command) -> Result<Code, CodeError> {
         let mut listed = files::list(command, &command.base)?;
         listed.called = self.programs.of(command);
-        let surroundings = Surroundings { base: &command.base, variables: &command.env };
+        let selected = Selected::by(command, &listed);
         let mut roots = Vec::new();
         loop {
-            let followed = self.follow(command, &listed, &roots)?;
-            let mut packages = Vec::new();
+            let mut followed = self.follow(command, &listed, &roots)?;
+            if !selected.on_path.is_empty() {
+                followed.foreign.insert(probe::ALL.to_owned());
+            }
+            let asked = followed.interpreters(command, &selected);
+            let (packages, found) = self.packages(command, &selected, &asked, &mut followed);
             let known = roots.len();
-            for (number, program) in followed.interpreters(command, &listed).iter().enumerate() {
-                let answer =
-                    self.interpreters.packages(program, &followed.foreign, surroundings)?;
-                packages.extend(answer.packages.into_iter().map(|(name, found)| match number {
-                    0 => (name, found),
-                    _ => (format!("{name} of {program}"), found),
-                }));
-                for root in answer.roots {
-                    if !roots.contains(&root) {
-                        roots.push(root);
-                    }
+            for root in found {
+                if !roots.contains(&root) {
+                    roots.push(root);
                 }
             }
             if roots.len() == known {
@@ -140,6 +140,45 @@ impl Codes {
                 return Ok(composed(&command.base, followed, packages, roots, &listed));
             }
         }
+    }
+
+    /// The packages that interpreters have of what was followed, each by its name with what was
+    /// found, and where modules lie that belong to none. That one cannot be asked is told, and counts.
+    fn packages(
+        &mut self,
+        command: &Command,
+        selected: &Selected,
+        asked: &[String],
+        followed: &mut Followed,
+    ) -> (Vec<(String, String)>, Vec<PathBuf>) {
+        let surroundings = Surroundings { base: &command.base, variables: &command.env };
+        let (mut packages, mut roots) = (Vec::new(), Vec::new());
+        followed.unasked.clone_from(&selected.notes);
+        for (number, program) in asked.iter().enumerate() {
+            let path = command.base.join(program);
+            let shown = path.strip_prefix(&command.base).unwrap_or(&path).display();
+            let named = |name: String| match number {
+                0 => name,
+                _ => format!("{name} of {shown}"),
+            };
+            match self.interpreters.packages(program, &followed.foreign, surroundings) {
+                Ok(answer) => {
+                    let found = answer.packages.into_iter();
+                    packages.extend(found.map(|(name, found)| (named(name), found)));
+                    roots.extend(answer.roots);
+                }
+                Err(reason) => {
+                    packages.push((format!("interpreter {shown}"), "not there".to_owned()));
+                    // A bare name may be found on the `PATH` of an environment alone.
+                    if program.contains('/') || selected.is_empty() {
+                        followed.unasked.push(format!(
+                            "`{program}` cannot be asked for its packages, which do not count: {reason}"
+                        ));
+                    }
+                }
+            }
+        }
+        (packages, roots)
     }
 
     /// Reads everything that the scripts and programs of a command lead to.
@@ -244,7 +283,8 @@ fn composed(
     roots: Vec<PathBuf>,
     listed: &Listed,
 ) -> Code {
-    let mut code = Code { packages, notes: followed.notes, ..Code::default() };
+    let notes = followed.notes.iter().chain(&followed.unasked).cloned().collect();
+    let mut code = Code { packages, notes, ..Code::default() };
     let mut snapshot = Snapshot::default();
     for (path, read) in &followed.files {
         let called = listed.called.iter().find(|(_, program)| program == path);
@@ -266,9 +306,11 @@ fn composed(
             snapshot.files.push(read.kept.clone());
         }
     }
-    code.placement = Placement { snapshot: Some(snapshot), roots, ..placement(listed) };
+    let (snapshot, notes) = (Some(snapshot), followed.unasked);
+    code.placement = Placement { snapshot, roots, notes, ..placement(listed) };
     code
 }
+
 fn placement(listed: &Listed) -> Placement {
     let links = listed.files.iter().filter_map(|file| Some((file.to.clone()?, file.path.clone())));
     Placement {
@@ -288,18 +330,22 @@ impl Followed {
         self.notes.extend(read.notes.iter().map(|note| format!("{name}: {note}")));
     }
 
-    /// The interpreters that run what was followed, if it is Python at all.
-    fn interpreters(&self, command: &Command, listed: &Listed) -> Vec<String> {
+    /// The interpreters that run what was followed, if it is Python at all: each place once.
+    fn interpreters(&self, command: &Command, selected: &Selected) -> Vec<String> {
         // The packages of a container are those of its image.
         if command.image.is_some() {
             return Vec::new();
         }
-        let mut named: Vec<String> = Vec::new();
-        let environments = listed.environments.iter().map(|(_, path)| path.join("bin/python"));
-        let in_environments = environments.map(|path| path.display().to_string());
         let words = command.programs.iter().map(|program| program.interpreter.clone());
-        for word in words.chain(in_environments.filter(|_| command.programs.is_empty())) {
-            if !named.contains(&word) {
+        let selected = selected.named.iter().chain(&selected.on_path);
+        let mut named: Vec<String> = Vec::new();
+        for word in words.chain(selected.map(|path| path.display().to_string())) {
+            // A name alone is none of a file beside the operation file.
+            let place = |word: &str| word.contains('/').then(|| command.base.join(word));
+            let is_known = |known: &String| {
+                *known == word || (place(known).is_some() && place(known) == place(&word))
+            };
+            if !named.iter().any(is_known) {
                 named.push(word);
             }
         }

@@ -90,14 +90,6 @@ pub enum CodeError {
         /// What is wrong.
         reason: String,
     },
-    /// An interpreter does not say which packages it has.
-    #[error("cannot ask `{program}` for its packages: {reason}")]
-    Interpreter {
-        /// The interpreter, as the command names it.
-        program: String,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 impl CodeError {

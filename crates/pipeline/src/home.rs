@@ -25,6 +25,8 @@ pub(crate) struct Placement {
     pub(crate) absolute: Vec<PathBuf>,
     /// Programs on the `PATH` that count: they, too, are run from where they are.
     pub(crate) programs: Vec<PathBuf>,
+    /// What does not count of it and may have to, for a person.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The code of one attempt.

@@ -60,6 +60,8 @@ pub struct Command {
     pub programs: Vec<Program>,
     /// Its words that may be names of programs on the `PATH`, sorted.
     pub called: Vec<String>,
+    /// What its text assigns to variables, in order.
+    pub assigned: Vec<(String, String)>,
     /// The program it begins with, if that is certain.
     pub tool: Option<Tool>,
     /// Files elsewhere that its text names and that it does not declare.

@@ -394,3 +394,116 @@ fn a_package_of_the_user_counts_by_what_was_installed() {
         assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()), "{second} {url}");
     }
 }
+
+/// The files of a package `lib` as they are installed, by their paths among the packages.
+fn lib_of(version: &str, text: &str) -> [(String, String); 4] {
+    let info = |name: &str| format!("lib-{version}.dist-info/{name}");
+    [
+        ("lib.py".to_owned(), LIB.replace("one", text)),
+        (info("METADATA"), format!("Name: lib\nVersion: {version}\n")),
+        (info("RECORD"), format!("lib.py,,\n{},,\n", info("METADATA"))),
+        (info("top_level.txt"), "lib\n".to_owned()),
+    ]
+}
+
+/// A project with a virtual environment that holds the package `lib`.
+fn with_environment(run: &str, more: &str) -> Project {
+    let script = format!("from lib import text{GIVE}");
+    let project = Project::new(&[("s.py", script.as_str()), ("p.yaml", &giving(run, more))]);
+    let made = std::process::Command::new("python3")
+        .args(["-m", "venv", "--without-pip"])
+        .arg(project.at(".venv"))
+        .status();
+    assert!(made.unwrap().success());
+    for (name, text) in lib_of("1", "one") {
+        std::fs::create_dir_all(packages_of(&project).join(&name).parent().unwrap()).unwrap();
+        std::fs::write(packages_of(&project).join(name), text).unwrap();
+    }
+    project
+}
+
+/// Where the packages of the environment of a project are.
+fn packages_of(project: &Project) -> std::path::PathBuf {
+    let python = std::fs::read_dir(project.at(".venv/lib")).unwrap().next().unwrap().unwrap();
+    python.path().join("site-packages")
+}
+
+#[test]
+fn packages_of_an_environment_count_however_it_is_chosen() {
+    for (run, more) in [
+        (". .venv/bin/activate; python s.py", ""),
+        ("bash -c 'source .venv/bin/activate && python s.py'", ""),
+        ("PATH=BASE/.venv/bin:$PATH python s.py", ""),
+        ("env PATH=BASE/.venv/bin:$PATH python s.py", ""),
+        ("export PATH=\"$V/bin:$PATH\"; python s.py", "env: {V: BASE/.venv}"),
+        ("V=BASE/.venv; PATH=${V}/bin:$PATH; python s.py", ""),
+        ("sh -c 'V=BASE/.venv; PATH=$V/bin:$PATH python s.py'", ""),
+        ("PY=BASE/.venv/bin/python; $PY s.py", ""),
+    ] {
+        let project = with_environment(run, more);
+        assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()), "{run}");
+        assert_eq!(project.one(), ("one hit".to_owned(), "one".to_owned()), "{run}");
+        std::fs::remove_dir_all(packages_of(&project).join("lib-1.dist-info")).unwrap();
+        for (name, text) in lib_of("2", "two") {
+            std::fs::create_dir_all(packages_of(&project).join(&name).parent().unwrap()).unwrap();
+            std::fs::write(packages_of(&project).join(name), text).unwrap();
+        }
+        _ = std::fs::remove_dir_all(packages_of(&project).join("__pycache__"));
+        assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()), "{run}");
+    }
+}
+
+#[test]
+fn a_path_that_only_the_run_tells_is_told() {
+    let give = "import json; json.dump(1, open('o.json', 'w'))";
+    for (assigned, is_told) in
+        [("$NOWHERE/bin:$PATH", true), ("$(pwd)/bin:$PATH", true), ("/nowhere:$PATH", false)]
+    {
+        let run = format!("PATH={assigned} python3 s.py");
+        let project = Project::new(&[("s.py", give), ("p.yaml", &giving(&run, ""))]);
+        let (ended, settled) = project.run();
+        assert_eq!(settled, ["one computed"], "{ended:?}");
+        let told = ended
+            .notes
+            .iter()
+            .any(|note| note.contains("packages of an interpreter there do not count"));
+        assert_eq!(told, is_told, "{assigned}: {:?}", ended.notes);
+    }
+}
+
+#[test]
+fn what_only_looks_like_an_interpreter_stops_nobody() {
+    let python = format!("{}/python3", project::path().split(':').next().unwrap());
+    for (run, is_told) in [
+        ("PY=PYTHON; $PY -c 'print(1)'", false),
+        ("true --interpreter=PYTHON", false),
+        ("true NAME.X=PYTHON", false),
+        ("mkdir -p langs/python", true),
+        ("echo docs/python", true),
+        ("ls BASE/docs/python", true),
+        ("printf %s 'needs python2.7'", true),
+        ("true BASE/broken/python", true),
+    ] {
+        let run = format!("{}\necho '\"one\"' > o.json", run.replace("PYTHON", &python));
+        let broken = ("broken/python", "#!/bin/sh\nexit 3\n");
+        let project = Project::new(&[("docs/python/x", ""), broken, ("p.yaml", &giving(&run, ""))]);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(project.at("broken/python"), executable).unwrap();
+        let (ended, settled) = project.run();
+        assert_eq!(settled, ["one computed"], "{run}: {ended:?}");
+        let told = ended.notes.iter().any(|note| note.contains("cannot be asked for its packages"));
+        assert_eq!(told, is_told, "{run}: {:?}", ended.notes);
+        assert_eq!(project.run().1, ["one hit"], "{run}");
+    }
+}
+
+#[test]
+fn an_interpreter_that_comes_later_counts() {
+    let run = "true BASE/later/python\necho '\"one\"' > o.json";
+    let project = Project::new(&[("p.yaml", &giving(run, "")), ("later/x", "")]);
+    assert_eq!(project.one().0, "one computed");
+    assert_eq!(project.one().0, "one hit");
+    let python = format!("{}/python3", project::path().split(':').next().unwrap());
+    std::os::unix::fs::symlink(python, project.at("later/python")).unwrap();
+    assert_eq!(project.one().0, "one computed");
+}

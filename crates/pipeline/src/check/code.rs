@@ -25,6 +25,8 @@ pub(super) struct Named {
     pub(super) programs: Vec<Program>,
     /// Words that may be names of programs.
     pub(super) called: Vec<String>,
+    /// What it assigns to variables.
+    pub(super) assigned: Vec<(String, String)>,
     /// Files elsewhere that it names and does not declare.
     pub(super) undeclared: Vec<PathBuf>,
 }
@@ -75,6 +77,7 @@ impl Check<'_> {
             code: code.into_iter().collect(),
             called: called.into_iter().collect(),
             programs: mentioned.programs,
+            assigned: mentioned.assigned,
             undeclared: undeclared.into_iter().collect(),
         })
     }

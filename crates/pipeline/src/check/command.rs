@@ -48,6 +48,7 @@ impl Check<'_> {
             code: Vec::new(),
             programs: Vec::new(),
             called: Vec::new(),
+            assigned: Vec::new(),
             tool: None,
             undeclared: Vec::new(),
             env: Vec::new(),
@@ -102,9 +103,9 @@ impl Check<'_> {
         command.params = self.used_params(operation, run, varied, built)?;
         let Command { params, inputs, outputs, .. } = &*command;
         let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
-        let Named { code, programs, called, undeclared } = named;
+        let Named { code, programs, called, assigned, undeclared } = named;
         (command.code, command.programs, command.called) = (code, programs, called);
-        command.undeclared = undeclared;
+        (command.assigned, command.undeclared) = (assigned, undeclared);
         command.env = self.variables(&operation.env)?.into_iter().collect();
         command.seed = self.drawn(operation, run)?;
         command.tool = Tool::of(&run.value, &self.world.sources.place(run.referenced));

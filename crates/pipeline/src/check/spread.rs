@@ -480,6 +480,7 @@ impl<'a> Check<'a> {
             programs: Vec::new(),
             tool: None,
             called: Vec::new(),
+            assigned: Vec::new(),
             undeclared: Vec::new(),
             absent: Vec::new(),
             needs: Vec::new(),

@@ -20,7 +20,6 @@ use thrifty_engine::catalog::Catalog;
 use thrifty_key::Digest;
 use thrifty_store::StatIdentity;
 
-use crate::error::CodeError;
 use crate::variables::{self, surround};
 
 /// The program that an interpreter runs to answer.
@@ -52,10 +51,21 @@ pub(super) struct Answer {
     pub(super) roots: Vec<PathBuf>,
 }
 
+impl Answer {
+    /// Adds a package, which may be there already: as one of all there are, and as what a name asks for.
+    fn add(&mut self, name: &str, found: &str) {
+        match self.packages.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) if known == found => {}
+            Some((_, known)) => *known = format!("{known}; {found}"),
+            None => self.packages.push((name.to_owned(), found.to_owned())),
+        }
+    }
+}
+
 /// What interpreters answered, each asked once for the same names.
 pub(crate) struct Interpreters {
     catalog: Arc<dyn Catalog>,
-    answers: BTreeMap<Question, Answer>,
+    answers: BTreeMap<Question, Result<Answer, String>>,
 }
 
 /// An answer, and what it stands on.
@@ -93,36 +103,34 @@ impl Interpreters {
     ///
     /// # Errors
     ///
-    /// [`CodeError::Interpreter`] if it cannot be run.
+    /// Why it cannot be asked.
     pub(super) fn packages(
         &mut self,
         program: &str,
         names: &BTreeSet<String>,
         surroundings: Surroundings<'_>,
-    ) -> Result<Answer, CodeError> {
-        let failed = |reason: &str| CodeError::Interpreter {
-            program: program.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let path =
-            found(program, surroundings).ok_or_else(|| failed("there is no such program"))?;
+    ) -> Result<Answer, String> {
+        let path = found(program, surroundings).filter(|path| path.exists());
+        let path = path.ok_or("there is no such program")?;
+        if path.is_dir() {
+            return Err("it is a directory".to_owned());
+        }
         let question =
             Question { path, variables: telling(surroundings.variables), names: names.clone() };
         if let Some(answer) = self.answers.get(&question) {
-            return Ok(answer.clone());
+            return answer.clone();
         }
         let name = question.name();
         let remembered = if question.is_shim() { None } else { self.remembered(&name) };
         let answer = match remembered {
-            Some(answer) => answer,
-            None => {
-                let memo = question.ask(surroundings).map_err(|reason| failed(&reason))?;
+            Some(answer) => Ok(answer),
+            None => question.ask(surroundings).map(|memo| {
                 self.remember(&name, &memo);
                 memo.answer
-            }
+            }),
         };
         self.answers.insert(question, answer.clone());
-        Ok(answer)
+        answer
     }
 
     fn remembered(&self, name: &Digest) -> Option<Answer> {
@@ -177,9 +185,7 @@ impl Question {
                     let found = settled(&place);
                     stands_on.push((place, found));
                 }
-                ["package", name, found] => {
-                    answer.packages.push((name.to_owned(), found.to_owned()))
-                }
+                ["package", name, found] => answer.add(name, found),
                 ["root", place] => answer.roots.push(PathBuf::from(place)),
                 _ => {}
             }

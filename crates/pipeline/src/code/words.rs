@@ -20,6 +20,8 @@ pub(crate) struct Mentioned {
     pub(crate) words: Vec<String>,
     /// The programs in Python.
     pub(crate) programs: Vec<Program>,
+    /// What it assigns to variables, in the order of the text.
+    pub(crate) assigned: Vec<(String, String)>,
 }
 
 impl Mentioned {
@@ -40,8 +42,12 @@ impl Mentioned {
     }
 
     fn command(&mut self, simple: &Simple, depth: usize) {
+        self.programs.extend(simple.assigned());
         self.programs.extend(simple.program());
         for word in &simple.words {
+            let assigned =
+                assignment(word).map(|(name, value)| (name.to_owned(), value.to_owned()));
+            self.assigned.extend(assigned);
             self.words.extend(word.split_once('=').map(|(_, value)| value.to_owned()));
             self.words.push(word.clone());
             if word.contains(char::is_whitespace) && depth < DEEPEST {
@@ -70,6 +76,14 @@ enum Fed {
 }
 
 impl Simple {
+    /// The interpreters that it assigns to variables, through which anything may be run.
+    fn assigned(&self) -> impl Iterator<Item = Program> {
+        let values = self.words.iter().filter_map(|word| Some(assignment(word)?.1));
+        values
+            .filter(|value| is_interpreter(value))
+            .map(|value| Program { interpreter: value.to_owned(), runs: Runs::Unknown })
+    }
+
     fn program(&self) -> Option<Program> {
         let at = self.words.iter().position(|word| is_interpreter(word))?;
         let mut rest = self.words[at + 1..].iter();
@@ -100,8 +114,20 @@ impl Simple {
     }
 }
 
-/// Whether a word is an interpreter of Python by its name.
+/// The name and the value of a word that assigns to a variable.
+fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+    let begins = name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_');
+    (begins && name.chars().all(is_name)).then_some((name, value))
+}
+
+/// Whether a word is an interpreter of Python by its name: no option, no assignment and, by its
+/// end, no directory.
 pub(super) fn is_interpreter(word: &str) -> bool {
+    if word.starts_with('-') || word.contains('=') || word.ends_with('/') {
+        return false;
+    }
     let name = Path::new(word).file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.strip_prefix("python"))
         .is_some_and(|version| version.chars().all(|it| it.is_ascii_digit() || it == '.'))
@@ -292,9 +318,24 @@ mod tests {
             ("bash -c \"python a.py\"", "python", file("a.py")),
             ("x=\"$(python a.py)\"", "python", file("a.py")),
             ("ls | xargs python a.py", "python", file("a.py")),
+            ("P=/x/python3; $P a.py", "/x/python3", Runs::Unknown),
         ] {
             assert_eq!(programs(command), [(interpreter.to_owned(), runs)], "{command}");
         }
-        assert_eq!(programs("pythonic a.py; Rscript b.R"), []);
+        for none in ["pythonic a.py; Rscript b.R", "a --with=/x/python -python", "mkdir x/python/"]
+        {
+            assert_eq!(programs(none), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn assignments_are_told_wherever_they_stand() {
+        let assigned = |text: &str| Mentioned::by(&Run::Shell(text.to_owned())).assigned;
+        let expected = [("A", "1"), ("PATH", "$A/bin:$PATH"), ("B_2", "")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(assigned("A=1; env PATH=\"$A/bin:$PATH\" x --c=d B_2=$(e)"), expected);
+        // What is a command to another program reads as a value, too.
+        let both = [("A".to_owned(), "1 x".to_owned()), expected[0].clone()];
+        assert_eq!(assigned("sh -c 'A=1 x'"), both);
     }
 }
