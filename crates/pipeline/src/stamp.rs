@@ -8,11 +8,12 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The files at a path, which may be moved as a whole, each with its number, its length and the time of the last write.
+/// The files at a path, which may be moved as a whole, each with its number, its length, the time of the last
+/// write and its permissions.
 ///
 /// Not the time at which attributes changed: another name for a file changes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
+pub(crate) struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64, u32)>);
 
 impl Stamp {
     /// What is at a path now; nothing if that cannot be told.
@@ -31,7 +32,7 @@ impl Stamp {
         stamp
     }
 
-    /// Whether one of its files was written to since, judged by what is there later.
+    /// Whether one of its files was written to, or given other permissions, since, judged by what is there later.
     pub(crate) fn is_written(&self, later: &Self) -> bool {
         self.0.iter().any(|(path, before)| {
             later.0.get(path).is_some_and(|after| after.0 == before.0 && after != before)
@@ -41,9 +42,9 @@ impl Stamp {
     fn add(&mut self, path: PathBuf, found: &Metadata) {
         // A directory is what is in it.
         let content = if found.is_dir() {
-            (found.ino(), 0, 0, 0)
+            (found.ino(), 0, 0, 0, 0)
         } else {
-            (found.ino(), found.size(), found.mtime(), found.mtime_nsec())
+            (found.ino(), found.size(), found.mtime(), found.mtime_nsec(), found.mode())
         };
         self.0.insert(path, content);
     }

@@ -55,6 +55,33 @@ fn a_command_cannot_write_into_what_another_made() {
 }
 
 #[test]
+fn a_command_cannot_change_the_permissions_of_what_another_made() {
+    let text = "operations:
+  first: {run: 'echo a > f', outputs: {f: f}}
+  second: {run: 'RUN', inputs: {f: {from: first.f}}, outputs: {o: o}}
+  third: {run: 'if [ -x f ]; then echo yes; else echo no; fi > o', needs: [second], inputs: {f: {from: first.f}}, outputs: {o: o}}
+outputs: {o: {from: third.o, to: o}}
+";
+    for (run, told) in
+        [("chmod +x f; touch o", Some("it wrote into input")), ("mv f o; chmod +x o", None)]
+    {
+        for is_stored in [false, true] {
+            let project = Project::new(&[("p.yaml", &text.replace("RUN", run))]);
+            if is_stored {
+                project.run_with(&[], &|| false, |demand| demand.only = vec!["first".to_owned()]);
+            }
+            let (ended, _) = project.run(&[]);
+            if let Some(told) = told {
+                failed(&ended, told);
+                project.write("p.yaml", &text.replace("RUN", "touch o"));
+                assert_eq!(project.run(&[]).0.status, RunStatus::Succeeded);
+            }
+            assert_eq!(project.read("o"), "no\n", "{run}, stored: {is_stored}");
+        }
+    }
+}
+
+#[test]
 fn a_command_may_replace_what_it_takes_in_its_own_directory() {
     for run in
         ["sed -i s/a/x/ f; sed -i s/b/x/ d/g; cp f o", "rm -r f d; touch o", "touch d/new; mv f o"]

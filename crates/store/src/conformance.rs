@@ -234,7 +234,21 @@ fn place(blobs: &dyn Blobs) -> Outcome {
     }
     let placed = fs::read_dir(directory.path().join("new/true"))?.count();
     ensure(placed == 2, "no temporary stays beside the file")?;
+    place_after_a_change(blobs, &name, directory.path())?;
     place_over_a_symlink(blobs, &name, directory.path())
+}
+
+/// What became of the permissions of one file is nothing that another one has.
+fn place_after_a_change(blobs: &dyn Blobs, name: &BlobName, directory: &Path) -> Outcome {
+    let (changed, fresh) = (directory.join("changed"), directory.join("fresh"));
+    blobs.place(name, &changed, Access::READ)?;
+    fs::set_permissions(&changed, Permissions::from_mode(0o4777))?;
+    for path in [&fresh, &changed] {
+        blobs.place(name, path, Access::READ)?;
+        let mode = fs::metadata(path)?.permissions().mode();
+        ensure(mode & 0o7733 == 0o400, "a file to be read has the permissions of one")?;
+    }
+    Ok(())
 }
 
 /// Placing replaces the symlink itself, and never a directory.

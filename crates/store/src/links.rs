@@ -3,7 +3,8 @@
 //! A reflink shares blocks until one side writes, and is always right. A hard link is the blob
 //! itself: permissions and content are one for both names, so it is made only for callers that
 //! read, and only for files that are not executable. Who overrides the permissions and writes all
-//! the same damages the blob, which [`Verified`](crate::verified::Verified) finds at its next use.
+//! the same damages the blob, which [`Verified`](crate::verified::Verified) finds at its next use;
+//! and what somebody made of the permissions through one name is taken back before there is another.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -69,15 +70,14 @@ pub fn materialise(blob: &Blob, path: &Path, access: Access) -> Result<Placement
     let directory = directory_of(path);
     fs::create_dir_all(directory).map_err(target)?;
     if let Some(backing) = blob.backing() {
-        if access.allows_link() && is_link_to(path, backing) {
+        let may_link = access.allows_link() && is_to_be_read(&backing.file);
+        if may_link && is_link_to(path, backing) {
             return Ok(Placement::Linked);
         }
         if let Some(file) = reflink(backing, directory, access).map_err(target)? {
             return persist(file.into_temp_path(), path, Placement::Reflinked);
         }
-        if let Some(link) =
-            Some(backing).filter(|_| access.allows_link()).and_then(|b| link(b, directory))
-        {
+        if let Some(link) = Some(backing).filter(|_| may_link).and_then(|b| link(b, directory)) {
             return persist(link, path, Placement::Linked);
         }
     }
@@ -100,6 +100,16 @@ fn is_link_to(path: &Path, backing: &Backing) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {
         (found.dev(), found.ino()) == (backing.identity.device, backing.identity.inode)
     })
+}
+
+/// Whether a blob has the permissions of one, if need be again.
+fn is_to_be_read(file: &File) -> bool {
+    let Ok(found) = file.metadata() else { return false };
+    // Which of the others may read it is the umask's choice.
+    if found.mode() & 0o7733 == 0o400 {
+        return true;
+    }
+    file.set_permissions(Permissions::from_mode(found.mode() & 0o044 | 0o400)).is_ok()
 }
 
 fn beside(directory: &Path, access: Access) -> io::Result<NamedTempFile> {
