@@ -295,7 +295,7 @@ fn composed(
         if code.parts.iter().any(|part: &Part| part.name == name) {
             name = format!("file {}", path.display());
         }
-        let digest = if followed.is_read { read.by_text } else { read.digest };
+        let digest = read.counted(followed.is_read, listed.may_run(path, read));
         let preview = match &read.text {
             Some((digest, _)) => Preview::Source(*digest),
             None => Preview::text("its bytes"),

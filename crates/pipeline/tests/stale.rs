@@ -168,6 +168,29 @@ fn a_program_that_somebody_installed_counts() {
 }
 
 #[test]
+fn the_first_line_of_a_script_counts_where_it_is_run_by_it() {
+    let python = format!("{}/python3", project::path().split(':').next().unwrap());
+    let script = format!("def text(): return 'one' if __debug__ else 'two'\n{GIVE}");
+    for run in ["./tool.py", "cp tool.py t; ./t", "env X=1 ./tool.py"] {
+        let text = format!("#!{python}\n{script}");
+        let project = Project::new(&[("tool.py", &text), ("p.yaml", &giving(run, ""))]);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(project.at("tool.py"), executable).unwrap();
+        assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()), "{run}");
+        assert_eq!(project.one().0, "one hit");
+        project.write("tool.py", &format!("#!{python} -O\n{script}"));
+        assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()), "{run}");
+    }
+    let project = Project::new(&[
+        ("tool.py", &format!("#!{python}\n{script}")),
+        ("p.yaml", &giving("python3 tool.py", "")),
+    ]);
+    assert_eq!(project.one().0, "one computed");
+    project.write("tool.py", &format!("#!{python} -O\n{script}"));
+    assert_eq!(project.one().0, "one hit", "nobody reads its first line");
+}
+
+#[test]
 fn a_program_that_cannot_be_followed_counts_by_its_bytes() {
     let old = "#!/nowhere/python2\nprint \"one\"\n";
     let project = with_program("type say; echo \"\\\"one\\\"\" > o.json", old, "");

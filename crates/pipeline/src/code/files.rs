@@ -52,6 +52,13 @@ impl Listed {
         self.words.contains(word.strip_prefix("./").unwrap_or(word))
     }
 
+    /// Whether a file may be run by its first line: not one of which the command only tells an interpreter.
+    pub(super) fn may_run(&self, path: &Path, read: &Read) -> bool {
+        let is_told = |file: &File| file.is_python && !read.kept.executable;
+        self.called.iter().any(|(_, program)| program == path)
+            || self.files.iter().any(|file| file.path == path && !is_told(file))
+    }
+
     fn add(&mut self, path: &Path, to: Option<String>, is_python: bool) -> Result<(), CodeError> {
         let path = path.canonicalize().map_err(|error| CodeError::unreadable(path, &error))?;
         self.files.push(File { path, to, is_python });
@@ -151,6 +158,8 @@ pub(super) struct Read {
     pub(super) is_python: bool,
     /// The interpreter that its first line names.
     pub(super) interpreter: Option<String>,
+    /// Its first line, if that says how it is run.
+    first_line: Option<Digest>,
 }
 
 /// What modules a file imports depends on where they are looked for.
@@ -233,7 +242,10 @@ impl Readings {
                 Read::bytes(Kept { path: path.to_owned(), digest, executable, bytes: None }, text)
             }
         };
-        read.interpreter = interpreter.filter(|_| read.is_python);
+        if read.is_python {
+            (read.interpreter, read.first_line) =
+                (interpreter, first_line(&bytes).map(Digest::of_blob));
+        }
         read.kept.executable = executable;
         read.kept.bytes = Some(bytes.into());
         Ok(read)
@@ -253,6 +265,20 @@ impl Read {
             reads_definitions: false,
             is_python: false,
             interpreter: None,
+            first_line: None,
+        }
+    }
+
+    /// What it counts as: by its text, where its definitions are read, and with its first line, where it may be run
+    /// by that.
+    pub(super) fn counted(&self, by_text: bool, by_first_line: bool) -> Digest {
+        let digest = if by_text { self.by_text } else { self.digest };
+        match &self.first_line {
+            Some(line) if by_first_line => {
+                let mut hasher = Hasher::new(Context::Code);
+                hasher.raw(b"run by").digest(line).digest(&digest).finish()
+            }
+            _ => digest,
         }
     }
 }
@@ -323,10 +349,14 @@ pub(super) fn led_to(script: PathBuf, roots: &[PathBuf]) -> BTreeSet<PathBuf> {
     found
 }
 
+/// What the first line of a script says of how it is run.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()
+}
+
 /// The program that the first line of a script names.
 fn interpreter_in(bytes: &[u8]) -> Option<String> {
-    let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
+    let mut words = std::str::from_utf8(first_line(bytes)?).ok()?.split_whitespace();
     words
         .find(|word| !word.starts_with('-') && !word.ends_with("/env") && !word.contains('='))
         .map(str::to_owned)
