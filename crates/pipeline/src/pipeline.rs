@@ -64,7 +64,7 @@ pub struct Command {
     pub assigned: Vec<(String, String)>,
     /// The program it begins with, if that is certain.
     pub tool: Option<Tool>,
-    /// Files elsewhere that its text names and that it does not declare.
+    /// Files, directories and patterns elsewhere that its text names and that it does not declare.
     pub undeclared: Vec<PathBuf>,
     /// Inputs that this one does not have, and that its command may name: their path is empty.
     pub absent: Vec<String>,

@@ -205,6 +205,45 @@ fn what_is_left_or_read_without_being_declared_is_told_once() {
 }
 
 #[test]
+fn whatever_a_command_names_elsewhere_is_told() {
+    let around = tempfile::tempdir().unwrap();
+    let side = around.path().join("side");
+    std::fs::create_dir_all(side.join("sub")).unwrap();
+    std::fs::write(side.join("a.csv"), "").unwrap();
+    let side = side.display().to_string();
+    for (word, told) in [
+        ("SIDE", Some("SIDE")),
+        ("--data=SIDE/", Some("SIDE")),
+        ("SIDE/*.csv", Some("SIDE/*.csv")),
+        ("SIDE/[a-c].c?v", Some("SIDE/[a-c].c?v")),
+        ("SIDE/s*/", Some("SIDE/s*")),
+        ("~/a.csv", Some("SIDE/a.csv")),
+        ("$HOME/a.csv", Some("SIDE/a.csv")),
+        ("\"${HOME}/sub\"", Some("SIDE/sub")),
+        ("~/*.csv", Some("SIDE/*.csv")),
+        ("BASE/data", Some("BASE/data")),
+        ("SIDE/*.txt", None),
+        ("SIDE/[!a]*.csv", None),
+        ("~/none", None),
+        ("/usr/bin", None),
+        ("/tmp", None),
+        ("/", None),
+    ] {
+        let project = Project::new(&[("data/x", "")]);
+        let base = project.at("").canonicalize().unwrap().display().to_string();
+        let filled = |text: &str| text.replace("SIDE", &side).replace("BASE", &base);
+        let text = "operations:\n  one:\n    run: |\n      : WORD\n      touch o\n    env: {HOME: SIDE}\n    outputs: {o: o}\n";
+        project.write("p.yaml", &filled(&text.replace("WORD", word)));
+        let notes = project.run(&[]).0.notes;
+        let expected: Vec<_> = told
+            .map(|told| format!("one: it names {} and does not declare it: a change of it goes unnoticed; take it in `inputs`", filled(told)))
+            .into_iter()
+            .collect();
+        assert_eq!(notes, expected, "{word}");
+    }
+}
+
+#[test]
 fn what_the_user_has_in_a_directory_is_not_deleted() {
     let text = "params: {n: 2}
 operations: {one: {run: 'mkdir d; touch d/a; for i in $(seq {{ params.n }}); do touch d/$i; done', outputs: {d: d/}}}

@@ -19,6 +19,9 @@ use crate::ticks;
 const SYSTEM: [&str; 10] =
     ["/bin", "/dev", "/etc", "/lib", "/lib64", "/nix", "/proc", "/sbin", "/sys", "/usr"];
 
+/// Directories in which what is left is nobody's input.
+const SCRATCH: [&str; 2] = ["/tmp", "/var/tmp"];
+
 /// What a command runs and reads, as far as its words tell.
 pub(super) struct Named {
     pub(super) code: Vec<Script>,
@@ -27,7 +30,7 @@ pub(super) struct Named {
     pub(super) called: Vec<String>,
     /// What it assigns to variables.
     pub(super) assigned: Vec<(String, String)>,
-    /// Files elsewhere that it names and does not declare.
+    /// Files, directories and patterns elsewhere that it names and does not declare.
     pub(super) undeclared: Vec<PathBuf>,
 }
 
@@ -64,12 +67,15 @@ impl Check<'_> {
         let mentioned = Mentioned::by(&around.filled(run));
         let scripts: BTreeSet<&str> = mentioned.programs.iter().filter_map(Program::file).collect();
         let mut undeclared = BTreeSet::new();
+        let home = self.home(operation)?;
         for word in &mentioned.words {
             let is_script = scripts.contains(word.as_str());
-            match Path::new(word).is_absolute() {
-                true if is_script || self.is_near(word) => code.extend(self.absolute(word)),
-                true => undeclared.extend(self.undeclared(word, around)),
-                false => code.extend(self.script(word, around)),
+            match elsewhere(word, home.as_deref()) {
+                Some(path) if path.is_file() && (is_script || self.is_near(word)) => {
+                    code.extend(self.absolute(word));
+                }
+                Some(path) => undeclared.extend(self.undeclared(&path, around)),
+                None => code.extend(self.script(word, around)),
             }
         }
         let called: BTreeSet<_> = mentioned.words.into_iter().filter(|it| is_name(it)).collect();
@@ -112,15 +118,43 @@ impl Check<'_> {
         path.is_file().then(|| Script { word: word.to_owned(), path, to: None })
     }
 
-    fn undeclared(&self, word: &str, around: &Around<'_>) -> Option<PathBuf> {
-        let path = PathBuf::from(word);
-        let is_known = SYSTEM.iter().any(|system| path.starts_with(system))
+    /// The path of a file or directory elsewhere, or of a pattern that some match.
+    fn undeclared(&self, path: &Path, around: &Around<'_>) -> Option<PathBuf> {
+        // Without what a final slash leaves.
+        let path: PathBuf = path.components().collect();
+        let is_scratch =
+            path == std::env::temp_dir() || SCRATCH.iter().any(|it| path == Path::new(it));
+        let is_known = is_scratch
+            || SYSTEM.iter().any(|system| path.starts_with(system))
             || around.inputs.iter().any(|input| match &input.from {
                 Origin::Path(from) => path.starts_with(from),
                 Origin::Output(_) => false,
             });
-        (!is_known && path.parent().is_some() && path.is_file()).then_some(path)
+        (!is_known && path.parent().is_some() && (path.exists() || is_matched(&path)))
+            .then_some(path)
     }
+
+    /// What `HOME` is for an operation.
+    fn home(&self, operation: &Operation) -> Result<Option<String>, FileError> {
+        let declared = self.variables(&operation.env)?;
+        Ok(declared.get("HOME").cloned().unwrap_or_else(|| std::env::var("HOME").ok()))
+    }
+}
+
+/// The path from the root that a word of a command stands for.
+fn elsewhere(word: &str, home: Option<&str>) -> Option<PathBuf> {
+    if Path::new(word).is_absolute() {
+        return Some(PathBuf::from(word));
+    }
+    let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|home| word.strip_prefix(home));
+    Some(Path::new(home?).join(below?)).filter(|path| path.is_absolute())
+}
+
+/// Whether a pattern of the shell matches something.
+fn is_matched(pattern: &Path) -> bool {
+    let pattern = pattern.to_str().filter(|it| it.contains(['*', '?', '[']));
+    let found = pattern.and_then(|pattern| glob::glob(pattern).ok());
+    found.is_some_and(|mut found| found.next().is_some())
 }
 
 /// Whether a word may be the name of a program.
