@@ -10,6 +10,7 @@ mod files;
 mod imports;
 mod probe;
 mod programs;
+mod values;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub(crate) use files::modules;
 use files::{Listed, Read, Readings};
 use probe::{Interpreters, Surroundings};
 use programs::Programs;
+pub(crate) use values::Values;
 pub(crate) use words::Mentioned;
 
 /// One file that counts.

@@ -222,6 +222,9 @@ fn whatever_a_command_names_elsewhere_is_told() {
         ("\"${HOME}/sub\"", Some("SIDE/sub")),
         ("~/*.csv", Some("SIDE/*.csv")),
         ("BASE/data", Some("BASE/data")),
+        ("$SIDE_DIR/sub", Some("SIDE/sub")),
+        ("; D=SIDE/sub; ls ${D}", Some("SIDE/sub")),
+        ("$UNKNOWN/a.csv", None),
         ("SIDE/*.txt", None),
         ("SIDE/[!a]*.csv", None),
         ("~/none", None),
@@ -231,8 +234,10 @@ fn whatever_a_command_names_elsewhere_is_told() {
     ] {
         let project = Project::new(&[("data/x", "")]);
         let base = project.at("").canonicalize().unwrap().display().to_string();
-        let filled = |text: &str| text.replace("SIDE", &side).replace("BASE", &base);
-        let text = "operations:\n  one:\n    run: |\n      : WORD\n      touch o\n    env: {HOME: SIDE}\n    outputs: {o: o}\n";
+        let filled = |text: &str| {
+            text.replace("SIDE_DIR", "S").replace("SIDE", &side).replace("BASE", &base)
+        };
+        let text = "operations:\n  one:\n    run: |\n      : WORD\n      touch o\n    env: {HOME: SIDE, SIDE_DIR: SIDE}\n    outputs: {o: o}\n";
         project.write("p.yaml", &filled(&text.replace("WORD", word)));
         let notes = project.run(&[]).0.notes;
         let expected: Vec<_> = told

@@ -270,8 +270,11 @@ outputs: {two: {from: second.o, to: two}, three: {from: third.o, to: three}}
 
 #[test]
 fn a_command_cannot_change_the_code_that_others_run() {
-    for run in ["chmod u+w s.py; echo >> s.py", "touch \"$(dirname \"$(readlink -f s.py)\")/left\""]
-    {
+    for run in [
+        "chmod u+w s.py; echo >> s.py",
+        "chmod +x \"$(readlink -f s.py)\"",
+        "touch \"$(dirname \"$(readlink -f s.py)\")/left\"",
+    ] {
         let project = Project::new(&[("s.py", ""), ("p.yaml", &giving(run, ""))]);
         fails(&project, "it wrote into its code");
         assert_eq!(project.read("s.py"), "");
@@ -461,6 +464,7 @@ fn packages_of_an_environment_count_however_it_is_chosen() {
         ("export PATH=\"$V/bin:$PATH\"; python s.py", "env: {V: BASE/.venv}"),
         ("V=BASE/.venv; PATH=${V}/bin:$PATH; python s.py", ""),
         ("sh -c 'V=BASE/.venv; PATH=$V/bin:$PATH python s.py'", ""),
+        (". $V/bin/activate; python s.py", "env: {V: BASE/.venv}"),
         ("PY=BASE/.venv/bin/python; $PY s.py", ""),
     ] {
         let project = with_environment(run, more);

@@ -7,7 +7,7 @@ use minijinja::value::{Serde, Value};
 use serde_json::Value as Json;
 
 use super::Check;
-use crate::code::Mentioned;
+use crate::code::{Mentioned, Values};
 use crate::document::{Operation, Output, Run};
 use crate::error::FileError;
 use crate::paths;
@@ -67,13 +67,17 @@ impl Check<'_> {
         let mentioned = Mentioned::by(&around.filled(run));
         let scripts: BTreeSet<&str> = mentioned.programs.iter().filter_map(Program::file).collect();
         let mut undeclared = BTreeSet::new();
-        let home = self.home(operation)?;
+        let declared: Vec<_> = self.variables(&operation.env)?.into_iter().collect();
+        let values = Values { assigned: &mentioned.assigned, declared: &declared };
         for word in &mentioned.words {
             let is_script = scripts.contains(word.as_str());
-            match elsewhere(word, home.as_deref()) {
-                Some(path) if path.is_file() && (is_script || self.is_near(word)) => {
-                    code.extend(self.absolute(word));
+            let is_whole = Path::new(word).is_absolute();
+            match elsewhere(word, values) {
+                Some(path) if is_whole && (is_script || self.is_near(&path)) && path.is_file() => {
+                    code.insert(Script { word: word.clone(), path, to: None });
                 }
+                // In a container nothing of the machine is there.
+                Some(_) if operation.image.is_some() => {}
                 Some(path) => undeclared.extend(self.undeclared(&path, around)),
                 None => code.extend(self.script(word, around)),
             }
@@ -109,13 +113,8 @@ impl Check<'_> {
     }
 
     /// Whether a path is below the operation file.
-    fn is_near(&self, word: &str) -> bool {
-        Path::new(word).starts_with(&self.scope.base)
-    }
-
-    fn absolute(&self, word: &str) -> Option<Script> {
-        let path = PathBuf::from(word);
-        path.is_file().then(|| Script { word: word.to_owned(), path, to: None })
+    fn is_near(&self, path: &Path) -> bool {
+        path.starts_with(&self.scope.base)
     }
 
     /// The path of a file or directory elsewhere, or of a pattern that some match.
@@ -133,21 +132,16 @@ impl Check<'_> {
         (!is_known && path.parent().is_some() && (path.exists() || is_matched(&path)))
             .then_some(path)
     }
-
-    /// What `HOME` is for an operation.
-    fn home(&self, operation: &Operation) -> Result<Option<String>, FileError> {
-        let declared = self.variables(&operation.env)?;
-        Ok(declared.get("HOME").cloned().unwrap_or_else(|| std::env::var("HOME").ok()))
-    }
 }
 
 /// The path from the root that a word of a command stands for.
-fn elsewhere(word: &str, home: Option<&str>) -> Option<PathBuf> {
-    if Path::new(word).is_absolute() {
-        return Some(PathBuf::from(word));
-    }
-    let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|home| word.strip_prefix(home));
-    Some(Path::new(home?).join(below?)).filter(|path| path.is_absolute())
+fn elsewhere(word: &str, values: Values<'_>) -> Option<PathBuf> {
+    let path = match Path::new(word).is_absolute() {
+        true => PathBuf::from(word),
+        false if word.starts_with(['$', '~']) => PathBuf::from(values.filled(word)?),
+        false => return None,
+    };
+    path.is_absolute().then_some(path)
 }
 
 /// Whether a pattern of the shell matches something.

@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files::Listed;
+use super::values::{Values, is_several};
 use crate::pipeline::{Command, Program};
 
 /// The names of interpreters in a directory, beside those that the command calls.
 const NAMES: [&str; 2] = ["python3", "python"];
-/// Variables of the caller that may stand in a path.
-const PASSED: [&str; 3] = ["HOME", "VIRTUAL_ENV", "CONDA_PREFIX"];
-/// How deep variables within the values of variables are filled in.
-const DEEPEST: usize = 4;
 
 /// Interpreters that what a command runs may be run by.
 #[derive(Debug, Default)]
@@ -37,11 +34,12 @@ impl Selected {
             selected.named.extend(within);
             selected.named.extend(command.undeclared.iter().filter_map(|path| beside(path)));
         }
+        let values = Values { assigned: &command.assigned, declared: &command.env };
         let paths = command.assigned.iter().filter(|(name, _)| name == "PATH");
         for entry in paths.flat_map(|(_, value)| value.split(':')).collect::<BTreeSet<_>>() {
             match entry {
                 "$PATH" | "${PATH}" => {}
-                _ => match filled(entry, command, 0).filter(|path| !path.is_empty()) {
+                _ => match values.filled(entry).filter(|path| !path.is_empty()) {
                     Some(place) => selected.on_path.extend(within(&place, command)),
                     // The rest of a command that is a word of another one, and is read for itself.
                     None if is_several(entry) && !entry.contains("$(") => {}
@@ -67,8 +65,9 @@ fn bare(command: &Command) -> impl Iterator<Item = &str> {
 
 /// The interpreter of the environment that a file elsewhere, such as `bin/activate`, belongs to.
 fn beside(path: &Path) -> Option<PathBuf> {
-    let places = path.parent()?;
-    places.parent()?.join("pyvenv.cfg").is_file().then(|| places.join("python"))
+    let (places, above) = (path.parent()?, path.ancestors().nth(2)?);
+    let interpreter = Some(places.join("python")).filter(|it| it.is_file());
+    interpreter.filter(|_| above.join("pyvenv.cfg").is_file())
 }
 
 /// The interpreters in a directory, each once.
@@ -79,49 +78,4 @@ fn within(place: &str, command: &Command) -> Vec<PathBuf> {
     let found = names.into_iter().map(|name| place.join(name));
     let is_new = |path: &PathBuf| path.canonicalize().is_ok_and(|real| seen.insert(real));
     found.filter(is_new).collect()
-}
-
-/// A path with its variables filled in; nothing if one of them is not known.
-fn filled(text: &str, command: &Command, depth: usize) -> Option<String> {
-    let text = match text.strip_prefix("~/") {
-        Some(rest) => format!("$HOME/{rest}"),
-        None => text.to_owned(),
-    };
-    if text.contains('`') || depth > DEEPEST {
-        return None;
-    }
-    let mut parts = text.split('$');
-    let mut filled = parts.next()?.to_owned();
-    for part in parts {
-        let (name, rest) = match part.strip_prefix('{') {
-            Some(inner) => inner.split_once('}')?,
-            None => {
-                let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
-                part.split_at(part.find(|it| !is_name(it)).unwrap_or(part.len()))
-            }
-        };
-        filled += &value_of(name, command, depth)?;
-        filled += rest;
-    }
-    Some(filled)
-}
-
-/// Whether a value is several words: most likely no value, but a command to another program.
-fn is_several(value: &str) -> bool {
-    value.contains(char::is_whitespace)
-}
-
-/// The one value that a variable of a command has.
-fn value_of(name: &str, command: &Command, depth: usize) -> Option<String> {
-    let values = command.assigned.iter().filter(|(_, value)| !is_several(value));
-    let mut assigned = values.filter(|(known, _)| known == name);
-    if let Some((_, value)) = assigned.next() {
-        let is_one = assigned.next().is_none() && !value.is_empty();
-        return if is_one { filled(value, command, depth + 1) } else { None };
-    }
-    match command.env.iter().find(|(known, _)| known == name) {
-        Some((_, value)) => value.clone(),
-        None if PASSED.contains(&name) => std::env::var(name).ok(),
-        None => None,
-    }
 }
