@@ -125,7 +125,7 @@ pub(crate) fn plan(
     let cache = language.as_ref().map_or_else(|| console.cache(), |it| Ok(it.cache()))?;
     let demand = demand(&pipeline, &called, (cache, language), &interrupted, listener)?;
     let (catalog, scope) = (Arc::clone(demand.cache.catalog()), demand.cache.scope().clone());
-    for found in pipeline.joined(&demand)? {
+    for found in pipeline.foretold(&demand)? {
         console.note(&found)?;
     }
     match pipeline.plan(&demand)? {

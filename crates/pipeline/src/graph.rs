@@ -64,6 +64,8 @@ pub(crate) struct Making<'a> {
     pub(crate) containers: Containers,
     /// Makes copies of nodes for partitions that only the run tells.
     pub(crate) copied: Copied,
+    /// What does not count of the code and may have to, a sentence for each.
+    unseen: BTreeSet<String>,
 }
 
 /// The nodes of a pipeline, by the positions of its operations.
@@ -77,12 +79,26 @@ pub(crate) fn nodes(
     shared: &Arc<Shared>,
     copied: Copied,
 ) -> Result<Vec<Node>, PrepareError> {
-    let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
-    let mut making =
-        Making { pipeline, chosen, shared, codes, containers: Containers::default(), copied };
+    let mut making = Making::of(pipeline, chosen, shared, copied);
     let nodes = making.nodes(&pipeline.commands)?;
     keeps_code(&pipeline.deliveries, making.codes.seen())?;
     Ok(nodes)
+}
+
+/// What does not count of the code of a pipeline and may have to, a sentence for each.
+///
+/// # Errors
+///
+/// As [`nodes`].
+pub(crate) fn unseen(
+    pipeline: &Pipeline,
+    chosen: &Chosen,
+    shared: &Arc<Shared>,
+    copied: Copied,
+) -> Result<BTreeSet<String>, PrepareError> {
+    let mut making = Making::of(pipeline, chosen, shared, copied);
+    making.nodes(&pipeline.commands)?;
+    Ok(making.unseen)
 }
 
 /// Nothing that a pipeline gives takes the place of code that its operations were seen to read.
@@ -94,6 +110,19 @@ fn keeps_code(deliveries: &[Delivered], code: &BTreeSet<PathBuf>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+impl<'a> Making<'a> {
+    fn of(
+        pipeline: &'a Pipeline,
+        chosen: &'a Chosen,
+        shared: &'a Arc<Shared>,
+        copied: Copied,
+    ) -> Self {
+        let codes = Codes::new(Arc::clone(shared.cache.catalog()), shared.cache.file_memo());
+        let (containers, unseen) = (Containers::default(), BTreeSet::new());
+        Self { pipeline, chosen, shared, codes, containers, copied, unseen }
+    }
 }
 
 impl Making<'_> {
@@ -145,6 +174,8 @@ impl Making<'_> {
 
     fn command(&mut self, command: &Command, run: &Run) -> Result<Node, PrepareError> {
         let code = self.code(command)?;
+        let unseen = code.placement.notes.iter();
+        self.unseen.extend(unseen.map(|note| format!("{}: {note}", command.name)));
         let memo = self.shared.cache.file_memo();
         let (inputs, mut read) = inputs(command, &*memo)?;
         read.extend(in_place(command, &code, &*memo)?);

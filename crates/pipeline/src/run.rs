@@ -147,15 +147,18 @@ impl Pipeline {
         Ok(plan(&demand.cache, nodes))
     }
 
-    /// What the joins of the pipeline find now, a sentence for each.
+    /// What is to be said before anything runs, a sentence for each: what its joins find now, and
+    /// what of its code cannot be known.
     ///
     /// # Errors
     ///
     /// As [`Pipeline::run`].
-    pub fn joined(&self, demand: &Demand<'_>) -> Result<Vec<String>, PrepareError> {
+    pub fn foretold(&self, demand: &Demand<'_>) -> Result<Vec<String>, PrepareError> {
         let mut answers = Answers::new(&demand.cache, &demand.work);
-        answers.to(self)?;
-        Ok(answers.notes)
+        let answered = answers.to(self)?;
+        let shared = self.shared(demand);
+        let unseen = graph::unseen(&answered, &demand.chosen, &shared, replica::node)?;
+        Ok(answers.notes.into_iter().chain(unseen).collect())
     }
 
     /// Whether the programs are there that demanded commands begin with: those of commands that are
