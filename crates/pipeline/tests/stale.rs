@@ -525,6 +525,18 @@ fn what_only_looks_like_an_interpreter_stops_nobody() {
 }
 
 #[test]
+fn an_output_is_no_interpreter_whatever_its_name() {
+    let text = "operations: {one: {run: 'mkdir {{ outputs.d }}; touch langs/python/x', outputs: {d: langs/python/}}}
+outputs: {d: {from: one.d}}
+";
+    for text in [text, &text.replace("{{ outputs.d }}", "./langs/python")] {
+        let project = Project::new(&[("p.yaml", text)]);
+        let (ended, settled) = project.run();
+        assert_eq!((settled, ended.notes), (vec!["one computed".to_owned()], vec![]), "{text}");
+    }
+}
+
+#[test]
 fn an_interpreter_that_comes_later_counts() {
     let run = "true BASE/later/python\necho '\"one\"' > o.json";
     let project = Project::new(&[("p.yaml", &giving(run, "")), ("later/x", "")]);

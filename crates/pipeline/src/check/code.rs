@@ -64,7 +64,9 @@ impl Check<'_> {
             }
             code.insert(Script { to: Some(below.clone()), word: below, path: found });
         }
-        let mentioned = Mentioned::by(&around.filled(run));
+        let mut mentioned = Mentioned::by(&around.filled(run));
+        // What the command makes is asked for nothing, whatever its name.
+        mentioned.programs.retain(|program| !around.makes(&program.interpreter));
         let scripts: BTreeSet<&str> = mentioned.programs.iter().filter_map(Program::file).collect();
         let mut undeclared = BTreeSet::new();
         let declared: Vec<_> = self.variables(&operation.env)?.into_iter().collect();
@@ -157,6 +159,13 @@ fn is_name(word: &str) -> bool {
 }
 
 impl Around<'_> {
+    /// Whether a word is an output.
+    fn makes(&self, word: &str) -> bool {
+        let is_one = |word: &str, output: &Output| Path::new(output.path()) == Path::new(word);
+        let word = paths::below(word);
+        word.is_ok_and(|word| self.outputs.iter().any(|(_, output)| is_one(&word, output)))
+    }
+
     /// The command with its templates filled in, as far as what they stand for is known.
     fn filled(&self, run: &Run) -> Run {
         let unknown = Json::from("");
