@@ -72,7 +72,7 @@ impl Sqlite {
                 conn.prepare_cached(
                     "SELECT id, key, project, domain FROM committed WHERE at < ?1 LIMIT ?2",
                 )?
-                .query_map((before, MANY), |row| {
+                .query_map((before, MANY as i64), |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                 })?
                 .collect()

@@ -20,7 +20,7 @@ const ENDLESS: Duration = Duration::from_hours(90 * 24);
 /// Memos, texts or answers deleted in one transaction.
 pub(super) const ROWS: usize = 1_000;
 /// How many are looked for at once.
-pub(super) const MANY: i64 = 100_000;
+pub(super) const MANY: usize = 100_000;
 
 impl Sqlite {
     /// See [`crate::Catalog::pin`].
@@ -77,14 +77,7 @@ impl Sqlite {
         // One that runs, or was killed: nobody says which it is.
         let given_up = before.min(now.saturating_sub(millis(ENDLESS)));
         let runs = self.delete_all(
-            |conn| {
-                conn.prepare_cached(
-                    "SELECT id FROM run WHERE started_at < ?1 \
-                     AND (finished_at IS NOT NULL OR started_at < ?2) LIMIT ?3",
-                )?
-                .query_map((before, given_up, MANY), |row| row.get(0))?
-                .collect()
-            },
+            |conn| old_runs(conn, before, given_up),
             // Numbers are given again.
             |conn, id: &i64| {
                 conn.prepare_cached(
@@ -98,7 +91,7 @@ impl Sqlite {
         let memos = self.delete_all(
             |conn| {
                 conn.prepare_cached("SELECT topic, name FROM memo WHERE kept_at < ?1 LIMIT ?2")?
-                    .query_map((before, MANY), |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .query_map((before, MANY as i64), |row| Ok((row.get(0)?, row.get(1)?)))?
                     .collect()
             },
             |conn, (topic, name): &(String, Vec<u8>)| {
@@ -158,6 +151,26 @@ impl Sqlite {
         }
         Ok(all)
     }
+}
+
+/// Runs that are to be forgotten. They begin in the order of their numbers, for the clock of the
+/// catalog never goes back, so that only old ones are looked at.
+fn old_runs(conn: &Connection, before: Time, given_up: Time) -> Result<Vec<i64>> {
+    let mut runs = Vec::new();
+    let mut statement =
+        conn.prepare_cached("SELECT id, started_at, finished_at IS NOT NULL FROM run ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, started_at, is_finished): (i64, Time, bool) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        if started_at >= before || runs.len() >= MANY {
+            break;
+        }
+        if is_finished || started_at < given_up {
+            runs.push(id);
+        }
+    }
+    Ok(runs)
 }
 
 fn unused_texts(conn: &Connection, before: Time) -> Result<Vec<Digest>> {
