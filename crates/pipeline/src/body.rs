@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,8 +13,7 @@ use serde_json::Value as Json;
 use thrifty_engine::annotations::Annotations;
 use thrifty_engine::graph::{Body, Failure, Input, Loss, Made, Product, Taken, Unstored};
 use thrifty_engine::{Cache, ClaimOn, Reason};
-use thrifty_key::plain;
-use thrifty_key::{Digest, Key};
+use thrifty_key::Key;
 
 use crate::attempt::{Attempt, Surroundings};
 use crate::container::Container;
@@ -23,7 +22,7 @@ use crate::devices::Devices;
 use crate::document::Run;
 use crate::endurance::{self, Endurance};
 use crate::error::AttemptError;
-use crate::given::{self, Given};
+use crate::given::Given;
 use crate::home::{Home, Placement};
 use crate::language::{self, Language, Unexported};
 use crate::mirror::Mirrors;
@@ -33,6 +32,7 @@ use crate::resources::Pools;
 use crate::rundir::{self, RunDirectory};
 use crate::seed::Drawing;
 use crate::share;
+use crate::steady::{Read, Steady};
 use crate::ticks;
 
 /// What all commands of a run share.
@@ -114,7 +114,7 @@ pub(crate) struct Running {
     /// Where it finds its code.
     pub(crate) placement: Arc<Placement>,
     /// Files of the project that the key was made of, each with the value digest it had.
-    pub(crate) read: Vec<(PathBuf, Digest)>,
+    pub(crate) read: Vec<Read>,
     /// What it draws from, if it does.
     pub(crate) seed: Option<Drawing>,
     /// The container it runs in, if it does.
@@ -143,9 +143,9 @@ impl Body for Running {
 
     fn run_under(&self, key: Option<&Key>, inputs: &[Taken]) -> Result<Product, Failure> {
         match self.attempt(key, inputs) {
-            Ok(given) => {
+            Ok((given, changed)) => {
                 let attempt = self.failed.swap(0, Ordering::Relaxed) + 1;
-                Ok(Product::Made(self.made(given, key, attempt)))
+                Ok(Product::Made(self.made(given, key, attempt, changed)))
             }
             Err(error) => Err(self.failure(error)),
         }
@@ -203,9 +203,15 @@ impl Running {
         }
     }
 
-    /// What a command gave, and how to store it: not at all if what the key was made of is no
-    /// longer there.
-    fn made(&self, mut given: Given, key: Option<&Key>, attempt: u32) -> Made {
+    /// What a command gave, and how to store it: not at all if what the key was made of did not
+    /// stay what it was.
+    fn made(
+        &self,
+        mut given: Given,
+        key: Option<&Key>,
+        attempt: u32,
+        changed: Option<&Path>,
+    ) -> Made {
         if self.keeps
             && let Some(directory) = self.shared.directory()
         {
@@ -218,7 +224,7 @@ impl Running {
         match draft {
             Ok(draft) => {
                 let made = Made::new(object, draft);
-                match self.changed() {
+                match changed {
                     Some(path) => {
                         let text =
                             format!("{} was changed while the operation ran", path.display());
@@ -271,8 +277,13 @@ impl Running {
         Ok(())
     }
 
-    /// One attempt, in a directory of its own.
-    fn attempt(&self, key: Option<&Key>, taken: &[Taken]) -> Result<Given, AttemptError> {
+    /// One attempt, in a directory of its own. With a file, if there is one, that did not stay what
+    /// the key was made of.
+    fn attempt(
+        &self,
+        key: Option<&Key>,
+        taken: &[Taken],
+    ) -> Result<(Given, Option<&Path>), AttemptError> {
         let _counted = self.shared.count();
         if self.shared.cancelled.load(Ordering::Relaxed) {
             return Err(AttemptError::Cancelled);
@@ -288,6 +299,7 @@ impl Running {
         let lent = self.shared.devices.lend(self.gpus());
         let surroundings =
             Surroundings { seed, container: self.container.as_ref(), devices: &lent.names };
+        let (steady, memo) = (Steady::begin(&self.read), self.shared.cache.file_memo());
         attempt.run(
             &self.command,
             &self.run,
@@ -296,12 +308,14 @@ impl Running {
             &surroundings,
             &self.shared.cancelled,
         )?;
+        let changed = steady.changed(&*memo);
         code.check()?;
         if let Some(input) = shared.iter().find(|input| input.is_written()) {
             return Err(AttemptError::Overwrote { what: format!("input `{}`", input.name) });
         }
         self.tell(&attempt);
-        Given::gather(attempt, &self.command.outputs, &*self.shared.cache.file_memo())
+        let given = Given::gather(attempt, &self.command.outputs, &*memo)?;
+        Ok((given, changed))
     }
 
     /// The edge, by its number, that an output of another operation came by.
@@ -411,16 +425,6 @@ impl Running {
             inputs => Value::from(Serde(inputs)),
             outputs => Value::from(Serde(outputs)),
         })
-    }
-
-    /// A file of the project that is no longer what the key was made of.
-    fn changed(&self) -> Option<&PathBuf> {
-        let memo = self.shared.cache.file_memo();
-        let is_changed = |path: &PathBuf, before: &Digest| match given::found_at(path, &*memo) {
-            Ok((encoding, _)) => plain::digest(&encoding).is_ok_and(|now| now != *before),
-            Err(_) => true,
-        };
-        self.read.iter().find(|(path, before)| is_changed(path, before)).map(|(path, _)| path)
     }
 }
 

@@ -297,7 +297,8 @@ fn composed(
         if code.parts.iter().any(|part: &Part| part.name == name) {
             name = format!("file {}", path.display());
         }
-        let digest = read.counted(followed.is_read, listed.may_run(path, read));
+        let by_text = followed.is_read || listed.may_read(path);
+        let digest = read.counted(by_text, listed.may_run(path, read));
         let preview = match &read.text {
             Some((digest, _)) => Preview::Source(*digest),
             None => Preview::text("its bytes"),

@@ -59,7 +59,8 @@ impl Given {
                 return Err(wrong(format!("the command ended without making `{}`", output.path())));
             }
             if !matches!(output, Output::Json { .. }) && path.exists() {
-                share::own(&path).map_err(|error| wrong(error.to_string()))?;
+                let relative = Path::new(output.path());
+                share::own_below(&attempt.place(), relative).map_err(|e| wrong(e.to_string()))?;
             }
             let made = match output {
                 Output::Value => return Err(wrong("a command makes no such value".to_owned())),

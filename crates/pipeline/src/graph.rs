@@ -32,6 +32,7 @@ use crate::pipeline::{
 use crate::rounds::{OF_TRIAL, Prepared, Template, What};
 use crate::section::{self, Section};
 use crate::seed::Drawing;
+use crate::steady::Read;
 
 /// How a run uses the cache, where that was chosen for it.
 #[derive(Debug, Clone, Default)]
@@ -317,9 +318,6 @@ fn whole_edge(reference: &Reference) -> Edge {
         Maker::Argument(number) => Edge { from: From::Argument(number), steps: Vec::new() },
     }
 }
-
-/// A file of the project and the value digest it has.
-type Read = (PathBuf, Digest);
 
 /// Files of code that are run from where they are, so that what counts may change until then.
 fn in_place(command: &Command, code: &Code, memo: &dyn Memo) -> Result<Vec<Read>, PrepareError> {

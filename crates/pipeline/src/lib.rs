@@ -91,6 +91,7 @@ mod section;
 mod seed;
 mod share;
 mod stamp;
+mod steady;
 mod steps;
 mod task;
 mod template;

@@ -56,6 +56,8 @@ pub struct Command {
     pub env: Vec<(String, Option<String>)>,
     /// The files and directories it runs, sorted.
     pub code: Vec<Script>,
+    /// Those of them that its words name otherwise than to run them: it may read their text.
+    pub texts: Vec<PathBuf>,
     /// The programs in Python that it runs.
     pub programs: Vec<Program>,
     /// Its words that may be names of programs on the `PATH`, sorted.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::stamp::Stamp;
@@ -44,9 +44,33 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes what a command left at a path a file or directory of its own: no link to something else,
-/// and without the permission to write to its files.
-pub(crate) fn own(path: &Path) -> io::Result<()> {
+/// Makes what a command left at a path below its directory a file or directory of its own: no link
+/// to something else, no way there by a link, and without the permission to write to its files.
+pub(crate) fn own_below(directory: &Path, relative: &Path) -> io::Result<()> {
+    let mut at = directory.to_owned();
+    for part in relative.parent().iter().flat_map(|above| above.components()) {
+        at.push(part);
+        if fs::symlink_metadata(&at)?.is_symlink() {
+            spread(&at)?;
+        }
+    }
+    own(&directory.join(relative))
+}
+
+/// Makes a link to a directory a directory of links to what is in that.
+fn spread(link: &Path) -> io::Result<()> {
+    let target = link.canonicalize()?;
+    let entries = fs::read_dir(&target)?.collect::<io::Result<Vec<_>>>()?;
+    fs::remove_file(link)?;
+    fs::create_dir(link)?;
+    for entry in entries {
+        symlink(entry.path(), link.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// The same for what no link leads to.
+fn own(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if found.is_dir() {
         for entry in fs::read_dir(path)? {

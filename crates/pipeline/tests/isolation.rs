@@ -294,3 +294,29 @@ outputs: {{p: {{from: one.p, to: out/x}}, o: {{from: one.o, to: {to}}}}}
         assert!(error.contains(told), "{to}: {error}");
     }
 }
+
+/// What a command gives may lie behind a link that it made; what lies there stays as it is.
+#[test]
+fn what_lies_behind_a_link_that_a_command_made_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let text = "operations:
+  one: {run: 'rmdir out; ln -s BASE/scratch out; echo a > out/o; echo b > out/p', outputs: {o: out/o, p: out/p}}
+outputs: {o: {from: one.o, to: o}, p: {from: one.p, to: p}}
+";
+    let project = Project::new(&[("scratch/kept", "kept")]);
+    let base = project.at("").display().to_string();
+    project.write("p.yaml", &text.replace("BASE/", &base));
+    let (ended, _) = project.run(&[]);
+    assert_eq!(ended.status, RunStatus::Succeeded, "{ended:?}");
+    assert_eq!((project.read("o"), project.read("p")), ("a\n".to_owned(), "b\n".to_owned()));
+    for (name, text) in [("kept", "kept"), ("o", "a\n"), ("p", "b\n")] {
+        let path = project.at("scratch").join(name);
+        let mode = path.symlink_metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o200, 0o200, "{name} may be written to");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    }
+    // What was given is another file.
+    project.write("scratch/o", "other");
+    assert_eq!(project.run(&[]).1, ["one hit"]);
+    assert_eq!(project.read("o"), "a\n");
+}

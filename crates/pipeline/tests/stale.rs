@@ -282,6 +282,56 @@ fn a_command_cannot_change_the_code_that_others_run() {
 }
 
 #[test]
+fn the_text_of_a_script_counts_where_it_is_no_program() {
+    let script = "# one\nprint('\"two\"')\n";
+    for run in [
+        "echo \"\\\"$(head -n 1 s.py | tail -c 4)\\\"\" > o.json",
+        "python3 -c 'import json; print(json.dumps(open(\"s.py\").read()[2:5]))' s.py > o.json",
+        "python3 s.py; echo \"\\\"$(head -c 5 < s.py | tail -c 3)\\\"\" > o.json",
+    ] {
+        let project = Project::new(&[("s.py", script), ("p.yaml", &giving(run, ""))]);
+        assert_eq!(project.one(), ("one computed".to_owned(), "one".to_owned()), "{run}");
+        project.write("s.py", &script.replace("one", "six"));
+        assert_eq!(project.one(), ("one computed".to_owned(), "six".to_owned()), "{run}");
+        assert_eq!(project.one().0, "one hit", "{run}");
+    }
+    let project =
+        Project::new(&[("s.py", script), ("p.yaml", &giving("python3 s.py > o.json", ""))]);
+    assert_eq!(project.one(), ("one computed".to_owned(), "two".to_owned()));
+    project.write("s.py", &script.replace("one", "six"));
+    assert_eq!(project.one().0, "one hit", "nobody reads its comment");
+}
+
+#[test]
+fn what_changes_and_changes_back_while_a_command_runs_gives_nothing_to_store() {
+    let replace = "(cd BASE/.; mv in old; echo two > in)";
+    for (read, given, change, back) in [
+        ("in", "in", "echo two > BASE/in", "echo one > BASE/in"),
+        ("in", "in", replace, "(cd BASE/.; mv old in)"),
+        ("in/*", "dir", "echo two > BASE/dir/b", "(cd BASE/.; rm dir/b)"),
+        ("in/sub/*", "dir", "echo two > BASE/dir/sub/a", "echo one > BASE/dir/sub/a"),
+        ("in", "in", "true", "true"),
+    ] {
+        let give = format!("printf '\"%s\"' \"$(cat {read} | tr -d '\\n')\" > o.json");
+        let more = format!("inputs: {{given: {{path: {given}, to: in}}}}");
+        let project = Project::new(&[
+            ("in", "one\n"),
+            ("dir/a", "one\n"),
+            ("dir/sub/a", "one\n"),
+            ("p.yaml", &giving(&format!("{change}\n{give}\n{back}"), &more)),
+        ]);
+        let (settled, said) = project.one();
+        let is_changed = change != "true";
+        assert_eq!(said.contains("two"), is_changed, "{change}: {said}");
+        let (first, again) = match is_changed {
+            true => ("one computed-not-stored", "one computed-not-stored"),
+            false => ("one computed", "one hit"),
+        };
+        assert_eq!((settled.as_str(), project.one().0.as_str()), (first, again), "{change}");
+    }
+}
+
+#[test]
 fn docstrings_count_where_they_are_read() {
     for script in [
         "def f():\n    'one'\ndef text(): return f.__doc__\n",

@@ -26,6 +26,8 @@ const SCRATCH: [&str; 2] = ["/tmp", "/var/tmp"];
 pub(super) struct Named {
     pub(super) code: Vec<Script>,
     pub(super) programs: Vec<Program>,
+    /// Files of the project that it names otherwise than to run them.
+    pub(super) texts: Vec<PathBuf>,
     /// Words that may be names of programs.
     pub(super) called: Vec<String>,
     /// What it assigns to variables.
@@ -68,25 +70,32 @@ impl Check<'_> {
         // What the command makes is asked for nothing, whatever its name.
         mentioned.programs.retain(|program| !around.makes(&program.interpreter));
         let scripts: BTreeSet<&str> = mentioned.programs.iter().filter_map(Program::file).collect();
-        let mut undeclared = BTreeSet::new();
+        let (mut undeclared, mut texts) = (BTreeSet::new(), BTreeSet::new());
         let declared: Vec<_> = self.variables(&operation.env)?.into_iter().collect();
         let values = Values { assigned: &mentioned.assigned, declared: &declared };
         for word in &mentioned.words {
             let is_script = scripts.contains(word.as_str());
             let is_whole = Path::new(word).is_absolute();
-            match elsewhere(word, values) {
+            let script = match elsewhere(word, values) {
                 Some(path) if is_whole && (is_script || self.is_near(&path)) && path.is_file() => {
-                    code.insert(Script { word: word.clone(), path, to: None });
+                    Some(Script { word: word.clone(), path, to: None })
                 }
                 // In a container nothing of the machine is there.
-                Some(_) if operation.image.is_some() => {}
-                Some(path) => undeclared.extend(self.undeclared(&path, around)),
-                None => code.extend(self.script(word, around)),
-            }
+                Some(_) if operation.image.is_some() => None,
+                Some(path) => {
+                    undeclared.extend(self.undeclared(&path, around));
+                    None
+                }
+                None => self.script(word, around),
+            };
+            let text = script.as_ref().filter(|_| mentioned.read.contains(word));
+            texts.extend(text.map(|script| script.path.clone()));
+            code.extend(script);
         }
         let called: BTreeSet<_> = mentioned.words.into_iter().filter(|it| is_name(it)).collect();
         Ok(Named {
             code: code.into_iter().collect(),
+            texts: texts.into_iter().collect(),
             called: called.into_iter().collect(),
             programs: mentioned.programs,
             assigned: mentioned.assigned,

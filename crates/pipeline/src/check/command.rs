@@ -47,6 +47,7 @@ impl Check<'_> {
             work: Work::Process(Process { steps: Vec::new(), gives: Vec::new() }),
             code: Vec::new(),
             programs: Vec::new(),
+            texts: Vec::new(),
             called: Vec::new(),
             assigned: Vec::new(),
             tool: None,
@@ -103,8 +104,9 @@ impl Check<'_> {
         command.params = self.used_params(operation, run, varied, built)?;
         let Command { params, inputs, outputs, .. } = &*command;
         let named = self.named(operation, &run.value, &Around { params, inputs, outputs })?;
-        let Named { code, programs, called, assigned, undeclared } = named;
-        (command.code, command.programs, command.called) = (code, programs, called);
+        let Named { code, texts, programs, called, assigned, undeclared } = named;
+        (command.code, command.texts) = (code, texts);
+        (command.programs, command.called) = (programs, called);
         (command.assigned, command.undeclared) = (assigned, undeclared);
         command.env = self.variables(&operation.env)?.into_iter().collect();
         command.seed = self.drawn(operation, run)?;

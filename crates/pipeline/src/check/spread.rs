@@ -479,6 +479,7 @@ impl<'a> Check<'a> {
             code: Vec::new(),
             programs: Vec::new(),
             tool: None,
+            texts: Vec::new(),
             called: Vec::new(),
             assigned: Vec::new(),
             undeclared: Vec::new(),

@@ -33,6 +33,8 @@ pub(super) struct Listed {
     pub(super) called: Vec<(String, PathBuf)>,
     /// Words of the command that are among the files.
     words: BTreeSet<String>,
+    /// Those of the files whose text the command may read.
+    texts: BTreeSet<PathBuf>,
 }
 
 /// A file that a command runs.
@@ -57,6 +59,11 @@ impl Listed {
         let is_told = |file: &File| file.is_python && !read.kept.executable;
         self.called.iter().any(|(_, program)| program == path)
             || self.files.iter().any(|file| file.path == path && !is_told(file))
+    }
+
+    /// Whether the command may read the text of a file, in which everything counts.
+    pub(super) fn may_read(&self, path: &Path) -> bool {
+        self.texts.contains(path)
     }
 
     fn add(&mut self, path: &Path, to: Option<String>, is_python: bool) -> Result<(), CodeError> {
@@ -95,7 +102,8 @@ impl Listed {
 
 /// The files that a command runs, sorted by where it finds them.
 pub(super) fn list(command: &Command, base: &Path) -> Result<Listed, CodeError> {
-    let mut listed = Listed::default();
+    let texts = command.texts.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut listed = Listed { texts, ..Listed::default() };
     let scripts: Vec<&str> = command
         .programs
         .iter()
@@ -144,7 +152,7 @@ fn is_environment(directory: &Path) -> bool {
 pub(super) struct Read {
     /// What it counts as.
     pub(super) digest: Digest,
-    /// What it counts as where its docstrings or annotations are read.
+    /// What it counts as where its text, docstrings or annotations are read.
     pub(super) by_text: Digest,
     pub(super) kept: Kept,
     pub(super) text: Option<(Digest, String)>,
@@ -306,16 +314,11 @@ pub(super) fn python(path: &Path, bytes: &[u8], roots: &[PathBuf]) -> Result<Rea
         let mut hasher = Hasher::new(Context::Code);
         hasher.raw(word).digest(digest).finish()
     };
-    let source = Digest::of_blob(text.as_bytes());
-    let kept = Kept {
-        path: path.to_owned(),
-        digest: Digest::of_blob(bytes),
-        executable: false,
-        bytes: None,
-    };
+    let (source, all) = (Digest::of_blob(text.as_bytes()), Digest::of_blob(bytes));
+    let kept = Kept { path: path.to_owned(), digest: all, executable: false, bytes: None };
     Ok(Read {
         digest: of(b"script", &whole.digest),
-        by_text: of(b"text", &source),
+        by_text: of(b"text", &all),
         text: Some((source, text.to_owned())),
         imports,
         foreign,

@@ -3,6 +3,7 @@
 //! This is no shell: variables, globs and functions are not looked into. A word that is missed
 //! is a script that the command does not find, which it says at once.
 
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::path::Path;
 use std::str::Chars;
@@ -13,11 +14,24 @@ use crate::pipeline::{Program, Runs};
 /// How deep commands within words of commands are looked for: `sh -c "sh -c '…'"`.
 const DEEPEST: usize = 4;
 
+/// Words behind which a program is named.
+const BEFORE: [&str; 16] = [
+    "!", "do", "elif", "else", "env", "exec", "if", "nice", "nohup", "setsid", "then", "time",
+    "until", "while", "xargs", "{",
+];
+/// Programs behind whose word `run` a program is named.
+const RUNNERS: [&str; 7] = ["hatch", "pdm", "pipenv", "pixi", "poetry", "rye", "uv"];
+/// Programs and modules that run the first script of Python they are given.
+const LAUNCHERS: [&str; 5] =
+    ["accelerate", "deepspeed", "torch.distributed.launch", "torch.distributed.run", "torchrun"];
+
 /// What the words of a command say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mentioned {
     /// Words that may be paths.
     pub(crate) words: Vec<String>,
+    /// Those of them that name something otherwise than to have it run.
+    pub(crate) read: BTreeSet<String>,
     /// The programs in Python.
     pub(crate) programs: Vec<Program>,
     /// What it assigns to variables, in the order of the text.
@@ -42,20 +56,34 @@ impl Mentioned {
     }
 
     fn command(&mut self, simple: &Simple, depth: usize) {
+        let (program, script) = simple.program().unzip();
+        let script = script.flatten();
+        let (begins, launched) = (simple.begins(), simple.launched());
         self.programs.extend(simple.assigned());
-        self.programs.extend(simple.program());
-        for word in &simple.words {
+        self.programs.extend(program.clone());
+        for (at, word) in simple.words.iter().enumerate() {
             let assigned =
                 assignment(word).map(|(name, value)| (name.to_owned(), value.to_owned()));
             self.assigned.extend(assigned);
-            self.words.extend(word.split_once('=').map(|(_, value)| value.to_owned()));
+            let value = word.split_once('=').map(|(_, value)| value.to_owned());
+            self.read.extend(value.clone());
+            self.words.extend(value);
             self.words.push(word.clone());
+            if ![begins, launched, script].contains(&Some(at)) {
+                self.read.insert(word.clone());
+            }
             if word.contains(char::is_whitespace) && depth < DEEPEST {
                 self.text(word, depth + 1);
             }
         }
         match &simple.fed {
-            Some(Fed::File(path)) => self.words.push(path.clone()),
+            Some(Fed::File(path)) => {
+                let is_run = |program: &Program| program.runs == Runs::File(path.clone());
+                if !program.as_ref().is_some_and(is_run) {
+                    self.read.insert(path.clone());
+                }
+                self.words.push(path.clone());
+            }
             Some(Fed::Text(text)) if depth < DEEPEST => self.text(text, depth + 1),
             _ => {}
         }
@@ -84,20 +112,43 @@ impl Simple {
             .map(|value| Program { interpreter: value.to_owned(), runs: Runs::Unknown })
     }
 
-    fn program(&self) -> Option<Program> {
+    /// Where the word is that names the program.
+    fn begins(&self) -> Option<usize> {
+        let is_before = |at: usize, word: &str| {
+            let follows = at > 0 && word == "run" && RUNNERS.contains(&self.words[at - 1].as_str());
+            let runs =
+                RUNNERS.contains(&word) && self.words.get(at + 1).is_some_and(|next| next == "run");
+            follows || runs || BEFORE.contains(&word)
+        };
+        let mut words = self.words.iter().enumerate();
+        let found = words.find(|(at, word)| {
+            !word.starts_with('-') && assignment(word).is_none() && !is_before(*at, word)
+        });
+        found.map(|(at, _)| at)
+    }
+
+    /// Where the script is that a launcher is given.
+    fn launched(&self) -> Option<usize> {
+        let launcher = self.words.iter().position(|word| LAUNCHERS.contains(&word.as_str()))?;
+        let script = self.words[launcher..].iter().position(|word| word.ends_with(".py"))?;
+        Some(launcher + script)
+    }
+
+    /// The program in Python, and which word is the script that it runs, if one is.
+    fn program(&self) -> Option<(Program, Option<usize>)> {
         let at = self.words.iter().position(|word| is_interpreter(word))?;
-        let mut rest = self.words[at + 1..].iter();
-        let mut runs = None;
-        while let Some(word) = rest.next() {
+        let mut rest = self.words.iter().enumerate().skip(at + 1);
+        let (mut runs, mut script) = (None, None);
+        while let Some((at, word)) = rest.next() {
             let Some(flags) = word.strip_prefix('-') else {
-                runs = Some(Runs::File(word.clone()));
+                (runs, script) = (Some(Runs::File(word.clone())), Some(at));
                 break;
             };
             match (flags.chars().last(), rest.len()) {
                 _ if flags.starts_with('-') => {}
                 (None, _) => break,
-                (Some('m'), 1..) => runs = rest.next().cloned().map(Runs::Module),
-                (Some('c'), 1..) => runs = rest.next().cloned().map(Runs::Text),
+                (Some('m'), 1..) => runs = rest.next().map(|(_, it)| Runs::Module(it.clone())),
+                (Some('c'), 1..) => runs = rest.next().map(|(_, it)| Runs::Text(it.clone())),
                 (Some('X' | 'W'), _) => _ = rest.next(),
                 _ => {}
             }
@@ -110,7 +161,7 @@ impl Simple {
             Some(Fed::Text(text)) => Runs::Text(text.clone()),
             None => Runs::Unknown,
         });
-        Some(Program { interpreter: self.words[at].clone(), runs })
+        Some((Program { interpreter: self.words[at].clone(), runs }, script))
     }
 }
 
@@ -325,6 +376,34 @@ mod tests {
         for none in ["pythonic a.py; Rscript b.R", "a --with=/x/python -python", "mkdir x/python/"]
         {
             assert_eq!(programs(none), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_otherwise_than_to_be_run_is_told() {
+        for (command, is_read) in [
+            ("python s.py", false),
+            ("X=1 env Y=2 nice python -u -X dev s.py x", false),
+            ("python < s.py", false),
+            ("s.py", false),
+            ("if s.py; then true; fi", false),
+            ("ls | xargs s.py", false),
+            ("uv run s.py", false),
+            ("uv run python s.py", false),
+            ("uv run torchrun --nproc-per-node 2 s.py --fast", false),
+            ("python -m torch.distributed.run s.py", false),
+            ("wc -l s.py", true),
+            ("uv run wc -l s.py", true),
+            ("wc -l < s.py", true),
+            ("python s.py s.py", true),
+            ("python s.py; cat s.py", true),
+            ("python -m ruff s.py", true),
+            ("sh -c 'cat s.py'", true),
+            ("tool --in=s.py", true),
+            ("X=s.py; python $X", true),
+        ] {
+            let mentioned = Mentioned::by(&Run::Shell(command.to_owned()));
+            assert_eq!(mentioned.read.contains("s.py"), is_read, "{command}");
         }
     }
 
