@@ -751,6 +751,48 @@ fn a_log_that_grew_beside_a_reader_is_short_again() {
     assert!(length() <= 64 << 20, "{}", length());
 }
 
+/// SQLite begins the log anew only when it meets no reader by chance.
+#[test]
+fn a_log_that_somebody_always_reads_does_not_grow_without_end() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.db");
+    let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+    let length = || fs::metadata(directory.path().join("catalog.db-wal")).unwrap().len();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let most = std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let readers = [(); 2].map(|()| Connection::open(&path).unwrap());
+            let reads = "BEGIN; SELECT * FROM meta";
+            readers[0].execute_batch(reads).unwrap();
+            // Before one ends the next one has begun.
+            for turn in 1.. {
+                readers[turn % 2].execute_batch(reads).unwrap();
+                readers[(turn + 1) % 2].execute_batch("COMMIT").unwrap();
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+        });
+        let bytes = "x".repeat(64 << 10);
+        let mut most = 0;
+        for number in 0..8_000 {
+            let name = (number % 100).to_string();
+            let new = entry(&name, &format!("{number}{bytes}"));
+            let request = Request { key: key(&name), max_age: Some(Duration::ZERO) };
+            let Found::Miss(slot, _) = catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0)
+            else {
+                panic!("it is too old");
+            };
+            let claim = Claim { replace: true, epoch: slot.epoch, ..Claim::default() };
+            catalog.commit(&scope("lab"), &new, &claim).unwrap();
+            most = most.max(length());
+        }
+        is_over.store(true, Ordering::SeqCst);
+        most
+    });
+    assert!(most < 400 << 20, "{most}");
+}
+
 #[test]
 fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
     let place = place();

@@ -25,11 +25,16 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use thrifty_key::Digest;
 
 /// The file that is locked, which stays empty.
 const NAME: &str = "held";
+/// How long somebody is waited for who claims a place.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long until he is looked for again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The places under one directory that this process holds, until this is dropped.
 ///
@@ -59,14 +64,24 @@ impl Holds {
         options.open(directory.join(NAME)).map(Self)
     }
 
-    /// Holds the place of a digest. Waits as long as somebody claims it, who is about to delete
-    /// what is there: it is looked at afterwards.
+    /// Holds the place of a digest. Waits a moment for somebody who claims it, who is about to take
+    /// away what is there: it is looked at afterwards. One who was stopped meanwhile is not waited
+    /// for longer than a second.
     ///
     /// # Errors
     ///
-    /// What the system said: it may have no locks left.
+    /// What the system said: it may have no locks left. [`ErrorKind::WouldBlock`] if the place is
+    /// claimed for so long.
     pub fn hold(&self, digest: &Digest) -> io::Result<()> {
-        self.lock(libc::F_OFD_SETLKW, libc::F_RDLCK, byte_of(digest))
+        let began = Instant::now();
+        loop {
+            match self.lock(libc::F_RDLCK, byte_of(digest)) {
+                Err(error) if is_taken(&error) && began.elapsed() < PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                }
+                locked => return locked,
+            }
+        }
     }
 
     /// Claims the place of a digest; `None` if somebody holds it.
@@ -76,20 +91,14 @@ impl Holds {
     /// What the system said.
     pub fn claim(&self, digest: &Digest) -> io::Result<Option<Claimed<'_>>> {
         let byte = byte_of(digest);
-        match self.lock(libc::F_OFD_SETLK, libc::F_WRLCK, byte) {
+        match self.lock(libc::F_WRLCK, byte) {
             Ok(()) => Ok(Some(Claimed { holds: self, byte })),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(None),
+            Err(error) if is_taken(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn lock(
-        &self,
-        command: libc::c_int,
-        kind: impl Into<libc::c_int>,
-        byte: libc::off_t,
-    ) -> io::Result<()> {
+    fn lock(&self, kind: impl Into<libc::c_int>, byte: libc::off_t) -> io::Result<()> {
         // SAFETY: all zeroes are a valid value of it.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         let kind: libc::c_int = kind.into();
@@ -97,7 +106,7 @@ impl Holds {
         (lock.l_start, lock.l_len) = (byte, 1);
         loop {
             // SAFETY: the file is open, and the lock lives as long as the call.
-            if unsafe { libc::fcntl(self.0.as_raw_fd(), command, &raw const lock) } == 0 {
+            if unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } == 0 {
                 return Ok(());
             }
             let error = io::Error::last_os_error();
@@ -111,8 +120,13 @@ impl Holds {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         // What cannot be unlocked now is when the file is closed.
-        _ = self.holds.lock(libc::F_OFD_SETLK, libc::F_UNLCK, self.byte);
+        _ = self.holds.lock(libc::F_UNLCK, self.byte);
     }
+}
+
+/// Whether somebody else has the lock.
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EACCES)
 }
 
 fn byte_of(digest: &Digest) -> libc::off_t {

@@ -262,7 +262,8 @@ impl<'py> Walk<'_, 'py> {
 fn as_written<'a>(class: &str, attribute: &'a str) -> &'a str {
     let class = class.rsplit('.').next().unwrap_or_default().trim_start_matches('_');
     let rest = attribute.strip_prefix('_').and_then(|rest| rest.strip_prefix(class));
-    rest.filter(|rest| rest.starts_with("__")).unwrap_or(attribute)
+    // Behind a name of underscores alone nothing is kept.
+    rest.filter(|rest| !class.is_empty() && rest.starts_with("__")).unwrap_or(attribute)
 }
 
 /// Whether Python itself gives an attribute its meaning.

@@ -1,7 +1,9 @@
 //! What decorators made of functions, and what they keep.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple, PyType};
@@ -97,7 +99,12 @@ impl<'py> Walk<'_, 'py> {
                 }
                 self.guards.push(guard);
                 let hint = format!("{hint} ({name} of its decorator)");
-                _ = self.value(scope, &held, &hint, &[]);
+                match self.value(scope, &held, &hint, &[]) {
+                    Err(error) if !error.is_instance_of::<PyException>(self.py) => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
             }
             match wrapped {
                 Some(wrapped) => value = wrapped,
@@ -114,12 +121,13 @@ impl<'py> Walk<'_, 'py> {
             if self.scope_of_function(value)?.is_none() {
                 return Ok(kept);
             }
+            let bound = bound(value, &["STORE_DEREF", "DELETE_DEREF"])?;
             for (name, cell) in cells(value)? {
                 // A cell may be empty still.
                 let Ok(held) = cell.getattr(intern!(self.py, "cell_contents")) else {
                     continue;
                 };
-                if !binds(value, &["STORE_DEREF", "DELETE_DEREF"], &name)? {
+                if !bound.contains(&name) {
                     let guarded = Some(held.clone().unbind());
                     let guard = Guard::Cell { cell: cell.unbind(), value: guarded };
                     kept.push(Kept { name, held, guard });
@@ -130,18 +138,16 @@ impl<'py> Walk<'_, 'py> {
             let Some(Ok(namespace)) = namespace.map(|it| it.cast_into::<PyDict>()) else {
                 return Ok(kept);
             };
-            let mut methods = attributes(&value.get_type())?;
-            methods.retain(|(name, _)| name != "__init__");
+            let mut rebound = BTreeSet::new();
+            for (name, method) in attributes(&value.get_type())? {
+                if let Some(method) = plain_function(&method)?.filter(|_| name != "__init__") {
+                    rebound.append(&mut bound(&method, &["STORE_ATTR"])?);
+                }
+            }
             for (name, held) in namespace.iter() {
                 let key = name.cast_into::<PyString>()?;
                 let name: String = key.extract()?;
-                let mut is_bound = false;
-                for (_, method) in &methods {
-                    let method = plain_function(method)?;
-                    is_bound |=
-                        method.map_or(Ok(false), |it| binds(&it, &["STORE_ATTR"], &name))?;
-                }
-                if !is_bound {
+                if !rebound.contains(&name) {
                     let guarded = Some(held.clone().unbind());
                     let namespace = namespace.clone().unbind();
                     let guard = Guard::Item { namespace, name: key.unbind(), value: guarded };
@@ -181,21 +187,20 @@ fn is_kept(value: &Bound<'_, PyAny>) -> PyResult<bool> {
         || is_function(value)?)
 }
 
-/// Whether a function binds a name again by one of these instructions, as to count its calls.
-fn binds(function: &Bound<'_, PyAny>, instructions: &[&str], name: &str) -> PyResult<bool> {
+/// The names that a function binds by these instructions, as to count its calls.
+fn bound(function: &Bound<'_, PyAny>, instructions: &[&str]) -> PyResult<BTreeSet<String>> {
     let py = function.py();
+    let mut names = BTreeSet::new();
     for instruction in
         py.import("dis")?.call_method1("get_instructions", (function,))?.try_iter()?
     {
         let instruction = instruction?;
         let operation: String = instruction.getattr(intern!(py, "opname"))?.extract()?;
-        if instructions.contains(&operation.as_str())
-            && instruction.getattr(intern!(py, "argval"))?.eq(name)?
-        {
-            return Ok(true);
+        if instructions.contains(&operation.as_str()) {
+            names.insert(instruction.getattr(intern!(py, "argval"))?.extract()?);
         }
     }
-    Ok(false)
+    Ok(names)
 }
 
 /// Something that a decorator keeps in a cell or attribute.

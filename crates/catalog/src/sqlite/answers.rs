@@ -67,7 +67,7 @@ impl Sqlite {
     /// Forgets the answers that nobody asks for any more.
     pub(super) fn forget_answers(&self) -> std::result::Result<(), CatalogError> {
         let before = self.ratchet.now().saturating_sub(millis(REPEATED));
-        self.delete_all(
+        self.each_found(
             |conn| {
                 conn.prepare_cached(
                     "SELECT id, key, project, domain FROM committed WHERE at < ?1 LIMIT ?2",

@@ -9,6 +9,7 @@ use super::Sqlite;
 use super::commit::{CONDEMNED, FORGOTTEN, LIVE};
 use super::lookup::millis;
 use super::select::read_blob;
+use super::upkeep::{MANY, ROWS};
 use crate::entry::{BlobRef, EntryId, Usage};
 use crate::error::CatalogError;
 
@@ -92,15 +93,24 @@ impl Sqlite {
                 conn.prepare_cached(&sql)?.query_map([now, last], read_blob)?.collect()
             });
         }
+        let find = format!("SELECT digest, generation, length FROM blob WHERE {IDLE} LIMIT {MANY}");
+        let mark = format!(
+            "UPDATE blob SET state = {CONDEMNED} WHERE digest = ?3 AND generation = ?4 AND {IDLE}"
+        );
+        let (now, last) = (self.ratchet.now(), self.ratchet.now().saturating_sub(millis(grace)));
+        self.each_found(
+            |conn| conn.prepare_cached(&find)?.query_map([now, last], read_blob)?.collect(),
+            |conn, blob: &BlobRef| {
+                let generation = blob.generation.cast_signed();
+                conn.prepare_cached(&mark)?.execute((now, last, blob.digest.as_bytes(), generation))
+            },
+            ROWS,
+        )?;
         // What is condemned is deleted next, and must not be needed again after a loss of power: the
         // removal of its entries may have been committed long ago, and still not be on the disk.
-        self.write_synced(|write| {
-            let last = write.now.saturating_sub(millis(grace));
-            let mark = format!("UPDATE blob SET state = {CONDEMNED} WHERE {IDLE}");
-            write.conn.prepare_cached(&mark)?.execute([write.now, last])?;
-            write
-                .conn
-                .prepare_cached("SELECT digest, generation, length FROM blob WHERE state = ?1")?
+        self.sync()?;
+        self.read(|conn| {
+            conn.prepare_cached("SELECT digest, generation, length FROM blob WHERE state = ?1")?
                 .query_map([CONDEMNED], read_blob)?
                 .collect()
         })

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, ParamsFromIter, Result, Row, Statement, ffi, p
 use thrifty_key::Digest;
 
 use super::Sqlite;
-use super::budget::{Budget, MOMENT, UPKEEP};
+use super::budget::{Budget, UPKEEP};
 use super::commit::FORGOTTEN;
 use super::fault::is_damage;
 use super::lookup::millis;
@@ -15,7 +15,7 @@ use super::reserve::ALONE;
 use super::schema::{Made, bring_up, inspect};
 use super::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
 use super::select::{list, references};
-use super::write::Write;
+use super::write::{Write, begin_log_anew, step_through};
 use crate::contract::LONGEST_LEASE;
 use crate::entry::{EntryId, Scope, Time};
 use crate::error::CatalogError;
@@ -32,12 +32,16 @@ const PAGES: u32 = 100;
 /// this is checked. What reads so was damaged.
 const NO_LEASE: Duration = LONGEST_LEASE.saturating_add(ALONE);
 
+/// The entries that queries of [`ENTRIES`] are about.
+const EVERY: &str = "SELECT id FROM entry";
+
 /// What must not be of an entry, and the query for the numbers of those for which it is so.
 const ENTRIES: [(&str, &str); 2] = [
     (
         "lacks its usage or its ingredients",
-        "SELECT id FROM entry WHERE id NOT IN (SELECT entry FROM usage) \
-         OR id NOT IN (SELECT entry FROM ingredients)",
+        "SELECT it.id FROM entry AS it WHERE it.id IN (SELECT id FROM entry) \
+         AND (NOT EXISTS (SELECT 1 FROM usage WHERE usage.entry = it.id) \
+         OR NOT EXISTS (SELECT 1 FROM ingredients WHERE ingredients.entry = it.id))",
     ),
     (
         "refers to a blob that is not live",
@@ -143,6 +147,8 @@ impl Sqlite {
         if problems.iter().all(|problem| problem.remedy == Remedy::Rebuild) {
             return Ok(0);
         }
+        let longest = self.longest_lease(self.ratchet.now());
+        let unfit = self.read(|conn| unfit_rows(conn, longest))?;
         let mut is_short = false;
         let removed = self.write(|write| {
             let mut removed = 0;
@@ -157,7 +163,7 @@ impl Sqlite {
                 write.remove(*id)?;
                 removed += 1;
             }
-            write.mend(self.longest_lease(write.now))?;
+            write.mend(&unfit, self.longest_lease(write.now))?;
             is_short = self.signal.entries() > write.last_entry().unsigned_abs();
             Ok(removed)
         });
@@ -190,11 +196,20 @@ impl Sqlite {
         buried.and(shrunk).and(self.cut_log())
     }
 
-    /// Writes the log back, and cuts it where no reader needs it any more. Whoever waits for
-    /// readers here keeps all others from writing, so this does it for a moment only.
+    /// Writes the log back, and cuts it where no reader needs it any more, in its turn among those
+    /// who write: one of them would always be there first.
     fn cut_log(&self) -> std::result::Result<(), CatalogError> {
         self.step_through("PRAGMA wal_checkpoint(PASSIVE)", UPKEEP)?;
-        self.step_through("PRAGMA wal_checkpoint(TRUNCATE)", MOMENT)
+        UPKEEP.spend(|| {
+            self.pool.write(|conn| {
+                let cut = self.take_lock(conn).and_then(|()| {
+                    conn.execute_batch("ROLLBACK")?;
+                    begin_log_anew(conn)
+                });
+                self.signal.wrote();
+                cut.map_err(|error| super::fault(&self.pool.path, &error))
+            })
+        })
     }
 
     /// Moves the last pages of the file to free places, some at a time: commits go between. Each
@@ -226,15 +241,9 @@ impl Sqlite {
     /// Runs a pragma that works as long as it is asked for rows, and waits for others meanwhile as
     /// the budget says.
     fn step_through(&self, pragma: &str, budget: Budget) -> std::result::Result<(), CatalogError> {
-        let step_through = |conn: &Connection| -> Result<()> {
-            let mut statement = conn.prepare(pragma)?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-            Ok(())
-        };
         let stepped = self.pool.write(|conn| {
             budget
-                .spend(|| step_through(conn))
+                .spend(|| step_through(conn, pragma))
                 .map_err(|error| super::fault(&self.pool.path, &error))
         });
         self.signal.wrote();
@@ -243,9 +252,9 @@ impl Sqlite {
 }
 
 impl Write<'_> {
-    /// Makes rows beside the entries fit.
-    fn mend(&self, longest_lease: Time) -> Result<()> {
-        for (_, _, mended) in ROWS.iter().filter(|(_, _, mended)| !mended.is_empty()) {
+    /// Makes rows beside the entries fit, of the kinds of which some were found not to.
+    fn mend(&self, unfit: &[&str], longest_lease: Time) -> Result<()> {
+        for mended in unfit {
             let mut statement = self.conn.prepare(mended)?;
             statement.execute(bound(&statement, longest_lease))?;
         }
@@ -375,12 +384,28 @@ fn broken_rows(conn: &Connection, what: &str, query: &str, longest: Time) -> Res
     Ok((count > 0).then(problem).into_iter().collect())
 }
 
+/// What mends the kinds of rows of which some do not fit.
+fn unfit_rows(conn: &Connection, longest_lease: Time) -> Result<Vec<&'static str>> {
+    let mut found = Vec::new();
+    for (_, query, mended) in ROWS.iter().filter(|(_, _, mended)| !mended.is_empty()) {
+        let mut statement = conn.prepare(query)?;
+        let count: i64 = statement.query_row(bound(&statement, longest_lease), |row| row.get(0))?;
+        found.extend((count > 0).then_some(*mended));
+    }
+    Ok(found)
+}
+
 /// The entries that are not what was committed, of all or of these alone.
 fn broken_entries(conn: &Connection, among: Option<&[EntryId]>) -> Result<Vec<Problem>> {
     let mut found = broken_seals(conn, among)?;
     for (what, query) in ENTRIES {
-        let mut statement = conn.prepare(query)?;
-        let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
+        let query = match among {
+            Some(_) => query.replace(EVERY, "SELECT value FROM json_each(?1)"),
+            None => query.to_owned(),
+        };
+        let mut statement = conn.prepare(&query)?;
+        let ids = statement.query_map(params_from_iter(among.map(list)), |row| row.get(0))?;
+        let ids = ids.collect::<Result<Vec<i64>>>()?;
         found.extend(ids.into_iter().map(|id| broken(id, what)));
     }
     Ok(found)

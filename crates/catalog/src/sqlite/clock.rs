@@ -63,8 +63,11 @@ impl Ratchet {
 
     /// The time, which every later call in any process reaches or passes.
     pub(super) fn now(&self) -> Time {
+        // In this order: what passes in between, as when the process is stopped, makes the offset
+        // smaller, which means nothing. A larger one stays for ever.
+        let wall = self.clock.wall();
         let steady = self.clock.steady();
-        let seen = self.clock.wall().saturating_sub(steady);
+        let seen = wall.saturating_sub(steady);
         steady.saturating_add(self.signal.raise_offset(seen))
     }
 
@@ -75,5 +78,41 @@ impl Ratchet {
             self.signal.raise_offset(lowest);
         }
         self.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    /// A machine on which the process is stopped for a minute after every look at a clock.
+    struct Halting(AtomicI64);
+
+    impl Halting {
+        fn look(&self, since: Time) -> Time {
+            since + self.0.fetch_add(60_000, Ordering::Relaxed)
+        }
+    }
+
+    impl Clock for Halting {
+        fn wall(&self) -> Time {
+            self.look(1_000_000)
+        }
+
+        fn steady(&self) -> Time {
+            self.look(0)
+        }
+    }
+
+    #[test]
+    fn who_is_stopped_between_the_clocks_does_not_put_the_time_forward() {
+        let clock = Arc::new(Halting(AtomicI64::new(0)));
+        let shared: Arc<dyn Clock> = Arc::<Halting>::clone(&clock);
+        let ratchet = Ratchet::new(shared, Arc::new(Signal::private()));
+        for _ in 0..5 {
+            assert!(ratchet.now() <= clock.wall());
+        }
     }
 }

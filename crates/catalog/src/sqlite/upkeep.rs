@@ -76,7 +76,7 @@ impl Sqlite {
         let before = now.saturating_sub(millis(age));
         // One that runs, or was killed: nobody says which it is.
         let given_up = before.min(now.saturating_sub(millis(ENDLESS)));
-        let runs = self.delete_all(
+        let runs = self.each_found(
             |conn| old_runs(conn, before, given_up),
             // Numbers are given again.
             |conn, id: &i64| {
@@ -88,7 +88,7 @@ impl Sqlite {
             },
             RUNS,
         )?;
-        let memos = self.delete_all(
+        let memos = self.each_found(
             |conn| {
                 conn.prepare_cached("SELECT topic, name FROM memo WHERE kept_at < ?1 LIMIT ?2")?
                     .query_map((before, MANY as i64), |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -107,13 +107,13 @@ impl Sqlite {
         Ok(Shortened { runs, memos, texts })
     }
 
-    /// Deletes all that are found, some in each transaction; says how many there were. They are
-    /// looked for outside of it, for that takes the longer the more there is, and nobody can store
+    /// Does something with all that are found, some in each transaction, after which they are found
+    /// no more; says how many there were. They are looked for outside of it, for that takes the longer the more there is, and nobody can store
     /// anything in the meantime.
-    pub(super) fn delete_all<T>(
+    pub(super) fn each_found<T>(
         &self,
         find: impl Fn(&Connection) -> Result<Vec<T>>,
-        delete: impl Fn(&Connection, &T) -> Result<usize>,
+        change: impl Fn(&Connection, &T) -> Result<usize>,
         some: usize,
     ) -> std::result::Result<u64, CatalogError> {
         let mut all = 0;
@@ -125,10 +125,10 @@ impl Sqlite {
             let before = all;
             for some in found.chunks(some) {
                 all += self.write(|write| {
-                    some.iter().map(|one| delete(write.conn, one)).sum::<Result<usize>>()
+                    some.iter().map(|one| change(write.conn, one)).sum::<Result<usize>>()
                 })? as u64;
             }
-            // Everything found was kept anew, or deleted by another one.
+            // Everything found was used anew, or somebody else did the same.
             if all == before {
                 return Ok(all);
             }

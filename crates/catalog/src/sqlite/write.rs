@@ -1,13 +1,15 @@
 //! One write: a transaction, the time it happens at, and the numbers it hands out.
 
 use std::cell::Cell;
+use std::fs;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::Sqlite;
-use super::budget::{self, AT_ONCE};
+use super::budget::{self, AT_ONCE, MOMENT};
 use super::fault::fault;
+use super::open::beside;
 use super::queue::Queue;
 use super::schema::is_busy;
 use crate::entry::Time;
@@ -16,6 +18,12 @@ use crate::error::CatalogError;
 /// How long a writer waits to be woken before it looks by itself, at first and in the end: whoever
 /// died, or is no writer, does not say that it let go.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(32)];
+
+/// Writes until one of them looks how long the log is.
+const LOOK_EVERY: u32 = 1024;
+
+/// Bytes of the log's file from which on a writer begins it anew: four times what is kept of it.
+const LONG_LOG: u64 = 256 << 20;
 
 /// A write transaction under way.
 pub(super) struct Write<'a> {
@@ -113,15 +121,15 @@ impl Sqlite {
             .write(|conn| self.transact(conn, work).map_err(|error| fault(&self.pool.path, &error)))
     }
 
-    /// As [`Sqlite::write`], and it is on the disk when this returns, with all that was committed
-    /// before, by anybody.
-    pub(super) fn write_synced<T>(
-        &self,
-        work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, CatalogError> {
+    /// All that was committed before, by anybody, is on the disk when this returns.
+    pub(super) fn sync(&self) -> Result<(), CatalogError> {
+        // A commit without a change is none, and syncs nothing.
+        let change = |write: &Write<'_>| {
+            write.conn.prepare_cached("UPDATE meta SET clock = clock")?.execute([]).map(drop)
+        };
         let synced = |conn: &Connection| {
             conn.pragma_update(None, "synchronous", "FULL")?;
-            let done = self.transact(conn, work);
+            let done = self.transact(conn, change);
             conn.pragma_update(None, "synchronous", "NORMAL")?;
             done
         };
@@ -153,13 +161,24 @@ impl Sqlite {
         if let Some(odd) = odd.get() {
             self.signal.settle(odd);
         }
+        if done.is_ok() && self.signal.writes() % LOOK_EVERY == 0 && self.has_long_log() {
+            // It is of no matter for this write whether that succeeds.
+            _ = begin_log_anew(conn);
+        }
         self.signal.wrote();
         done
     }
 
+    /// Whether readers who come and go have kept the log from being begun anew for long: SQLite
+    /// does it only when it meets none of them by chance.
+    fn has_long_log(&self) -> bool {
+        let log = fs::metadata(beside(&self.pool.path, "-wal"));
+        log.is_ok_and(|log| log.len() > LONG_LOG)
+    }
+
     /// Begins a transaction that has the write lock. Who does not get it sleeps until another
     /// write has ended: hundreds of processes that look every millisecond leave no time to write.
-    fn take_lock(&self, conn: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn take_lock(&self, conn: &Connection) -> rusqlite::Result<()> {
         let mut queue = Queue::new(&self.signal);
         let [mut pause, longest] = PAUSES;
         loop {
@@ -199,4 +218,18 @@ impl Sqlite {
             before,
         })
     }
+}
+
+/// Writes the log back and begins it anew, for which it waits a moment for those who read it:
+/// meanwhile nobody can write. The caller has just had the write lock, and nobody was woken yet.
+pub(super) fn begin_log_anew(conn: &Connection) -> rusqlite::Result<()> {
+    MOMENT.spend(|| step_through(conn, "PRAGMA wal_checkpoint(TRUNCATE)"))
+}
+
+/// Runs a pragma that works as long as it is asked for rows.
+pub(super) fn step_through(conn: &Connection, pragma: &str) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare(pragma)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }

@@ -110,7 +110,7 @@ impl Removal<'_> {
         let Ok(digest) = name.parse() else {
             return self.delete(path).map_err(failed);
         };
-        let Some(_claimed) = self.holds.claim(&digest).map_err(failed)? else {
+        let Some(claimed) = self.holds.claim(&digest).map_err(failed)? else {
             return Ok(false);
         };
         if !is_idle(path, self.now, self.age).unwrap_or(false) {
@@ -120,6 +120,8 @@ impl Removal<'_> {
         if !self.dry_run {
             fs::rename(path, &going).map_err(failed)?;
         }
+        // Who waits to hold the place finds nothing there any more.
+        drop(claimed);
         self.delete(&going).map_err(failed)
     }
 
