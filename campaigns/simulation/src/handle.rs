@@ -500,6 +500,18 @@ impl Catalog for Handle {
         )
     }
 
+    fn keep_blobs(&self, blobs: &[BlobRef], pin: Duration) -> Result<(), CatalogError> {
+        self.write(
+            &|| "keep blobs".to_owned(),
+            &|catalog| catalog.keep_blobs(blobs, pin),
+            &|world, at, ()| {
+                for blob in blobs {
+                    world.model.kept(at, blob, millis(pin));
+                }
+            },
+        )
+    }
+
     fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError> {
         self.write(
             &|| "condemn".to_owned(),

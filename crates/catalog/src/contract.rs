@@ -168,6 +168,10 @@ pub trait Catalog: Send + Sync {
     /// A live blob of this content, protected from collection for `pin`.
     fn find_blob(&self, digest: &Digest, pin: Duration) -> Result<Option<BlobRef>, CatalogError>;
 
+    /// Protects these very blobs from collection for `pin`: also those that nobody has committed, of
+    /// which nothing is known yet. One that is condemned or forgotten stays so.
+    fn keep_blobs(&self, blobs: &[BlobRef], pin: Duration) -> Result<(), CatalogError>;
+
     /// Marks as condemned every blob that no entry references and nothing pins, and that was
     /// last used more than `grace` ago; returns all condemned blobs. With `dry_run` nothing is
     /// marked.

@@ -689,6 +689,11 @@ fn invalidate_shows_asks_and_removes() {
     assert_eq!((agreed.code, entries(&world)), (0, 1));
     let nothing = world.run(&["invalidate", "--operation", "laod", "--yes"]);
     assert!(nothing.err.contains("did you mean `m:load`?"), "{}", nothing.err);
+    let before = world.cache.catalog().changes();
+    world.run(&["invalidate", "--operation", "laod", "--dry-run"]);
+    assert_eq!(world.cache.catalog().changes(), before);
+    world.run(&["invalidate", "--operation", "laod"]);
+    assert_ne!(world.cache.catalog().changes(), before, "what is being computed has no entry yet");
     assert_eq!(world.run(&["invalidate"]).code, 2, "nothing selected is not everything");
     assert_eq!(world.run(&["invalidate", "--key", "xyz"]).code, 2);
 }

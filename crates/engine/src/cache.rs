@@ -173,7 +173,7 @@ impl Cache {
     ) -> Self {
         let memo = CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health));
         Self {
-            recorder: Recorder::new(Arc::clone(&catalog), scope.clone()),
+            recorder: Recorder::new(Arc::clone(&catalog), Arc::clone(&health), scope.clone()),
             surroundings: RwLock::new(Arc::new(Surroundings::bare(Arc::new(memo)))),
             catalog,
             blobs,

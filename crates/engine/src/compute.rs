@@ -191,7 +191,8 @@ impl Cache {
         done(self.lead(missing, lead, Manner::Waits, body))
     }
 
-    /// What a leader left behind, if it is of use.
+    /// What a leader left behind, if it is of use. Who asks that it be computed now does not take what
+    /// somebody had begun to compute before.
     pub(crate) fn take_landing(
         &self,
         missing: &Missing<'_>,
@@ -201,7 +202,9 @@ impl Cache {
         let policy = &missing.task.policy;
         match landed.landing {
             Landing::Answer(answer)
-                if missing.is_known_to(landed.epoch) && self.suits(policy, &answer) =>
+                if missing.is_known_to(landed.epoch)
+                    && (policy.mode.reads() || landed.began >= began)
+                    && self.suits(policy, &answer) =>
             {
                 Some(waited(answer, self.since(began)))
             }
@@ -243,7 +246,7 @@ impl Cache {
             Err(Instead::Held(waiting)) => return Err(waiting),
         };
         if let Some(lead) = lead {
-            lead.land(Landed { landing, epoch });
+            lead.land(Landed { landing, epoch, began });
         }
         Ok(computed)
     }

@@ -34,10 +34,12 @@ pub(crate) struct Landed {
     /// The epoch of the catalog when the computation or the look began that led to it, if it is
     /// known: of what was invalidated later it knows nothing.
     pub epoch: Option<i64>,
+    /// When it began, by the timer of the cache.
+    pub began: Duration,
 }
 
 impl Landed {
-    const NOTHING: Self = Self { landing: Landing::Nothing, epoch: None };
+    const NOTHING: Self = Self { landing: Landing::Nothing, epoch: None, began: Duration::ZERO };
 }
 
 /// A thread, and before it those on whose behalf it works: they go on only when it ends.

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use thrifty_catalog::{Catalog, EntryId, NewRun, Node, Run, RunId, RunStatus, Scope, Usage};
-use thrifty_key::Digest;
+use thrifty_catalog::{
+    BlobRef, Catalog, CatalogError, EntryId, NewRun, Node, Run, RunId, RunStatus, Scope, Usage,
+};
 
 use crate::evict::GRACE;
+use crate::health::Health;
 use crate::process;
 
 /// Lone hits of more entries than this are written at once.
@@ -34,6 +36,7 @@ pub struct Recorder {
 /// What is to be written, and where.
 struct History {
     catalog: Arc<dyn Catalog>,
+    health: Arc<Health>,
     pending: Mutex<Pending>,
     /// Held while writing, so that what was gathered first is written first.
     writing: Mutex<()>,
@@ -43,7 +46,7 @@ struct History {
 struct Pending {
     nodes: Vec<(RunId, Vec<Node>)>,
     uses: Vec<(EntryId, Usage)>,
-    pins: Vec<Digest>,
+    pins: Vec<BlobRef>,
     ended: Vec<(RunId, RunStatus)>,
     /// Whether a thread is going to write this.
     has_writer: bool,
@@ -59,10 +62,11 @@ struct Lone {
 }
 
 impl Recorder {
-    pub(crate) fn new(catalog: Arc<dyn Catalog>, scope: Scope) -> Self {
+    pub(crate) fn new(catalog: Arc<dyn Catalog>, health: Arc<Health>, scope: Scope) -> Self {
         Self {
             history: Arc::new(History {
                 catalog,
+                health,
                 pending: Mutex::default(),
                 writing: Mutex::default(),
             }),
@@ -72,10 +76,13 @@ impl Recorder {
         }
     }
 
-    /// Begins a run; `None` if the catalog does not take it.
+    /// Begins a run; `None` if the catalog does not take it, or is left alone because it kept
+    /// failing.
     pub fn begin(&self, run: &NewRun) -> Option<RunId> {
+        let History { catalog, health, .. } = &*self.history;
+        health.may_write().ok()?;
         let run = NewRun { process: process::identity(), ..run.clone() };
-        self.history.catalog.begin_run(&self.scope, &run).ok()
+        health.note_write(catalog.begin_run(&self.scope, &run))
     }
 
     /// Has a run go on in this process, if no other one has had it go on since it was looked at.
@@ -99,7 +106,7 @@ impl Recorder {
     }
 
     /// Keeps blobs from being collected for the time of grace.
-    pub(crate) fn pin(&self, blobs: Vec<Digest>) {
+    pub(crate) fn pin(&self, blobs: Vec<BlobRef>) {
         self.history.pending.lock().pins.extend(blobs);
         self.history.write_soon();
     }
@@ -220,6 +227,14 @@ impl Pending {
             && self.ended.is_empty()
     }
 
+    /// What could not be written comes before what was gathered since.
+    fn put_back(&mut self, left: Self) {
+        self.nodes.splice(..0, left.nodes);
+        self.uses.splice(..0, left.uses);
+        self.pins.splice(..0, left.pins);
+        self.ended.splice(..0, left.ended);
+    }
+
     /// Everything gathered so far.
     fn take(&mut self) -> Self {
         let has_writer = self.has_writer;
@@ -256,24 +271,43 @@ impl History {
         }
     }
 
-    /// Writes what is gathered; whatever was being written is written when this returns.
+    /// Writes what is gathered; whatever was being written is written when this returns, or waits
+    /// for the next time, for the catalog was busy: somebody waits for this, at the end of a process.
     fn write(&self) {
         let _writing = self.writing.lock();
         let gathered = self.pending.lock().take();
-        // Trouble with the history is no trouble for anybody.
-        for (run, nodes) in &gathered.nodes {
+        let left = self.write_until_busy(gathered);
+        self.pending.lock().put_back(left);
+    }
+
+    /// Writes as long as the catalog is not busy; gives what is left. Other trouble with the history
+    /// is no trouble for anybody.
+    fn write_until_busy(&self, gathered: Pending) -> Pending {
+        let (mut left, mut is_busy) = (Pending::default(), false);
+        let mut is_left = |write: &dyn Fn() -> Result<(), CatalogError>| {
+            is_busy = is_busy || matches!(write(), Err(CatalogError::Busy { .. }));
+            is_busy
+        };
+        for (run, nodes) in gathered.nodes {
             for some in nodes.chunks(TOGETHER) {
-                _ = self.catalog.record(run, some);
+                if is_left(&|| self.catalog.record(&run, some)) {
+                    left.nodes.push((run.clone(), some.to_vec()));
+                }
             }
         }
         for some in gathered.uses.chunks(TOGETHER) {
-            _ = self.catalog.touch(some);
+            if is_left(&|| self.catalog.touch(some)) {
+                left.uses.extend_from_slice(some);
+            }
         }
-        for blob in &gathered.pins {
-            _ = self.catalog.find_blob(blob, GRACE);
+        if is_left(&|| self.catalog.keep_blobs(&gathered.pins, GRACE)) {
+            left.pins = gathered.pins;
         }
-        for (run, status) in &gathered.ended {
-            _ = self.catalog.finish_run(run, *status);
+        for (run, status) in gathered.ended {
+            if is_left(&|| self.catalog.finish_run(&run, status)) {
+                left.ended.push((run, status));
+            }
         }
+        left
     }
 }

@@ -305,6 +305,14 @@ fn who_comes_after_an_invalidation_takes_nothing_that_was_begun_before() {
     assert_eq!(behind_after(invalidate, policy, stored), (is("computed (no entry)", 7), 2));
 }
 
+#[test]
+fn who_asks_that_it_be_computed_takes_nothing_that_was_begun_before() {
+    let draft = || Draft::Stored(Record::Plain(plain::int(5)));
+    let stored = || Ok(Product::Made(Made::new(Arc::new(()), draft())));
+    let ((outcome, value), runs) = behind(with(Mode::Refresh), stored);
+    assert_eq!((value, runs), (7, 2), "{outcome}");
+}
+
 /// Each has written blobs of its own; those of the one that comes later are collected.
 #[test]
 fn of_two_that_stored_the_same_both_have_the_blobs_that_stay() {
@@ -765,35 +773,40 @@ proptest! {
     }
 }
 
+/// A hit in the history.
+fn hit_of(number: u32, entry: EntryId) -> Node {
+    Node {
+        number,
+        operation: "f".to_owned(),
+        key: Some(key("f")),
+        ingredients: None,
+        outcome: "hit-local".to_owned(),
+        detail: String::new(),
+        reason: String::new(),
+        rule: "default".to_owned(),
+        entry: Some(entry),
+        source: None,
+        output_digest: None,
+        count: 1,
+        at: 0,
+        spent: Duration::ZERO,
+        saved: Duration::ZERO,
+        upstream: Vec::new(),
+        takes: Vec::new(),
+        parent: None,
+    }
+}
+
 #[test]
 fn lone_hits_are_counted_together_and_written_on_demand() {
     let stage = Stage::new();
     simple(&stage, Policy::default(), 1);
-    let Looked::Hit(answer, outcome) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
+    let Looked::Hit(answer, _) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
     let entry = answer.entry.unwrap();
     let recorder = stage.cache.recorder();
     recorder.name_lone("script.py");
     for _ in 0..5 {
-        recorder.lone_hit(entry, Duration::from_secs(2), || Node {
-            number: 0,
-            operation: "f".to_owned(),
-            key: Some(key("f")),
-            ingredients: None,
-            outcome: outcome.word().to_owned(),
-            detail: String::new(),
-            reason: String::new(),
-            rule: "default".to_owned(),
-            entry: Some(entry),
-            source: None,
-            output_digest: None,
-            count: 1,
-            at: 0,
-            spent: Duration::ZERO,
-            saved: Duration::ZERO,
-            upstream: Vec::new(),
-            takes: Vec::new(),
-            parent: None,
-        });
+        recorder.lone_hit(entry, Duration::from_secs(2), || hit_of(0, entry));
     }
     assert!(stage.catalog.runs(None, &RunFilter::default()).unwrap().is_empty());
     recorder.flush();
@@ -809,6 +822,35 @@ fn lone_hits_are_counted_together_and_written_on_demand() {
     recorder.close();
     let runs = stage.catalog.runs(None, &RunFilter::default()).unwrap();
     assert_eq!((runs.len(), runs[0].status), (1, RunStatus::Succeeded));
+}
+
+/// Each wait is a second: whoever writes the rest at the end of a process would wait for all.
+#[test]
+fn history_is_not_written_to_a_busy_catalog_again_and_again() {
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let tried = Arc::new(AtomicUsize::new(0));
+    let (busy, counted) = (Arc::clone(&is_busy), Arc::clone(&tried));
+    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let flaky = Flaky::new(Arc::clone(&inner), move |_, _| {
+        let fails = busy.load(Ordering::SeqCst);
+        counted.fetch_add(usize::from(fails), Ordering::SeqCst);
+        fails
+    });
+    let stage = Stage::over(flaky);
+    simple(&stage, Policy::default(), 1);
+    let Looked::Hit(answer, _) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
+    let (recorder, entry) = (stage.cache.recorder(), answer.entry.unwrap());
+    let run = recorder.begin(&NewRun::default()).unwrap();
+    let nodes: Vec<_> = (0..1000).map(|number| hit_of(number, entry)).collect();
+    is_busy.store(true, Ordering::SeqCst);
+    recorder.nodes(&run, nodes);
+    recorder.flush();
+    // By the thread that writes now and then, and by the flush.
+    let tries = tried.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&tries), "{tries}");
+    is_busy.store(false, Ordering::SeqCst);
+    recorder.close();
+    assert_eq!(inner.nodes(&run).unwrap().len(), 1000);
 }
 
 #[test]

@@ -133,3 +133,21 @@ fn byte_of(digest: &Digest) -> libc::off_t {
     let [first, second, ..] = *digest.as_bytes();
     libc::off_t::from(u16::from_be_bytes([first, second]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a collector that was stopped at the worst moment.
+    #[test]
+    fn a_claim_that_does_not_end_is_not_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (reader, collector) =
+            (Holds::open(directory.path()).unwrap(), Holds::open(directory.path()).unwrap());
+        let digest = Digest::of_blob(b"placed");
+        let claimed = collector.claim(&digest).unwrap().unwrap();
+        assert!(is_taken(&reader.hold(&digest).unwrap_err()));
+        drop(claimed);
+        reader.hold(&digest).unwrap();
+    }
+}

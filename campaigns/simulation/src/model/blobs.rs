@@ -9,6 +9,14 @@ use crate::identity::At;
 use crate::mark::Mark;
 
 impl Model {
+    /// Somebody had this very blob pinned.
+    pub fn kept(&mut self, at: At, blob: &BlobRef, pin: Time) {
+        if let Some(bytes) = self.blobs.get_mut(blob).filter(|bytes| !bytes.is_condemned) {
+            bytes.pinned = bytes.pinned.max(at.now.saturating_add(pin));
+            bytes.used = at.now;
+        }
+    }
+
     /// Somebody asked for a blob of this content, and had it pinned.
     pub fn pinned(&mut self, at: At, digest: &Digest, pin: Time, answer: Option<&BlobRef>) {
         let known = self.blobs.iter().filter(|(blob, _)| blob.digest == *digest);

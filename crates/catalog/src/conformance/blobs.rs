@@ -35,6 +35,28 @@ pub fn protects_blobs(make: Make<'_>) {
     assert_eq!(catalog.blobs().expect(WORKS), [shared], "nor is it forgotten");
 }
 
+/// A blob is kept by its name: another one of the same content is not meant, and one that nobody has
+/// committed is.
+pub fn keeps_these_very_blobs(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let ids = [1, 2].map(|generation| {
+        let mut new = entry(&generation.to_string(), "x");
+        new.blobs = vec![blob("x", generation)];
+        put(&*catalog, &scope, &new)
+    });
+    let (kept, other, new) = (blob("x", 1), blob("x", 2), blob("y", 3));
+    for id in ids {
+        catalog.invalidate(None, &by_id(id)).expect(WORKS);
+    }
+    catalog.keep_blobs(&[kept, new], HOUR).expect(WORKS);
+    let condemn = || catalog.condemn(Duration::ZERO, false).expect(WORKS);
+    assert_eq!(condemn(), [other]);
+    assert!(catalog.blobs().expect(WORKS).contains(&new));
+    catalog.keep_blobs(&[other], HOUR).expect(WORKS);
+    assert_eq!(condemn(), [other], "what is condemned stays so");
+}
+
 /// What is condemned stays so, and what was deleted cannot be named again.
 pub fn buries_collected_blobs(make: Make<'_>) {
     let catalog = make();

@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use thrifty_key::{Digest, Ingredients, Key, Kind, Preview, plain};
 
-pub use self::blobs::{buries_collected_blobs, disowns_what_it_never_knew, protects_blobs};
+pub use self::blobs::{
+    buries_collected_blobs, disowns_what_it_never_knew, keeps_these_very_blobs, protects_blobs,
+};
 pub use self::entries::{
     discards_what_is_of_no_use, evicts_without_refusing, finds_what_was_committed,
     judges_age_by_its_clock, keeps_scopes_apart, keeps_the_first_of_two_results,
@@ -70,6 +72,7 @@ pub fn all(make: Make<'_>) {
     selects_by_time(make);
     counts_uses(make);
     protects_blobs(make);
+    keeps_these_very_blobs(make);
     buries_collected_blobs(make);
     disowns_what_it_never_knew(make);
     tells_of_changes(make);

@@ -77,6 +77,32 @@ impl Sqlite {
         })
     }
 
+    /// See [`crate::Catalog::keep_blobs`].
+    pub(super) fn pin_blobs(
+        &self,
+        blobs: &[BlobRef],
+        pin: Duration,
+    ) -> std::result::Result<(), CatalogError> {
+        for some in blobs.chunks(ROWS) {
+            self.write(|write| {
+                let until = write.now.saturating_add(millis(pin));
+                let mut keep = write.conn.prepare_cached(
+                    "INSERT INTO blob (digest, generation, length, state, used_at, pinned_until) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE \
+                     SET pinned_until = max(pinned_until, ?6), used_at = ?5 WHERE state = ?4",
+                )?;
+                for blob in some {
+                    let (generation, length) =
+                        (blob.generation.cast_signed(), blob.length.cast_signed());
+                    let row = (blob.digest.as_bytes(), generation, length, LIVE, write.now, until);
+                    keep.execute(row)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// See [`crate::Catalog::condemn`].
     pub(super) fn condemn_idle(
         &self,

@@ -330,6 +330,10 @@ impl Catalog for Sqlite {
         COMMIT.spend(|| self.pin_blob(digest, pin))
     }
 
+    fn keep_blobs(&self, blobs: &[BlobRef], pin: Duration) -> Result<(), CatalogError> {
+        COMMIT.spend(|| self.pin_blobs(blobs, pin))
+    }
+
     fn condemn(&self, grace: Duration, dry_run: bool) -> Result<Vec<BlobRef>, CatalogError> {
         self.condemn_idle(grace, dry_run)
     }

@@ -22,7 +22,8 @@ use crate::told;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing that is being computed now from before the invalidation can come back afterwards. Workflows and
-processes that were made of a removed result go with it; of a run, so do the results that it took.
+processes that were made of a removed result go with it, as far as the history of finished runs tells;
+of a run, so do the results that it took.
 
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
@@ -81,6 +82,10 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     }
     let (entries, beside) = selected(&cache, &selector, tag.as_ref())?;
     if entries.is_empty() && !json {
+        // What is being computed for the first time has no entry yet, and is meant as well.
+        if !dry_run {
+            catalog.invalidate(Some(cache.scope()), &selector)?;
+        }
         return console.note(&nothing(&cache, &selector)?);
     }
     if !json {

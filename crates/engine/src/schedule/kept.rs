@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use thrifty_key::Digest;
+use thrifty_catalog::BlobRef;
 
 use super::{Problem, Schedule};
 use crate::compute::Settled;
 use crate::evict::GRACE;
 use crate::graph::Value;
 use crate::lookup::Looked;
+use crate::record::reference;
 use crate::timer::Beating;
 
 /// How often they are pinned. One time may be missed, and another come late.
@@ -24,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(GRACE.as_secs() / 3);
 /// What is kept of a run, until this is dropped.
 #[derive(Default)]
 pub(super) struct Kept {
-    blobs: Arc<Mutex<BTreeSet<Digest>>>,
+    blobs: Arc<Mutex<BTreeSet<BlobRef>>>,
     beat: Option<Box<dyn Beating>>,
 }
 
@@ -48,8 +49,7 @@ impl Schedule<'_> {
         if self.options.run.is_none() || !answer.record.has_blobs() {
             return;
         }
-        let names = answer.record.blobs();
-        self.kept.blobs.lock().extend(names.iter().map(|name| name.digest));
+        self.kept.blobs.lock().extend(answer.record.blobs().iter().map(reference));
         if self.kept.beat.is_none() {
             let (blobs, cache) = (Arc::clone(&self.kept.blobs), Arc::downgrade(&self.cache));
             let pin = move || {

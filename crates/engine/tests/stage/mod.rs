@@ -237,6 +237,7 @@ by_plan! {
     pin(scope: Option<&Scope>, selector: &Selector, pinned: bool) -> u64;
     shorten(age: Duration) -> Shortened;
     find_blob(digest: &Digest, pin: Duration) -> Option<BlobRef>;
+    keep_blobs(blobs: &[BlobRef], pin: Duration) -> ();
     condemn(grace: Duration, dry_run: bool) -> Vec<BlobRef>;
     disown(blobs: &[BlobRef]) -> Vec<BlobRef>;
     forget(blobs: &[BlobRef]) -> ();
