@@ -100,16 +100,21 @@ impl Sqlite {
     ) -> std::result::Result<Vec<Run>, CatalogError> {
         let RunFilter { id_prefix, name, until, limit } = filter;
         let prefix = id_prefix.as_deref().unwrap_or_default();
+        // A range, which the index of the codes finds. Without a prefix no index is asked for all.
+        let (begins, behind) = match prefix {
+            "" => ("?1 = ?7", String::new()),
+            prefix => ("code >= ?1 AND code < ?7", format!("{prefix}{}", char::MAX)),
+        };
         let limit = i64::try_from(limit.unwrap_or(LISTED)).unwrap_or(i64::MAX);
         self.read(|conn| {
             let found = conn
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "SELECT id, code, project, domain, name, arguments, host, user, process, \
                      status, started_at, finished_at FROM run \
-                     WHERE substr(code, 1, length(?1)) = ?1 AND (?2 IS NULL OR name = ?2) \
+                     WHERE {begins} AND (?2 IS NULL OR name = ?2) \
                      AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR domain = ?4) \
                      AND (?6 IS NULL OR started_at <= ?6) ORDER BY id DESC LIMIT ?5",
-                )?
+                ))?
                 .query_map(
                     (
                         prefix,
@@ -118,6 +123,7 @@ impl Sqlite {
                         scope.map(|scope| &scope.domain),
                         limit,
                         until,
+                        &behind,
                     ),
                     |row| Ok((row.get(0)?, read_run(row)?)),
                 )?
