@@ -214,8 +214,8 @@ fn hold(cache: &Cache, job: Job) {
     mark("begin");
     match job {
         // A lease that ends as before would change nothing.
-        Job::Heartbeat => match catalog.heartbeat(scope, &key, &claim, 2 * LEASE) {
-            Ok(false) => tell("refused", "lost"),
+        Job::Heartbeat => match catalog.heartbeat(scope, &[(key, claim)], 2 * LEASE) {
+            Ok(alive) if alive == [false] => tell("refused", "lost"),
             alive => told(alive, "alive"),
         },
         Job::Release => told(catalog.release(scope, &key, &claim, Ended::Failed), "released"),

@@ -363,15 +363,21 @@ impl Catalog for Handle {
     fn heartbeat(
         &self,
         scope: &Scope,
-        key: &Key,
-        claim: &Claim,
+        held: &[(Key, Claim)],
         lease: Duration,
-    ) -> Result<bool, CatalogError> {
-        let cell = cell(scope, key);
+    ) -> Result<Vec<bool>, CatalogError> {
+        let cells: Vec<_> = held.iter().map(|(key, claim)| (cell(scope, key), claim)).collect();
         self.write(
-            &|| format!("heartbeat of {cell}"),
-            &|catalog| catalog.heartbeat(scope, key, claim, lease),
-            &|world, at, alive| world.model.beat(at, cell, claim, millis(lease), *alive),
+            &|| {
+                let cells: Vec<_> = cells.iter().map(|(cell, _)| cell.to_string()).collect();
+                format!("heartbeat of {}", cells.join(", "))
+            },
+            &|catalog| catalog.heartbeat(scope, held, lease),
+            &|world, at, alive| {
+                for ((cell, claim), alive) in cells.iter().zip(alive) {
+                    world.model.beat(at, *cell, claim, millis(lease), *alive);
+                }
+            },
         )
     }
 

@@ -89,14 +89,13 @@ pub trait Catalog: Send + Sync {
         lease: Duration,
     ) -> Result<Reserved, CatalogError>;
 
-    /// Prolongs a reservation; `false` if it is lost.
+    /// Prolongs reservations, all in one transaction; `false` for each that is lost.
     fn heartbeat(
         &self,
         scope: &Scope,
-        key: &Key,
-        claim: &Claim,
+        held: &[(Key, Claim)],
         lease: Duration,
-    ) -> Result<bool, CatalogError>;
+    ) -> Result<Vec<bool>, CatalogError>;
 
     /// Gives a reservation back. Does nothing if it is lost.
     fn release(

@@ -387,7 +387,7 @@ impl World {
             return false;
         };
         let time = Duration::from_millis(lease);
-        let held = self.catalog.heartbeat(&scope("lab"), &name(of), &claim, time).unwrap();
+        let held = self.catalog.heartbeat(&scope("lab"), &[(name(of), claim)], time).unwrap()[0];
         assert_eq!(held, self.model.holds(of, &claim));
         if held {
             let until = self.model.now + lease as i64;

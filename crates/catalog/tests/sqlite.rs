@@ -254,7 +254,8 @@ fn text_that_is_none_keeps_nobody_from_the_rest() {
     assert_eq!(catalog.reservations(None).unwrap()[0].held.holder.host, "\u{fffd}");
     assert_eq!(catalog.runs(None, &RunFilter::default()).unwrap()[0].id, run);
     assert_eq!(catalog.text(&key("text")).unwrap().as_deref(), Some("\u{fffd}"));
-    assert!(catalog.heartbeat(&lab, &key("b"), &claim, Duration::from_secs(10)).unwrap());
+    let beat = catalog.heartbeat(&lab, &[(key("b"), claim)], Duration::from_secs(10));
+    assert_eq!(beat.unwrap(), [true]);
     let committed = catalog.commit(&lab, &entry("b", "b"), &claim).unwrap();
     assert!(matches!(committed, Committed::Stored(_)), "{committed:?}");
 

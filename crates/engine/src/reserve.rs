@@ -6,19 +6,19 @@
 //! Who waits writes nothing: it looks at the slot when something was committed or given back, and
 //! when the lease has passed. It asks for the slot only when that looks free.
 
+mod held;
 mod told;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use thrifty_catalog::{
     Catalog, CatalogError, Claim, Ended, Held, Holder, LONGEST_LEASE, Reserved, Scope, Standing,
 };
 use thrifty_key::Key;
 
+pub(crate) use self::held::Reservations;
 pub(crate) use self::told::Rows;
 use self::told::Told;
 use crate::answer::Answer;
@@ -30,7 +30,6 @@ use crate::lookup::Looked;
 use crate::outcome::Miss;
 use crate::policy::OnFailure;
 use crate::process;
-use crate::timer::Beating;
 
 /// How often waiters ask whether to give up.
 const INTERRUPT: Duration = Duration::from_millis(100);
@@ -40,9 +39,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 3;
 /// The longest message that waiters share, in characters.
 const MESSAGE: usize = 2_000;
-
-/// The reservations of this process, by their nonce, and the threads that compute.
-pub(crate) type Reservations = Arc<Mutex<BTreeMap<u128, ThreadId>>>;
 
 /// How long a reservation outlives the last heartbeat of its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,13 +314,7 @@ impl Cache {
     /// The reservations of this process that end only after the last thread of a lineage goes on,
     /// in ascending order.
     fn held_up(&self, lineage: &[ThreadId]) -> Vec<u128> {
-        if self.reservations.lock().is_empty() {
-            return Vec::new();
-        }
-        let threads = self.flights.held_up(lineage);
-        let reserved = self.reservations.lock();
-        let held_up = reserved.iter().filter(|(_, thread)| threads.contains(thread));
-        held_up.map(|(nonce, _)| *nonce).collect()
+        self.reservations.held_by(|| self.flights.held_up(lineage))
     }
 }
 
@@ -356,29 +346,22 @@ pub(crate) struct Reservation {
     key: Key,
     claim: Claim,
     owner: u32,
-    heart: Option<Box<dyn Beating>>,
     /// Whether it is not to be given back: it was, or a commit ended it.
     is_over: bool,
 }
 
 impl Reservation {
     fn hold(cache: &Cache, key: Key, claim: Claim) -> Self {
-        let (catalog, scope) = (Arc::clone(&cache.catalog), cache.scope.clone());
-        let lease = cache.lease();
-        // A lost reservation is noticed by the commit; the computation goes on.
-        let beat =
-            move || !matches!(catalog.heartbeat(&scope, &key, &claim, lease.length()), Ok(false));
         if let Some((_, nonce)) = claim.reservation {
-            cache.reservations.lock().insert(nonce, std::thread::current().id());
+            cache.reservations.add(cache, nonce, key, claim);
         }
         Self {
             catalog: Arc::clone(&cache.catalog),
-            all: Arc::clone(&cache.reservations),
+            all: cache.reservations.clone(),
             scope: cache.scope.clone(),
             key,
             claim,
             owner: std::process::id(),
-            heart: Some(cache.timer.every(lease.heartbeat(), Box::new(beat))),
             is_over: false,
         }
     }
@@ -413,13 +396,12 @@ impl Reservation {
     }
 
     fn give_back(&mut self, ended: Ended<'_>) {
-        drop(self.heart.take());
         // A forked child holds a copy of what belongs to its parent.
         if self.owner != std::process::id() {
             return;
         }
         if let Some((_, nonce)) = self.claim.reservation {
-            self.all.lock().remove(&nonce);
+            self.all.remove(nonce);
         }
         if !std::mem::replace(&mut self.is_over, true) {
             // Best effort: the lease ends by itself.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use past::{commit, new_entry};
 use proptest::prelude::*;
+use thrifty_engine::Schedule;
 use thrifty_engine::catalog::{
     BlobRef, Catalog, Claim, Clock, Committed, EntryId, NewEntry, NewRun, Scope, Selector, Sqlite,
     Time, Usage,
@@ -23,7 +23,6 @@ use thrifty_engine::schedule::Options;
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::store::memory::Memory;
 use thrifty_engine::store::{BlobName, Blobs};
-use thrifty_engine::{Beating, Machine, Schedule, Timer};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -362,31 +361,13 @@ fn placed_files_go_with_the_last_entry_that_is_loaded_as_them() {
     assert_eq!(collect_in(0, &[], false), 1);
 }
 
-/// A timer that the test winds.
-#[derive(Default)]
-struct Wound(Mutex<Vec<Box<dyn FnMut() -> bool + Send>>>);
-
-struct Unwound;
-
-impl Beating for Unwound {}
-
-impl Timer for Wound {
-    fn now(&self) -> Duration {
-        Machine.now()
-    }
-
-    fn every(&self, _: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
-        self.0.lock().push(beat);
-        Box::new(Unwound)
-    }
-}
-
 #[test]
 fn what_a_run_may_still_load_stays_however_long_it_runs() {
     let clock = Arc::new(Moved::default());
     let catalog = Arc::new(Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap());
-    let timer = Arc::new(Wound::default());
-    let stage = stage::Stage::timed(Arc::<Sqlite>::clone(&catalog), Arc::<Wound>::clone(&timer));
+    let timer = Arc::new(stage::Wound::default());
+    let stage =
+        stage::Stage::timed(Arc::<Sqlite>::clone(&catalog), Arc::<stage::Wound>::clone(&timer));
     let nodes = || vec![stage.big("a", &[], |_| 1)];
     stage.settle(nodes(), &[0], 1);
     let recorder = stage.cache.recorder();

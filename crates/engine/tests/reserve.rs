@@ -651,3 +651,41 @@ fn the_place_of_a_killed_process_is_taken_over() {
     let stage = Stage::over(Arc::new(ahead));
     assert_eq!(call(&stage.cache, &|| false, &mut || Ok(number(1))), ("computed", 1));
 }
+
+#[test]
+fn one_beat_prolongs_all_that_a_process_holds() {
+    let clock = Arc::new(Moved::default());
+    let inner = Arc::new(Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap());
+    let beats = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&beats);
+    let flaky = Flaky::new(Arc::<Sqlite>::clone(&inner), move |_, method| {
+        counted.fetch_add(usize::from(method == "heartbeat"), Ordering::SeqCst);
+        false
+    });
+    let timer = Arc::new(Wound::default());
+    let stage = Stage::timed(flaky, Arc::<Wound>::clone(&timer));
+    let almost = LEASE - Duration::from_millis(1);
+    let mut within = || {
+        clock.pass(almost);
+        assert!(timer.0.lock().iter_mut().all(|beat| beat()));
+        clock.pass(almost);
+        for name in ["f", "g"] {
+            let asked = inner
+                .reserve(&scope(), &operation(name).key([].into_iter()), &by(9), LEASE)
+                .unwrap();
+            assert!(matches!(asked, Reserved::Held(_)), "{name}: {asked:?}");
+        }
+        Ok(number(1))
+    };
+    let never = || false;
+    let mut outer = || {
+        call_as(&stage.cache, "g", one_at_a_time(), &never, &mut within);
+        Ok(number(2))
+    };
+    call_as(&stage.cache, "f", one_at_a_time(), &never, &mut outer);
+    assert_eq!(beats.load(Ordering::SeqCst), 1);
+    // Neither is held any more, and nothing is prolonged.
+    assert!(timer.0.lock().iter_mut().all(|beat| beat()));
+    assert_eq!(beats.load(Ordering::SeqCst), 1);
+    assert_eq!(inner.reservations(None).unwrap(), []);
+}

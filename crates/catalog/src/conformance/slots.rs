@@ -29,8 +29,8 @@ pub fn brings_nothing_invalidated_back(make: Make<'_>) {
     let commit = |entry: &NewEntry, claim| catalog.commit(&scope, entry, claim).expect(WORKS);
     assert_eq!(commit(&entry("a", "one"), &old), Committed::Fenced);
     assert_eq!(commit(&entry("a", "one"), &reserved), Committed::Fenced);
-    let beat = catalog.heartbeat(&scope, &key("a"), &reserved, HOUR);
-    assert!(!beat.expect(WORKS), "the reservation is lost");
+    let beat = catalog.heartbeat(&scope, &[(key("a"), reserved)], HOUR);
+    assert_eq!(beat.expect(WORKS), [false], "the reservation is lost");
     assert_eq!(
         commit(&entry("first", "x"), &old),
         Committed::Fenced,
@@ -69,7 +69,14 @@ pub fn gives_a_slot_to_one_at_a_time(make: Make<'_>) {
     assert_eq!(again, first, "asking again changes nothing");
 
     let imposter = Claim { reservation: Some((fence, 2)), ..first };
-    let beat = |claim: &Claim| catalog.heartbeat(&scope, &key("a"), claim, HOUR).expect(WORKS);
+    let beat = |held: &Claim| {
+        let held = [(key("a"), *held), (key("b"), claim(0))];
+        let [alive, other] = catalog.heartbeat(&scope, &held, HOUR).expect(WORKS)[..] else {
+            panic!("each is answered")
+        };
+        assert!(!other);
+        alive
+    };
     assert!(beat(&first));
     assert!(!beat(&imposter) && !beat(&claim(0)));
     catalog.release(&scope, &key("a"), &imposter, Ended::Unused).expect(WORKS);
@@ -96,8 +103,8 @@ pub fn refuses_who_was_taken_over(make: Make<'_>) {
     let zombie = take(&*catalog, &scope, "b", 1, Duration::ZERO);
     let heir = take(&*catalog, &scope, "b", 2, HOUR);
     assert!(heir.reservation > zombie.reservation);
-    let beat = catalog.heartbeat(&scope, &key("b"), &zombie, HOUR);
-    assert!(!beat.expect(WORKS));
+    let beat = catalog.heartbeat(&scope, &[(key("b"), zombie)], HOUR);
+    assert_eq!(beat.expect(WORKS), [false]);
     assert_eq!(commit("b", &zombie), Committed::Fenced);
     assert_eq!(miss(&*catalog, &scope, "b").1, Why::Absent);
     assert!(matches!(commit("b", &heir), Committed::Stored(_)));
@@ -148,7 +155,7 @@ pub fn tells_of_turns(make: Make<'_>) {
     let mut last = catalog.turns();
     let first = take(&*catalog, &scope, "a", 1, HOUR);
     catalog.reserve(&scope, &key("a"), &holder(2), HOUR).expect(WORKS);
-    catalog.heartbeat(&scope, &key("a"), &first, HOUR).expect(WORKS);
+    catalog.heartbeat(&scope, &[(key("a"), first)], HOUR).expect(WORKS);
     miss(&*catalog, &scope, "a");
     assert_eq!(catalog.turns(), last, "nobody's turn has come");
     let mut moved = |what: &str| {

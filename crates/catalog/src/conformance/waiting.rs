@@ -23,7 +23,7 @@ pub fn takes_a_repetition_for_the_same_call(make: Make<'_>) {
     assert_eq!(standing.held, None, "and nothing is held");
     let second = take(&*catalog, &scope, "a", 2, HOUR);
     release(&first);
-    assert!(catalog.heartbeat(&scope, &key("a"), &second, HOUR).expect(WORKS));
+    assert_eq!(catalog.heartbeat(&scope, &[(key("a"), second)], HOUR).expect(WORKS), [true]);
 
     let one = entry("a", "one");
     let Committed::Stored(id) = commit(&one, &second) else { panic!("nothing is there yet") };
@@ -65,7 +65,8 @@ pub fn answers_a_commit_again_after_others_came(make: Make<'_>) {
     let Committed::Stored(id) = commit(&one, &first) else { panic!("nothing is there yet") };
     let second = take(&*catalog, &scope, "a", 2, HOUR);
     assert_eq!(commit(&one, &first), Committed::Stored(id), "not fenced by another's slot");
-    assert!(catalog.heartbeat(&scope, &key("a"), &second, HOUR).expect(WORKS), "which is kept");
+    let beat = catalog.heartbeat(&scope, &[(key("a"), second)], HOUR);
+    assert_eq!(beat.expect(WORKS), [true], "which is kept");
 
     let third = entry("a", "two");
     assert_eq!(commit(&third, &second), Committed::Different(id));

@@ -245,11 +245,10 @@ impl Catalog for Sqlite {
     fn heartbeat(
         &self,
         scope: &Scope,
-        key: &Key,
-        claim: &Claim,
+        held: &[(Key, Claim)],
         lease: Duration,
-    ) -> Result<bool, CatalogError> {
-        BEAT.spend(|| self.prolong(scope, key, claim, lease))
+    ) -> Result<Vec<bool>, CatalogError> {
+        BEAT.spend(|| self.prolong(scope, held, lease))
     }
 
     fn release(

@@ -293,19 +293,19 @@ impl Sqlite {
     pub(super) fn prolong(
         &self,
         scope: &Scope,
-        key: &Key,
-        claim: &Claim,
+        held: &[(Key, Claim)],
         lease: Duration,
-    ) -> std::result::Result<bool, CatalogError> {
-        let Some(held) = claim.reservation else {
-            return Ok(false);
-        };
+    ) -> std::result::Result<Vec<bool>, CatalogError> {
         self.write(|write| {
-            let holds = write.slot(scope, key)?.is_of(held);
-            if holds {
-                write.extend(scope, key, lease)?;
-            }
-            Ok(holds)
+            let prolong = |(key, claim): &(Key, Claim)| {
+                let Some(held) = claim.reservation else { return Ok(false) };
+                let holds = write.slot(scope, key)?.is_of(held);
+                if holds {
+                    write.extend(scope, key, lease)?;
+                }
+                Ok(holds)
+            };
+            held.iter().map(prolong).collect()
         })
     }
 

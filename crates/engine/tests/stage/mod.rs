@@ -57,6 +57,25 @@ impl Timer for Moved {
     }
 }
 
+/// A timer that the test winds.
+#[derive(Default)]
+pub struct Wound(pub Mutex<Vec<Box<dyn FnMut() -> bool + Send>>>);
+
+struct Unwound;
+
+impl Beating for Unwound {}
+
+impl Timer for Wound {
+    fn now(&self) -> Duration {
+        Machine.now()
+    }
+
+    fn every(&self, _: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
+        self.0.lock().push(beat);
+        Box::new(Unwound)
+    }
+}
+
 /// Blobs in memory that count what is opened, refuse writes and lose or hide blobs on demand.
 #[derive(Default)]
 pub struct Shaky {
@@ -223,7 +242,7 @@ by_plan! {
     slot(scope: &Scope, key: &Key) -> Slot;
     commit(scope: &Scope, entry: &NewEntry, claim: &Claim) -> Committed;
     reserve(scope: &Scope, key: &Key, holder: &Holder, lease: Duration) -> Reserved;
-    heartbeat(scope: &Scope, key: &Key, claim: &Claim, lease: Duration) -> bool;
+    heartbeat(scope: &Scope, held: &[(Key, Claim)], lease: Duration) -> Vec<bool>;
     release(scope: &Scope, key: &Key, claim: &Claim, ended: Ended<'_>) -> ();
     standing(scope: &Scope, key: &Key) -> Standing;
     wait_for(scope: &Scope, key: &Key, holding: &[u128]) -> Standing;
