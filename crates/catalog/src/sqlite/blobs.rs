@@ -109,9 +109,9 @@ impl Sqlite {
         grace: Duration,
         dry_run: bool,
     ) -> std::result::Result<Vec<BlobRef>, CatalogError> {
+        let now = self.ratchet.now();
+        let last = now.saturating_sub(millis(grace));
         if dry_run {
-            let now = self.ratchet.now();
-            let last = now.saturating_sub(millis(grace));
             let sql = format!(
                 "SELECT digest, generation, length FROM blob WHERE state = {CONDEMNED} OR ({IDLE})"
             );
@@ -123,7 +123,6 @@ impl Sqlite {
         let mark = format!(
             "UPDATE blob SET state = {CONDEMNED} WHERE digest = ?3 AND generation = ?4 AND {IDLE}"
         );
-        let (now, last) = (self.ratchet.now(), self.ratchet.now().saturating_sub(millis(grace)));
         self.each_found(
             |conn| conn.prepare_cached(&find)?.query_map([now, last], read_blob)?.collect(),
             |conn, blob: &BlobRef| {
