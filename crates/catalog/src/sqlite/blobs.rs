@@ -131,14 +131,16 @@ impl Sqlite {
             },
             ROWS,
         )?;
-        // What is condemned is deleted next, and must not be needed again after a loss of power: the
-        // removal of its entries may have been committed long ago, and still not be on the disk.
-        self.sync()?;
-        self.read(|conn| {
+        let condemned = self.read(|conn| {
             conn.prepare_cached("SELECT digest, generation, length FROM blob WHERE state = ?1")?
                 .query_map([CONDEMNED], read_blob)?
                 .collect()
-        })
+        })?;
+        // What is condemned is deleted next, and must not be needed again after a loss of power: the
+        // removal of its entries may have been committed long ago, and still not be on the disk. Nor
+        // may what another collector condemns just now, which is not among these.
+        self.sync()?;
+        Ok(condemned)
     }
 
     /// See [`crate::Catalog::disown`]. The rows made here keep a writer from naming the blob that
