@@ -23,5 +23,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     code::register(module)?;
     command::register(module)?;
     observe::register(module)?;
+    program::register(module)?;
     call::register(module)
 }

@@ -1,10 +1,11 @@
-//! The name of the module that runs as the program.
+//! The name of the module that runs as the program, and what is pickled by it.
 
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyFunction, PyString, PyType};
 
 /// Names of modules that run as the program, by the address of the module.
 static PROGRAM: Mutex<Option<(usize, String)>> = Mutex::new(None);
@@ -61,4 +62,37 @@ pub fn name(module: &Bound<'_, PyAny>, file: Option<&Path>) -> PyResult<String> 
         directory = package.parent();
     }
     Ok(name)
+}
+
+/// What a pickler writes in the place of an object: `NotImplemented` if it is none of the program's.
+#[pyfunction]
+#[pyo3(name = "_reduced_by_name")]
+fn reduced_by_name<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let is_named = value.is_instance_of::<PyType>() || value.is_instance_of::<PyFunction>();
+    if !is_named && !says_it_is_of_program(value) {
+        return Ok(py.NotImplemented().into_bound(py));
+    }
+    py.import(intern!(py, "thrifty._pickles"))?.call_method1(intern!(py, "reduced"), (value,))
+}
+
+fn says_it_is_of_program(value: &Bound<'_, PyAny>) -> bool {
+    let module = value.getattr_opt(intern!(value.py(), "__module__"));
+    let Ok(Some(module)) = module else {
+        return false;
+    };
+    let module = module.cast::<PyString>().ok().and_then(|module| module.to_str().ok());
+    matches!(module, Some("__main__" | "__mp_main__"))
+}
+
+#[pyfunction]
+#[pyo3(name = "_imported_as")]
+fn known_as(py: Python<'_>, module: &str) -> PyResult<String> {
+    imported_as(py, module)
+}
+
+/// Adds what `thrifty._pickles` asks to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(reduced_by_name, module)?)?;
+    module.add_function(wrap_pyfunction!(known_as, module)?)
 }

@@ -8,11 +8,10 @@ A description holds builtin values only; where it says ``buffer`` it holds the n
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import numpy as np
-from thrifty import _native
+from thrifty import _native, _pickles
 
 _PLAIN_NUMPY = frozenset("biufcmMSUV")
 _SCALARS = (type(None), bool, int, float, str, bytes)
@@ -104,7 +103,7 @@ class _Parts:
     def pickle(self, value: Any) -> tuple[Any, ...]:
         self.pickled = True
         beside: list[Any] = []
-        stream = pickle.dumps(value, protocol=5, buffer_callback=beside.append)
+        stream = _pickles.dumps(value, beside.append)
         numbers = [self.buffer(each.raw()) for each in beside]
         return ("pickle", self.buffer(stream), numbers)
 
@@ -282,7 +281,7 @@ class _Whole:
     def pickle(self, stream: int, beside: list[int]) -> Any:
         if not self.pickles:
             raise ValueError("a pickle where none may be")
-        return pickle.loads(self.buffers[stream], buffers=[self.buffers[each] for each in beside])
+        return _pickles.loads(self.buffers[stream], [self.buffers[each] for each in beside])
 
     def plain(self, value: Any) -> Any:
         return value

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from thrifty import _pickles
 
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -47,7 +48,7 @@ def put_together(description: Any, buffers: list[Any], _pickles: bool) -> Any:
 def dumps(value: Any, callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
     """A pickle of protocol 5 whose tensors lie beside it."""
     stream = io.BytesIO()
-    pickler = pickle.Pickler(stream, 5, buffer_callback=callback)
+    pickler = _pickles.Pickler(stream, 5, buffer_callback=callback)
     rules: dict[Any, Any] = {torch.Tensor: _reduce, torch.nn.Parameter: _reduce}
     known: Any = copyreg.dispatch_table
     pickler.dispatch_table = ChainMap(rules, known)

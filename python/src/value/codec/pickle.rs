@@ -5,7 +5,7 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 use thrifty_engine::record::{Buffer, Source};
 
 use super::error::{NotStorable, unreadable};
@@ -43,11 +43,8 @@ fn dumps<'py>(
         let torch = py.import(intern!(py, "thrifty._torch"))?;
         return torch.call_method1(intern!(py, "dumps"), (value, append));
     }
-    let arguments = PyDict::new(py);
-    arguments.set_item(intern!(py, "protocol"), 5)?;
-    arguments.set_item(intern!(py, "buffer_callback"), append)?;
-    let pickle = py.import(intern!(py, "pickle"))?;
-    pickle.call_method(intern!(py, "dumps"), (value,), Some(&arguments))
+    let pickles = py.import(intern!(py, "thrifty._pickles"))?;
+    pickles.call_method1(intern!(py, "dumps"), (value, append))
 }
 
 /// A `PickleBuffer` as bytes; it is contiguous in either order, or was copied into the stream.
@@ -84,9 +81,7 @@ pub(super) fn load<'py>(
     for buffer in beside {
         lent.append(memory::lend(py, buffer, open)?)?;
     }
-    let arguments = PyDict::new(py);
-    arguments.set_item(intern!(py, "buffers"), lent)?;
     let stream = memory::lend(py, stream, open)?;
-    let pickle = py.import(intern!(py, "pickle"))?;
-    pickle.call_method(intern!(py, "loads"), (stream,), Some(&arguments))
+    let pickles = py.import(intern!(py, "thrifty._pickles"))?;
+    pickles.call_method1(intern!(py, "loads"), (stream, lent))
 }

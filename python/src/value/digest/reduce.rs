@@ -14,6 +14,7 @@ use thrifty_key::plain::Container;
 use super::class::Rule;
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Reason, Unhashable};
+use crate::program::imported_as;
 
 /// What an object costs of the parts that a value may have: taking one apart runs Python code.
 const OBJECT: u64 = 10;
@@ -70,10 +71,7 @@ impl<'py> Encoder<'_, 'py> {
             let text = format!("it says that it is `{name}`, and nothing or something else is");
             return Err(raised(PyTypeError::new_err(text)));
         }
-        let module = value
-            .getattr_opt(intern!(self.py, "__module__"))
-            .map_err(raised)?
-            .unwrap_or_else(|| self.py.None().into_bound(self.py));
+        let module = module_of(value).map_err(raised)?;
         let class = self.class_of(value)?;
         self.writer.typed(&class);
         self.writer.open(Container::Tuple, 2);
@@ -244,6 +242,17 @@ impl<'py> Parts<'py> {
             pairs: optional(4),
             setter: optional(5),
         })
+    }
+}
+
+/// The module that an object says it is found in, under the name by which that is imported.
+fn module_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let module = value.getattr_opt(intern!(py, "__module__"))?;
+    let module = module.unwrap_or_else(|| py.None().into_bound(py));
+    match module.extract::<String>() {
+        Ok(name) => Ok(PyString::new(py, &imported_as(py, &name)?).into_any()),
+        Err(_) => Ok(module),
     }
 }
 
