@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import copy
 import gc
+import pickle
 import threading
 from typing import Annotated, NamedTuple
 
@@ -10,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import thrifty
-from thrifty import Cache, Handle, HashMethod, task, testing, workflow
+from thrifty import Cache, File, Handle, HashMethod, task, testing, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -159,9 +162,33 @@ def test_a_part_that_did_not_change_stops_a_rerun():
         (lambda handle: 1 if handle else 0, "condition"),
         (lambda handle: len(handle), "length"),
         (lambda handle: handle.shape, "shape"),
-        (lambda handle: [*handle], r"tuple\[A, B\]"),
-        (lambda handle: handle + 1, "Handle"),
-        (lambda handle: total.map(handle), "has not run yet"),
+        (list, r"tuple\[A, B\]"),
+        (lambda handle: handle + 1, "cannot be calculated with"),
+        (lambda handle: 1 + handle, "cannot be calculated with"),
+        (lambda handle: sum([handle, handle]), "cannot be calculated with"),
+        (lambda handle: -handle, "cannot be calculated with"),
+        (lambda handle: 2**handle, "cannot be calculated with"),
+        (lambda handle: divmod(handle, 2), "cannot be calculated with"),
+        (int, "cannot be calculated with"),
+        (float, "cannot be calculated with"),
+        (range, "cannot be calculated with"),
+        (lambda handle: handle == 3, "cannot be compared"),
+        (lambda handle: 3 != handle, "cannot be compared"),
+        (lambda handle: handle > 3, "cannot be compared"),
+        (lambda handle: handle in [1, 2, 3], "cannot be compared"),
+        (lambda handle: sorted([handle, handle]), "cannot be compared"),
+        (lambda handle: {3: "ok"}.get(handle), "a key of a dict"),
+        (lambda handle: {handle, 1}, "in a set"),
+        (lambda handle: 3 in handle["a"], "cannot be searched"),
+        (str, "has no text yet"),
+        (lambda handle: f"model-{handle}.bin", "has no text yet"),
+        (lambda handle: f"{handle:>8}", "has no text yet"),
+        (lambda handle: "%s" % handle, "has no text yet"),
+        (lambda handle: "{}".format(handle), "has no text yet"),
+        (lambda handle: handle(), "cannot be called"),
+        (copy.deepcopy, "cannot be copied"),
+        (pickle.dumps, "cannot be copied"),
+        (lambda handle: total.map(handle), "map of .* goes through"),
     ],
 )
 def test_a_handle_is_not_its_value(use, text):
@@ -169,8 +196,83 @@ def test_a_handle_is_not_its_value(use, text):
     def wrong():
         return use(load("abc"))
 
-    with pytest.raises(TypeError, match=text):
+    with pytest.raises(TypeError, match=f"{text}.*which has not run yet"):
         wrong()
+
+
+def test_a_case_of_a_match_is_a_comparison():
+    @workflow
+    def wrong():
+        match load("abc"):
+            case 3:
+                return 1
+
+    with pytest.raises(thrifty.HandleError, match="cannot be compared"):
+        wrong()
+
+
+class Box:
+    def __init__(self, held):
+        self.held = held
+
+
+@workflow(cache=False)
+def boxed(wrap):
+    return wrap(total([1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "kind"),
+    [
+        (Box, "Box"),
+        (lambda handle: [handle, Box(handle)], "Box"),
+        (lambda handle: {"a": (1, collections.deque([handle]))}, "deque"),
+        (lambda handle: np.array([handle, 1], dtype=object), "ndarray"),
+        (lambda handle: pd.Series([handle, 1], dtype=object), "Series"),
+    ],
+)
+def test_a_handle_in_an_object_that_a_workflow_returns(wrap, kind):
+    with pytest.raises(thrifty.HandleError, match=rf"inside an object, a .*{kind}; return it"):
+        boxed(wrap)
+    with pytest.raises(thrifty.HandleError, match="inside an object"):
+        boxed.plan(wrap)
+
+    @workflow(cache=False)
+    def around():
+        return boxed(wrap)
+
+    @task
+    def deferred():
+        return wrap(total.defer([1, 2]))
+
+    for nested in (around, deferred):
+        with pytest.raises(thrifty.HandleError, match="inside an object"):
+            nested()
+
+
+def test_objects_without_handles_are_returned_as_they_are():
+    box = Box(threading.Lock())
+
+    @workflow(cache=False)
+    def whole():
+        return [box, total([1, 2]), total, np.array([None, 1], dtype=object), File("none.txt")]
+
+    result = whole()
+    assert result[0] is box
+    assert result[1:3] == [3, total]
+
+
+def test_handles_are_told_apart_by_identity():
+    seen = []
+
+    @workflow
+    def both():
+        one, other = total([1, 2]), total([1, 3])
+        seen.extend([one is one, one is other, one is None, isinstance(one, Handle), repr(one)])
+        return [one, other, one]
+
+    assert both() == [3, 4, 3]
+    assert seen[:4] == [True, False, False, True]
 
 
 def test_a_handle_says_what_it_is():

@@ -294,7 +294,8 @@ def workflow(
 
     Inside it, a call of a task gives a handle. Hand handles to other tasks, put them into lists,
     tuples and dicts, take parts of them with subscripts, and return them. What needs a value
-    belongs into a task. Called inside another workflow, a workflow is one operation, and is
+    belongs into a task: a handle that is compared, calculated with, made a text or put into a set
+    is an error that says so. Called inside another workflow, a workflow is one operation, and is
     looked into only if its own result is not known.
 
     Args:

@@ -26,6 +26,7 @@ use super::ingredients::{Around, encode_result};
 use super::load;
 use super::options::policy;
 use super::parameters::Arguments;
+use super::places;
 use super::processes;
 use super::seed;
 use super::session::Session;
@@ -201,7 +202,7 @@ impl CallBody {
         };
         let substituted: PyResult<Vec<_>> = own
             .iter()
-            .map(|it| it.as_ref().map(|it| handle::substitute(it, &mut with)).transpose())
+            .map(|it| it.as_ref().map(|it| places::substitute(it, &mut with)).transpose())
             .collect();
         substituted.map_err(|error| load::failure(py, error, edge))
     }
@@ -297,7 +298,7 @@ impl CallBody {
             .call
             .arguments
             .iter()
-            .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+            .map(|it| it.as_ref().map(|it| places::substitute(it.bind(py), &mut with)).transpose())
             .collect();
         let options = Arc::clone(&self.call.run);
         let mode =
@@ -313,7 +314,7 @@ impl CallBody {
 
 /// A copy of an argument.
 fn copied<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    match handle::rebuild(value, &mut copy) {
+    match places::rebuild(value, &mut copy) {
         // Copying it as a whole can cope with what holds itself.
         Err(error) if error.is_instance_of::<PyRecursionError>(value.py()) => load::own(value),
         copied => copied,
@@ -366,6 +367,7 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
     let draft = match codec::draft(value, &encode_or_draw) {
         Ok(draft) => draft,
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
+            places::none_in_objects(value)?;
             let contribution = match hashed {
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),

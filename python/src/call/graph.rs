@@ -15,9 +15,10 @@ use thrifty_key::plain;
 use super::body::{CallBody, Running};
 use super::check;
 use super::error::HandleError;
-use super::handle::{self, Call, Handle, Origin};
+use super::handle::{Call, Handle, Origin};
 use super::ingredients::{Around, encode_result};
 use super::options::policy;
+use super::places;
 use super::session::Session;
 use crate::value::{codec, digest};
 
@@ -113,7 +114,7 @@ impl Graph {
 /// Whether the value is a handle, or a list, tuple or dict with one in it.
 pub fn has_handles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let mut found = false;
-    handle::visit(value, &mut |_| found = true)?;
+    places::visit(value, &mut |_| found = true)?;
     Ok(found)
 }
 
@@ -130,7 +131,8 @@ pub fn expand(
 ) -> PyResult<Expansion> {
     let py = value.py();
     let mut handles: Vec<Py<Handle>> = Vec::new();
-    handle::visit(value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    places::visit(value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    places::none_in_objects(value)?;
     let graph = Graph::of(py, handles.iter().map(Py::get), session, running, expansion)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let mut next = 0;
@@ -139,7 +141,7 @@ pub fn expand(
 }
 
 /// The draft of a value with edges in the places of its handles, numbered in the order in which
-/// [`handle::visit`] meets them.
+/// [`places::visit`] meets them.
 fn output(value: &Bound<'_, PyAny>, next: &mut u64, depth: usize) -> PyResult<Draft> {
     let py = value.py();
     if value.is_instance_of::<Handle>() {

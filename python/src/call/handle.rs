@@ -1,13 +1,12 @@
 //! Handles: what a call gives inside a workflow, before anything has run.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet, PyTuple};
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyDict, PyTuple};
 use thrifty_engine::graph::Input;
 use thrifty_engine::record::Step;
 use thrifty_engine::{Choices, Operation};
@@ -19,6 +18,9 @@ use super::on_disk::OnDisk;
 use super::options::Options;
 use super::task::Task;
 use crate::value::digest;
+
+const NO_TEXT: &str = "has no text yet (repr says what it is)";
+const NO_NUMBER: &str = "cannot be calculated with";
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
@@ -214,6 +216,201 @@ impl Handle {
         self.refuse(py, "has no length yet")
     }
 
+    fn __contains__(&self, py: Python<'_>, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.refuse(py, "cannot be searched")
+    }
+
+    fn __richcmp__(
+        &self,
+        py: Python<'_>,
+        _other: &Bound<'_, PyAny>,
+        _how: CompareOp,
+    ) -> PyResult<bool> {
+        self.refuse(py, "cannot be compared")
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.refuse(py, "cannot be in a set, or a key of a dict")
+    }
+
+    fn __str__(&self, py: Python<'_>) -> PyResult<String> {
+        self.refuse(py, NO_TEXT)
+    }
+
+    fn __format__(&self, py: Python<'_>, format: &Bound<'_, PyAny>) -> PyResult<String> {
+        let _ = format;
+        self.refuse(py, NO_TEXT)
+    }
+
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        self.refuse(py, "cannot be called")
+    }
+
+    fn __reduce_ex__(&self, py: Python<'_>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = protocol;
+        self.refuse(py, "cannot be copied or pickled")
+    }
+
+    fn __int__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __float__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __complex__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __index__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __neg__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __pos__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __abs__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __invert__(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __add__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __radd__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __sub__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rsub__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __mul__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rmul__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __matmul__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rmatmul__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __truediv__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rtruediv__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __floordiv__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rfloordiv__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __mod__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rmod__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __divmod__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rdivmod__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __lshift__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rlshift__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rshift__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rrshift__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __and__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rand__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __or__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __ror__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __xor__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rxor__(&self, py: Python<'_>, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __pow__(
+        &self,
+        py: Python<'_>,
+        _other: &Bound<'_, PyAny>,
+        _modulo: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
+    fn __rpow__(
+        &self,
+        py: Python<'_>,
+        _other: &Bound<'_, PyAny>,
+        _modulo: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.refuse(py, NO_NUMBER)
+    }
+
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         if name.starts_with("__") {
             return Err(pyo3::exceptions::PyAttributeError::new_err(name.to_owned()));
@@ -245,163 +442,5 @@ impl Handle {
     /// Runs what it needs, now, and gives the value.
     fn result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         super::run::force(slf.as_any())
-    }
-}
-
-/// Calls `visit` for every handle in a value: itself, or in lists, tuples, dicts and sets.
-pub fn visit<'py>(
-    value: &Bound<'py, PyAny>,
-    found: &mut dyn FnMut(&Bound<'py, Handle>),
-) -> PyResult<()> {
-    without_handles(value, found);
-    Ok(())
-}
-
-/// As [`visit`]; the addresses of the containers that hold no handle.
-fn without_handles<'py>(
-    value: &Bound<'py, PyAny>,
-    found: &mut dyn FnMut(&Bound<'py, Handle>),
-) -> HashSet<usize> {
-    let mut handles = 0;
-    // Containers that enclose the place, and those without handles: not to be gone through again.
-    let mut closed = HashSet::new();
-    let mut path: Vec<Open<'py>> = Vec::new();
-    let mut next = Some(value.clone());
-    loop {
-        if let Some(part) = next.take() {
-            let address = part.as_ptr() as usize;
-            if let Ok(handle) = part.cast::<Handle>() {
-                handles += 1;
-                found(handle);
-            } else if let Some(items) = items(&part)
-                && closed.insert(address)
-            {
-                path.push(Open { address, items, before: handles });
-            }
-        }
-        let Some(open) = path.last_mut() else {
-            return closed;
-        };
-        next = open.items.next();
-        if next.is_none() {
-            if handles != open.before {
-                closed.remove(&open.address);
-            }
-            path.pop();
-        }
-    }
-}
-
-/// A container that [`visit`] is within.
-struct Open<'py> {
-    address: usize,
-    items: Items<'py>,
-    /// How many handles were found before it.
-    before: usize,
-}
-
-type Items<'py> = Box<dyn Iterator<Item = Bound<'py, PyAny>> + 'py>;
-
-/// What a container holds where handles may stand; `None` if it is none.
-fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Items<'py>> {
-    if let Ok(list) = value.cast_exact::<PyList>() {
-        Some(Box::new(list.iter()))
-    } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        Some(Box::new(tuple.iter()))
-    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-        Some(Box::new(dict.iter().map(|(_, item)| item)))
-    } else if let Ok(set) = value.cast_exact::<PySet>() {
-        Some(Box::new(set.iter()))
-    } else {
-        None
-    }
-}
-
-/// A copy of a value with something in the place of each handle in its lists, tuples and dicts.
-pub fn substitute<'py>(
-    value: &Bound<'py, PyAny>,
-    with: &mut dyn FnMut(&Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let substituted = rebuild(value, &mut |part| match part.cast::<Handle>() {
-        Ok(handle) => with(handle),
-        Err(_) => Ok(part.clone()),
-    });
-    match substituted {
-        // It holds itself, or is nested for no purpose; either is a value, unless handles are in it.
-        Err(error) if error.is_instance_of::<PyRecursionError>(value.py()) => {
-            let mut handles = 0;
-            visit(value, &mut |_| handles += 1)?;
-            if handles == 0 { Ok(value.clone()) } else { Err(error) }
-        }
-        substituted => substituted,
-    }
-}
-
-/// A copy of a value's lists, tuples and dicts, with what `with` gives for everything in them.
-///
-/// # Errors
-///
-/// `RecursionError` if they are nested deeper than any value that has a digest, or hold
-/// themselves; what `with` raises.
-pub fn rebuild<'py>(
-    value: &Bound<'py, PyAny>,
-    with: &mut dyn FnMut(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let shared = without_handles(value, &mut |_| {});
-    rebuild_within(value, with, &mut Rebuilt { shared, made: HashMap::new() }, digest::DEPTH)
-}
-
-/// What was rebuilt already: a container that stands in several places and holds no handle is one
-/// in the copy, too, or copies of copies would fill the memory.
-struct Rebuilt<'py> {
-    shared: HashSet<usize>,
-    made: HashMap<usize, Bound<'py, PyAny>>,
-}
-
-fn rebuild_within<'py>(
-    value: &Bound<'py, PyAny>,
-    with: &mut dyn FnMut(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-    rebuilt: &mut Rebuilt<'py>,
-    depth: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    let address = value.as_ptr() as usize;
-    if let Some(made) = rebuilt.made.get(&address) {
-        return Ok(made.clone());
-    }
-    let copy = container(value, with, rebuilt, depth)?;
-    if rebuilt.shared.contains(&address) {
-        rebuilt.made.insert(address, copy.clone());
-    }
-    Ok(copy)
-}
-
-fn container<'py>(
-    value: &Bound<'py, PyAny>,
-    with: &mut dyn FnMut(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-    rebuilt: &mut Rebuilt<'py>,
-    depth: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = value.py();
-    let mut inner = |item: &Bound<'py, PyAny>| match depth.checked_sub(1) {
-        Some(depth) => rebuild_within(item, with, rebuilt, depth),
-        None => Err(PyRecursionError::new_err(format!(
-            "lists, tuples and dicts are nested deeper than {} levels, or one holds itself",
-            digest::DEPTH
-        ))),
-    };
-    if let Ok(list) = value.cast_exact::<PyList>() {
-        let items: PyResult<Vec<_>> = list.iter().map(|item| inner(&item)).collect();
-        Ok(PyList::new(py, items?)?.into_any())
-    } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        let items: PyResult<Vec<_>> = tuple.iter().map(|item| inner(&item)).collect();
-        Ok(PyTuple::new(py, items?)?.into_any())
-    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-        let copy = PyDict::new(py);
-        for (key, item) in dict.iter() {
-            copy.set_item(key, inner(&item)?)?;
-        }
-        Ok(copy.into_any())
-    } else {
-        with(value)
     }
 }

@@ -21,6 +21,7 @@ mod on_disk;
 mod operation_file;
 mod options;
 mod parameters;
+mod places;
 mod plan;
 mod processes;
 mod run;

@@ -19,9 +19,10 @@ use thrifty_engine::{Mode, Reason, Stream};
 
 use super::body;
 use super::context::Frame;
-use super::handle::{self, Call, Handle};
+use super::handle::{Call, Handle};
 use super::load;
 use super::options::policy;
+use super::places;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
@@ -135,7 +136,7 @@ pub fn packed<'py>(
     let arguments: PyResult<Vec<_>> = call
         .arguments
         .iter()
-        .map(|it| it.as_ref().map(|it| handle::substitute(it.bind(py), &mut with)).transpose())
+        .map(|it| it.as_ref().map(|it| places::substitute(it.bind(py), &mut with)).transpose())
         .collect();
     let (task, mut arguments) = (call.task.bind(py).get(), arguments?);
     let stream = seed::fill(py, task, &mut arguments, stream)?;

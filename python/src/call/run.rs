@@ -20,11 +20,11 @@ use super::body::{self, Running};
 use super::context::{self, Frame, RunOptions};
 use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
-use super::handle::{self, Handle};
+use super::handle::Handle;
 use super::seed::{self, is_seeded};
 use super::session::{Session, tell_of_unstored};
 use super::task::Task;
-use super::{check, clean, load, turn};
+use super::{check, clean, load, places, turn};
 use crate::observe;
 use crate::value::digest;
 
@@ -117,7 +117,8 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let running = Arc::new(Running::begin(py));
     let _under_way = UnderWay::begin(&running);
     let mut handles: Vec<Py<Handle>> = Vec::new();
-    handle::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    places::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
+    places::none_in_objects(demand.value)?;
     let graph = Graph::of(py, handles.iter().map(Py::get), &session, &running, 0)?;
     let edges: PyResult<Vec<_>> = handles.iter().map(|it| graph.edge(py, it.get())).collect();
     let edges = edges?;
@@ -209,7 +210,7 @@ fn settle(
         }
         let mut next = 0;
         let mut lost = None;
-        let loaded = handle::substitute(value, &mut |_| {
+        let loaded = places::substitute(value, &mut |_| {
             // A list that holds itself has more places than handles.
             let edge = edges.get(next).ok_or_else(|| {
                 PyRecursionError::new_err(

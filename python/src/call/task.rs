@@ -13,7 +13,7 @@ use thrifty_key::{Context, Hasher, Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
 use super::error::{self, HandleError};
-use super::handle::{self, Call, Handle};
+use super::handle::{Call, Handle};
 use super::hooks::Hook;
 use super::ingredients::{Around, Prepared, Settings};
 use super::on_disk::OnDisk;
@@ -21,7 +21,7 @@ use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::seed::{self, is_seeded};
 use super::session::Session;
-use super::{clean, keywords, lone, plan, run, turn};
+use super::{clean, keywords, lone, places, plan, run, turn};
 use crate::code::SourceChanged;
 use crate::value::digest;
 
@@ -263,7 +263,7 @@ impl Task {
         };
         // Handles in ignored parameters are edges, too: the body needs their values.
         for argument in arguments.iter().flatten() {
-            handle::visit(argument, &mut |handle| _ = number_of(handle))?;
+            places::visit(argument, &mut |handle| _ = number_of(handle))?;
         }
         let visible = takes.len();
         let mut number_of = |handle: &Bound<'_, Handle>| {
@@ -351,7 +351,7 @@ impl Task {
         let py = key.py();
         for argument in arguments.iter().flatten() {
             let mut handles = 0;
-            handle::visit(argument, &mut |_| handles += 1)?;
+            places::visit(argument, &mut |_| handles += 1)?;
             if handles > 0 {
                 return Err(HandleError::new_err(format!(
                     "the key function of {} needs values, and an argument is the output of another \
