@@ -249,9 +249,17 @@ class Encoder:
         texts = [element.encode() if type(element) is str else None for element in elements]
         lengths = b"".join(b"\xff" * 8 if t is None else integer(len(t)) for t in texts)
         pairs = zip(elements, texts, strict=True)
-        others = [] if has_missing else [element for element, text in pairs if text is None]
+        others = [element for element, text in pairs if text is None]
+        if has_missing:
+            others = [each for each in others if not self.is_missing(each)]
         joined = b"".join(text for text in texts if text is not None)
         return sequence(TUPLE, (binary(lengths), binary(joined), self.value(others)))
+
+    @staticmethod
+    def is_missing(value: Any) -> bool:
+        """Whether it stands where a column of texts has none."""
+        is_nan = type(value) is float and value != value
+        return value is None or is_nan or type(value).__name__ == "NAType"
 
     def pandas(self, value: Any, name: str) -> bytes:
         """A value of pandas that is more than a few attributes."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+import enum
 import importlib.util
 import warnings
 from typing import Any
 
 import value_pairs
 from value_pairs import LONG, WORDS, Table, pickled, uninterned
+
+
+class Side(enum.StrEnum):
+    """Texts that are no plain texts."""
+
+    BUY = "buy"
+    SELL = "sell"
 
 
 def family_with(*modules: str):
@@ -238,6 +246,15 @@ def pandas_columns(t: Table) -> None:
             chunked(dtype),
             column(dtype, [*words, "c"]).iloc[:5],
         )
+    t.differ(
+        "texts of other kinds",
+        *(
+            pd.arrays.StringArray(np.array([each, "x"], dtype=object))
+            for each in (*Side, np.str_("a"), np.str_("b"), "\ud800", "\udc01", "a", None)
+        ),
+    )
+    gaps = (None, float("nan"), pd.NA)
+    t.agree("gaps", *(column("string[python]", ["x", gap]) for gap in gaps))
     t.differ("text", *(column(d) for d in ("str", "object", "string[python]", "string[pyarrow]")))
     t.differ(
         "missing",

@@ -6,6 +6,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 use thrifty_key::plain::Container;
 
 use super::builtin::utf8_of;
@@ -44,10 +45,11 @@ impl<'py> Encoder<'_, 'py> {
         self.column(&texts, &others)
     }
 
-    /// Writes a column whose elements other than texts are all the same missing value.
+    /// Writes a column of which it is known which missing value stands where there is no text.
     pub(super) fn nullable_texts(&mut self, pointers: &[*mut ffi::PyObject]) -> Outcome {
-        let (texts, _) = self.split(pointers);
-        self.column(&texts, &[])
+        let (texts, mut others) = self.split(pointers);
+        others.retain(|(_, other)| !is_missing(other));
+        self.column(&texts, &others)
     }
 
     pub(super) fn column(
@@ -84,6 +86,13 @@ impl<'py> Encoder<'_, 'py> {
         }
         (texts, others)
     }
+}
+
+/// Whether it is one of the missing values that a column of texts can have.
+fn is_missing(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.cast_exact::<PyFloat>().is_ok_and(|number| number.value().is_nan())
+        || value.get_type().name().is_ok_and(|name| name == "NAType")
 }
 
 /// The UTF-8 of an exact str that has one.
