@@ -229,11 +229,15 @@ class Encoder:
         if dtype.names is None:
             return text(dtype.str)
         fields: list[bytes] = []
+        titles: list[Any] = []
         for name in dtype.names:
-            inner, offset = dtype.fields[name][:2]
+            inner, offset, *title = dtype.fields[name]
+            titles.append(title[0] if title else None)
             shape, base = self.value(inner.shape), self.dtype(inner.base)
             fields.append(sequence(TUPLE, (text(name), whole(offset), shape, base)))
-        parts = whole(dtype.itemsize), whole(dtype.alignment), sequence(LIST, fields)
+        parts = [whole(dtype.itemsize), whole(dtype.alignment), sequence(LIST, fields)]
+        if dtype.type.__name__ != "void" or any(title is not None for title in titles):
+            parts += [self.value(dtype.type), self.value(titles)]
         return named("numpy.structured", sequence(TUPLE, parts))
 
     def content(self, array: Any) -> bytes:

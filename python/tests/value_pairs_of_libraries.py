@@ -123,6 +123,12 @@ def numpy_objects(t: Table) -> None:
     renamed = zeros.astype(np.dtype([("flat", "u1"), ("value", "f8")], align=True))
     packed = zeros.astype([("flag", "u1"), ("value", "f8")])
     t.differ("records", zeros, renamed, packed, zeros.view(np.recarray), zeros[["flag"]])
+    classed = zeros.astype(np.dtype((np.record, record)))
+    titled = [zeros.astype([((title, "flag"), "u1"), ("value", "f8")]) for title in ("a", "b")]
+    t.differ("class of records", zeros, classed, *titled, packed)
+    t.differ("class of a record", zeros[0], classed[0], titled[0][0], titled[1][0])
+    t.differ("class of a type", *(each.dtype for each in (zeros, classed, *titled, packed)))
+    t.agree("records of a class", classed, classed.copy(), pickled(classed))
     half = np.ma.array([1.0, 2.0], mask=[False, True])
     t.agree("under the mask", half, np.ma.array([1.0, 3.0], mask=[False, True]))
     t.differ("mask", half, np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[True, False]))

@@ -43,6 +43,8 @@ def _described(dtype: np.dtype[Any]) -> Any:
         return {"base": _described(base), "shape": tuple(shape)}
     if dtype.names is None:
         return {"raw": dtype.str}
+    if dtype.type is not np.void:
+        raise _Unsupported  # its elements are of a class of their own, as of `np.record`
     fields = [dtype.fields[name] for name in dtype.names]  # type: ignore[index]
     if any(len(field) > 2 for field in fields):
         raise _Unsupported  # titles

@@ -159,8 +159,12 @@ impl<'py> Encoder<'_, 'py> {
 
     fn structure(&mut self, dtype: &Bound<'py, PyAny>, fields: &Fields<'py>) -> Outcome {
         let raised = |error| Unhashable::raised(dtype, error);
+        let void = self.numpy(dtype)?.getattr(intern!(self.py, "void")).map_err(raised)?;
+        let class = dtype.getattr(intern!(self.py, "type")).map_err(raised)?;
+        let titles = fields.titles().map_err(raised)?;
+        let is_ordinary = class.is(&void) && titles.iter().all(Bound::is_none);
         self.writer.typed("numpy.structured");
-        self.writer.open(Container::Tuple, 3);
+        self.writer.open(Container::Tuple, if is_ordinary { 3 } else { 5 });
         self.encode(&dtype.getattr("itemsize").map_err(raised)?)?;
         self.encode(&dtype.getattr("alignment").map_err(raised)?)?;
         self.writer.open(Container::List, fields.0.len());
@@ -173,7 +177,12 @@ impl<'py> Encoder<'_, 'py> {
             let base = inner.getattr("base").map_err(raised)?;
             self.dtype(&base)?;
         }
-        Ok(())
+        if is_ordinary {
+            return Ok(());
+        }
+        self.encode(&class)?;
+        self.writer.open(Container::List, titles.len());
+        titles.iter().try_for_each(|title| self.encode(title))
     }
 
     /// Text of any length, with what stands for a missing one.
@@ -300,7 +309,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 }
 
-/// The fields of a structured dtype, in order: name, and (dtype, offset).
+/// The fields of a structured dtype, in order: name, and (dtype, offset) or (dtype, offset, title).
 struct Fields<'py>(Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
 
 impl<'py> Fields<'py> {
@@ -315,6 +324,15 @@ impl<'py> Fields<'py> {
             Ok((name, field))
         });
         Ok(Some(Self(pairs.collect::<PyResult<_>>()?)))
+    }
+
+    /// The title of each field, or none.
+    fn titles(&self) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let title = |(_, field): &(Bound<'py, PyAny>, Bound<'py, PyAny>)| {
+            let title = if field.len()? > 2 { Some(field.get_item(2)?) } else { None };
+            Ok(title.unwrap_or_else(|| field.py().None().into_bound(field.py())))
+        };
+        self.0.iter().map(title).collect()
     }
 }
 
