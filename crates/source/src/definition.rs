@@ -11,6 +11,10 @@ pub struct Definition<'m> {
     /// Names that are not the definition's own, sorted, each path once. Builtins are among them, for a
     /// module may have put another object under their name.
     pub references: Vec<Reference>,
+    /// Names, with their attributes, that stand in texts which something looks variables up in, as in
+    /// `df.query("a > @LIMIT")`; sorted, each once. One that the module does not bind is no name but
+    /// a word, or a column.
+    pub in_texts: Vec<Reference>,
     /// The source, from the first decorator on, for showing differences.
     pub text: &'m str,
     /// Line where `text` begins, from 1.
@@ -79,10 +83,12 @@ pub enum OpaqueKind {
     GlobalsCall,
     /// Local variables by name: `locals()`, `vars()` or `dir()` without argument, or a stack frame.
     LocalsByName,
+    /// A function or method that looks names up in a text, handed one that the source does not show.
+    NamesInText(&'static str),
 }
 
 impl OpaqueKind {
-    /// The builtin that hides what is reached.
+    /// The function that hides what is reached.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Eval => "eval",
@@ -92,6 +98,7 @@ impl OpaqueKind {
             Self::GetattrDynamic => "getattr",
             Self::GlobalsCall => "globals",
             Self::LocalsByName => "locals",
+            Self::NamesInText(reader) => reader,
         }
     }
 }

@@ -275,6 +275,7 @@ impl Module {
         Definition {
             digest: if self.shown { self.with_future(digest) } else { digest },
             references: scopes.references(),
+            in_texts: scopes.in_texts(),
             text: &self.text[TextRange::new(found.start, end)],
             first_line: self.lines.line(found.start),
             opaque: scopes.opaque(|offset| self.lines.line(offset)),

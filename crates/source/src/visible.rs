@@ -149,6 +149,53 @@ pub(crate) fn reads_locals_by_name(name: &str) -> bool {
     READERS.binary_search(&name).is_ok()
 }
 
+/// Names that, as a function or method, are handed a text in which names of the caller stand: SQL over
+/// frames, formulas, expressions. In a text for `query` and `eval` they stand behind `@`, unless
+/// a module is asked: what they name otherwise is columns.
+pub(crate) fn reads_text(name: &str) -> Option<&'static str> {
+    const READERS: [&str; 19] = [
+        "dmatrices",
+        "dmatrix",
+        "eval",
+        "evaluate",
+        "execute",
+        "from_formula",
+        "gee",
+        "glm",
+        "gls",
+        "logit",
+        "mixedlm",
+        "ols",
+        "poisson",
+        "probit",
+        "quantreg",
+        "query",
+        "rlm",
+        "sql",
+        "wls",
+    ];
+    READERS.binary_search(&name).ok().map(|at| READERS[at])
+}
+
+/// The first argument of a call, or what is passed by one of the names that readers have for a text.
+pub(crate) fn text_argument(arguments: &ast::Arguments) -> Option<&Expr> {
+    const NAMES: [&str; 6] = ["ex", "expr", "formula", "formula_like", "query", "sql"];
+    let named = || NAMES.iter().find_map(|name| arguments.find_keyword(name));
+    arguments.args.first().or_else(|| named().map(|keyword| &keyword.value))
+}
+
+/// Whether an expression is a text that the source shows whole.
+pub(crate) fn is_written_out(expression: &Expr) -> bool {
+    match expression {
+        Expr::StringLiteral(_) => true,
+        Expr::FString(text) => {
+            text.value.elements().all(ast::InterpolatedStringElement::is_literal)
+        }
+        Expr::BinOp(sum) => is_written_out(&sum.left) && is_written_out(&sum.right),
+        _ => false,
+    }
+}
+
 /// Names by which code reads docstrings or annotations of other code, or hands it to a library that
 /// does: a framework of agents makes the prompt of a tool of them.
 pub(crate) fn reads_definitions(name: &str) -> bool {

@@ -154,3 +154,26 @@ fn the_text_begins_with_the_first_decorator() {
         assert_eq!(found.text, "@one\n    @two\n    def f(self):\n        return 1");
     });
 }
+
+#[test]
+fn names_in_texts_are_told_where_something_looks_them_up() {
+    use OpaqueKind::NamesInText;
+    let table: [(&str, &str, &[(u32, OpaqueKind)]); 9] = [
+        ("def f(x): return x['@a']", "", &[]),
+        ("def f(x): return x.query('b > @a.c and @ d(1e5)')", "a.c d", &[]),
+        ("def f(x): return x.query('b > @x')", "", &[]),
+        ("def f(x):\n q = f'{x} > @a'\n return x.query(q)", "a", &[(3, NamesInText("query"))]),
+        ("def f(x): return x.y().query('select b FROM c')", "FROM b c select", &[]),
+        ("def f(x): return db.query('show t')", "show t", &[]),
+        ("def f(x): return x.eval(), '@a'", "", &[]),
+        ("def f(x):\n from m import a\n return x.eval('b * @a')", "a", &[]),
+        ("def f(x): return x.sql(x)", "", &[(1, NamesInText("sql"))]),
+    ];
+    for (source, expected, noted) in table {
+        let told = with(source, "f", |found| {
+            let paths: Vec<_> = found.in_texts.iter().map(|one| one.path.join(".")).collect();
+            paths.join(" ")
+        });
+        assert_eq!((told.as_str(), opaque(source).as_slice()), (expected, noted), "{source}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pyo3::prelude::*;
 use thrifty_key::Digest;
 use thrifty_source::outline::{Binding, Defaults, Outline};
-use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError};
+use thrifty_source::{Definition, LocalImport, LookupError, Module, ParseError, Reference};
 use thrifty_store::StatIdentity;
 
 /// One definition, detached from its text.
@@ -16,6 +16,8 @@ use thrifty_store::StatIdentity;
 pub(super) struct Piece {
     pub(super) digest: Digest,
     pub(super) references: Vec<Vec<String>>,
+    /// Paths in texts in which something looks names up: references, if something binds them.
+    pub(super) in_texts: Vec<Vec<String>>,
     pub(super) imports: Vec<LocalImport>,
     pub(super) text: String,
     /// What reading cannot follow: the word for it, and its line.
@@ -26,9 +28,11 @@ pub(super) struct Piece {
 
 impl From<Definition<'_>> for Piece {
     fn from(definition: Definition<'_>) -> Self {
+        let paths = |all: Vec<Reference>| all.into_iter().map(|one| one.path).collect();
         Self {
             digest: definition.digest,
-            references: definition.references.into_iter().map(|reference| reference.path).collect(),
+            references: paths(definition.references),
+            in_texts: paths(definition.in_texts),
             opaque: definition.opaque.iter().map(|one| (one.kind.word(), one.line)).collect(),
             imports: definition.imports,
             reads_definitions: definition.reads_definitions,

@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use thrifty_key::{Context, Digest, Hasher};
+use thrifty_source::LocalImport;
 use thrifty_source::outline::FromModule;
 
 use super::guard::Guard;
@@ -224,7 +225,18 @@ impl<'a, 'py> Walk<'a, 'py> {
                 self.imported.insert(module);
             }
         }
-        for path in &piece.references {
+        let mut paths: Vec<&Vec<String>> = piece.references.iter().collect();
+        for path in &piece.in_texts {
+            let is_imported =
+                |import: &LocalImport| import.bound_as.split('.').next() == Some(&path[0]);
+            if piece.imports.iter().any(is_imported)
+                || cells.contains_key(&path[0])
+                || self.is_bound(scope, &path[0])?
+            {
+                paths.push(path);
+            }
+        }
+        for path in paths {
             let mut imported = false;
             for import in &piece.imports {
                 let bound: Vec<&str> = import.bound_as.split('.').collect();
@@ -279,10 +291,18 @@ impl<'a, 'py> Walk<'a, 'py> {
         self.member(&module, &path)
     }
 
+    /// Whether a word in a text is a name of the module, loaded or not: what a star brings, the live
+    /// module knows.
+    fn is_bound(&mut self, scope: &Rc<Scope>, name: &str) -> PyResult<bool> {
+        let has_stars = scope.text.as_ref().is_some_and(|text| !text.outline().stars.is_empty());
+        if has_stars && !self.in_text(scope, name) {
+            return Ok(self.loaded(scope, name)?.is_some());
+        }
+        Ok(self.binds(scope, name))
+    }
+
     fn binds(&self, scope: &Rc<Scope>, name: &str) -> bool {
-        let in_text =
-            scope.text.as_ref().is_some_and(|text| text.outline().names.contains_key(name));
-        in_text
+        self.in_text(scope, name)
             || scope.globals(self.py).is_some_and(|globals| globals.contains(name).unwrap_or(false))
     }
 

@@ -308,7 +308,10 @@ pub(super) fn python(path: &Path, bytes: &[u8], roots: &[PathBuf]) -> Result<Rea
             opaque.line,
             opaque.kind.word()
         )),
-        OpaqueKind::GetattrDynamic | OpaqueKind::GlobalsCall | OpaqueKind::LocalsByName => None,
+        OpaqueKind::GetattrDynamic
+        | OpaqueKind::GlobalsCall
+        | OpaqueKind::LocalsByName
+        | OpaqueKind::NamesInText(_) => None,
     });
     let of = |word: &[u8], digest: &Digest| {
         let mut hasher = Hasher::new(Context::Code);

@@ -11,6 +11,7 @@
 mod calls;
 mod definitions;
 mod imports;
+mod texts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,6 +22,7 @@ use ruff_text_size::{Ranged, TextSize};
 use super::uses::{PositionalLambda, Role, Use};
 use super::{Binding, Held, OUTSIDE, Scope, ScopeId, ScopeKind, Scopes, address};
 use crate::visible::{self, IgnoreDecorator, mangle};
+use texts::Texts;
 
 /// What is bound besides the name itself.
 #[derive(Clone, Copy, Default)]
@@ -48,6 +50,7 @@ pub(crate) struct Builder<'p> {
     arguments: usize,
     /// Calls and messages around it that only tell people something.
     told: usize,
+    texts: Texts,
 }
 
 impl<'p> Builder<'p> {
@@ -66,14 +69,16 @@ impl<'p> Builder<'p> {
             words: HashSet::new(),
         };
         let (lambdas, current) = (Vec::new(), OUTSIDE);
+        let texts = Texts::default();
         let mut builder =
-            Self { scopes, current, ignore, lambdas, blocks: 0, arguments: 0, told: 0 };
+            Self { scopes, current, ignore, lambdas, blocks: 0, arguments: 0, told: 0, texts };
         builder.push(ScopeKind::Outside, class.map(str::to_owned));
         builder
     }
 
     /// Resolves what was read.
     pub(crate) fn finish(mut self) -> Scopes {
+        self.settle_texts();
         self.scopes.settle(&self.lambdas);
         self.scopes.imports.sort();
         self.scopes.imports.dedup();
@@ -194,6 +199,7 @@ impl<'p> Builder<'p> {
         self.scopes.reads_locals |= visible::reads_locals_by_name(name);
         self.scopes.reads_docstrings |= matches!(name, "__doc__" | "getdoc");
         self.scopes.reads_definitions |= visible::reads_definitions(name);
+        self.notice_reader(name);
     }
 
     /// `target: annotation = value`. Only a class keeps the annotation, and only a simple name
@@ -257,7 +263,8 @@ impl<'p> Builder<'p> {
     /// Words of a text in which somebody may look names up, as in the formula of
     /// `ols("y ~ scale", df)`. A text may get there through a variable; one that is a single word
     /// and handed to nobody is taken for a key.
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str, at: TextSize) {
+        self.keep_text(text, at);
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         if self.arguments > 0 || (self.told == 0 && !text.chars().all(is_part)) {
             let words = text.split(|c: char| !is_part(c));
@@ -370,12 +377,14 @@ impl<'a> Visitor<'a> for Builder<'_> {
     }
 
     fn visit_string_literal(&mut self, literal: &'a ast::StringLiteral) {
-        self.text(&literal.value);
+        self.text(&literal.value, literal.start());
     }
 
     fn visit_interpolated_string_element(&mut self, element: &'a ast::InterpolatedStringElement) {
         match element {
-            ast::InterpolatedStringElement::Literal(literal) => self.text(&literal.value),
+            ast::InterpolatedStringElement::Literal(literal) => {
+                self.text(&literal.value, literal.start());
+            }
             ast::InterpolatedStringElement::Interpolation(_) => {
                 visitor::walk_interpolated_string_element(self, element);
             }

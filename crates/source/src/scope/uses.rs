@@ -21,6 +21,8 @@ pub(super) enum Role {
     Load,
     /// Bound, deleted or declared.
     Store,
+    /// Named in a text in which something looks names up.
+    InText,
 }
 
 /// One use of a name, with the attributes read from it.
@@ -76,12 +78,22 @@ impl Scopes {
             Role::Store => binding.stores += 1,
             Role::PositionalCall if one.path.len() == 1 => {}
             Role::PositionalCall | Role::Load => binding.escapes = true,
+            Role::InText => {}
         }
     }
 
     /// All paths that lead out of the definition, sorted, each once.
     pub(crate) fn references(&self) -> Vec<Reference> {
-        let out = self.uses.iter().filter(|one| self.leads_out(one));
+        self.leading_out(|one| one.role != Role::InText)
+    }
+
+    /// Those among them that stand in texts.
+    pub(crate) fn in_texts(&self) -> Vec<Reference> {
+        self.leading_out(|one| one.role == Role::InText)
+    }
+
+    fn leading_out(&self, is_meant: impl Fn(&Use) -> bool) -> Vec<Reference> {
+        let out = self.uses.iter().filter(|one| is_meant(one) && self.leads_out(one));
         let paths: BTreeSet<_> = out.map(|one| &one.path).collect();
         paths.into_iter().map(|path| Reference { path: path.clone() }).collect()
     }
@@ -113,7 +125,11 @@ impl Scopes {
             Resolved::Free => true,
             Resolved::Local(owner) => self.scopes[owner].names[&one.path[0]].imported,
         };
-        let used = self.uses.iter().filter(|one| one.role != Role::Store).filter(free);
+        let used = self
+            .uses
+            .iter()
+            .filter(|one| !matches!(one.role, Role::Store | Role::InText))
+            .filter(free);
         let named = used
             .filter_map(|one| kind_of(&one.path).map(|kind| Opaque { line: line(one.at), kind }));
         let called = self.opaque.iter().map(|&(at, kind)| Opaque { line: line(at), kind });

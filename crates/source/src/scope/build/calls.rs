@@ -55,6 +55,7 @@ impl Builder<'_> {
             self.arguments -= 1;
         }
         self.calls_by_position(call);
+        self.reads_names(call);
     }
 
     /// Builtins that find names in the texts they are given.
