@@ -26,6 +26,9 @@ pub struct Definition<'m> {
     /// It may read docstrings or annotations of what it reaches, or hand it to something that does:
     /// then [`crate::Module::shown`] gives the digests that count.
     pub reads_definitions: bool,
+    /// It calls what parses the arguments of the program where it is given no others, as
+    /// `parser.parse_args()`.
+    pub parses_arguments: bool,
 }
 
 /// A free name and the chain of attributes read from it: `np.linalg.norm(x)` gives

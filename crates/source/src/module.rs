@@ -281,6 +281,7 @@ impl Module {
             opaque: scopes.opaque(|offset| self.lines.line(offset)),
             imports: std::mem::take(&mut scopes.imports),
             reads_definitions: scopes.reads_definitions,
+            parses_arguments: scopes.parses_arguments,
         }
     }
 }

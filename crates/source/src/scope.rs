@@ -141,6 +141,8 @@ pub(crate) struct Scopes {
     pub(crate) reads_docstrings: bool,
     /// Docstrings and annotations of what is reached are read.
     pub(crate) reads_definitions: bool,
+    /// The arguments of the program are parsed.
+    pub(crate) parses_arguments: bool,
     /// Docstrings and annotations count everywhere.
     pub(crate) shown: bool,
     /// Words in texts that are handed to functions: they may name a variable.

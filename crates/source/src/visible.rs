@@ -177,6 +177,23 @@ pub(crate) fn reads_text(name: &str) -> Option<&'static str> {
     READERS.binary_search(&name).ok().map(|at| READERS[at])
 }
 
+/// Whether a call has the arguments of the program parsed: by a parser that is handed no others, or
+/// by a command of `click` that is called as a function.
+pub(crate) fn parses_arguments(call: &ast::ExprCall) -> bool {
+    let name = match &*call.func {
+        Expr::Name(function) => function.id.as_str(),
+        Expr::Attribute(method) => method.attr.as_str(),
+        _ => return false,
+    };
+    let is_parser = match name {
+        "parse_args" | "parse_known_args" => true,
+        "parse_intermixed_args" | "parse_known_intermixed_args" => true,
+        _ => call.arguments.find_keyword("standalone_mode").is_some(),
+    };
+    let given = call.arguments.find_argument_value("args", 0);
+    is_parser && given.is_none_or(Expr::is_none_literal_expr)
+}
+
 /// The first argument of a call, or what is passed by one of the names that readers have for a text.
 pub(crate) fn text_argument(arguments: &ast::Arguments) -> Option<&Expr> {
     const NAMES: [&str; 6] = ["ex", "expr", "formula", "formula_like", "query", "sql"];

@@ -177,3 +177,21 @@ fn names_in_texts_are_told_where_something_looks_them_up() {
         assert_eq!((told.as_str(), opaque(source).as_slice()), (expected, noted), "{source}");
     }
 }
+
+#[test]
+fn calls_that_parse_the_arguments_of_the_program_are_told() {
+    let table = [
+        ("p.parse_args()", true),
+        ("parser().parse_known_args(namespace=n)", true),
+        ("p.parse_args(None)", true),
+        ("p.parse_args(args=['a'])", false),
+        ("p.parse_args(x)", false),
+        ("command(standalone_mode=False)", true),
+        ("command(['a'], standalone_mode=False)", false),
+        ("command()", false),
+    ];
+    for (call, expected) in table {
+        let source = format!("def f(x): return {call}");
+        assert_eq!(with(&source, "f", |found| found.parses_arguments), expected, "{call}");
+    }
+}

@@ -192,7 +192,7 @@ impl<'py> Walk<'_, 'py> {
 }
 
 /// A short text of a plain value.
-fn preview(value: &Bound<'_, PyAny>) -> Option<String> {
+pub(super) fn preview(value: &Bound<'_, PyAny>) -> Option<String> {
     const LONGEST: usize = 2_000;
     if module_of(&value.get_type()) != "builtins" {
         return None;

@@ -10,6 +10,7 @@
 //!
 //! [`Closure::is_current`] asks the live objects, by identity, whether a closure still holds.
 
+mod arguments;
 mod attribute;
 mod class;
 mod classes;

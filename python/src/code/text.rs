@@ -24,6 +24,8 @@ pub(super) struct Piece {
     pub(super) opaque: Vec<(&'static str, u32)>,
     /// It may read docstrings or annotations of what it reaches.
     pub(super) reads_definitions: bool,
+    /// It has the arguments of the program parsed.
+    pub(super) parses_arguments: bool,
 }
 
 impl From<Definition<'_>> for Piece {
@@ -36,6 +38,7 @@ impl From<Definition<'_>> for Piece {
             opaque: definition.opaque.iter().map(|one| (one.kind.word(), one.line)).collect(),
             imports: definition.imports,
             reads_definitions: definition.reads_definitions,
+            parses_arguments: definition.parses_arguments,
             text: definition.text.to_owned(),
         }
     }

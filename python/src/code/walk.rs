@@ -13,6 +13,7 @@ use thrifty_key::{Context, Digest, Hasher};
 use thrifty_source::LocalImport;
 use thrifty_source::outline::FromModule;
 
+use super::arguments::Extent;
 use super::guard::Guard;
 use super::origin::{self, Place, Scope};
 use super::text::Piece;
@@ -218,6 +219,9 @@ impl<'a, 'py> Walk<'a, 'py> {
 
     fn references(&mut self, pending: &Pending<'py>) -> PyResult<()> {
         let Pending { name, scope, piece, cells } = pending;
+        if piece.parses_arguments {
+            self.program_arguments(Extent::Given)?;
+        }
         for import in &piece.imports {
             let from = FromModule { module: import.module.clone(), level: import.level };
             if let Some(module) = scope.absolute(&from) {
@@ -309,7 +313,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     /// Follows a chain of names out of a module.
     pub(super) fn member(&mut self, module: &str, path: &[String]) -> PyResult<()> {
         match self.place(module)? {
-            Place::Standard => {}
+            Place::Standard => self.standard(module, path)?,
             Place::Missing => self.note(format!("module `{module}` is not installed here")),
             Place::Installed(distributions) => {
                 for (name, version) in distributions {

@@ -65,6 +65,7 @@ impl<'p> Builder<'p> {
             reads_locals: false,
             reads_docstrings: false,
             reads_definitions: false,
+            parses_arguments: false,
             shown,
             words: HashSet::new(),
         };

@@ -47,6 +47,7 @@ impl Builder<'_> {
             function => self.visit_expr(function),
         }
         self.scopes.reads_definitions |= arguments.find_keyword("tools").is_some();
+        self.scopes.parses_arguments |= visible::parses_arguments(call);
         if visible::only_tells(&call.func) {
             self.telling(|builder| builder.visit_arguments(arguments));
         } else {
