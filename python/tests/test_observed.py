@@ -419,6 +419,129 @@ def test_variables_that_were_read_decide(steps, monkeypatch):
     assert {name: value for name, (_, value) in steps.run().items()} == unset
 
 
+HOMES = {
+    "expanded": "os.path.expanduser('~/x')",
+    "made": "str(pathlib.Path.home() / 'x')",
+    "of_a_path": "str(pathlib.Path('~/x').expanduser())",
+    "user": "__import__('getpass').getuser()",
+    "library": "_pd().read_csv('~/table.csv').a.tolist()",
+}
+
+
+def test_the_variables_behind_a_home_and_a_user_decide(steps):
+    def tasks() -> str:
+        lines = (f"@task\ndef {name}():\n    return {way}\n" for name, way in HOMES.items())
+        return "def _pd():\n    import pandas\n    return pandas\n" + "\n".join(lines)
+
+    steps.write(textwrap.indent(tasks(), "    "))
+    given = {}
+    for name in ("a", "b"):
+        steps.file(f"{name}/table.csv", f"a\n{len(given)}\n")
+        given[name] = {"HOME": str(steps.directory / name), "LOGNAME": name}
+    first = steps.values(**given["a"])
+    assert first == {
+        "expanded": str(steps.directory / "a/x"),
+        "made": str(steps.directory / "a/x"),
+        "of_a_path": str(steps.directory / "a/x"),
+        "user": "a",
+        "library": [0],
+    }
+    assert steps.hits(**given["a"], USER="other") == first
+    second = steps.values(**given["b"])
+    assert (second["made"], second["user"], second["library"]) == (
+        str(steps.directory / "b/x"),
+        "b",
+        [1],
+    )
+    assert steps.hits(**given["a"]) == first
+
+
+DEFAULTS = """
+    @task
+    def text():
+        return os.environ.setdefault("MODE", "fast")
+
+    @task
+    def raw():
+        return os.environb.setdefault(b"MODES", b"fast").decode()
+
+    @task
+    def read_afterwards():
+        os.environ.setdefault("MODE_2", "fast")
+        return os.environ["MODE_2"] + os.environ.get("MODE_2", "") + os.getenv("MODE_2")
+
+    @task
+    def _inner():
+        return os.environ["MODE_3"]
+
+    @task
+    def around():
+        os.environ.setdefault("MODE_3", "fast")
+        return _inner()
+
+    @task
+    def of_its_own():
+        os.environ["MODE_4"] = "own"
+        return os.environ.setdefault("MODE_4", "fast")
+"""
+
+
+def test_a_variable_that_a_body_sets_where_it_is_not_there(steps, monkeypatch):
+    names = ("MODE", "MODES", "MODE_2", "MODE_3", "MODE_4")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    steps.write(DEFAULTS)
+    first = steps.values()
+    assert first["text"] == first["raw"] == first["around"] == "fast"
+    assert steps.hits() == first, "what it set itself is no change"
+    assert steps.hits(**dict.fromkeys(names, "fast")) == first, "the same"
+    told = steps.run(**dict.fromkeys(names, "slow"))
+    assert told.pop("of_its_own") == ["hit-local", "own"]
+    assert {name: it[0] for name, it in told.items()} == dict.fromkeys(told, "computed")
+    assert told["read_afterwards"][1] == "slow" * 3
+    assert steps.hits() == first
+
+
+def test_lines_that_are_remembered_count_as_read(steps):
+    steps.write(
+        """
+    import linecache
+
+    @task
+    def whole():
+        return linecache.getlines("data.txt")
+
+    @task
+    def again():
+        return linecache.getlines("data.txt")
+
+    @task
+    def one():
+        return linecache.getline("data.txt", 1)
+
+    @task
+    def complains():
+        try:
+            whole.nothing
+        except AttributeError as error:
+            import traceback
+            return "".join(traceback.format_tb(error.__traceback__)).count("steps.py")
+        """
+    )
+    steps.file("data.txt", "1\n")
+    first = steps.values()
+    assert first == {"whole": ["1\n"], "again": ["1\n"], "one": "1\n", "complains": 1}
+    assert steps.hits() == first
+    steps.file("data.txt", "2\n")
+    told = steps.run()
+    assert told.pop("complains") == ["hit-local", 1]
+    assert told == {
+        "whole": ["computed", ["2\n"]],
+        "again": ["computed", ["2\n"]],
+        "one": ["computed", "2\n"],
+    }
+
+
 def test_what_does_not_matter(steps):
     steps.file("library/steady.py", "")
     steps.write(
@@ -488,8 +611,8 @@ def test_what_does_not_matter(steps):
             return len(traceback.format_exc()) > 0
 
     @task
-    def home():
-        return os.path.expanduser("~") != ""
+    def no_home():
+        return os.path.expanduser("data/~") + str(pathlib.Path("a").expanduser())
         """
     )
     steps.file("late_module.py", "VALUE = 1\n")

@@ -22,15 +22,17 @@ def install() -> None:
     _watch_variables(type(os.environ))
     _watch_threads(threading.Thread)
     _watch_paths()
+    _watch_lines()
     _watch_system()
 
 
 def _watch_variables(environ: Any) -> None:
-    get, put, delete, go = (
+    get, put, delete, go, default = (
         environ.__getitem__,
         environ.__setitem__,
         environ.__delitem__,
         environ.__iter__,
+        environ.setdefault,
     )
 
     def __getitem__(self: Any, key: Any) -> Any:
@@ -49,7 +51,21 @@ def _watch_variables(environ: Any) -> None:
         _native.reads_all_variables()
         return go(self)
 
-    for new, old in ((__getitem__, get), (__setitem__, put), (__delitem__, delete), (__iter__, go)):
+    def setdefault(self: Any, key: Any, value: Any) -> Any:
+        _native.defaults_variable(key, value)
+        try:
+            return get(self, key)
+        except KeyError:
+            self[key] = value
+        return value
+
+    for new, old in (
+        (__getitem__, get),
+        (__setitem__, put),
+        (__delitem__, delete),
+        (__iter__, go),
+        (setdefault, default),
+    ):
         _disguise(new, old)
         setattr(environ, old.__name__, new)
 
@@ -77,6 +93,22 @@ def _watch_paths() -> None:
 
     _disguise(expanduser, original)
     posixpath.expanduser = expanduser
+
+
+def _watch_lines() -> None:
+    import linecache
+
+    original = linecache.getlines
+
+    def getlines(filename: Any, module_globals: Any = None) -> Any:
+        entry: Any = linecache.cache.get(filename, ())
+        # What is remembered of a file would be read without opening it.
+        if len(entry) == 4 and entry[1] is not None and _native.is_asked_for(entry[3]):
+            linecache.cache.pop(filename, None)
+        return original(filename, module_globals)
+
+    _disguise(getlines, original)
+    linecache.getlines = getlines
 
 
 def _watch_system() -> None:

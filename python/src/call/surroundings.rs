@@ -41,7 +41,7 @@ fn program(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     Ok(Some(std::path::absolute(file.extract::<PathBuf>()?)?))
 }
 
-/// A variable as `os.environ` has it. That of the system could be written by another thread while
+/// A variable as `os.environ` has it; of `NAME=default`, the default if it has none. That of the system could be written by another thread while
 /// it is read, which the system does not forgive.
 fn variable(py: Python<'_>, name: &str) -> Option<Vec<u8>> {
     crate::observe::aside(|| read(py, name))
@@ -49,7 +49,11 @@ fn variable(py: Python<'_>, name: &str) -> Option<Vec<u8>> {
 
 fn read(py: Python<'_>, name: &str) -> Option<Vec<u8>> {
     let variables = py.import(intern!(py, "os")).ok()?.getattr(intern!(py, "environb")).ok()?;
+    let (name, default) = match name.split_once('=') {
+        Some((name, default)) => (name, Some(default.as_bytes().to_vec())),
+        None => (name, None),
+    };
     let name = PyBytes::new(py, name.as_bytes());
     let value = variables.call_method1(intern!(py, "get"), (name,)).ok()?;
-    value.extract::<Option<Vec<u8>>>().ok()?
+    value.extract::<Option<Vec<u8>>>().ok()?.or(default)
 }

@@ -235,10 +235,12 @@ fn judge(py: Python<'_>, subject: Subject<'_>, between: &[(Frame<'_>, Whose)]) -
             let other = outermost(&|whose| matches!(whose, Whose::System | Whose::Paths));
             Ok(if other.is_none() { Asked::Directly } else { Asked::No })
         }
-        Subject::Variable(_) => match outermost(&|whose| whose == Whose::System) {
-            None => Ok(Asked::Directly),
-            first => by(first, Asked::No),
-        },
+        Subject::Variable(_) => {
+            match outermost(&|whose| matches!(whose, Whose::System | Whose::Paths)) {
+                None => Ok(Asked::Directly),
+                first => by(first, Asked::No),
+            }
+        }
         Subject::Path(_) => match outermost(&|whose| whose != Whose::Installed) {
             // Python may have made it absolute.
             None => by(None, Asked::Directly),

@@ -174,7 +174,8 @@ pub(super) fn is_wild(byte: u8) -> bool {
 
 /// Whether a text is the name of a variable, or mentions it as shells do.
 fn names(text: &[u8], name: &[u8]) -> bool {
-    text == name || {
+    let is_home = name == b"HOME" && (text == b"~" || text.starts_with(b"~/"));
+    is_home || text == name || {
         let plain = [b"$", name].concat();
         let braced = [b"${", name, b"}"].concat();
         [plain, braced].iter().any(|it| text.windows(it.len()).any(|window| window == it))

@@ -262,6 +262,20 @@ fn reads_variable(py: Python<'_>, name: &Bound<'_, PyAny>) {
     });
 }
 
+/// A variable is about to be read, and set to this if it is not there.
+#[pyfunction]
+fn defaults_variable(py: Python<'_>, name: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) {
+    observing(py, |readers| {
+        let (Some(name), Some(default)) = (text(name), text(default)) else {
+            return Ok(());
+        };
+        if asked(py, Subject::Variable(&name))? != Asked::No {
+            readers.iter().for_each(|reader| reader.variable_or(&name, &default));
+        }
+        Ok(())
+    });
+}
+
 /// A variable is about to be set or deleted.
 #[pyfunction]
 fn sets_variable(py: Python<'_>, name: &Bound<'_, PyAny>) {
@@ -348,6 +362,19 @@ fn stand_for(
     _ = LSTAT.set(py, lstat);
     _ = ACCESS.set(py, access);
     _ = READLINK.set(py, readlink);
+}
+
+/// Whether the project asks for the content of a file here, for a body that is observed.
+#[pyfunction]
+fn is_asked_for(py: Python<'_>, path: &Bound<'_, PyAny>) -> bool {
+    let mut is_asked = false;
+    observing(py, |_| {
+        if let Some(given) = path::given(path) {
+            is_asked = asked(py, Subject::Path(&given))? != Asked::No;
+        }
+        Ok(())
+    });
+    is_asked
 }
 
 /// Whether code of the project called the function that runs now, for a body that is observed.
@@ -452,11 +479,13 @@ fn original<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>) -> PyResult<Boun
 /// Adds the functions of this module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reads_variable, module)?)?;
+    module.add_function(wrap_pyfunction!(defaults_variable, module)?)?;
     module.add_function(wrap_pyfunction!(sets_variable, module)?)?;
     module.add_function(wrap_pyfunction!(reads_all_variables, module)?)?;
     module.add_function(wrap_pyfunction!(starts_thread, module)?)?;
     module.add_function(wrap_pyfunction!(expands, module)?)?;
     module.add_function(wrap_pyfunction!(stand_for, module)?)?;
+    module.add_function(wrap_pyfunction!(is_asked_for, module)?)?;
     module.add_function(wrap_pyfunction!(is_called_by_project, module)?)?;
     module.add_function(wrap_pyfunction!(stat, module)?)?;
     module.add_function(wrap_pyfunction!(lstat, module)?)?;

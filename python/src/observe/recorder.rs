@@ -291,6 +291,14 @@ impl Recorder {
         }
     }
 
+    /// A variable is read that the body itself sets to this where it is not there: that is no change
+    /// of what was read.
+    pub(super) fn variable_or(&self, name: &str, default: &str) {
+        if !self.seen.lock().own.variables.contains(name) {
+            self.know(Observed::Variable(format!("{name}={default}")));
+        }
+    }
+
     fn know(&self, what: Observed) {
         if self.seen.lock().known.contains_key(&what) {
             return;
@@ -357,7 +365,7 @@ impl Recorder {
                 let path = self.surroundings.path(place);
                 path.is_some_and(|path| own.has(&path::tidy(&self.working.join(path))))
             }
-            Observed::Variable(name) => own.variables.contains(name),
+            Observed::Variable(name) => own.has_set(name),
             Observed::WorkingDirectory => false,
             Observed::Parameter(_, path) => self.made_mapping(path),
         }
@@ -379,7 +387,7 @@ impl Recorder {
         }
         for (what, state) in &inner.known {
             match what {
-                Observed::Variable(name) if seen.own.variables.contains(name) => {}
+                Observed::Variable(name) if seen.own.has_set(name) => {}
                 Observed::Parameter(_, path) if self.made_mapping(path) => {}
                 _ => _ = seen.known.entry(what.clone()).or_insert(*state),
             }
@@ -460,6 +468,11 @@ const fn changed(text: String) -> Unstored {
 }
 
 impl Own {
+    /// Whether the body has set a variable, however it is observed.
+    fn has_set(&self, name: &str) -> bool {
+        self.variables.contains(name.split('=').next().unwrap_or(name))
+    }
+
     fn has(&self, path: &Path) -> bool {
         self.files.contains(path)
             || (!self.directories.is_empty()

@@ -17,7 +17,7 @@ use crate::code;
 pub(super) enum Whose {
     /// The user's.
     Project,
-    /// `os` and what its variables are made of.
+    /// `os`, what its variables are made of, and what asks them for the user.
     System,
     /// What works on paths.
     Paths,
@@ -34,8 +34,7 @@ pub(super) enum Whose {
 }
 
 /// What an import, a traceback, a time zone or a probe of the system reads is no input.
-const PRIVATE: [&str; 16] = [
-    "linecache",
+const PRIVATE: [&str; 15] = [
     "inspect",
     "traceback",
     "warnings",
@@ -53,7 +52,7 @@ const PRIVATE: [&str; 16] = [
     "tempfile",
 ];
 
-const SYSTEM: [&str; 2] = ["os", "_collections_abc"];
+const SYSTEM: [&str; 3] = ["os", "_collections_abc", "getpass"];
 const PATHS: [&str; 3] = ["posixpath", "genericpath", "pathlib"];
 
 static KNOWN: LazyLock<Mutex<HashMap<String, Whose>>> = LazyLock::new(Mutex::default);
