@@ -1,12 +1,12 @@
 //! A process's way to the catalog: every call may be slow, lost, doubled or the last one.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thrifty_engine::catalog::*;
 use thrifty_engine::key::{Digest, Key};
 
+use crate::fate::{Fate, Fault, error_of, fate};
 use crate::identity::{At, CellId, ProcessId};
 use crate::model::{Meant, Told};
 use crate::options::{Micros, SECOND};
@@ -18,25 +18,6 @@ pub struct Handle {
     catalog: Arc<Sqlite>,
     process: ProcessId,
     collects: bool,
-}
-
-/// What becomes of a call besides taking effect once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Sound,
-    Fails(Fault),
-    ReplyLost,
-    Twice,
-    Late,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Lost,
-    Busy,
-    Full,
-    ReadOnly,
-    Unreadable,
 }
 
 /// What is written to the log of a call.
@@ -166,48 +147,6 @@ fn apply<T>(
         }
     });
     answer
-}
-
-fn fate(world: &mut World, writes: bool, may_be_late: bool) -> Fate {
-    if world.is_chaos && world.outage > world.now {
-        return Fate::Fails(Fault::Lost);
-    }
-    if world.strikes(|faults| faults.outage) {
-        let time = world.rng.u64(..120_000_000);
-        world.outage = world.now + time;
-        world.tell(|| format!("nothing gets through for {} ms", time / 1000));
-    }
-    if world.strikes(|faults| faults.lost) {
-        Fate::Fails(Fault::Lost)
-    } else if world.strikes(|faults| faults.busy) {
-        Fate::Fails(Fault::Busy)
-    } else if world.strikes(|faults| faults.unreadable) {
-        Fate::Fails(Fault::Unreadable)
-    } else if writes && world.strikes(|faults| faults.full) {
-        Fate::Fails(Fault::Full)
-    } else if writes && world.strikes(|faults| faults.read_only) {
-        Fate::Fails(Fault::ReadOnly)
-    } else if world.strikes(|faults| faults.reply_lost) {
-        Fate::ReplyLost
-    } else if writes && world.strikes(|faults| faults.twice) {
-        Fate::Twice
-    } else if may_be_late && world.strikes(|faults| faults.late) {
-        Fate::Late
-    } else {
-        Fate::Sound
-    }
-}
-
-fn error_of(fault: Fault) -> CatalogError {
-    let path = PathBuf::from("simulated");
-    let reason = "simulated".to_owned();
-    match fault {
-        Fault::Lost => CatalogError::Failed { path, reason },
-        Fault::Busy => CatalogError::Busy { path },
-        Fault::Full => CatalogError::Full { path },
-        Fault::ReadOnly => CatalogError::ReadOnly { path, reason },
-        Fault::Unreadable => CatalogError::Unreadable { path, reason },
-    }
 }
 
 /// A claim without its nonce, which is no part of the seed.

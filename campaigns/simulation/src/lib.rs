@@ -12,6 +12,7 @@
 
 mod bytes;
 mod campaign;
+mod fate;
 mod handle;
 mod identity;
 mod keys;

@@ -158,7 +158,8 @@ fn the_text_begins_with_the_first_decorator() {
 #[test]
 fn names_in_texts_are_told_where_something_looks_them_up() {
     use OpaqueKind::NamesInText;
-    let table: [(&str, &str, &[(u32, OpaqueKind)]); 9] = [
+    type Noted = [(u32, OpaqueKind)];
+    let table: [(&str, &str, &Noted); 9] = [
         ("def f(x): return x['@a']", "", &[]),
         ("def f(x): return x.query('b > @a.c and @ d(1e5)')", "a.c d", &[]),
         ("def f(x): return x.query('b > @x')", "", &[]),

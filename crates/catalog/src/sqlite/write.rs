@@ -161,7 +161,7 @@ impl Sqlite {
         if let Some(odd) = odd.get() {
             self.signal.settle(odd);
         }
-        if done.is_ok() && self.signal.writes() % LOOK_EVERY == 0 && self.has_long_log() {
+        if done.is_ok() && self.signal.writes().is_multiple_of(LOOK_EVERY) && self.has_long_log() {
             // It is of no matter for this write whether that succeeds.
             _ = begin_log_anew(conn);
         }
