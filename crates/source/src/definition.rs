@@ -1,5 +1,7 @@
 //! The answer: one definition, its fingerprint and what it can reach.
 
+use std::collections::BTreeSet;
+
 use thrifty_key::Digest;
 
 /// One function, class, lambda or module-level assignment.
@@ -15,6 +17,9 @@ pub struct Definition<'m> {
     /// `df.query("a > @LIMIT")`; sorted, each once. One that the module does not bind is no name but
     /// a word, or a column.
     pub in_texts: Vec<Reference>,
+    /// The names of all attributes that it reads or sets, of whatever objects: something may be registered
+    /// under one.
+    pub attributes: BTreeSet<String>,
     /// The source, from the first decorator on, for showing differences.
     pub text: &'m str,
     /// Line where `text` begins, from 1.

@@ -282,6 +282,7 @@ impl Module {
             imports: std::mem::take(&mut scopes.imports),
             reads_definitions: scopes.reads_definitions,
             parses_arguments: scopes.parses_arguments,
+            attributes: std::mem::take(&mut scopes.attributes),
         }
     }
 }

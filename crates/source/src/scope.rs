@@ -26,7 +26,7 @@
 mod build;
 mod uses;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ruff_text_size::TextSize;
 
@@ -141,6 +141,8 @@ pub(crate) struct Scopes {
     pub(crate) reads_docstrings: bool,
     /// Docstrings and annotations of what is reached are read.
     pub(crate) reads_definitions: bool,
+    /// Names of attributes.
+    pub(crate) attributes: BTreeSet<String>,
     /// The arguments of the program are parsed.
     pub(crate) parses_arguments: bool,
     /// Docstrings and annotations count everywhere.

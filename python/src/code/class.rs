@@ -15,6 +15,7 @@ use super::inspect::{
     WRAPPERS, attributes, cells, describe, is_descriptor, is_function, module_of, plain_function,
 };
 use super::origin::{Place, Scope};
+use super::registered::SUBCLASSES;
 use super::text::{self, Piece, Text};
 use super::walk::Walk;
 use super::{Kind, source, unfollowable};
@@ -47,6 +48,12 @@ impl<'py> Walk<'_, 'py> {
         let piece = text
             .class(name)
             .map_err(|error| unfollowable(&format!("`{name}`"), &scope.name, &error.to_string()))?;
+        if live.is_none() && piece.attributes.contains(SUBCLASSES) {
+            let loaded = self.loaded(scope, name)?;
+            if loaded.is_some() {
+                return self.class_in_text(scope, name, loaded);
+            }
+        }
         self.define(scope, name, Kind::Class, piece, HashMap::new());
         Ok(())
     }
@@ -99,6 +106,9 @@ impl<'py> Walk<'_, 'py> {
                     self.defaults(&scope, &text, &function, &hint, &(line, method))?;
                 }
             }
+        }
+        if piece.attributes.contains(SUBCLASSES) {
+            self.subclasses(class)?;
         }
         self.define(&scope, &name, Kind::Class, piece, free);
         if is_local {

@@ -5,11 +5,12 @@ use std::os::raw::{c_int, c_void};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use thrifty_key::Digest;
 
 use super::Encoder;
 use super::live::{SETTINGS, Told};
+use super::registered;
 
 /// One thing that has to be as it was.
 pub(super) enum Guard {
@@ -38,6 +39,14 @@ pub(super) enum Guard {
         /// What it holds, if that cannot change in place: while it is the same, so is the digest.
         contents: Option<Contents>,
     },
+    /// What an attribute gives, of a class that may compute it.
+    Attribute { holder: Py<PyAny>, name: String, value: Py<PyAny> },
+    /// The subclasses of a class that are alive.
+    Subclasses { class: Py<PyType>, found: Vec<Py<PyType>> },
+    /// How much is in a container to which things are only added.
+    Length { container: Py<PyAny>, length: usize },
+    /// How much is registered with `yaml`.
+    Yaml { yaml: Py<PyAny>, count: usize },
     /// What a task asks of its cache: variables and files can change.
     Settings { task: Py<PyAny>, digest: [u8; 32] },
 }
@@ -62,6 +71,28 @@ impl Guard {
             attributes.push((name.unbind(), value.unbind()));
         }
         Ok(Self::Class { class: class.clone().unbind(), attributes })
+    }
+
+    /// A guard of what an attribute gives.
+    pub(super) fn attribute(
+        holder: &Bound<'_, PyAny>,
+        name: &str,
+        value: &Bound<'_, PyAny>,
+    ) -> Self {
+        let (holder, value) = (holder.clone().unbind(), value.clone().unbind());
+        Self::Attribute { holder, name: name.to_owned(), value }
+    }
+
+    /// A guard of a module that is not loaded.
+    pub(super) fn unloaded(modules: &Bound<'_, PyDict>, name: &str) -> Self {
+        let name = PyString::intern(modules.py(), name).unbind();
+        Self::Unloaded { modules: modules.clone().unbind(), name }
+    }
+
+    /// A guard of the subclasses of a class.
+    pub(super) fn of_subclasses(class: &Bound<'_, PyType>, found: &[Bound<'_, PyType>]) -> Self {
+        let found = found.iter().map(|it| it.clone().unbind()).collect();
+        Self::Subclasses { class: class.clone().unbind(), found }
     }
 
     /// A guard of the elements of a container.
@@ -107,6 +138,15 @@ impl Guard {
                 now.len() == before.len()
                     && now.iter().zip(before).all(|(now, before)| now.is(before))
             }
+            Self::Attribute { holder, name, value } => {
+                holder.bind(py).getattr(name.as_str()).is_ok_and(|now| now.is(value))
+            }
+            Self::Subclasses { class, found } => {
+                let now = registered::subclasses_of(class.bind(py))?;
+                now.len() == found.len() && now.iter().zip(found).all(|(now, was)| now.is(was))
+            }
+            Self::Length { container, length } => container.bind(py).len()? == *length,
+            Self::Yaml { yaml, count } => registered::with_yaml(yaml.bind(py))? == *count,
             Self::Settings { task, digest } => {
                 let told = task.bind(py).call_method0(intern!(py, SETTINGS))?;
                 let (found, ..): Told<'_> = told.extract()?;

@@ -25,6 +25,7 @@ mod inspect;
 mod live;
 mod name;
 mod origin;
+mod registered;
 mod source;
 mod target;
 mod text;

@@ -1,6 +1,6 @@
 //! Source texts, read once in a process, and the definitions in them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,8 @@ pub(super) struct Piece {
     pub(super) references: Vec<Vec<String>>,
     /// Paths in texts in which something looks names up: references, if something binds them.
     pub(super) in_texts: Vec<Vec<String>>,
+    /// Names of all attributes.
+    pub(super) attributes: BTreeSet<String>,
     pub(super) imports: Vec<LocalImport>,
     pub(super) text: String,
     /// What reading cannot follow: the word for it, and its line.
@@ -36,6 +38,7 @@ impl From<Definition<'_>> for Piece {
             references: paths(definition.references),
             in_texts: paths(definition.in_texts),
             opaque: definition.opaque.iter().map(|one| (one.kind.word(), one.line)).collect(),
+            attributes: definition.attributes,
             imports: definition.imports,
             reads_definitions: definition.reads_definitions,
             parses_arguments: definition.parses_arguments,
@@ -72,6 +75,11 @@ impl Text {
     fn of(module: Module, stamp: Option<StatIdentity>) -> Self {
         let (pieces, compiled, shown) = (Mutex::default(), Mutex::default(), OnceLock::new());
         Self { module, pieces, compiled, shown, stamp }
+    }
+
+    /// The text itself.
+    pub(super) fn source(&self) -> &str {
+        self.module.text()
     }
 
     /// What the module binds, and how surely.

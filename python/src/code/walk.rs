@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 use thrifty_key::{Context, Digest, Hasher};
 use thrifty_source::LocalImport;
 use thrifty_source::outline::FromModule;
@@ -16,12 +16,14 @@ use thrifty_source::outline::FromModule;
 use super::arguments::Extent;
 use super::guard::Guard;
 use super::origin::{self, Place, Scope};
+use super::registered::{self, Accessor};
 use super::text::Piece;
 use super::{Closure, Depth, Encoder, Kind, Unit, unfollowable};
 
 /// A definition whose references wait to be resolved.
 struct Pending<'py> {
     name: String,
+    kind: Kind,
     scope: Rc<Scope>,
     piece: Arc<Piece>,
     cells: HashMap<String, Bound<'py, PyAny>>,
@@ -59,6 +61,10 @@ pub(super) struct Walk<'a, 'py> {
     imported: BTreeSet<String>,
     /// An empty container of a module that was not loaded: others may fill it when they are imported.
     pub(super) has_registry: bool,
+    /// Classes whose subclasses are followed, by address; guards hold them.
+    pub(super) subclassed: HashSet<usize>,
+    /// What the project registered with libraries, once it was asked for.
+    pub(super) accessors: Option<Rc<Vec<Accessor<'py>>>>,
 }
 
 impl<'a, 'py> Walk<'a, 'py> {
@@ -85,6 +91,8 @@ impl<'a, 'py> Walk<'a, 'py> {
             reads_definitions: false,
             imported: BTreeSet::new(),
             has_registry: false,
+            subclassed: HashSet::new(),
+            accessors: None,
         })
     }
 
@@ -194,7 +202,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         for (word, line) in &piece.opaque {
             self.note(format!("{name}: what `{word}` at line {line} reaches is not followed"));
         }
-        self.pending.push(Pending { name, scope: scope.clone(), piece, cells });
+        self.pending.push(Pending { name, kind, scope: scope.clone(), piece, cells });
     }
 
     /// Where a module comes from.
@@ -209,24 +217,26 @@ impl<'a, 'py> Walk<'a, 'py> {
         if let Place::Project(scope) = &place
             && scope.globals.borrow().is_none()
         {
-            let modules = self.modules.clone().unbind();
-            self.guards
-                .push(Guard::Unloaded { modules, name: PyString::intern(self.py, name).unbind() });
+            self.guards.push(Guard::unloaded(&self.modules, name));
         }
         self.places.insert(name.to_owned(), place.clone());
         Ok(place)
     }
 
     fn references(&mut self, pending: &Pending<'py>) -> PyResult<()> {
-        let Pending { name, scope, piece, cells } = pending;
+        let Pending { name, kind, scope, piece, cells } = pending;
+        self.accessors(piece)?;
+        self.asked_for_subclasses(scope, name, piece, *kind == Kind::Class)?;
         if piece.parses_arguments {
             self.program_arguments(Extent::Given)?;
         }
         for import in &piece.imports {
-            let from = FromModule { module: import.module.clone(), level: import.level };
-            if let Some(module) = scope.absolute(&from) {
-                self.imported.extend(import.name.as_ref().map(|name| format!("{module}.{name}")));
-                self.imported.insert(module);
+            if let Some(module) = scope.absolute(&from_module(import)) {
+                let member = import.name.as_ref().map(|name| format!("{module}.{name}"));
+                for module in member.into_iter().chain([module]) {
+                    self.has_registry |= self.may_register(&module);
+                    self.imported.insert(module);
+                }
             }
         }
         let mut paths: Vec<&Vec<String>> = piece.references.iter().collect();
@@ -246,7 +256,7 @@ impl<'a, 'py> Walk<'a, 'py> {
                 let bound: Vec<&str> = import.bound_as.split('.').collect();
                 let shared = path.iter().zip(&bound).take_while(|(a, b)| a == *b).count();
                 if shared == bound.len() {
-                    let from = FromModule { module: import.module.clone(), level: import.level };
+                    let from = from_module(import);
                     self.import(scope, &from, import.name.as_deref(), &path[shared..])?;
                 } else if shared > 0 {
                     // `import a.b` binds `a` as well.
@@ -310,12 +320,26 @@ impl<'a, 'py> Walk<'a, 'py> {
             || scope.globals(self.py).is_some_and(|globals| globals.contains(name).unwrap_or(false))
     }
 
+    /// Whether a module that is not loaded may register something when it is. One that cannot be read is
+    /// told of where something in it is reached.
+    fn may_register(&mut self, module: &str) -> bool {
+        match self.place(module) {
+            Ok(Place::Project(scope)) if scope.globals.borrow().is_none() => {
+                scope.text.as_ref().is_some_and(|text| registered::may_register(text.source()))
+            }
+            _ => false,
+        }
+    }
+
     /// Follows a chain of names out of a module.
     pub(super) fn member(&mut self, module: &str, path: &[String]) -> PyResult<()> {
         match self.place(module)? {
             Place::Standard => self.standard(module, path)?,
             Place::Missing => self.note(format!("module `{module}` is not installed here")),
             Place::Installed(distributions) => {
+                if module == "yaml" {
+                    self.yaml()?;
+                }
                 for (name, version) in distributions {
                     let digest = Hasher::new(Context::Code)
                         .framed(name.as_bytes())
@@ -387,4 +411,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         let stars = text.outline().stars.iter().filter_map(|from| scope.absolute(from));
         stars.collect::<Vec<_>>().iter().try_for_each(|module| self.member(module, &[]))
     }
+}
+
+/// Where an import inside a function takes from.
+pub(super) fn from_module(import: &LocalImport) -> FromModule {
+    FromModule { module: import.module.clone(), level: import.level }
 }

@@ -13,7 +13,7 @@ mod definitions;
 mod imports;
 mod texts;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{self as ast, Expr, ExprContext, Stmt};
@@ -65,6 +65,7 @@ impl<'p> Builder<'p> {
             reads_locals: false,
             reads_docstrings: false,
             reads_definitions: false,
+            attributes: BTreeSet::new(),
             parses_arguments: false,
             shown,
             words: HashSet::new(),

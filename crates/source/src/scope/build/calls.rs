@@ -17,6 +17,7 @@ impl Builder<'_> {
     /// A chain of attributes: one path if it begins with a name.
     pub(super) fn attribute(&mut self, attribute: &ast::ExprAttribute, expression: &Expr) {
         self.notice(&attribute.attr);
+        self.scopes.attributes.insert(attribute.attr.to_string());
         let Some(path) = visible::dotted_path(expression) else {
             self.visit_expr(&attribute.value);
             return;
@@ -24,6 +25,7 @@ impl Builder<'_> {
         for name in &path {
             self.notice(name);
         }
+        self.scopes.attributes.extend(path[1..].iter().cloned());
         let path = path.iter().map(|name| self.mangled(name)).collect();
         self.record(path, Role::Load, attribute.start());
     }
@@ -68,6 +70,7 @@ impl Builder<'_> {
                 self.scopes.opaque.push((call.start(), OpaqueKind::LocalsByName));
             }
             ("getattr", [object, Expr::StringLiteral(attribute), ..]) => {
+                self.scopes.attributes.insert(attribute.value.to_str().to_owned());
                 let Some(mut path) = visible::dotted_path(object) else {
                     return;
                 };
