@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use minijinja::Value;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use shared_child::SharedChild;
 use tempfile::TempDir;
@@ -111,6 +113,26 @@ impl Attempt {
     pub(crate) fn link_lasting(&self, target: &Path, at: &str) -> Result<(), AttemptError> {
         fs::create_dir_all(target).map_err(|error| AttemptError::directory(target, &error))?;
         self.link(target, &self.place().join(at))
+    }
+
+    /// As [`Attempt::link_lasting`], of a directory that no command of an earlier attempt may still write
+    /// to: one that was killed together with its run may not have been, and goes on.
+    ///
+    /// Whatever a command has started holds a lock on the log, to which it writes, until it has ended.
+    /// The log of the last attempt is found beside the directory.
+    pub(crate) fn link_own_lasting(&self, target: &Path, at: &str) -> Result<(), AttemptError> {
+        let last = target.with_extension("log");
+        if let Ok(log) = File::open(&last)
+            && flock(&log, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+        {
+            return Err(AttemptError::Held { path: target.to_owned() });
+        }
+        self.link_lasting(target, at)?;
+        File::create(self.log()).map_err(|error| AttemptError::directory(&self.log(), &error))?;
+        // Where there are no such links, nobody is found.
+        _ = fs::remove_file(&last);
+        _ = fs::hard_link(self.log(), &last);
+        Ok(())
     }
 
     /// The directory that stands for one of a run which has none.
@@ -226,6 +248,8 @@ impl Attempt {
     fn log_of(&self, process: &mut process::Command) -> Result<(), AttemptError> {
         let log = File::create(self.log()).and_then(|log| Ok((log.try_clone()?, log)));
         let (out, err) = log.map_err(|error| AttemptError::directory(&self.log(), &error))?;
+        // Held by whoever has it open, whatever becomes of this process.
+        _ = flock(&out, FlockOperation::NonBlockingLockExclusive);
         process.current_dir(self.place()).process_group(0);
         process.stdin(Stdio::null()).stdout(out).stderr(err);
         Ok(())

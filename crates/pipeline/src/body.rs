@@ -260,8 +260,10 @@ impl Running {
         let Endurance { checkpoints, artifacts, .. } = &self.command.endurance;
         let (name, directory) = (&self.command.name, self.shared.directory());
         if let Some(at) = checkpoints {
-            let kept = directory.map(|directory| directory.checkpoints(name, key));
-            attempt.link_lasting(&kept.unwrap_or_else(|| attempt.passing("checkpoints")), at)?;
+            match directory.map(|directory| directory.checkpoints(name, key)) {
+                Some(kept) => attempt.link_own_lasting(&kept, at)?,
+                None => attempt.link_lasting(&attempt.passing("checkpoints"), at)?,
+            }
         }
         if let Some(at) = artifacts {
             let kept = directory.map(|directory| directory.artifacts(name));

@@ -127,6 +127,15 @@ pub enum AttemptError {
         /// What the system said.
         reason: String,
     },
+    /// A command of an earlier attempt has not ended.
+    #[error(
+        "a command of an earlier attempt still runs, and may write to its checkpoints in {}: end it, or wait until it has ended",
+        path.display()
+    )]
+    Held {
+        /// The checkpoints.
+        path: PathBuf,
+    },
     /// Its code is no longer what the key was made of.
     #[error("{} was changed after the run began: run again", path.display())]
     Edited {
@@ -191,7 +200,10 @@ impl AttemptError {
 
     /// Whether another attempt may do better.
     pub(crate) const fn may_pass(&self) -> bool {
-        matches!(self, Self::Status { .. } | Self::Timeout { .. } | Self::Output { .. })
+        matches!(
+            self,
+            Self::Status { .. } | Self::Timeout { .. } | Self::Output { .. } | Self::Held { .. }
+        )
     }
 }
 

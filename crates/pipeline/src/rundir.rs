@@ -3,6 +3,7 @@
 //! ```text
 //! runs/ID/run.json                    what was asked for
 //!         checkpoints/OPERATION/KEY/  what attempts under this key left for those after them
+//!         checkpoints/OPERATION/KEY.log  the log of the last of them, locked while its command runs
 //!         artifacts/OPERATION/        what an operation leaves for people
 //!         copied/OPERATION/           artifacts of an earlier run with which it began
 //!         results/OPERATION/KEY/      what was made and went into no cache, while the run is not whole

@@ -229,6 +229,34 @@ fn an_attempt_goes_on_from_what_those_before_it_left() {
     assert_eq!(project.read("got"), "1\n1\n1\n");
 }
 
+/// As the command of a run that was killed, which nobody ends.
+#[test]
+fn nothing_goes_on_beside_a_command_that_still_writes_to_its_checkpoints() {
+    let text = "operations:
+  train:
+    run: |
+      [ ! -e ckpt/begun ] || exit 0
+      echo > ckpt/begun
+      python3 -c 'import os, time; os.setsid(); open(\"ckpt/pid\", \"w\").write(str(os.getpid()) + \"\\n\"); time.sleep(600)' &
+      while [ ! -s ckpt/pid ]; do sleep 0.01; done
+      exit 1
+    checkpoints: ckpt/
+";
+    let project = Project::new(&[("p.yaml", text)]);
+    let (failed, _) = project.run(&[]);
+    assert_eq!(failed.status, RunStatus::Failed);
+    let (again, _) = project.resume(&[], &failed);
+    let told = &again.failures[0].1;
+    assert!(told.contains("a command of an earlier attempt still runs"), "{told}");
+    let all = RunDirectory::of(&project.runs(), &id(&failed).0).path().join("checkpoints/train");
+    let found = std::fs::read_dir(all).unwrap().map(|it| it.unwrap().path().join("pid"));
+    let pid = found.filter_map(|path| std::fs::read_to_string(path).ok()).next().unwrap();
+    assert!(std::process::Command::new("kill").arg(pid.trim()).status().unwrap().success());
+    // It ends when it ends.
+    let ended = (0..10_000).map(|_| project.resume(&[], &failed).0);
+    assert!(ended.into_iter().any(|ended| ended.status == RunStatus::Succeeded));
+}
+
 #[test]
 fn checkpoints_of_other_params_are_never_found() {
     let project = Project::new(&[("p.yaml", &TRAIN.replace("RETRIES", ""))]);
