@@ -409,7 +409,7 @@ fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
             hasher.framed(b"thrifty.Drawn").framed(random.extract::<&[u8]>()?);
             let digest: Digest = hasher.finish();
             let bytes = plain::contribution_of_digest(&digest);
-            Ok(Encoded { bytes, classes: Vec::new() })
+            Ok(Encoded { bytes, classes: Vec::new(), has_attributes: false })
         }
     }
 }

@@ -415,7 +415,8 @@ pub fn encode_result(value: &Bound<'_, PyAny>) -> Result<Encoded, Unhashable> {
         Some(code) => encoding_with_code(writer.as_bytes(), &code),
         None => writer.into_bytes(),
     };
-    Ok(Encoded { bytes, classes: classes.into_iter().collect() })
+    let classes = classes.into_iter().collect();
+    Ok(Encoded { bytes, classes, has_attributes: around.has_attributes })
 }
 
 /// The names of classes, and the code of those that have none, which counts as it is now: nobody
@@ -468,12 +469,13 @@ pub struct Around<'a, 'b> {
     edges: Option<&'a mut Numbering<'b>>,
     classes: Vec<Py<PyAny>>,
     arguments: Option<on_disk::Arguments<'a>>,
+    has_attributes: bool,
 }
 
 impl<'a, 'b> Around<'a, 'b> {
     /// Surroundings with this numbering of handles, or where no handle may stand.
     pub fn new(edges: Option<&'a mut Numbering<'b>>) -> Self {
-        Self { edges, classes: Vec::new(), arguments: None }
+        Self { edges, classes: Vec::new(), arguments: None, has_attributes: false }
     }
 
     /// As [`Around::new`], of arguments, whose files are remembered. Bodies for which this thread
@@ -566,6 +568,10 @@ impl Surroundings for Around<'_, '_> {
         if code.is_instance_of::<PyType>() || is_named() {
             self.classes.push(code.clone().unbind());
         }
+    }
+
+    fn met_attributes(&mut self) {
+        self.has_attributes = true;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which codec a value gets.
 
+use std::cell::Cell;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use serde_bytes::ByteBuf;
@@ -11,7 +13,7 @@ use thrifty_store::parallel;
 use super::content::Content;
 use super::error::unreadable;
 use super::memory::{self, Text};
-use super::{Parts, files, header, library, ndarray, pickle, plain, registered};
+use super::{Parts, files, header, kept, library, ndarray, pickle, plain, registered};
 
 /// The plain encoding of a value, digest leaves in it where a part is not written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
     /// The classes of the project whose instances the value holds.
     pub classes: Vec<String>,
+    /// Whether it holds attributes, or an object of a class, that a copy may lose.
+    pub has_attributes: bool,
 }
 
 /// Gives the encoding of a value.
@@ -50,7 +54,7 @@ const LEVELS: usize = 3;
 pub fn draft(value: &Bound<'_, PyAny>, encode: &Encode<'_>) -> PyResult<Draft> {
     match piece(value, encode, 0)? {
         Piece::Ready(draft) => Ok(draft),
-        Piece::Unclaimed(encoded) => pickled(value, encoded),
+        Piece::Unclaimed(encoded) => pickled(value, encoded, encode),
     }
 }
 
@@ -76,8 +80,10 @@ enum Piece {
     Unclaimed(Encoded),
 }
 
-fn pickled(value: &Bound<'_, PyAny>, encoded: Encoded) -> PyResult<Draft> {
-    object(pickle::draft(value)?, encoded)
+fn pickled(value: &Bound<'_, PyAny>, encoded: Encoded, encode: &Encode<'_>) -> PyResult<Draft> {
+    let parts = pickle::draft(value)?;
+    kept::check(value, &parts, &encoded, encode)?;
+    object(parts, encoded)
 }
 
 fn object(parts: Parts, encoded: Encoded) -> PyResult<Draft> {
@@ -114,7 +120,9 @@ fn piece(value: &Bound<'_, PyAny>, encode: &Encode<'_>, level: usize) -> PyResul
     if content == Content::Other
         && let Some(parts) = claimed(value)?
     {
-        return Ok(Piece::Ready(object(parts, encode(value)?)?));
+        let encoded = encode(value)?;
+        kept::check(value, &parts, &encoded, encode)?;
+        return Ok(Piece::Ready(object(parts, encoded)?));
     }
     let encoded = encode(value)?;
     if content != Content::Shared && returns(value.py(), &encoded, encode)? {
@@ -256,6 +264,12 @@ fn composite(
     level: usize,
 ) -> PyResult<Piece> {
     let py = whole.py();
+    let has_attributes = Cell::new(false);
+    let encode: &Encode<'_> = &|part| {
+        let encoded = encode(part)?;
+        has_attributes.set(has_attributes.get() || encoded.has_attributes);
+        Ok(encoded)
+    };
     let mut keys = Vec::new();
     let mut plain_keys = true;
     let mut classes = Vec::new();
@@ -279,13 +293,14 @@ fn composite(
         pieces.iter().for_each(|piece| collect_classes(piece, &mut classes));
         classes.sort_unstable();
         classes.dedup();
-        return Ok(Piece::Unclaimed(Encoded { bytes: encoding, classes }));
+        let has_attributes = has_attributes.get();
+        return Ok(Piece::Unclaimed(Encoded { bytes: encoding, classes, has_attributes }));
     }
     let mut parts = Vec::with_capacity(pieces.len());
     for (value, piece) in split.values.iter().zip(pieces) {
         parts.push(match piece {
             Piece::Ready(draft) => draft,
-            Piece::Unclaimed(encoded) => pickled(value, encoded)?,
+            Piece::Unclaimed(encoded) => pickled(value, encoded, encode)?,
         });
     }
     Ok(Piece::Ready(Draft::Composite { container: split.shape(keys), parts }))

@@ -11,6 +11,7 @@ mod drafting;
 mod error;
 mod files;
 mod header;
+mod kept;
 mod library;
 mod memory;
 mod ndarray;

@@ -92,7 +92,7 @@ impl Probe {
     /// Stores a value and gives its record.
     fn put<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let encode = |value: &Bound<'_, PyAny>| {
-            Ok(Encoded { bytes: self.encoding(value)?, classes: Vec::new() })
+            Ok(Encoded { bytes: self.encoding(value)?, classes: Vec::new(), has_attributes: false })
         };
         let encode: &Encode<'_> = &encode;
         let record = self.store(draft(value, encode)?)?;

@@ -5,18 +5,15 @@
 //! hooks, and the record of what was dumped, each of whose buffers is replaced by its number
 //! among the buffers of the object.
 
-use std::path::Path;
-
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Source};
 use thrifty_key::{Context, Digest, Hasher};
-use thrifty_store::memory::Memory;
 
 use super::drafting::{self, Encode, Encoded};
 use super::error::{NotStorable, unreadable};
-use super::{Open, Parts, Shelf, header, library, pickle};
+use super::{Open, Parts, Shelf, header, kept, library, pickle};
 use crate::value::registry::{self, Hooks, Serializer};
 
 /// The codec and its version.
@@ -148,14 +145,10 @@ fn restored<'py>(
     record: &Record,
     buffers: &[Source],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let copies = buffers.iter().map(|source| match source {
-        Source::Memory(memory) => Ok(Buffer::Inline((**memory).as_ref().to_vec())),
-        Source::File { .. } => Err(not_storable(hooks, "what dump returned needs files")),
-    });
-    let copies = copies.collect::<PyResult<Vec<_>>>()?;
-    let open: &Open<'_> = &|_| Err(unreadable("a copy has no blobs"));
-    let shelf = Shelf { blobs: &Memory::default(), files: Path::new(""), hold: &|_| () };
-    let dumped = super::load(py, &filled(record.clone(), &copies)?, open, &shelf)?;
+    let copies = kept::copied(buffers);
+    let copies = copies.ok_or_else(|| not_storable(hooks, "what dump returned needs files"))?;
+    let record = filled(record.clone(), &copies)?;
+    let dumped = kept::in_memory(|open, shelf| super::load(py, &record, open, shelf))?;
     let loaded = serializer.load.bind(py).call1((dumped,));
     loaded.map_err(|error| refused(py, hooks, "load", error))
 }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_key::plain::Container;
 
+use super::attributes;
 use super::class::{Array, loaded};
 use super::encoder::{Encoder, bytes_leaf};
 use super::unhashable::{Outcome, Reason, Unhashable};
@@ -17,7 +18,9 @@ impl<'py> Encoder<'_, 'py> {
     pub(super) fn array(&mut self, value: &Bound<'py, PyAny>, rule: Array) -> Outcome {
         match rule {
             Array::Plain => self.once(value, |encoder| encoder.ndarray(value)),
-            Array::Masked => self.once(value, |encoder| encoder.masked(value)),
+            Array::Masked => self.once(value, |encoder| {
+                encoder.beside(value, attributes::of_library(value, &[]), |it| it.masked(value))
+            }),
             Array::Subclass => self.once(value, |encoder| encoder.array_subclass(value)),
             Array::Scalar => self.scalar(value),
             Array::Random => self.once(value, |encoder| encoder.random_state(value)),
@@ -100,6 +103,9 @@ impl<'py> Encoder<'_, 'py> {
         let state = value
             .getattr_opt(intern!(self.py, "__dict__"))
             .map_err(|error| Unhashable::raised(value, error))?;
+        if attributes::dict_of(value).is_ok_and(|state| state.is_some()) {
+            self.surroundings.met_attributes();
+        }
         match state {
             Some(state) => self.part(&state, ".__dict__"),
             None => {
@@ -128,6 +134,11 @@ impl<'py> Encoder<'_, 'py> {
         let dtype = array
             .getattr(intern!(self.py, "dtype"))
             .map_err(|error| Unhashable::raised(value, error))?;
+        let class = dtype.getattr(intern!(self.py, "type"));
+        if !class.map_err(|error| Unhashable::raised(value, error))?.is(value.get_type()) {
+            self.surroundings.met_attributes();
+            return self.once(value, |encoder| encoder.reduced(value));
+        }
         self.writer.typed("numpy.generic");
         self.writer.open(Container::Tuple, 2);
         self.dtype(&dtype)?;

@@ -2,9 +2,10 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 use thrifty_key::plain::Container;
 
+use super::attributes;
 use super::class::Frame;
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Unhashable};
@@ -13,11 +14,11 @@ impl<'py> Encoder<'_, 'py> {
     /// Writes a value of a type of pandas.
     pub(super) fn frame(&mut self, value: &Bound<'py, PyAny>, rule: Frame) -> Outcome {
         match rule {
-            Frame::Table => self.once(value, |encoder| encoder.data_frame(value)),
-            Frame::Series => self.once(value, |encoder| encoder.series(value)),
-            Frame::RangeIndex => self.once(value, |encoder| encoder.range_index(value)),
-            Frame::MultiIndex => self.once(value, |encoder| encoder.multi_index(value)),
-            Frame::Index => self.once(value, |encoder| encoder.index(value)),
+            Frame::Table => self.labelled(value, Self::data_frame),
+            Frame::Series => self.labelled(value, Self::series),
+            Frame::RangeIndex => self.labelled(value, Self::range_index),
+            Frame::MultiIndex => self.labelled(value, Self::multi_index),
+            Frame::Index => self.labelled(value, Self::index),
             Frame::Extension => self.once(value, |encoder| encoder.extension(value)),
             Frame::Timestamp => self.moment(value, "pandas.Timestamp", &["asm8", "tz", "fold"]),
             Frame::Timedelta => self.moment(value, "pandas.Timedelta", &["asm8"]),
@@ -32,6 +33,18 @@ impl<'py> Encoder<'_, 'py> {
                 Ok(())
             }
         }
+    }
+
+    fn labelled(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        write: fn(&mut Self, &Bound<'py, PyAny>) -> Outcome,
+    ) -> Outcome {
+        self.once(value, |encoder| {
+            encoder.beside(value, attributes::of_library(value, &["sortorder"]), |encoder| {
+                write(encoder, value)
+            })
+        })
     }
 
     fn moment(&mut self, value: &Bound<'py, PyAny>, name: &str, attributes: &[&str]) -> Outcome {
@@ -147,7 +160,8 @@ type Metadata<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 fn metadata<'py>(value: &Bound<'py, PyAny>) -> PyResult<Metadata<'py>> {
     let flags = value.getattr("flags")?.getattr("allows_duplicate_labels")?;
     let added = PyDict::new(value.py());
-    for name in value.getattr("_metadata")?.cast::<PyList>()?.iter() {
+    for name in value.getattr("_metadata")?.try_iter()? {
+        let name = name?;
         // A series lists its name, which is encoded already.
         if let Some(attribute) = value.getattr_opt(name.cast()?)?
             && name.extract::<String>()? != "_name"

@@ -11,6 +11,7 @@
 
 mod array;
 mod arrow;
+mod attributes;
 mod builtin;
 mod class;
 mod encoder;
@@ -67,6 +68,9 @@ pub trait Surroundings {
     /// operation does with the value, but are no part of the value. Also of the functions that
     /// stand for values: they may change after a value was stored.
     fn met(&mut self, code: &Bound<'_, PyAny>);
+
+    /// Told of a part with attributes, or of a class, that a copy of it may lose.
+    fn met_attributes(&mut self) {}
 }
 
 /// What is written instead of the content of a value.

@@ -6,6 +6,7 @@ use pyo3::types::PyType;
 use thrifty_key::plain::Container;
 
 use super::arrow::{Column, Columns, Dictionaries};
+use super::attributes;
 use super::builtin::item_step;
 use super::encoder::Encoder;
 use super::library::Polars;
@@ -27,8 +28,12 @@ impl<'py> Encoder<'_, 'py> {
     /// Writes a value of a type of polars.
     pub(super) fn polars(&mut self, value: &Bound<'py, PyAny>, rule: Polars) -> Outcome {
         match rule {
-            Polars::DataFrame => self.polars_frame(value),
-            Polars::Series => self.polars_series(value),
+            Polars::DataFrame => {
+                self.beside(value, attributes::of_library(value, &[]), |it| it.polars_frame(value))
+            }
+            Polars::Series => {
+                self.beside(value, attributes::of_library(value, &[]), |it| it.polars_series(value))
+            }
             Polars::DataType => self.polars_type(value),
         }
     }

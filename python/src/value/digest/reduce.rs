@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 use thrifty_key::plain::Container;
 
+use super::attributes;
 use super::class::Rule;
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Reason, Unhashable};
@@ -54,13 +55,15 @@ impl<'py> Encoder<'_, 'py> {
         }
         let parts = Parts::new(&reduced).map_err(|error| Unhashable::raised(value, error))?;
         let class = self.class_of(value)?;
-        self.writer.typed(&class);
-        self.writer.open(Container::Tuple, 6);
-        self.constructor(value, &parts)?;
-        self.state(&parts.state)?;
-        self.setter(&parts.setter)?;
-        self.items(value, &parts.items)?;
-        self.pairs(value, &parts.pairs)
+        self.beside(value, attributes::of_reduced(value, &parts.state), |encoder| {
+            encoder.writer.typed(&class);
+            encoder.writer.open(Container::Tuple, 6);
+            encoder.constructor(value, &parts)?;
+            encoder.state(&parts.state)?;
+            encoder.setter(&parts.setter)?;
+            encoder.items(value, &parts.items)?;
+            encoder.pairs(value, &parts.pairs)
+        })
     }
 
     /// An object that is found under a name in its module.
@@ -137,7 +140,7 @@ impl<'py> Encoder<'_, 'py> {
         self.part(state, ".__getstate__()")
     }
 
-    fn attributes(&mut self, half: &Bound<'py, PyAny>) -> Outcome {
+    pub(super) fn attributes(&mut self, half: &Bound<'py, PyAny>) -> Outcome {
         // SAFETY: any object.
         if unsafe { ffi::PyDict_CheckExact(half.as_ptr()) } == 1 {
             return self.once(half, |encoder| encoder.dict(half, &attribute_step));

@@ -6,15 +6,34 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use thrifty_key::plain::Container;
 
+use super::attributes;
 use super::encoder::Encoder;
 use super::library::Science;
 use super::unhashable::{Outcome, Reason, Unhashable};
+
+/// What matrices hold under names that do not begin with an underscore.
+const SPARSE: [&str; 12] = [
+    "maxprint",
+    "dtype",
+    "indptr",
+    "indices",
+    "data",
+    "row",
+    "col",
+    "rows",
+    "coords",
+    "offsets",
+    "has_canonical_format",
+    "has_sorted_indices",
+];
 
 impl<'py> Encoder<'_, 'py> {
     /// Writes a value of a library that has few types.
     pub(super) fn science(&mut self, value: &Bound<'py, PyAny>, rule: Science) -> Outcome {
         match rule {
-            Science::Sparse => self.sparse(value),
+            Science::Sparse => {
+                self.beside(value, attributes::of_library(value, &SPARSE), |it| it.sparse(value))
+            }
             Science::Image => self.image(value),
             Science::Tree => self.tree(value),
             Science::Bunch => {
