@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -229,13 +230,82 @@ def returning(params: Params) -> Any:
 
 @step
 def step_back(part: Params) -> Any:
-    return [part]
+    print("step")
+    return [part, part["in"]]
 
 
-def test_a_result_that_holds_parameters_is_not_stored() -> None:
+def test_parameters_in_a_result_are_dicts_and_count_whole(executed: Executed) -> None:
     for factor in (1, 2, 1):
-        found = returning({"part": {"factor": factor}})
-        assert found["part"][0]["factor"] == factor
+        part = {"factor": factor, "in": {"a": 1}}
+        for more in (1, 2):
+            found = returning({"part": part, "more": more})["part"]
+            assert found == [part, {"a": 1}]
+            assert [type(each) for each in found] == [dict, dict]
+    assert executed() == ["returning", "step", "returning", "step"]
+
+
+def test_parameters_that_are_a_result_are_a_dict_where_nothing_is_stored() -> None:
+    @step
+    def part(params: Params) -> Any:
+        return params["m"]
+
+    for mode in ("on", "off"):
+        found = part.with_overrides(cache=Cache(mode=mode))({"m": {"a": 1}})  # type: ignore[arg-type]
+        assert type(found) is dict
+        assert found == {"a": 1}
+
+
+def test_a_result_that_holds_itself_and_parameters_is_handed_on() -> None:
+    @step
+    def around(params: Params) -> Any:
+        held: list[Any] = [params["m"]]
+        held.append(held)
+        return held
+
+    found = around({"m": {"a": 1}})
+    assert found[1] is found
+
+
+def test_a_deep_copy_and_a_union_of_parameters_are_dicts() -> None:
+    given = Params({"a": 1, "m": {"b": [1]}})
+    copied = copy.deepcopy({"x": given, "y": given["m"]})
+    assert copied == {"x": {"a": 1, "m": {"b": [1]}}, "y": {"b": [1]}}
+    assert type(copied["x"]) is type(copied["y"]) is dict
+    copied["y"]["b"].append(2)
+    assert given["m"]["b"] == [1]
+    for found in (given | {"q": 1}, given | Params({"q": 1})):
+        assert found == {"a": 1, "m": {"b": [1]}, "q": 1}
+        assert type(found) is dict
+    assert {"a": 0, "q": 1} | given == {"a": 1, "m": {"b": [1]}, "q": 1}
+    with pytest.raises(TypeError):
+        given | 1  # type: ignore[operator]
+
+
+@step
+def merges(params: Params) -> Any:
+    print("merges")
+    return params["m"] | {"q": 1}
+
+
+def test_a_union_counts_all_of_what_it_reads(executed: Executed) -> None:
+    assert merges({"m": {"a": 1}, "z": 1}) == {"a": 1, "q": 1}
+    assert merges({"m": {"a": 1}, "z": 2}) == {"a": 1, "q": 1}
+    assert executed() == ["merges"]
+    assert merges({"m": {"a": 2}}) == {"a": 2, "q": 1}
+    assert executed() == ["merges"]
+
+
+def test_in_a_workflow_a_body_finds_parameters() -> None:
+    @task(cache=Cache(version="1"))
+    def kind(params: Params, held: Any) -> list[str]:
+        return [type(params).__name__, type(held[0]).__name__]
+
+    @workflow
+    def both() -> list[str]:
+        params = Params({"a": 1})
+        return kind(params, [params])
+
+    assert both() == ["Params", "Params"]
 
 
 @step

@@ -9,6 +9,9 @@ from typing import Any
 from thrifty import _native
 from thrifty._registry import register
 
+# In the memo of `copy.deepcopy` where the copy is made for the body of a task.
+OWN_COPY = "thrifty"
+
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None))
 
 
@@ -77,8 +80,17 @@ class Params(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Params({self.to_dict()!r})"
 
-    def __deepcopy__(self, memo: object) -> Params:
-        return self  # which nothing changes
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        """All of it, as a dict, with the entries of the other mapping in place of its own."""
+        return NotImplemented if not isinstance(other, Mapping) else self.to_dict() | dict(other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        """The other mapping, as a dict, with all entries of this in place of its own."""
+        return NotImplemented if not isinstance(other, Mapping) else dict(other) | self.to_dict()
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Params | dict[str, Any]:
+        # What a call is given stays what it is, and nothing changes it.
+        return self if OWN_COPY in memo else self.to_dict()
 
     def __reduce__(self) -> tuple[type[Params], tuple[dict[str, Any]]]:
         return Params, (self.to_dict(),)

@@ -142,6 +142,7 @@ impl CallBody {
         let watch = self.watch(py).map_err(raised)?;
         let frame = Frame::Running(Arc::clone(&self.call.run));
         let value = seed::call(slf, &arguments, frame, self.stream(inputs)).map_err(raised)?;
+        let value = places::without_params(&value).map_err(raised)?;
         let gathered = self.end(watch, py);
         // Only a body that made handles can return one.
         if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
@@ -342,7 +343,7 @@ pub fn perform<'py>(
     let task = slf.get();
     let wish = task.definition().wish(session, mode);
     let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, given, &[])?;
-    let value = forced(&call()?)?;
+    let value = places::without_params(&forced(&call()?)?)?;
     let gathered = watch.end(py);
     Ok((made(slf, &value)?, gathered))
 }

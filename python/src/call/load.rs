@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{IntoPyDict, PyDict, PyList, PyString, PyTuple};
 use thrifty_engine::Gathered;
 use thrifty_engine::graph::{Failure, Taken, Value};
 use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step};
@@ -87,7 +87,10 @@ fn handed<'py>(py: Python<'py>, session: &Session, handed: Handed) -> PyResult<B
 /// What ends the program.
 pub fn own<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    let copied = py.import(intern!(py, "copy"))?.call_method1(intern!(py, "deepcopy"), (object,));
+    // By this mark a mapping of parameters knows that it is handed to a body: it stays one.
+    let memo = [(intern!(py, "thrifty"), true)].into_py_dict(py)?;
+    let copied =
+        py.import(intern!(py, "copy"))?.call_method1(intern!(py, "deepcopy"), (object, memo));
     match copied {
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             Ok(object.clone())

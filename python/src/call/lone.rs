@@ -22,6 +22,7 @@ use super::load;
 use super::on_disk::{Argument, OnDisk};
 use super::options::policy;
 use super::parameters::Arguments;
+use super::places;
 use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::Task;
@@ -95,7 +96,7 @@ fn uncached<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let stream = seed::stream_of_call(slf.py(), slf.get(), arguments, run.seeding)?;
     let value = seed::call(slf, arguments, Frame::Running(run), stream)?;
-    body::forced(&value)
+    places::without_params(&body::forced(&value)?)
 }
 
 fn digests(inputs: &[Input]) -> PyResult<Vec<Digest>> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use pyo3::exceptions::PyRecursionError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use thrifty_key::{Digest, plain};
@@ -10,6 +11,7 @@ use thrifty_key::{Digest, plain};
 use super::error::HandleError;
 use super::handle::Handle;
 use super::task::Task;
+use crate::observe;
 use crate::value::codec::Place;
 use crate::value::digest::{self, StandIn};
 
@@ -74,6 +76,38 @@ impl digest::Surroundings for Looking {
     }
 
     fn met(&mut self, _: &Bound<'_, PyAny>) {}
+}
+
+/// A result, with dicts in the place of the mappings that the call was given to read from: all of
+/// them counts, and a hit gives dicts as well.
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn without_params<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    if !observe::is_given_parameters() {
+        return Ok(value.clone());
+    }
+    let params = py.import(intern!(py, "thrifty._params"))?.getattr(intern!(py, "Params"))?;
+    let mut found = Ok(false);
+    without_handles(value, &mut |part| {
+        if matches!(found, Ok(false)) {
+            found = part.is_instance(&params);
+        }
+    });
+    if !found? {
+        return Ok(value.clone());
+    }
+    let rebuilt = rebuild(value, &mut |part| match part.is_instance(&params)? {
+        true => part.call_method0(intern!(py, "to_dict")),
+        false => Ok(part.clone()),
+    });
+    match rebuilt {
+        // It holds itself: it is handed on as it is.
+        Err(error) if error.is_instance_of::<PyRecursionError>(py) => Ok(value.clone()),
+        rebuilt => rebuilt,
+    }
 }
 
 /// Calls `found` for everything that lists, tuples and dicts hold; the addresses of those of them

@@ -35,7 +35,7 @@ use thrifty_engine::observed::{Observation, Surroundings};
 
 pub use gathered::Gathered;
 pub use note::{Note, tell};
-pub use parameters::{after_body, parameter};
+pub use parameters::{after_body, is_given_parameters, parameter};
 pub use recorder::Recorder;
 
 /// What is to become of what a body reads.

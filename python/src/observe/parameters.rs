@@ -137,6 +137,11 @@ pub(super) fn begin(recorder: &Arc<Recorder>) {
     });
 }
 
+/// Whether the calls of this thread were given mappings to read from.
+pub fn is_given_parameters() -> bool {
+    FRAMES.with_borrow(|frames| !frames.is_empty())
+}
+
 /// The names of the mappings that the calls of this thread were given.
 pub(super) fn roots() -> Vec<String> {
     FRAMES.with_borrow(|frames| frames.iter().map(|frame| frame.root.clone()).collect())
