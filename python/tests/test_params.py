@@ -278,7 +278,7 @@ def test_a_deep_copy_and_a_union_of_parameters_are_dicts() -> None:
         assert type(found) is dict
     assert {"a": 0, "q": 1} | given == {"a": 1, "m": {"b": [1]}, "q": 1}
     with pytest.raises(TypeError):
-        given | 1  # type: ignore[operator]
+        given | 1
 
 
 @step

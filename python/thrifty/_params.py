@@ -80,11 +80,11 @@ class Params(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Params({self.to_dict()!r})"
 
-    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+    def __or__(self, other: Any) -> dict[str, Any]:
         """All of it, as a dict, with the entries of the other mapping in place of its own."""
         return NotImplemented if not isinstance(other, Mapping) else self.to_dict() | dict(other)
 
-    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+    def __ror__(self, other: Any) -> dict[str, Any]:
         """The other mapping, as a dict, with all entries of this in place of its own."""
         return NotImplemented if not isinstance(other, Mapping) else dict(other) | self.to_dict()
 
