@@ -354,6 +354,52 @@ def sparse_groups():
     before = pickle.dumps(checked)
     yield "dense", [square]
     assert pickle.dumps(checked) == before
+    yield from tree_groups()
+
+
+def tree_groups():
+    """Trees of scipy, of which a pickle says where their nodes lay in memory."""
+    import numpy as np
+    from scipy.spatial import KDTree, cKDTree
+
+    points = np.random.RandomState(3).rand(300, 2)
+    other = points.copy()
+    other[7] += 0.001
+    for tree in (KDTree, cKDTree):
+        name, plain = tree.__name__, tree(points)
+        asked = tree(points.copy())
+        asked.query(points[:3], k=2)
+        assert asked.tree is not None
+        yield name, [plain, tree(points.tolist()), asked, copy.copy(plain), reloaded(plain)]
+        yield f"{name} empty", [tree(np.zeros((0, 2))), tree(np.zeros((0, 2)))]
+        yield f"{name} other", [tree(other)]
+        yield f"{name} leaves", [tree(points, leafsize=3), reloaded(tree(points, leafsize=3))]
+        yield f"{name} box", [tree(points, boxsize=1.0), tree(points, boxsize=[1.0, 1.0])]
+        yield f"{name} splits", [tree(points, balanced_tree=False)]
+
+
+def reloaded(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+def text_groups():
+    """What makes vectors of texts remembers where in memory its stop words lay."""
+    from sklearn.feature_extraction import text
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["one two", "two three", "a b three"]
+    for kind in (text.CountVectorizer, text.TfidfVectorizer):
+        fitted = [kind(stop_words=["a"]).fit(texts) for _ in range(3)]
+        fitted[2].transform(texts)
+        yield kind.__name__, [*fitted, reloaded(fitted[0])]
+        yield f"{kind.__name__} unfitted", [kind(stop_words=["a"]), kind(stop_words=["a"])]
+        yield f"{kind.__name__} other texts", [kind(stop_words=["a"]).fit(["four one"])]
+        yield f"{kind.__name__} other words", [kind(stop_words=["b"]).fit(texts)]
+    hashing = [text.HashingVectorizer(stop_words=["a"], n_features=16) for _ in range(3)]
+    hashing[1].transform(texts)
+    yield "HashingVectorizer", [hashing[0], copy.copy(hashing[2]), hashing[1], reloaded(hashing[1])]
+    pipelines = [make_pipeline(text.CountVectorizer(stop_words=["a"])).fit(texts) for _ in range(2)]
+    yield "vectorizer in a pipeline", pipelines
 
 
 def image_groups():
@@ -474,6 +520,7 @@ SOURCES = {
     "pyarrow": arrow_groups,
     "polars": polars_groups,
     "scipy": sparse_groups,
+    "sklearn": text_groups,
     "PIL": image_groups,
     "pydantic": model_groups,
 }

@@ -42,6 +42,10 @@ pub(super) enum Science {
     Image,
     /// A tree of neighbours of scikit-learn.
     Tree,
+    /// A tree of neighbours of scipy.
+    SpatialTree,
+    /// What scikit-learn makes vectors of texts with.
+    Vectorizer,
     /// A bunch of scikit-learn: a dict whose items are attributes.
     Bunch,
 }
@@ -58,8 +62,10 @@ pub(super) fn rule(root: &str, module: &str, name: &str) -> Option<Rule> {
         "scipy" if is_exact && matches!(name, "sparray" | "spmatrix") => {
             Some(Rule::Science(Science::Sparse))
         }
+        "scipy" if name == "cKDTree" => Some(Rule::Science(Science::SpatialTree)),
         "PIL" if is_exact && name == "Image" => Some(Rule::Science(Science::Image)),
         "sklearn" if name.starts_with("BinaryTree") => Some(Rule::Science(Science::Tree)),
+        "sklearn" if name == "_VectorizerMixin" => Some(Rule::Science(Science::Vectorizer)),
         "sklearn" if is_exact && name == "Bunch" => Some(Rule::Science(Science::Bunch)),
         _ => None,
     }

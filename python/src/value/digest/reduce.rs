@@ -8,7 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use thrifty_key::plain::Container;
 
 use super::attributes;
@@ -44,6 +44,15 @@ impl<'py> Encoder<'_, 'py> {
 
     /// Writes an object by what its reduce method returns.
     pub(super) fn reduced(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        self.reduced_without(value, None)
+    }
+
+    /// The same, without one attribute of its state.
+    pub(super) fn reduced_without(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        left_out: Option<&str>,
+    ) -> Outcome {
         // SAFETY: any object.
         if unsafe { ffi::PyIter_Check(value.as_ptr()) } == 1 {
             return Err(Unhashable::new(value, Reason::Iterator));
@@ -53,7 +62,13 @@ impl<'py> Encoder<'_, 'py> {
         if let Ok(name) = reduced.cast::<PyString>() {
             return self.global(value, name);
         }
-        let parts = Parts::new(&reduced).map_err(|error| Unhashable::raised(value, error))?;
+        let mut parts = Parts::new(&reduced).map_err(|error| Unhashable::raised(value, error))?;
+        if let (Some(name), Ok(state)) = (left_out, parts.state.cast_exact::<PyDict>()) {
+            let state = state.copy().map_err(|error| Unhashable::raised(value, error))?;
+            // It need not be there.
+            _ = state.del_item(name);
+            parts.state = state.into_any();
+        }
         let class = self.class_of(value)?;
         self.beside(value, attributes::of_reduced(value, &parts.state), |encoder| {
             encoder.writer.typed(&class);

@@ -36,6 +36,8 @@ impl<'py> Encoder<'_, 'py> {
             }
             Science::Image => self.image(value),
             Science::Tree => self.tree(value),
+            Science::SpatialTree => self.spatial_tree(value),
+            Science::Vectorizer => self.reduced_without(value, Some("_stop_words_id")),
             Science::Bunch => {
                 self.writer.typed("sklearn.utils.Bunch");
                 let items = self.py.get_type::<PyDict>().call1((value,));
@@ -67,6 +69,23 @@ impl<'py> Encoder<'_, 'py> {
             state.try_iter().and_then(Iterator::collect).map_err(raised)?;
         if let Some(counters) = counters(value, &state).map_err(raised)? {
             state.drain(counters);
+        }
+        self.writer.typed(&class);
+        self.writer.open(Container::Tuple, state.len());
+        state.iter().try_for_each(|part| self.part(part, ".__getstate__()"))
+    }
+
+    /// The state, without the addresses that its nodes have beside their numbers.
+    fn spatial_tree(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let raised = |error| Unhashable::raised(value, error);
+        let class = self.class_of(value)?;
+        let state = value.call_method0("__getstate__").map_err(raised)?;
+        let mut state: Vec<Bound<'py, PyAny>> =
+            state.try_iter().and_then(Iterator::collect).map_err(raised)?;
+        if let Some(nodes) = state.first_mut()
+            && let Some(numbers) = without_addresses(value, nodes).map_err(raised)?
+        {
+            *nodes = numbers;
         }
         self.writer.typed(&class);
         self.writer.open(Container::Tuple, state.len());
@@ -117,6 +136,23 @@ fn counters(tree: &Bound<'_, PyAny>, state: &[Bound<'_, PyAny>]) -> PyResult<Opt
         }
     }
     Ok((told.len() == PLACES.len()).then_some(PLACES))
+}
+
+/// The nodes of a tree of scipy as a table, without the two columns that are addresses; `None` if they
+/// are laid out differently.
+fn without_addresses<'py>(
+    tree: &Bound<'py, PyAny>,
+    nodes: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    const COLUMNS: usize = 9;
+    let kept = [0, 1, 2, 3, 4, 7, 8];
+    let size: usize = tree.getattr("size")?.extract()?;
+    let bytes: usize = nodes.getattr("nbytes")?.extract()?;
+    if bytes != size * COLUMNS * size_of::<i64>() {
+        return Ok(None);
+    }
+    let table = nodes.call_method1("view", ("<i8",))?.call_method1("reshape", (size, COLUMNS))?;
+    table.call_method1("take", (kept, 1)).map(Some)
 }
 
 /// The stored elements: their places as 64-bit integers, and the values.
