@@ -1258,6 +1258,7 @@ TABLE = "T = {'a': [[1], 2.5], 'b': ('x', None, [True])}\ndef run(): return T\n"
         "T['c'] = 1",
         "T['a'] = T['b']",
         "T['a'].append(T)",
+        "T['a'] = T.pop('a')",
     ],
 )
 def test_a_table_changed_in_place_is_seen(project: Project, change: str) -> None:
@@ -1270,7 +1271,6 @@ def test_a_table_changed_in_place_is_seen(project: Project, change: str) -> None
     [
         "T['a'] = [[1], 2.5]",
         "T['a'][1] = float('2.5')",
-        "T['a'] = T.pop('a')",
         "T['b'] = tuple(T['b'])",
         "T['c'] = 1; del T['c']",
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import thrifty
-from thrifty import Cache, HashMethod, Secret, task, testing
+from thrifty import Cache, HashMethod, Secret, task, testing, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -59,6 +59,35 @@ def test_the_same_arguments_however_written(args, kwargs):
 def test_other_arguments(args, kwargs):
     add(1)
     assert outcome(add, *args, **kwargs) == "computed"
+
+
+@task
+def columns(a=0, b=0, **rest):
+    return list(rest)
+
+
+def test_the_order_of_keywords_that_have_no_parameter_counts():
+    assert columns(x=1, y=2) == ["x", "y"]
+    assert outcome(columns, y=2, x=1) == "computed"
+    assert columns(y=2, x=1) == ["y", "x"]
+    assert outcome(columns, x=1, y=2) == "hit"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"a": 1, "b": 2}, {"b": 2, "a": 1}), ({"a": 1, "x": 2}, {"x": 2, "a": 1})],
+)
+def test_the_order_of_keywords_that_have_one_does_not_count(first, second):
+    columns(**first)
+    assert outcome(columns, **second) == "hit"
+
+
+def test_the_order_of_keywords_in_a_workflow():
+    @workflow
+    def both():
+        return columns(x=columns(a=5), y=columns(b=6)), columns(y=columns(b=6), x=columns(a=5))
+
+    assert both() == (["x", "y"], ["y", "x"])
 
 
 def test_more_positional_and_named_arguments_arrive():

@@ -103,6 +103,38 @@ impl Literal {
         plain::digest(writer.as_bytes()).ok()
     }
 
+    /// The digest of the order of the keys in the dicts of the value: of a list of the keys of each dict that
+    /// has several, outermost first. None if there is none.
+    pub(crate) fn order(&self) -> Option<Digest> {
+        let mut dicts = Vec::new();
+        self.find_dicts(&mut dicts);
+        if dicts.is_empty() {
+            return None;
+        }
+        let mut writer = Writer::new();
+        writer.open(Container::List, dicts.len());
+        for pairs in dicts {
+            writer.open(Container::List, pairs.len());
+            pairs.iter().for_each(|(key, _)| key.write(&mut writer));
+        }
+        plain::digest(writer.as_bytes()).ok()
+    }
+
+    fn find_dicts<'a>(&'a self, dicts: &mut Vec<&'a [(Literal, Literal)]>) {
+        match self {
+            Self::Sequence(Container::Tuple | Container::List, children) => {
+                children.iter().for_each(|child| child.find_dicts(dicts));
+            }
+            Self::Dict(pairs) => {
+                if pairs.len() > 1 {
+                    dicts.push(pairs);
+                }
+                pairs.iter().for_each(|(_, value)| value.find_dicts(dicts));
+            }
+            _ => {}
+        }
+    }
+
     /// Writes the plain encoding, which `docs/formats/key.md` specifies for live values.
     fn write(&self, writer: &mut Writer) {
         match self {

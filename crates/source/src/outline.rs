@@ -67,6 +67,9 @@ pub enum Binding {
     Literal {
         /// The digest that the live value has as well.
         digest: Digest,
+        /// The digest of the order of keys in its dicts, which the other does not have; none if there
+        /// is none.
+        order: Option<Digest>,
         /// A list, dict or set, or a tuple with one in it: the live value may have changed.
         mutable: bool,
         /// The expression as it stands in the source.
@@ -323,6 +326,7 @@ impl Reader<'_> {
         let binding = literal.as_ref().and_then(|literal| {
             Some(Binding::Literal {
                 digest: literal.digest()?,
+                order: literal.order(),
                 mutable: literal.is_mutable(),
                 text: self.text[value.range()].to_owned(),
             })

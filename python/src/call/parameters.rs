@@ -162,6 +162,11 @@ impl Parameters {
         Ok(Some(bound))
     }
 
+    /// Whether a parameter takes the keywords that have none of their own.
+    pub fn is_varkeywords(&self, index: usize) -> bool {
+        self.varkeywords == Some(index)
+    }
+
     fn bind_keywords<'py>(
         &self,
         kwargs: &Bound<'py, PyDict>,

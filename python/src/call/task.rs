@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
 use thrifty_engine::{Choices, Mode};
+use thrifty_key::plain::Container;
 use thrifty_key::{Context, Hasher, Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
@@ -338,7 +339,11 @@ impl Task {
             let mut writer = plain::Writer::new();
             let preview = encode(value, name, hook, around, &mut writer)?;
             inputs.push(Input { name: name.clone(), encoding: writer.into_bytes(), preview });
+            if parameters.is_varkeywords(*index) && hook.method.is_none() {
+                inputs.extend(order_of(name, value)?);
+            }
         }
+        inputs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(inputs)
     }
 
@@ -537,6 +542,24 @@ impl Task {
         let parse = py.import(intern!(py, "thrifty._annotations"))?;
         parse.call_method1(intern!(py, "arity"), (&self.function,))?.extract()
     }
+}
+
+/// The names of keyword arguments that have no parameter of their own, in the order in which they were
+/// given, if there are several: as a value, a dict has none, but a body that hands them on shows it.
+fn order_of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
+    let Ok(keywords) = value.cast_exact::<PyDict>() else {
+        return Ok(None);
+    };
+    if keywords.len() < 2 {
+        return Ok(None);
+    }
+    let mut writer = plain::Writer::new();
+    writer.open(Container::List, keywords.len());
+    let names: Vec<String> = keywords.keys().extract()?;
+    names.iter().for_each(|name| writer.text(name.as_bytes()));
+    let preview = Preview::text(names.join(", "));
+    let name = format!("{name} (order)");
+    Ok(Some(Input { name, encoding: writer.into_bytes(), preview }))
 }
 
 /// Appends the encoding of an argument, as its annotation says, and gives its preview.

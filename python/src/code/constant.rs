@@ -8,6 +8,7 @@ use thrifty_key::{Context, Digest, Hasher};
 
 use super::guard::{self, Guard};
 use super::inspect::{describe, is_function, is_immutable, module_of};
+use super::order;
 use super::origin::Scope;
 use super::walk::Walk;
 use super::{Kind, unfollowable};
@@ -49,6 +50,7 @@ impl<'py> Walk<'_, 'py> {
             if !is_immutable(value) {
                 self.guards.push(Guard::of_value(value.clone(), digest));
             }
+            let digest = order::with(digest, order::digest(value, self.encoder));
             self.add(hint, Kind::Constant, digest, preview(value));
             return Ok(());
         }
@@ -107,7 +109,7 @@ impl<'py> Walk<'_, 'py> {
         if let Some(digest) = digest.filter(|_| !is_immutable(value)) {
             self.guards.push(Guard::of_value(value.clone(), digest));
         }
-        Ok(digest)
+        Ok(digest.map(|digest| order::with(digest, order::digest(value, self.encoder))))
     }
 
     /// What tells a key of a table from all others: a number or text as Python writes it, code by its

@@ -10,6 +10,7 @@ use thrifty_key::Digest;
 
 use super::Encoder;
 use super::live::{SETTINGS, Told};
+use super::order;
 use super::registered;
 
 /// One thing that has to be as it was.
@@ -36,6 +37,8 @@ pub(super) enum Guard {
     Value {
         value: Py<PyAny>,
         digest: Digest,
+        /// The keys of its dicts, in their order, which the digest does not have.
+        keys: Vec<Py<PyAny>>,
         /// What it holds, if that cannot change in place: while it is the same, so is the digest.
         contents: Option<Contents>,
     },
@@ -103,7 +106,8 @@ impl Guard {
 
     /// A guard of a value that can change in place.
     pub(super) fn of_value(value: Bound<'_, PyAny>, digest: Digest) -> Self {
-        Self::Value { digest, contents: Contents::of(&value), value: value.unbind() }
+        let (keys, contents) = (order::keys(&value), Contents::of(&value));
+        Self::Value { digest, keys, contents, value: value.unbind() }
     }
 
     /// Whether nothing changed.
@@ -152,10 +156,12 @@ impl Guard {
                 let (found, ..): Told<'_> = told.extract()?;
                 found.is_some_and(|(now, _)| now == *digest)
             }
-            Self::Value { value, digest, contents } => {
+            Self::Value { value, digest, keys, contents } => {
                 let value = value.bind(py);
                 let is_same = contents.as_ref().is_some_and(|it| it.is_in(value));
-                is_same || encoder(value) == Some(*digest)
+                is_same
+                    || order::is_same(&order::keys(value), keys, py)
+                        && encoder(value) == Some(*digest)
             }
         })
     }

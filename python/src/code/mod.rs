@@ -24,6 +24,7 @@ mod hooks;
 mod inspect;
 mod live;
 mod name;
+mod order;
 mod origin;
 mod registered;
 mod source;

@@ -8,9 +8,11 @@ use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyType};
+use thrifty_key::Digest;
 use thrifty_source::outline::{Binding, FromModule};
 
 use super::guard::Guard;
+use super::order;
 use super::origin::{Place, Scope};
 use super::text::{Piece, Text};
 use super::walk::Walk;
@@ -88,8 +90,8 @@ impl<'py> Walk<'_, 'py> {
             return self.unbound(scope, path, live);
         };
         match binding {
-            Binding::Literal { digest, mutable, text } => match live {
-                Some(live) if (self.encoder)(&live) != Some(*digest) => {
+            Binding::Literal { digest, order, mutable, text } => match live {
+                Some(live) if !self.is_literal(&live, *digest, *order) => {
                     self.value(scope, &live, &hint, &[])
                 }
                 live => {
@@ -97,7 +99,8 @@ impl<'py> Walk<'_, 'py> {
                     if let Some(live) = live.filter(|_| *mutable) {
                         self.guards.push(Guard::of_value(live, *digest));
                     }
-                    self.add(&hint, Kind::Constant, *digest, Some(text.clone()));
+                    let digest = order::with(*digest, *order);
+                    self.add(&hint, Kind::Constant, digest, Some(text.clone()));
                     Ok(())
                 }
             },
@@ -152,6 +155,11 @@ impl<'py> Walk<'_, 'py> {
                 None => self.not_bound(scope, root),
             },
         }
+    }
+
+    /// Whether a live value is what the text says, in the order that the text says.
+    fn is_literal(&self, live: &Bound<'py, PyAny>, digest: Digest, order: Option<Digest>) -> bool {
+        (self.encoder)(live) == Some(digest) && order::digest(live, self.encoder) == order
     }
 
     /// A name that the text may bind, and that the live module does not: it could not be imported, or
