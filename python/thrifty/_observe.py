@@ -22,7 +22,6 @@ def install() -> None:
     _watch_variables(type(os.environ))
     _watch_threads(threading.Thread)
     _watch_paths()
-    _watch_lines()
     _watch_system()
 
 
@@ -95,7 +94,8 @@ def _watch_paths() -> None:
     posixpath.expanduser = expanduser
 
 
-def _watch_lines() -> None:
+def watch_lines() -> None:
+    """Does the same with `linecache`, once that is loaded: it loads much that few programs need."""
     import linecache
 
     original = linecache.getlines

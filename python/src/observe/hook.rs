@@ -21,8 +21,11 @@ use super::recorder::{Recorder, Way};
 use super::thread::{self, observing};
 
 static INSTALLED: PyOnceLock<()> = PyOnceLock::new();
+/// Whether `linecache` is watched.
+static LINES: PyOnceLock<()> = PyOnceLock::new();
 
-/// Begins to listen; once for the life of the process, since nobody can take a hook away.
+/// Begins to listen, before each body; once for the life of the process, since nobody can take a hook
+/// away.
 ///
 /// # Errors
 ///
@@ -36,6 +39,13 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
             _ => Err(PyErr::fetch(py)),
         }
     })?;
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    if LINES.get(py).is_none() && modules.contains(intern!(py, "linecache"))? {
+        LINES.get_or_try_init(py, || {
+            let observe = py.import(intern!(py, "thrifty._observe"))?;
+            observe.call_method0(intern!(py, "watch_lines")).map(drop)
+        })?;
+    }
     Ok(())
 }
 
