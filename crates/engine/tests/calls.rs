@@ -461,22 +461,6 @@ fn what_was_invalidated_while_it_ran_is_not_stored() {
 }
 
 #[test]
-fn what_was_invalidated_before_a_call_went_on_without_a_reservation_does_not_refuse_it() {
-    let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
-    let removing = Arc::clone(&inner);
-    let stage = Stage::over(Flaky::new(inner, move |_, method| {
-        if method == "reserve" {
-            let f = Selector { operation: Some("f".to_owned()), ..Selector::default() };
-            removing.invalidate(None, &f).unwrap();
-        }
-        method == "reserve"
-    }));
-    let policy = Policy { serialize: true, ..Policy::default() };
-    assert_eq!(simple(&stage, policy, 7), is("computed (no entry)", 7));
-    assert_eq!(simple(&stage, policy, 8), is("hit-memory", 7));
-}
-
-#[test]
 fn another_result_than_the_stored_one_goes_to_who_computed_it() {
     let stage = Stage::new();
     let other = stage.again();

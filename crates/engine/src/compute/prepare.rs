@@ -50,7 +50,7 @@ impl Cache {
     ) -> Result<Start, Instead> {
         let commits = self.catalog.commits();
         let goal = self.goal(missing, commits)?;
-        let Missing { task, key, miss, target } = missing;
+        let Missing { task, key, miss, .. } = missing;
         let Policy { serialize, now, mode, .. } = task.policy;
         let Some(unreserved) = goal.filter(|_| serialize && !now && mode.writes()) else {
             return Ok(Start { goal, reservation: None, alone: None });
@@ -71,10 +71,7 @@ impl Cache {
                 let goal = Some(Goal { claim, ..unreserved });
                 Ok(Start { goal, reservation: Some(reservation), alone: None })
             }
-            Turn::Unserialised(why) => {
-                let goal = Some(self.begun_now(unreserved, *target));
-                Ok(Start { goal, reservation: None, alone: Some(why) })
-            }
+            Turn::Unserialised(why) => Ok(Start { goal, reservation: None, alone: Some(why) }),
             Turn::Landed(landing) => Err(Instead::Landed(landing)),
         }
     }
