@@ -3,7 +3,8 @@
 //!
 //! A Python script counts by what it does: comments, layout and docstrings do not matter, and the
 //! modules it imports from beside it or from beside the operation file count with it, as far as
-//! imports can be read in the text. Any other file counts by its bytes.
+//! imports can be read in the text. One that the command names otherwise than to run it may be read,
+//! and counts by its text. Any other file counts by its bytes.
 
 mod environments;
 mod files;
