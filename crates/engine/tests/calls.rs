@@ -460,6 +460,38 @@ fn what_was_invalidated_while_it_ran_is_not_stored() {
     }
 }
 
+/// A call that is refused its reservation after something has happened.
+fn unreserved_after(
+    meanwhile: impl Fn(&Arc<dyn Catalog>) + Send + Sync + 'static,
+) -> (String, i64) {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let inner = Arc::clone(&catalog);
+    let stage = Stage::over(Flaky::new(catalog, move |_, method| {
+        if method == "reserve" {
+            meanwhile(&inner);
+        }
+        method == "reserve"
+    }));
+    simple(&stage, Policy { serialize: true, ..Policy::default() }, 7)
+}
+
+#[test]
+fn what_was_invalidated_before_a_call_went_on_without_a_reservation_does_not_refuse_it() {
+    let invalidate = |catalog: &Arc<dyn Catalog>| {
+        let f = Selector { operation: Some("f".to_owned()), ..Selector::default() };
+        catalog.invalidate(None, &f).unwrap();
+    };
+    assert_eq!(unreserved_after(invalidate), is("computed (no entry)", 7));
+}
+
+#[test]
+fn who_goes_on_without_a_reservation_takes_what_was_stored_meanwhile() {
+    let store = |catalog: &Arc<dyn Catalog>| {
+        simple(&Stage::over(Arc::clone(catalog)), Policy::default(), 1);
+    };
+    assert_eq!(unreserved_after(store), is("waited", 1));
+}
+
 #[test]
 fn another_result_than_the_stored_one_goes_to_who_computed_it() {
     let stage = Stage::new();

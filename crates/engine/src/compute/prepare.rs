@@ -71,7 +71,11 @@ impl Cache {
                 let goal = Some(Goal { claim, ..unreserved });
                 Ok(Start { goal, reservation: Some(reservation), alone: None })
             }
-            Turn::Unserialised(why) => Ok(Start { goal, reservation: None, alone: Some(why) }),
+            Turn::Unserialised(why) => {
+                // It may have waited for long, and comes to compute as one that was just looked up.
+                let goal = self.goal(missing, self.catalog.commits())?;
+                Ok(Start { goal, reservation: None, alone: Some(why) })
+            }
             Turn::Landed(landing) => Err(Instead::Landed(landing)),
         }
     }
