@@ -227,6 +227,18 @@ impl Catalog for Handle {
         )
     }
 
+    fn draw_ticket(&self, scope: &Scope, key: &Key) -> Result<Claim, CatalogError> {
+        let cell = cell(scope, key);
+        self.write(
+            &|| format!("ticket for {cell}"),
+            &|catalog| catalog.draw_ticket(scope, key),
+            &|world, at, claim| {
+                world.tell(|| format!("  {}", shown(claim)));
+                world.model.drew(at, cell, claim);
+            },
+        )
+    }
+
     fn commit(
         &self,
         scope: &Scope,
@@ -240,7 +252,7 @@ impl Catalog for Handle {
             if world.strikes(|faults| faults.stall) {
                 // Where everybody hurries, hours would never end.
                 let is_long = world.rng.bool() && world.options.think >= 20 * SECOND;
-                let most = if is_long { 3 * 3600 * SECOND } else { 60 * SECOND };
+                let most = if is_long { 6 * 3600 * SECOND } else { 60 * SECOND };
                 let time = world.rng.u64(..most);
                 world.pause(at.process, time);
             }

@@ -26,6 +26,10 @@ pub enum Mark {
     InvalidatedDuringCompute,
     /// A commit was refused because of an invalidation.
     InvalidatedRefused,
+    /// What one process replaced, another one replaced that had begun meanwhile.
+    ReplacedAgain,
+    /// A replacement was refused, since one that began later had been stored.
+    ReplacementRefused,
     /// Two processes computed one key at the same time, both under a reservation.
     TwoLeaders,
     /// The wall clock was behind the catalog's.
@@ -64,7 +68,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -76,6 +80,8 @@ impl Mark {
         Self::BlobGone,
         Self::InvalidatedDuringCompute,
         Self::InvalidatedRefused,
+        Self::ReplacedAgain,
+        Self::ReplacementRefused,
         Self::TwoLeaders,
         Self::ClockRatcheted,
         Self::BreakerOpen,

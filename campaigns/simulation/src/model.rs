@@ -59,7 +59,9 @@ pub struct Model {
     /// Whose a nonce is.
     nonces: HashMap<u128, ProcessId>,
     /// When an epoch was seen first.
-    epochs: HashMap<i64, u64>,
+    epochs: BTreeMap<i64, u64>,
+    /// Who drew a ticket, and for which key.
+    tickets: HashMap<i64, (ProcessId, CellId)>,
     clock: (Time, Time),
 }
 
@@ -72,8 +74,10 @@ pub struct Cell {
     pub required: u64,
     /// Its entry, valid or expired.
     pub entry: Option<i64>,
-    /// When something happened last that may refuse a commit.
+    /// When its entry was removed last so that it stays away.
     disturbed: u64,
+    /// When the ticket was drawn of the last commit that replaced its entry, and when it did.
+    replaced: (u64, u64),
     /// When it was invalidated last.
     invalidated: u64,
     fence: i64,
@@ -173,7 +177,8 @@ impl Model {
             failing: BTreeSet::new(),
             counted: HashMap::new(),
             nonces: HashMap::new(),
-            epochs: HashMap::new(),
+            epochs: BTreeMap::new(),
+            tickets: HashMap::new(),
             clock: (Time::MIN, 0),
         }
     }

@@ -22,6 +22,7 @@ pub const LONGEST_LEASE: Duration = Duration::from_secs(60);
 /// be repeated with the same arguments after a failure that is not certain: it then changes
 /// nothing further, and answers as it did or would have done. A commit does so for two days at
 /// least, whatever has happened to its key since; the others, until somebody else has the slot.
+/// Whoever asks for a ticket again is given a later one.
 /// An invalidation that is repeated removes what is selected by then.
 ///
 /// Implementations are shared by threads and, on disk, by processes. A method either did all it
@@ -67,9 +68,15 @@ pub trait Catalog: Send + Sync {
     /// The slot to commit to when a key is computed without being looked up.
     fn slot(&self, scope: &Scope, key: &Key) -> Result<Slot, CatalogError>;
 
+    /// The claim of a computation that begins now and is to replace what there is then, without a
+    /// reservation. Its epoch is a ticket: above all that were handed out before, and nobody
+    /// else's. Of several that replace an entry the last to draw wins, in whatever order they
+    /// commit. A ticket that is never used does nothing.
+    fn draw_ticket(&self, scope: &Scope, key: &Key) -> Result<Claim, CatalogError>;
+
     /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
     /// claim has a reservation, in the transaction that inserts. Ends the reservation, unless it
-    /// answers [`Committed::BlobGone`].
+    /// answers [`Committed::Fenced`] or [`Committed::BlobGone`].
     fn commit(
         &self,
         scope: &Scope,

@@ -182,21 +182,22 @@ pub enum Why {
 /// The state of a key at the time of a lookup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slot {
-    /// How many invalidations and replacements the catalog has seen, of whatever key. A commit is
-    /// refused if its key was invalidated or replaced under a later one.
+    /// How many invalidations and tickets the catalog has seen, of whatever key. A commit is
+    /// refused if its key was invalidated, or replaced by who drew a ticket, under a later one.
     pub epoch: i64,
 }
 
 /// What a commit stands on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// The epoch seen before the computation began.
+    /// The epoch seen before the computation began; the ticket of one that replaces.
     pub epoch: i64,
     /// Fence and nonce of the reservation, if there is one.
     pub reservation: Option<(i64, u128)>,
-    /// Replace an entry that is already there, and raise the epoch. To be set after
-    /// [`Why::TooOld`] as well: the catalog does not remember what age a reader accepts, and
-    /// would keep the entry; and after an output whose blobs are gone.
+    /// Replace an entry that is already there, and refuse whoever began before the ticket was
+    /// drawn; a ticket replaces once. Needed after [`Why::TooOld`] as well: the catalog does not
+    /// remember what age a reader accepts, and would keep the entry; and after an output whose
+    /// blobs are gone.
     pub replace: bool,
 }
 
@@ -209,7 +210,8 @@ pub enum Committed {
     Same(EntryId),
     /// Another output was there already; it stays, and is marked as nondeterministic.
     Different(EntryId),
-    /// The claim is stale: the slot was invalidated or taken over.
+    /// The claim is stale: the slot was invalidated or taken over, or its entry replaced by who
+    /// began later.
     Fenced,
     /// A blob of the entry was collected meanwhile.
     BlobGone(BlobRef),

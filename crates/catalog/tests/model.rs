@@ -40,7 +40,11 @@ enum Step {
         claim: usize,
         output: u8,
         expires: Option<u64>,
-        replace: bool,
+    },
+    /// A ticket, with the reservation of a claim if it is to have one.
+    Draw {
+        key: usize,
+        claim: Option<usize>,
     },
     /// One of the last commits again, counted from the last one.
     Repeat {
@@ -80,10 +84,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (key.clone(), prop::option::of(short.clone()))
             .prop_map(|(key, max_age)| Step::Lookup { key, max_age }),
-        6 => (key.clone(), claim.clone(), 0..2_u8, prop::option::of(short.clone()), prop::bool::weighted(0.2))
-            .prop_map(|(key, claim, output, expires, replace)| Step::Commit {
-                key, claim, output, expires, replace,
-            }),
+        6 => (key.clone(), claim.clone(), 0..2_u8, prop::option::of(short.clone()))
+            .prop_map(|(key, claim, output, expires)| Step::Commit { key, claim, output, expires }),
+        2 => (key.clone(), prop::option::of(claim.clone()))
+            .prop_map(|(key, claim)| Step::Draw { key, claim }),
         3 => (0..4_usize).prop_map(|back| Step::Repeat { back }),
         1 => key.clone().prop_map(|key| Step::InvalidateKey { key }),
         1 => key.clone().prop_map(|of| Step::InvalidateOperation { of }),
@@ -101,7 +105,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[derive(Default)]
 struct Slot {
-    /// How many invalidations and replacements there were when this key's last one happened.
+    /// How many invalidations and tickets there were when this key was last invalidated, or when
+    /// its last replacement drew.
     epoch: i64,
     fence: i64,
     owner: Option<(u128, i64)>,
@@ -164,10 +169,11 @@ impl Model {
     }
 
     fn commit(&mut self, key: usize, claim: &Claim, kept: Kept) -> &'static str {
-        let (now, epoch) = (self.now, self.epoch);
+        let now = self.now;
         let held = self.holds(key, claim);
         let slot = self.slot(key);
-        if claim.epoch < slot.epoch || claim.reservation.is_some() && !held {
+        let is_stale = claim.epoch < slot.epoch || claim.replace && claim.epoch == slot.epoch;
+        if is_stale || claim.reservation.is_some() && !held {
             return "fenced";
         }
         if held {
@@ -186,15 +192,9 @@ impl Model {
             return "different";
         }
         if claim.replace {
-            slot.epoch = epoch + 1;
-            slot.owner = None;
-            slot.released = None;
-            slot.failures = 0;
-            slot.entry = Some(kept);
-            self.epoch += 1;
-        } else {
-            slot.entry = Some(kept);
+            slot.epoch = claim.epoch;
         }
+        slot.entry = Some(kept);
         "stored"
     }
 }
@@ -222,9 +222,10 @@ impl World {
         let before = self.catalog.changes();
         let is_told = match step {
             Step::Lookup { key, max_age } => self.lookup(key, max_age),
-            Step::Commit { key, claim, output, expires, replace } => {
-                self.commit(key, claim, output, expires, replace)
+            Step::Commit { key, claim, output, expires } => {
+                self.commit(key, claim, output, expires)
             }
+            Step::Draw { key, claim } => self.draw(key, claim),
             Step::Repeat { back } => self.repeat(back),
             Step::InvalidateKey { key: of } => {
                 let selector = Selector {
@@ -285,18 +286,20 @@ impl World {
         false
     }
 
-    fn commit(
-        &mut self,
-        of: usize,
-        back: usize,
-        output: u8,
-        expires: Option<u64>,
-        replace: bool,
-    ) -> bool {
+    fn draw(&mut self, of: usize, back: Option<usize>) -> bool {
+        let drawn = self.catalog.draw_ticket(&scope("lab"), &name(of)).unwrap();
+        self.model.epoch += 1;
+        let expected = Claim { epoch: self.model.epoch, reservation: None, replace: true };
+        assert_eq!(drawn, expected);
+        let reservation = back.and_then(|back| self.claim(back)?.reservation);
+        self.claims.push(Claim { reservation, ..drawn });
+        false
+    }
+
+    fn commit(&mut self, of: usize, back: usize, output: u8, expires: Option<u64>) -> bool {
         let Some(claim) = self.claim(back) else {
             return false;
         };
-        let claim = Claim { replace, ..claim };
         let mut new = entry(&of.to_string(), &output.to_string());
         new.operation = operation(of).to_owned();
         new.expires_in = expires.map(Duration::from_millis);
@@ -320,7 +323,7 @@ impl World {
         if word != "fenced" {
             self.commits.push((new, claim, committed));
         }
-        word == "stored" && (there || replace)
+        word == "stored" && (there || claim.replace)
     }
 
     fn repeat(&mut self, back: usize) -> bool {

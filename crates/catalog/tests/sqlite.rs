@@ -788,11 +788,9 @@ fn a_log_that_somebody_always_reads_does_not_grow_without_end() {
             let name = (number % 100).to_string();
             let new = entry(&name, &format!("{number}{bytes}"));
             let request = Request { key: key(&name), max_age: Some(Duration::ZERO) };
-            let Found::Miss(slot, _) = catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0)
-            else {
-                panic!("it is too old");
-            };
-            let claim = Claim { replace: true, epoch: slot.epoch, ..Claim::default() };
+            let found = catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0);
+            assert!(matches!(found, Found::Miss(..)), "it is too old");
+            let claim = catalog.draw_ticket(&scope("lab"), &key(&name)).unwrap();
             catalog.commit(&scope("lab"), &new, &claim).unwrap();
             commits.fetch_add(1, Ordering::SeqCst);
             most = most.max(length());

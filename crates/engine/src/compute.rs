@@ -239,7 +239,7 @@ impl Cache {
         let mut epoch = missing.epoch();
         let (computed, landing) = match self.prepare(&missing, manner) {
             Ok(start) => {
-                epoch = start.goal.map_or(epoch, |goal| Some(goal.claim.epoch));
+                epoch = start.goal.as_ref().map_or(epoch, |goal| Some(goal.claim.epoch));
                 self.run_body(missing, start, body)
             }
             Err(Instead::Landed(landing)) => (self.landed(landing.clone(), began), landing),
@@ -301,10 +301,12 @@ impl Cache {
         let Start { goal, reservation, alone } = start;
         let output = self.output(&task.policy, &mut made);
         let settled = self.settle(task, miss, goal, output, self.since(began));
-        if let Some(reservation) = reservation
-            && matches!(settled.outcome, Outcome::Computed(_) | Outcome::Nondeterministic)
-        {
-            reservation.committed();
+        match (reservation, &settled.outcome) {
+            (Some(it), Outcome::Computed(_) | Outcome::Nondeterministic) => it.committed(),
+            // What was done to the key meanwhile says nothing about those who compute it.
+            (Some(it), Outcome::Fenced) => it.end(Ended::Unused),
+            // Dropped, it ends as one without a result.
+            (_, _) => {}
         }
         let landing = match &settled.value {
             Value::Known(answer) => Landing::Answer(Arc::clone(answer)),
@@ -324,16 +326,18 @@ impl Cache {
     ) -> Computed {
         let Missing { task, miss, .. } = missing;
         let goal = match (start.goal, expansion.unstored.take()) {
-            (_, Some(unstored)) if task.policy.mode.writes() => {
-                Err(Outcome::NotStored(miss, unstored.reason, unstored.text))
+            _ if !task.policy.mode.writes() => Err(not_written(&task.policy)),
+            (_, Some(Unstored { reason, text })) | (Err((reason, text)), None) => {
+                Err(Outcome::NotStored(miss, reason, text))
             }
-            (Some(Goal { key, claim }), None) if task.policy.mode.writes() => {
+            (Ok(Goal { key, claim }), None) => {
                 let claim = CatalogClaim { reservation: None, ..claim };
                 Ok((Goal { key, claim }, miss))
             }
-            _ => Err(self.not_written(&task.policy, miss)),
         };
-        start.give_back(Ended::Unused);
+        if let Some(reservation) = start.reservation {
+            reservation.end(Ended::Unused);
+        }
         unfinished(expansion, began, goal)
     }
 
@@ -342,12 +346,12 @@ impl Cache {
         &self,
         task: &Task<'_>,
         miss: Miss,
-        goal: Option<Goal>,
+        goal: Result<Goal, (Reason, String)>,
         output: Output<'_>,
         spent: Duration,
     ) -> Settled {
         if !task.policy.mode.writes() {
-            return output.unstored(self.not_written(&task.policy, miss), spent);
+            return output.unstored(not_written(&task.policy), spent);
         }
         let writing = match output.writing {
             Ok(writing) => writing,
@@ -356,8 +360,11 @@ impl Cache {
                 return output.unstored(outcome, spent);
             }
         };
-        let Some(goal) = goal else {
-            return output.unstored(self.not_written(&task.policy, miss), spent);
+        let goal = match goal {
+            Ok(goal) => goal,
+            Err((reason, text)) => {
+                return output.unstored(Outcome::NotStored(miss, reason, text), spent);
+            }
         };
         match self.publish(task, goal, writing, &output.terms, spent) {
             Published::Stored(answer, outcome) => Settled {
@@ -393,7 +400,7 @@ impl Cache {
             terms: self.terms(&task.policy, unfinished.observed, unfinished.expires_at),
         };
         let mut settled = match unfinished.goal {
-            Ok((goal, miss)) => self.settle(task, miss, Some(goal), output, spent),
+            Ok((goal, miss)) => self.settle(task, miss, Ok(goal), output, spent),
             Err(outcome) => output.unstored(outcome, spent),
         };
         // Nobody made the value itself: it is loaded from its parts.
@@ -417,16 +424,6 @@ impl Cache {
             Ok(Product::Expanded(expansion)) => unfinished(expansion, began, Err(outcome)),
             Ok(Product::Became(expansion)) => became(expansion, began),
             Err(failure) => Computed::Failed(failure, self.since(began)),
-        }
-    }
-
-    /// The outcome of a call whose value is not to be stored, or has nowhere to go.
-    fn not_written(&self, policy: &Policy, miss: Miss) -> Outcome {
-        if policy.mode.writes() {
-            let text = Miss::Unavailable.word().to_owned();
-            Outcome::NotStored(miss, self.health.reading_trouble(), text)
-        } else {
-            Outcome::Uncached(format!("{} ({})", policy.mode.word(), policy.rule.word()))
         }
     }
 
@@ -496,6 +493,11 @@ impl Output<'_> {
             made: Some(self.object),
         }
     }
+}
+
+/// The outcome of a call whose value is not to be stored.
+fn not_written(policy: &Policy) -> Outcome {
+    Outcome::Uncached(format!("{} ({})", policy.mode.word(), policy.rule.word()))
 }
 
 /// Why a call has no key of use: it has none, or the cache is off.

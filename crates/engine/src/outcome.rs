@@ -21,7 +21,7 @@ pub enum Outcome {
     Computed(Miss),
     /// It ran, and another result was stored before: the stored one stays.
     Nondeterministic,
-    /// It ran, and meanwhile the key was invalidated or taken over: not stored.
+    /// It ran, and meanwhile the key was invalidated, replaced or taken over: not stored.
     Fenced,
     /// It ran, and its result could not be stored.
     NotStored(Miss, Reason, String),
@@ -104,7 +104,7 @@ impl Outcome {
             }
             Self::Computed(miss) => miss.to_string(),
             Self::Nondeterministic => "another result was stored before".to_owned(),
-            Self::Fenced => "invalidated while it ran".to_owned(),
+            Self::Fenced => "invalidated or replaced while it ran".to_owned(),
             Self::NotStored(_, _, why) | Self::Uncached(why) => why.clone(),
             Self::Failed(error) => error.clone(),
             Self::UpstreamFailed(name) => format!("{name} failed"),

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Committed, EntryId, NewEntry, Time};
-use thrifty_key::{Digest, Kind};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Time};
+use thrifty_key::{Digest, Key, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::{Answer, Terms};
@@ -34,7 +34,7 @@ const PIN: Duration = Duration::from_secs(3600);
 pub(crate) enum Published {
     /// It can be loaded from now on; an outcome other than *computed* says what is special.
     Stored(Arc<Answer>, Option<Outcome>),
-    /// The key was invalidated or taken over meanwhile.
+    /// The key was invalidated, replaced or taken over meanwhile.
     Fenced,
     /// It was not stored, for this reason; and what there is to say about it.
     Failed(Reason, String),
@@ -77,8 +77,7 @@ impl Cache {
         terms: &Terms,
         cost: Duration,
     ) -> Published {
-        if let Err(reason) = self.health.may_write() {
-            let text = format!("the cache is left alone for a while: {}", reason.text());
+        if let Err((reason, text)) = self.may_write() {
             return Published::Failed(reason, text);
         }
         let publish = || self.publish_once(task, goal, writing, terms, cost);
@@ -86,6 +85,21 @@ impl Cache {
             let text = format!("blob {} was collected meanwhile", gone.digest);
             Published::Failed(Reason::Collected, text)
         })
+    }
+
+    /// Whether the cache may be written now; if not, why, and what there is to say about it.
+    fn may_write(&self) -> Result<(), (Reason, String)> {
+        self.health.may_write().map_err(|reason| {
+            (reason, format!("the cache is left alone for a while: {}", reason.text()))
+        })
+    }
+
+    /// The claim of a computation that begins now and is to replace the entry of a key; if none
+    /// is to be had, why its result cannot be stored.
+    pub(crate) fn draw_ticket(&self, key: &Key) -> Result<Claim, (Reason, String)> {
+        self.may_write()?;
+        let drawn = repeated(|| self.catalog.draw_ticket(&self.scope, key));
+        self.health.wrote(drawn).map_err(|error| (Reason::from(&error), error.to_string()))
     }
 
     fn publish_once(

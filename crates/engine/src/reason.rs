@@ -89,7 +89,7 @@ impl Reason {
             Self::Failed => "the cache failed",
             Self::Unstorable => "a value that cannot be stored",
             Self::Changed => "an input changed meanwhile",
-            Self::Fenced => "invalidated or taken over meanwhile",
+            Self::Fenced => "invalidated, replaced or taken over meanwhile",
             Self::Nondeterministic => "another result was stored before",
             Self::Collected => "a part was collected meanwhile",
             Self::Unkeyed => "no key could be made",

@@ -455,9 +455,92 @@ fn what_was_invalidated_while_it_ran_is_not_stored() {
             Ok(number(1))
         };
         let computed = call(&stage.cache, "f", Policy::default(), &mut body);
-        assert_eq!(shown(&stage, computed), is("fenced (invalidated while it ran)", 1));
+        assert_eq!(shown(&stage, computed), is("fenced (invalidated or replaced while it ran)", 1));
         assert_eq!(simple(&stage, Policy::default(), 2), is("computed (no entry)", 2));
     }
+}
+
+/// Runs two refreshes of one key at once, as two processes do: the body of the second begins when
+/// that of the first has, and ends before it or after its result is stored. Gives the outcomes,
+/// and what is stored in the end.
+fn refreshed_twice([first, second]: [Policy; 2], second_ends_first: bool) -> [(String, i64); 3] {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let stages = [(); 3].map(|()| Stage::over(Arc::clone(&catalog)));
+    simple(&stages[0], Policy::default(), 0);
+    let (began, may_end) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|threads| {
+        let mut later = None;
+        let mut body = || {
+            let thread = threads.spawn(|| {
+                let mut body = || {
+                    began.wait();
+                    may_end.wait();
+                    Ok(number(2))
+                };
+                shown(&stages[1], call(&stages[1].cache, "f", second, &mut body))
+            });
+            began.wait();
+            later = Some(match second_ends_first {
+                true => {
+                    may_end.wait();
+                    Ok(thread.join().unwrap())
+                }
+                false => Err(thread),
+            });
+            Ok(number(1))
+        };
+        let earlier = shown(&stages[0], call(&stages[0].cache, "f", first, &mut body));
+        let later = later.unwrap().unwrap_or_else(|thread| {
+            may_end.wait();
+            thread.join().unwrap()
+        });
+        [earlier, later, simple(&stages[2], Policy::default(), 3)]
+    })
+}
+
+#[test]
+fn of_two_refreshes_the_one_that_began_later_is_stored() {
+    let alone = with(Mode::Refresh);
+    let reserved = Policy { serialize: true, ..alone };
+    let (computed, fenced) =
+        ("computed (refresh)", "fenced (invalidated or replaced while it ran)");
+    for policies in [[alone, alone], [alone, reserved], [reserved, alone]] {
+        let stored = refreshed_twice(policies, false);
+        assert_eq!(stored, [is(computed, 1), is(computed, 2), is("hit-local", 2)]);
+        let stored = refreshed_twice(policies, true);
+        assert_eq!(stored, [is(fenced, 1), is(computed, 2), is("hit-local", 2)]);
+    }
+}
+
+/// What replaced its result is an answer: it says nothing about those who would compute it.
+#[test]
+fn a_holder_that_was_refused_is_no_failure() {
+    let stage = Stage::new();
+    let reserved = Policy { serialize: true, ..with(Mode::Refresh) };
+    for round in 0..4 {
+        let mut body = || {
+            simple(&stage.again(), with(Mode::Refresh), 9);
+            Ok(number(round))
+        };
+        let Computed::Settled(settled) = call(&stage.cache, "f", reserved, &mut body) else {
+            panic!("it failed");
+        };
+        assert_eq!((settled.outcome.word(), settled.alone), ("fenced", None));
+    }
+}
+
+/// A write that fails costs a refresh its place, and says why; nothing is replaced.
+#[test]
+fn a_refresh_that_cannot_say_when_it_began_is_not_stored() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let flaky = Flaky::new(Arc::clone(&catalog), |_, method| method == "draw_ticket");
+    flaky.is_full.store(true, Ordering::SeqCst);
+    let stage = Stage::over(flaky);
+    simple(&stage, Policy::default(), 1);
+    let (outcome, value) = simple(&stage, with(Mode::Refresh), 2);
+    assert!(outcome.starts_with("computed-not-stored (no space left"), "{outcome}");
+    assert_eq!(value, 2);
+    assert_eq!(simple(&stage.again(), Policy::default(), 3), is("hit-local", 1));
 }
 
 /// A call that is refused its reservation after something has happened.

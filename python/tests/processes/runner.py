@@ -39,7 +39,7 @@ def environment(room: pathlib.Path, **more: str) -> dict[str, str]:
     }
 
 
-RACES = ("invalidated or taken over meanwhile", "computed without waiting for others")
+RACES = ("invalidated, replaced or taken over meanwhile", "computed without waiting for others")
 """What a program says at its end when others removed, or took over, what it computed."""
 
 

@@ -75,6 +75,17 @@ impl Model {
         self.epochs.entry(epoch).or_insert(at.step);
     }
 
+    /// A process drew a ticket: it begins now, and is to replace what there is. Nobody began later.
+    pub fn drew(&mut self, at: At, cell: CellId, claim: &Claim) {
+        let last = self.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
+        let is_one = claim.replace && claim.reservation.is_none() && claim.epoch > last;
+        self.require(is_one, "S3", || {
+            format!("process {} drew {claim:?} for key {cell} after {last}", at.process)
+        });
+        self.saw_epoch(at, claim.epoch);
+        self.tickets.insert(claim.epoch, (at.process, cell));
+    }
+
     /// A process is about to commit.
     pub fn commits(&mut self, at: At, cell: CellId) {
         self.committing.insert(at.process, cell);
@@ -166,7 +177,8 @@ impl Model {
             });
         }
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
-        self.require(since >= self.cells[cell].disturbed, "S4", || {
+        let (drawn, replaced) = self.cells[cell].replaced;
+        self.require(since >= self.cells[cell].disturbed.max(drawn), "S4", || {
             format!("process {process} stored key {cell} on epoch {}", claim.epoch)
         });
         let there = self.valid(at, cell).map(|(id, _)| id);
@@ -202,10 +214,14 @@ impl Model {
             self.remove(at, old);
         }
         if claim.replace {
-            // Whoever computes it meanwhile began with what was replaced.
-            self.disturb(at, cell);
-            let slot = &mut self.cells[cell];
-            (slot.holder, slot.ended, slot.failures) = (None, Some(new.id), 0);
+            let is_own = self.tickets.get(&claim.epoch) == Some(&(process, cell));
+            self.require(is_own && since > drawn && since < execution.began, "S3", || {
+                format!("process {process} replaced key {cell} by what began before")
+            });
+            if replaced > since {
+                self.marks.hit(Mark::ReplacedAgain);
+            }
+            self.cells[cell].replaced = (since, at.step);
         }
         let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
         let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
@@ -224,13 +240,18 @@ impl Model {
         self.cells[cell].entry = Some(id);
     }
 
-    /// A refusal must have a reason: the slot is another's, or something happened since.
+    /// A refusal must have a reason: the slot is another's, or something was removed since it
+    /// began, or replaced by who began later.
     fn refused(&mut self, cell: CellId, claim: &Claim) {
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
         let slot = &self.cells[cell];
-        let is_disturbed = slot.disturbed.max(slot.invalidated) >= since;
+        let is_removed = slot.disturbed.max(slot.invalidated) >= since;
+        let is_disturbed = is_removed || slot.replaced.0 > since;
         if slot.invalidated >= since {
             self.marks.hit(Mark::InvalidatedRefused);
+        }
+        if claim.replace && !is_removed && is_disturbed {
+            self.marks.hit(Mark::ReplacementRefused);
         }
         if claim.reservation.is_none() {
             self.require(is_disturbed, "S6", || format!("key {cell} was refused without a reason"));

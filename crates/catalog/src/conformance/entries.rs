@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    HOUR, Make, WORKS, blob, by_id, by_operation, entry, find, hit, key, let_time_pass, miss, only,
-    put, scope, take,
+    HOUR, Make, WORKS, blob, by_id, by_operation, claim, entry, find, hit, key, let_time_pass,
+    miss, only, put, scope, take, ticket,
 };
 use crate::entry::{
     Claim, Committed, EntryId, Found, Holder, Invalidated, Origin, Request, Reserved, RunId, Scope,
@@ -130,13 +130,16 @@ pub fn keeps_the_first_of_two_results(make: Make<'_>) {
     assert_eq!(hit(&*catalog, &scope, "a").output, b"one");
 }
 
-/// A commit that replaces is a new entry, and refuses what was begun before it.
+/// A commit that replaces is a new entry, and refuses what was begun before its ticket was drawn.
 pub fn replaces_when_told_to(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
     let (before, _) = miss(&*catalog, &scope, "a");
     let first = put(&*catalog, &scope, &entry("a", "one"));
-    let replacing = Claim { replace: true, ..before };
+    let without_ticket = Claim { replace: true, ..before };
+    let refused = catalog.commit(&scope, &entry("a", "two"), &without_ticket);
+    assert_eq!(refused.expect(WORKS), Committed::Fenced);
+    let replacing = ticket(&*catalog, &scope, "a");
     let committed = catalog.commit(&scope, &entry("a", "two"), &replacing).expect(WORKS);
     let Committed::Stored(second) = committed else {
         panic!("not replaced: {committed:?}");
@@ -148,6 +151,51 @@ pub fn replaces_when_told_to(make: Make<'_>) {
         assert_eq!(late.expect(WORKS), Committed::Fenced);
     }
     assert_eq!(hit(&*catalog, &scope, "a").entry, second);
+}
+
+/// Of several that replace one entry the last to begin wins, in whatever order they commit, with
+/// a reservation or without; who never commits stands in nobody's way.
+pub fn has_the_last_replacement_win(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    put(&*catalog, &scope, &entry("a", "zero"));
+    let commit =
+        |output, claim: Claim| catalog.commit(&scope, &entry("a", output), &claim).expect(WORKS);
+    let stored = |committed| matches!(committed, Committed::Stored(_));
+    let draw = || ticket(&*catalog, &scope, "a");
+    let (first, second, third) = (draw(), draw(), draw());
+    assert!(first.epoch < second.epoch && second.epoch < third.epoch, "tickets only grow");
+    assert!(stored(commit("one", first)) && stored(commit("two", second)));
+    let fourth = draw();
+    assert!(stored(commit("four", fourth)));
+    assert_eq!(commit("three", third), Committed::Fenced, "it began before");
+    assert_eq!(hit(&*catalog, &scope, "a").output, b"four");
+
+    // Who has the slot keeps it when somebody else replaces, and wins if he began later.
+    let (early, held) = (draw(), take(&*catalog, &scope, "a", 1, HOUR));
+    let late = Claim { reservation: held.reservation, ..draw() };
+    assert!(stored(commit("early", early)));
+    let beat = catalog.heartbeat(&scope, &[(key("a"), late)], HOUR);
+    assert_eq!(beat.expect(WORKS), [true]);
+    assert!(stored(commit("late", late)));
+    let held = take(&*catalog, &scope, "a", 2, HOUR);
+    let early = Claim { reservation: held.reservation, ..draw() };
+    assert!(stored(commit("later", draw())));
+    assert_eq!(commit("early", early), Committed::Fenced);
+    assert_eq!(hit(&*catalog, &scope, "a").output, b"later");
+
+    // What began after the ticket was drawn is refused no more than after any other commit.
+    let replacing = draw();
+    let absent = Request { key: key("a"), max_age: None };
+    catalog.invalidate(Some(&scope), &by_operation("train")).expect(WORKS);
+    assert_eq!(commit("old", replacing), Committed::Fenced, "invalidated since");
+    let replacing = draw();
+    let Found::Miss(slot, _) = catalog.lookup(&scope, &[absent]).expect(WORKS).remove(0) else {
+        panic!("it was invalidated");
+    };
+    let Committed::Stored(id) = commit("new", replacing) else { panic!("nothing refuses it") };
+    assert_eq!(commit("new", claim(slot.epoch)), Committed::Same(id));
+    assert!(stored(catalog.commit(&scope, &entry("b", "other"), &claim(slot.epoch)).expect(WORKS)));
 }
 
 /// Names and outputs of any content come back as they were, and harm nothing.
@@ -230,9 +278,8 @@ pub fn evicts_without_refusing(make: Make<'_>) {
     assert!(matches!(committed, Committed::Stored(_)), "{committed:?}");
 
     // What replaces a pinned entry is pinned as well.
-    let (claim, _) = miss(&*catalog, &scope, "c");
-    let claim = Claim { replace: true, ..claim };
-    let new = catalog.commit(&scope, &entry("a", "newer"), &claim).expect(WORKS);
+    let replacing = ticket(&*catalog, &scope, "a");
+    let new = catalog.commit(&scope, &entry("a", "newer"), &replacing).expect(WORKS);
     assert!(matches!(new, Committed::Stored(_)), "{new:?}");
     assert_eq!(pinned("a"), Some(true));
     assert_eq!(catalog.pin(None, &Selector::default(), false).expect(WORKS), 2);

@@ -27,8 +27,8 @@ pub use self::blobs::{
 };
 pub use self::entries::{
     discards_what_is_of_no_use, evicts_without_refusing, finds_what_was_committed,
-    judges_age_by_its_clock, keeps_scopes_apart, keeps_the_first_of_two_results,
-    replaces_when_told_to, takes_any_text_and_size,
+    has_the_last_replacement_win, judges_age_by_its_clock, keeps_scopes_apart,
+    keeps_the_first_of_two_results, replaces_when_told_to, takes_any_text_and_size,
 };
 pub use self::history::{forgets_what_is_old, keeps_runs, keeps_texts_and_memos};
 pub use self::select::{counts_uses, selects_by_time, selects_entries};
@@ -65,6 +65,7 @@ pub fn all(make: Make<'_>) {
     judges_age_by_its_clock(make);
     keeps_the_first_of_two_results(make);
     replaces_when_told_to(make);
+    has_the_last_replacement_win(make);
     brings_nothing_invalidated_back(make);
     gives_a_slot_to_one_at_a_time(make);
     refuses_who_was_taken_over(make);
@@ -184,6 +185,11 @@ fn miss(catalog: &dyn Catalog, scope: &Scope, name: &str) -> (Claim, Why) {
 
 fn claim(epoch: i64) -> Claim {
     Claim { epoch, ..Claim::default() }
+}
+
+/// The claim of a computation that begins now and is to replace.
+fn ticket(catalog: &dyn Catalog, scope: &Scope, name: &str) -> Claim {
+    catalog.draw_ticket(scope, &key(name)).expect(WORKS)
 }
 
 /// Commits as a computation does that begins now.

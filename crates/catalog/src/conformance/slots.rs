@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{
     HOUR, Make, WORKS, by_id, by_operation, claim, entry, hit, holder, key, miss, put, scope, take,
+    ticket,
 };
 use crate::contract::LONGEST_LEASE;
 use crate::entry::{Claim, Committed, Ended, NewEntry, Reserved, Selector, Why};
@@ -124,7 +125,7 @@ pub fn tells_of_changes(make: Make<'_>) {
         assert_ne!(now, last, "{what}");
         last = now;
     };
-    let replacing = Claim { replace: true, ..claim(0) };
+    let replacing = ticket(&*catalog, &scope, "a");
     catalog.commit(&scope, &entry("a", "two"), &replacing).expect(WORKS);
     moved("replaced");
     // Somebody may have in memory what the catalog does not find any more.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     HOUR, Make, WORKS, by_operation, claim, entry, hit, holder, key, miss, only, put, scope, take,
+    ticket,
 };
 use crate::contract::{Catalog, LONGEST_LEASE};
 use crate::entry::{Claim, Committed, Ended, Held, NewEntry, Reserved, Scope, Selector, Why};
@@ -40,7 +41,7 @@ pub fn takes_a_repetition_for_the_same_call(make: Make<'_>) {
     let (same, unreserved) = (entry("a", "one"), claim(second.epoch));
     assert_eq!(commit(&same, &unreserved), Committed::Same(id));
 
-    let (replacing, three) = (Claim { replace: true, ..claim(second.epoch) }, entry("a", "three"));
+    let (replacing, three) = (ticket(&*catalog, &scope, "a"), entry("a", "three"));
     let Committed::Stored(newer) = commit(&three, &replacing) else { panic!("it replaces") };
     assert_eq!(commit(&three, &replacing), Committed::Stored(newer));
     assert_eq!(only(&*catalog, &Selector::default()).id, newer);

@@ -98,7 +98,9 @@ impl Write<'_> {
         let taken_over = claim.reservation.is_some_and(|held| !slot.is_of(held));
         // An epoch from the future is a claim on another catalog that was here before.
         let foreign = claim.epoch > self.epoch();
-        let stale = claim.epoch < slot.epoch || claim.epoch < self.log_floor();
+        // A ticket replaces once.
+        let used = claim.replace && claim.epoch == slot.epoch;
+        let stale = used || claim.epoch < slot.epoch || claim.epoch < self.log_floor();
         Ok(taken_over || foreign || stale || self.is_invalidated(scope, entry, claim.epoch)?)
     }
 
@@ -120,8 +122,7 @@ impl Write<'_> {
             return Ok(Committed::BlobGone(gone));
         }
         if claim.replace {
-            let epoch = self.raise_epoch();
-            self.set_slot_epoch(scope, &new.entry.key, epoch, Some(new.entry.id))?;
+            self.replace_up_to(scope, &new.entry.key, claim.epoch)?;
             self.changes();
         }
         let mut is_pinned = false;
@@ -137,6 +138,18 @@ impl Write<'_> {
                 .execute([id.0])?;
         }
         Ok(Committed::Stored(id))
+    }
+
+    /// Refuses what began before this ticket was drawn. Whoever has the slot keeps it: he may
+    /// have begun later.
+    fn replace_up_to(&self, scope: &Scope, key: &Key, ticket: i64) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO slot (key, project, domain, epoch, fence) \
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET epoch = ?4",
+            )?
+            .execute((key.as_bytes(), &scope.project, &scope.domain, ticket, self.log_floor()))?;
+        Ok(())
     }
 
     fn is_pinned(&self, id: EntryId) -> Result<bool> {

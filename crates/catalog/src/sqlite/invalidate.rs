@@ -145,37 +145,22 @@ impl Write<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut bytes = 0_u64;
         for (id, key, scope, size) in &doomed {
-            self.set_slot_epoch(scope, key, self.epoch(), None)?;
+            self.set_slot_epoch(scope, key, self.epoch())?;
             self.remove(*id)?;
             bytes = bytes.saturating_add(size.unsigned_abs());
         }
         Ok((doomed.len(), bytes))
     }
 
-    /// Raises the epoch of a slot and takes it from whoever has it. `ended` is the commit that
-    /// does so, if it is one.
-    pub(super) fn set_slot_epoch(
-        &self,
-        scope: &Scope,
-        key: &Key,
-        epoch: i64,
-        ended: Option<u128>,
-    ) -> Result<()> {
+    /// Raises the epoch of a slot and takes it from whoever has it.
+    fn set_slot_epoch(&self, scope: &Scope, key: &Key, epoch: i64) -> Result<()> {
         self.conn
             .prepare_cached(
-                "INSERT INTO slot (key, project, domain, epoch, fence, ended) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE \
-                 SET epoch = ?4, nonce = NULL, lease_until = NULL, ended = ?6, \
-                 failures = iif(?6 IS NULL, failures, 0)",
+                "INSERT INTO slot (key, project, domain, epoch, fence) \
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE \
+                 SET epoch = ?4, nonce = NULL, lease_until = NULL, ended = NULL",
             )?
-            .execute((
-                key.as_bytes(),
-                &scope.project,
-                &scope.domain,
-                epoch,
-                self.log_floor(),
-                ended.map(u128::to_be_bytes),
-            ))?;
+            .execute((key.as_bytes(), &scope.project, &scope.domain, epoch, self.log_floor()))?;
         Ok(())
     }
 

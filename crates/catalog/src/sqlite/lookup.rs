@@ -148,7 +148,7 @@ fn is_too_old(hit: &Hit, max_age: Option<Duration>, now: Time) -> bool {
     max_age.is_some_and(|age| now.saturating_sub(hit.created_at) > millis(age))
 }
 
-/// The number of the last invalidation or replacement anywhere.
+/// The number of the last invalidation or ticket anywhere.
 pub(super) fn epoch(conn: &Connection) -> Result<i64> {
     conn.prepare_cached("SELECT epoch FROM meta")?.query_row([], |row| row.get(0))
 }

@@ -38,7 +38,7 @@ pub(super) fn by_key() -> &'static str {
 /// A row of `slot`, or what stands for a missing one.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// The catalog's epoch when the key was last invalidated or replaced.
+    /// The epoch of the key's last invalidation, or the ticket of its last replacement.
     pub(super) epoch: i64,
     fence: i64,
     holder: Option<Holder>,
@@ -286,6 +286,14 @@ impl Sqlite {
             let fence = slot.fence + 1;
             write.take(scope, key, (fence, failures), holder, write.lease_end(lease))?;
             Ok(write.taken(fence, nonce))
+        })
+    }
+
+    /// See [`crate::Catalog::draw_ticket`]. Tickets are epochs: what was begun before one was
+    /// drawn stands on an earlier epoch.
+    pub(super) fn hand_out_ticket(&self) -> std::result::Result<Claim, CatalogError> {
+        self.write(|write| {
+            Ok(Claim { epoch: write.raise_epoch(), reservation: None, replace: true })
         })
     }
 

@@ -47,7 +47,7 @@ struct Meta {
 }
 
 impl Write<'_> {
-    /// The number of the last invalidation or replacement anywhere.
+    /// The number of the last invalidation or ticket anywhere.
     pub(super) fn epoch(&self) -> i64 {
         self.epoch.get()
     }

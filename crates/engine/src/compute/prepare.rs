@@ -10,13 +10,14 @@ use crate::cache::Cache;
 use crate::flight::{self, Landing};
 use crate::lookup::{Looked, Target};
 use crate::outcome::Miss;
-use crate::policy::Policy;
+use crate::policy::{Mode, Policy};
+use crate::reason::Reason;
 use crate::reserve::{Alone, Reservation, Turn, Waiting, Wanted};
 
 /// What a leader computes with.
 pub(super) struct Start {
-    /// Where its result goes, if it can be committed at all.
-    pub(super) goal: Option<Goal>,
+    /// Where its result goes; else why it cannot be committed, and what there is to say about it.
+    pub(super) goal: Result<Goal, (Reason, String)>,
     /// Held until something is committed, or there is nothing to commit.
     pub(super) reservation: Option<Reservation>,
     /// Why it does without the reservation that it was to have.
@@ -53,7 +54,7 @@ impl Cache {
         let Missing { task, key, miss, .. } = missing;
         let Policy { serialize, now, mode, .. } = task.policy;
         let Some(unreserved) = goal.filter(|_| serialize && !now && mode.writes()) else {
-            return Ok(Start { goal, reservation: None, alone: None });
+            return Ok(self.start(mode, goal, None, None));
         };
         let lineage = match &manner {
             Manner::Parks(_, lineage) => Arc::clone(lineage),
@@ -69,15 +70,36 @@ impl Cache {
                 let replace = unreserved.claim.replace;
                 let claim = CatalogClaim { replace, ..reservation.claim() };
                 let goal = Some(Goal { claim, ..unreserved });
-                Ok(Start { goal, reservation: Some(reservation), alone: None })
+                Ok(self.start(mode, goal, Some(reservation), None))
             }
             Turn::Unserialised(why) => {
                 // It may have waited for long, and comes to compute as one that was just looked up.
                 let goal = self.goal(missing, self.catalog.commits())?;
-                Ok(Start { goal, reservation: None, alone: Some(why) })
+                Ok(self.start(mode, goal, None, Some(why)))
             }
             Turn::Landed(landing) => Err(Instead::Landed(landing)),
         }
+    }
+
+    /// A computation begins. If it is to replace an entry it draws its ticket now, behind all that
+    /// it waited for: what began before is refused once it has committed.
+    fn start(
+        &self,
+        mode: Mode,
+        goal: Option<Goal>,
+        reservation: Option<Reservation>,
+        alone: Option<Alone>,
+    ) -> Start {
+        let goal = match goal {
+            Some(Goal { key, claim }) if claim.replace && mode.writes() => {
+                let drawn = self.draw_ticket(&key);
+                let reservation = claim.reservation;
+                drawn.map(|ticket| Goal { key, claim: CatalogClaim { reservation, ..ticket } })
+            }
+            Some(goal) => Ok(goal),
+            None => Err((self.health.reading_trouble(), Miss::Unavailable.word().to_owned())),
+        };
+        Start { goal, reservation, alone }
     }
 
     /// Where the result goes that is computed from now on. The cache is asked again if something

@@ -240,6 +240,7 @@ by_plan! {
     now() -> Time;
     lookup(scope: &Scope, requests: &[Request]) -> Vec<Found>;
     slot(scope: &Scope, key: &Key) -> Slot;
+    draw_ticket(scope: &Scope, key: &Key) -> Claim;
     commit(scope: &Scope, entry: &NewEntry, claim: &Claim) -> Committed;
     reserve(scope: &Scope, key: &Key, holder: &Holder, lease: Duration) -> Reserved;
     heartbeat(scope: &Scope, held: &[(Key, Claim)], lease: Duration) -> Vec<bool>;
