@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thrifty_engine::catalog::{
-    CatalogError, Claim, Committed, Ended, Holder, NewEntry, NewRun, Origin, Reserved, RunStatus,
-    Selector,
+    CatalogError, Claim, Committed, Ended, Holder, MadeOf, NewEntry, NewRun, Origin, Reserved,
+    RunStatus, Selector,
 };
 use thrifty_engine::evict::{CollectError, Collected, Goal, HISTORY, Means, collect, plan};
 use thrifty_engine::fsck::{self, Finding, Level};
@@ -242,6 +242,8 @@ fn commit(cache: &Cache, key: Key, claim: &Claim) {
         expires_in: None,
         origin: Origin::default(),
         observed: Vec::new(),
+        made_of: MadeOf::default(),
+        parts: Vec::new(),
     };
     let committed = cache.catalog().commit(cache.scope(), &entry, claim);
     mark("committed");

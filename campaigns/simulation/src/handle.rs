@@ -395,12 +395,34 @@ impl Catalog for Handle {
         selector: &Selector,
     ) -> Result<Invalidated, CatalogError> {
         let (meant, is_semantic) = meant(scope, selector);
+        self.write(
+            &|| format!("invalidate {:?} {:?}", meant.cells, meant.ids),
+            &|catalog| catalog.invalidate(scope, selector),
+            &|world, at, how| world.model.invalidated(at, &meant, is_semantic, *how),
+        )
+    }
+
+    fn wholes(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+    ) -> Result<Vec<EntryId>, CatalogError> {
+        self.read(
+            &|| "wholes".to_owned(),
+            &|catalog| catalog.wholes(scope, selector),
+            &|_, _, _| (),
+        )
+    }
+
+    fn remove(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
+        let selector = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
+        let (meant, is_semantic) = meant(None, &selector);
         if let (Some(ids), false) = (&meant.ids, self.collects) {
             world::with(|world| ids.iter().for_each(|id| world.model.discards(*id)));
         }
         self.write(
-            &|| format!("invalidate {:?} {:?}", meant.cells, meant.ids),
-            &|catalog| catalog.invalidate(scope, selector),
+            &|| format!("remove {:?}", meant.ids),
+            &|catalog| catalog.remove(entries),
             &|world, at, how| world.model.invalidated(at, &meant, is_semantic, *how),
         )
     }

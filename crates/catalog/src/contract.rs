@@ -132,19 +132,31 @@ pub trait Catalog: Send + Sync {
     /// The reservations in force, oldest first.
     fn reservations(&self, scope: Option<&Scope>) -> Result<Vec<Reservation>, CatalogError>;
 
-    /// Removes the selected entries and raises the epoch of their slots, so that nothing begun
-    /// before can come back. `None` as scope selects in all scopes.
+    /// Removes the selected entries, and those in their scope that were made of them, and raises
+    /// the epoch of their slots, so that nothing begun before can come back. A selector of keys
+    /// and operations alone means results that were made of such operations also where the results
+    /// of these are not stored. `None` as scope selects in all scopes.
     fn invalidate(
         &self,
         scope: Option<&Scope>,
         selector: &Selector,
     ) -> Result<Invalidated, CatalogError>;
 
-    /// Removes these entries as [`Catalog::invalidate`] does, for somebody who waits for an answer
-    /// and found them to be of no use: it takes no longer than a lookup may.
-    fn discard(&self, scope: &Scope, entries: &[EntryId]) -> Result<(), CatalogError> {
-        let these = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
-        self.invalidate(Some(scope), &these).map(drop)
+    /// The entries besides the selected ones that [`Catalog::invalidate`] would remove.
+    fn wholes(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+    ) -> Result<Vec<EntryId>, CatalogError>;
+
+    /// Removes these entries alone, and raises the epoch of their slots: they cannot be read, which
+    /// says nothing about what was made of them.
+    fn remove(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError>;
+
+    /// As [`Catalog::remove`], for somebody who waits for an answer: it takes no longer than a
+    /// lookup may.
+    fn discard(&self, entries: &[EntryId]) -> Result<(), CatalogError> {
+        self.remove(entries).map(drop)
     }
 
     /// Removes entries that are not pinned, and nothing else: a computation of the same key that

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thrifty_key::{Digest, Ingredients, Key};
 
+use crate::made_of::{MadeOf, Part};
+
 /// Milliseconds since 1970 by the database's clock.
 pub type Time = i64;
 
@@ -84,6 +86,11 @@ pub struct NewEntry {
     /// What the computation observed besides: canonical bytes of the engine, opaque here; empty
     /// for nothing.
     pub observed: Vec<u8>,
+    /// What it was made of.
+    pub made_of: MadeOf,
+    /// The results that it took of these. If one of them is gone, and its key was invalidated or
+    /// replaced since this computation began, the commit is refused.
+    pub parts: Vec<Part>,
 }
 
 /// An entry as the catalog keeps it.
@@ -125,6 +132,8 @@ pub struct Entry {
     pub pinned: bool,
     /// As in [`NewEntry`].
     pub observed: Vec<u8>,
+    /// As in [`NewEntry`].
+    pub made_of: MadeOf,
 }
 
 /// One key to look up.
@@ -164,6 +173,8 @@ pub struct Hit {
     pub run: Option<RunId>,
     /// As in [`NewEntry`].
     pub observed: Vec<u8>,
+    /// As in [`NewEntry`].
+    pub made_of: MadeOf,
 }
 
 /// Why there is no valid entry.

@@ -11,6 +11,7 @@ pub mod conformance;
 mod contract;
 mod entry;
 mod error;
+mod made_of;
 mod problem;
 mod run;
 mod sqlite;
@@ -22,6 +23,7 @@ pub use entry::{
     Usage, Why,
 };
 pub use error::CatalogError;
+pub use made_of::{MadeOf, Part};
 pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Shortened, Totals};
 pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks, uptime};

@@ -367,19 +367,22 @@ fn another_format_is_refused() {
     raw.pragma_update(None, "user_version", 7).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 4, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Newer { found: 7, known: 5, .. }), "{refused}");
     }
     raw.pragma_update(None, "user_version", 1).unwrap();
     for mode in [Mode::ReadWrite, Mode::ReadOnly] {
         let refused = Sqlite::open(&place.path, mode).unwrap_err();
-        assert!(matches!(refused, CatalogError::Older { found: 1, known: 4, .. }), "{refused}");
+        assert!(matches!(refused, CatalogError::Older { found: 1, known: 5, .. }), "{refused}");
         assert!(refused.to_string().contains("delete its directory"), "{refused}");
     }
 }
 
 /// Catalogs as earlier formats left them, with the entry `a` in them and a reservation of `b`.
-const EARLIER: [(i64, &str); 2] =
-    [(2, include_str!("format_2.sql")), (3, include_str!("format_3.sql"))];
+const EARLIER: [(i64, &str); 3] = [
+    (2, include_str!("format_2.sql")),
+    (3, include_str!("format_3.sql")),
+    (4, include_str!("format_4.sql")),
+];
 
 fn earlier(sql: &str) -> Place {
     let place = place();
@@ -416,7 +419,7 @@ fn a_catalog_of_an_earlier_format_is_brought_up() {
         assert_eq!(format(&place.path), before, "and changes nothing");
 
         let catalog = open(&place.path);
-        assert_eq!(format(&place.path), 4);
+        assert_eq!(format(&place.path), 5);
         assert_eq!(why(&catalog, "a"), None);
         assert_eq!(catalog.check().unwrap(), []);
         let taken = catalog.reserve(&scope("lab"), &key("b"), &holder(1), HOUR).unwrap();
@@ -474,7 +477,7 @@ fn processes_bring_one_catalog_up_at_once() {
     let name = "processes_bring_one_catalog_up_at_once";
     let children: Vec<_> = (0..8).map(|role| spawn(name, &place.path, role)).collect();
     assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
-    assert_eq!(format(&place.path), 4);
+    assert_eq!(format(&place.path), 5);
 }
 
 #[test]
@@ -483,7 +486,7 @@ fn a_catalog_that_could_not_be_brought_up_is_as_it_was() {
         let place = earlier(sql);
         let raw = Connection::open(&place.path).unwrap();
         // The last step fails, as it would in a process that dies there.
-        raw.execute_batch("CREATE TABLE committed (id BLOB PRIMARY KEY) STRICT").unwrap();
+        raw.execute_batch("CREATE TABLE entry_made_of (id BLOB PRIMARY KEY) STRICT").unwrap();
         drop(raw);
         let before = layout(&place.path);
         assert!(Sqlite::open(&place.path, Mode::ReadWrite).is_err());
@@ -1068,11 +1071,11 @@ fn while_another_process_holds_the_catalog_what_is_of_no_use_soon_stays() {
         patient.invalidate(None, &Selector::default()).unwrap().entries
     });
     begins.recv().unwrap();
-    let discarded = catalog.discard(&scope("lab"), &[id]);
+    let discarded = catalog.discard(&[id]);
     assert!(matches!(discarded, Err(CatalogError::Busy { .. })), "{discarded:?}");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(waits.join().unwrap(), 1);
-    catalog.discard(&scope("lab"), &[id]).unwrap();
+    catalog.discard(&[id]).unwrap();
 }
 
 /// Looking for it takes the longer the more there is, and would keep others from storing.

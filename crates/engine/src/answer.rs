@@ -6,6 +6,7 @@ use std::time::Duration;
 use thrifty_catalog::{Entry, EntryId, Hit, RunId, Time};
 use thrifty_key::{Digest, plain};
 
+use crate::made_of::Parts;
 use crate::observed::{self, Observation};
 use crate::record::{Record, RecordError, Step, contribution_of_part};
 
@@ -31,6 +32,8 @@ pub struct Answer {
     /// What its body observed, and those of the operations it was made of: the answer to its key
     /// only as long as all of it holds.
     pub observed: Arc<[Observation]>,
+    /// What it was made of.
+    pub made_of: Arc<Parts>,
     /// About how many bytes this takes in memory.
     pub(crate) size: usize,
 }
@@ -44,7 +47,7 @@ impl Answer {
     pub(crate) fn from_hit(hit: Hit) -> Result<Self, RecordError> {
         let record = Record::from_bytes(&hit.output)?;
         let contribution = record.contribution()?;
-        let size = hit.output.len() + hit.observed.len() + size_of::<Self>();
+        let bytes = hit.output.len() + hit.observed.len() + hit.made_of.size();
         Ok(Self {
             entry: Some(hit.entry),
             classes: record.classes(),
@@ -55,7 +58,8 @@ impl Answer {
             expires_at: hit.expires_at,
             run: hit.run,
             observed: shared(observed::decode(&hit.observed)?),
-            size,
+            made_of: Parts::kept(hit.made_of),
+            size: bytes + size_of::<Self>(),
         })
     }
 
@@ -74,6 +78,7 @@ impl Answer {
             expires_at: entry.expires_at,
             run: entry.origin.run,
             observed: entry.observed,
+            made_of: entry.made_of,
         })
     }
 
@@ -95,6 +100,7 @@ impl Answer {
             expires_at: terms.expires_at,
             run: None,
             observed: terms.observed,
+            made_of: terms.made_of,
             size,
         })
     }
@@ -137,6 +143,8 @@ pub struct Terms {
     pub observed: Arc<[Observation]>,
     /// When it ceases to be valid, by the catalog's clock.
     pub expires_at: Option<Time>,
+    /// What it was made of.
+    pub made_of: Arc<Parts>,
 }
 
 /// Observations to be handed on. Most answers have none, and then nothing is allocated.

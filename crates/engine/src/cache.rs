@@ -418,7 +418,7 @@ impl Cache {
     /// As [`Cache::remove`], in one call: somebody waits for what else there is.
     pub(crate) fn remove_all(&self, entries: &[EntryId]) {
         if !entries.is_empty() && self.health.may_write().is_ok() {
-            self.health.note_write(self.catalog.discard(&self.scope, entries));
+            self.health.note_write(self.catalog.discard(entries));
         }
     }
 

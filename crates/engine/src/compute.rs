@@ -15,6 +15,7 @@ use crate::expansion::Gathered;
 use crate::flight::{self, Attempt, Claim, Landed, Landing, Lead, Lineage};
 use crate::graph::{Expansion, Failure, Made, Product, Unstored, Value};
 use crate::lookup::Target;
+use crate::made_of::Parts;
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::outcome::{Miss, Outcome};
@@ -110,6 +111,8 @@ pub struct Unfinished {
     pub(crate) observed: Vec<Observation>,
     /// When what its body took before it expanded expires.
     pub(crate) expires_at: Option<Time>,
+    /// What its body called before it expanded.
+    pub(crate) made_of: Parts,
 }
 
 impl Unfinished {
@@ -393,13 +396,14 @@ impl Cache {
         let gathered = Arc::new(gathered);
         let writing = Writing { draft: &gathered.output, taken: &gathered.taken };
         let outline = writing.draft.outline(writing.taken);
+        let Unfinished { goal, observed, expires_at, made_of, .. } = unfinished;
         let output = Output {
             object: Arc::<Gathered>::clone(&gathered),
             contribution: outline.and_then(|outline| outline.contribution().ok()),
             writing: Ok(writing),
-            terms: self.terms(&task.policy, unfinished.observed, unfinished.expires_at),
+            terms: self.terms(&task.policy, observed, expires_at, made_of),
         };
-        let mut settled = match unfinished.goal {
+        let mut settled = match goal {
             Ok((goal, miss)) => self.settle(task, miss, Ok(goal), output, spent),
             Err(outcome) => output.unstored(outcome, spent),
         };
@@ -429,8 +433,9 @@ impl Cache {
 
     fn output<'a>(&self, policy: &Policy, made: &'a mut Made) -> Output<'a> {
         let observed = std::mem::take(&mut made.observed);
+        let made_of = std::mem::take(&mut made.made_of);
         Output {
-            terms: self.terms(policy, observed, made.expires_at),
+            terms: self.terms(policy, observed, made.expires_at, made_of),
             object: Arc::clone(&made.object),
             contribution: made.contribution.clone(),
             writing: match &made.draft {
@@ -447,13 +452,14 @@ impl Cache {
         policy: &Policy,
         observed: Vec<Observation>,
         expires_at: Option<Time>,
+        made_of: Parts,
     ) -> Terms {
         let own = policy.expires.map(|life| {
             let life = Time::try_from(life.as_nanos().div_ceil(1_000_000)).unwrap_or(Time::MAX);
             self.catalog_clock().saturating_add(life)
         });
         let expires_at = own.into_iter().chain(expires_at).min();
-        Terms { observed: shared(observed), expires_at }
+        Terms { observed: shared(observed), expires_at, made_of: made_of.shared() }
     }
 
     /// Who computed it: part of every entry.
@@ -524,8 +530,9 @@ fn unfinished(
     goal: Result<(Goal, Miss), Outcome>,
 ) -> Computed {
     let observed = std::mem::take(&mut expansion.observed);
+    let made_of = std::mem::take(&mut expansion.made_of);
     let expires_at = expansion.expires_at;
-    let unfinished = Unfinished { began, goal, observed, expires_at };
+    let unfinished = Unfinished { began, goal, observed, expires_at, made_of };
     Computed::Expanded(expansion, Box::new(unfinished))
 }
 

@@ -9,6 +9,7 @@ use thrifty_key::{Digest, Ingredients, Key, Part, Preview, plain};
 
 use crate::answer::{Answer, Terms};
 use crate::classes::{ClassCode, contribution_with_code};
+use crate::made_of::Parts;
 use crate::observed::Observation;
 use crate::operation::Operation;
 use crate::policy::Policy;
@@ -199,6 +200,14 @@ impl Value {
         }
     }
 
+    /// What it was made of, also if it is a hit.
+    pub fn made_of(&self) -> &Parts {
+        match self {
+            Self::Known(answer) => &answer.made_of,
+            Self::Live { terms, .. } => &terms.made_of,
+        }
+    }
+
     /// The value digest, if it has one.
     pub fn digest(&self) -> Option<Digest> {
         Some(plain::digest_of_contribution(&self.contribution_at(&[])?))
@@ -228,14 +237,16 @@ pub struct Made {
     pub observed: Vec<Observation>,
     /// When the first of the results expires that the body took by calling other operations.
     pub expires_at: Option<Time>,
+    /// The operations that the body called.
+    pub made_of: Parts,
 }
 
 impl Made {
     /// A value with a draft, which says what it contributes. Nothing was observed.
     pub fn new(object: Arc<dyn Any + Send + Sync>, draft: Draft) -> Self {
         let contribution = draft.contribution().ok();
-        let (draft, observed) = (Ok(draft), Vec::new());
-        Self { object, contribution, draft, observed, expires_at: None }
+        let (draft, observed, made_of) = (Ok(draft), Vec::new(), Parts::default());
+        Self { object, contribution, draft, observed, expires_at: None, made_of }
     }
 }
 
@@ -268,14 +279,17 @@ pub struct Expansion {
     pub observed: Vec<Observation>,
     /// As in [`Made`].
     pub expires_at: Option<Time>,
+    /// As in [`Made`].
+    pub made_of: Parts,
     /// Why the value is not stored, if the body alone decides that: what it was made of changed.
     pub unstored: Option<Unstored>,
 }
 
 impl Expansion {
     /// Of these operations, with nothing that the body itself observed.
-    pub const fn new(nodes: Vec<Node>, edges: Vec<Edge>, output: Draft) -> Self {
-        Self { nodes, edges, output, observed: Vec::new(), expires_at: None, unstored: None }
+    pub fn new(nodes: Vec<Node>, edges: Vec<Edge>, output: Draft) -> Self {
+        let (observed, made_of) = (Vec::new(), Parts::default());
+        Self { nodes, edges, output, observed, expires_at: None, made_of, unstored: None }
     }
 }
 

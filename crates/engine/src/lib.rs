@@ -25,7 +25,6 @@
 //! # }
 //! ```
 
-pub mod aliases;
 pub mod annotations;
 pub mod answer;
 mod ballast;
@@ -47,6 +46,7 @@ mod health;
 mod history;
 mod label;
 mod lookup;
+pub mod made_of;
 mod memory;
 mod notes;
 pub mod observed;

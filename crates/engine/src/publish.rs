@@ -146,7 +146,8 @@ impl Cache {
             Committed::Fenced => return Ok(Published::Fenced),
             Committed::BlobGone(blob) => return Err(blob),
         };
-        let size = entry.output.len() + entry.observed.len() + size_of::<Answer>();
+        let bytes = entry.output.len() + entry.observed.len() + entry.made_of.size();
+        let size = bytes + size_of::<Answer>();
         let answer = Answer { entry: id, size, ..answer };
         if is_new && entry.expires_in.is_none() {
             // What expires is taken from the catalog, whose clock it expires by.
@@ -266,6 +267,8 @@ impl Cache {
             expires_in: answer.expires_at.map(|at| left(self.catalog_clock(), at)),
             origin: self.origin(&task.run),
             observed,
+            made_of: answer.made_of.all.clone(),
+            parts: answer.made_of.taken.iter().cloned().collect(),
         })
     }
 

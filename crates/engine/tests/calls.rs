@@ -675,6 +675,8 @@ fn put_unreadable(catalog: &dyn Catalog, name: &str, id: u128) {
         expires_in: None,
         origin: Origin::default(),
         observed: vec![],
+        made_of: Default::default(),
+        parts: vec![],
     };
     catalog.commit(&scope(), &entry, &Claim::default()).unwrap();
 }

@@ -161,6 +161,7 @@ fn call(how: How, stage: &Stage, places: &[Observed]) -> (String, Vec<String>) {
                     output,
                     observed,
                     expires_at: None,
+                    made_of: Default::default(),
                     unstored: None,
                 }))
             })],
@@ -494,6 +495,7 @@ fn a_whole_observes_what_all_its_parts_do() {
                                 output,
                                 observed,
                                 expires_at,
+                                made_of: Default::default(),
                                 unstored: None,
                             })
                         }
@@ -870,6 +872,7 @@ fn a_value_lives_no_longer_than_what_its_body_took() {
                             output,
                             observed,
                             expires_at,
+                            made_of: Default::default(),
                             unstored: None,
                         })
                     }

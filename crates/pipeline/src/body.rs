@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value as Json;
 use thrifty_engine::annotations::Annotations;
 use thrifty_engine::graph::{Body, Failure, Input, Loss, Made, Product, Taken, Unstored};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::{Cache, ClaimOn, Reason};
 use thrifty_key::Key;
 
@@ -239,6 +240,7 @@ impl Running {
                 draft: Err(Unstored::unstorable(reason)),
                 observed: Vec::new(),
                 expires_at: None,
+                made_of: Parts::default(),
             },
         }
     }

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken, Unstored};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::record::Draft;
 use thrifty_engine::{Mode, Stream};
 use thrifty_key::{Context, Digest, Hasher, plain};
@@ -374,8 +375,8 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
                 None => live_contribution(value),
             };
             let draft = Err(Unstored::unstorable(crate::shown::message(py, &error)));
-            let (observed, expires_at) = (Vec::new(), None);
-            return Ok(Made { object, contribution, draft, observed, expires_at });
+            let (observed, made_of) = (Vec::new(), Parts::default());
+            return Ok(Made { object, contribution, draft, observed, expires_at: None, made_of });
         }
         Err(error) => return Err(error),
     };

@@ -8,9 +8,10 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use thrifty_engine::answer::Answer;
-use thrifty_engine::catalog::Node;
+use thrifty_engine::catalog::{EntryId, Node};
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Reason, Target};
 use thrifty_key::{Digest, Key, Part, plain};
 
@@ -94,7 +95,13 @@ fn uncached<'py>(
     arguments: &Arguments<'py>,
     run: Arc<RunOptions>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let stream = seed::stream_of_call(slf.py(), slf.get(), arguments, run.seeding)?;
+    let py = slf.py();
+    if observe::is_in_body(py) {
+        let mut parts = Parts::default();
+        parts.take(slf.get().name(), None, None, &Parts::default());
+        observe::absorb(py, &parts, &[], None);
+    }
+    let stream = seed::stream_of_call(py, slf.get(), arguments, run.seeding)?;
     let value = seed::call(slf, arguments, Frame::Running(run), stream)?;
     places::without_params(&body::forced(&value)?)
 }
@@ -136,7 +143,7 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
-                observe::absorb(py, &answer.observed, answer.expires_at);
+                self.absorb(&Value::Known(Arc::clone(answer)), answer.entry);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -237,7 +244,7 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
-        observe::absorb_value(py, &settled.value);
+        self.absorb(&settled.value, settled.entry);
         let reason = settled.reason();
         if let Some(reason) = reason {
             self.session.is_not_stored(reason);
@@ -262,6 +269,16 @@ impl<'py> Lone<'_, 'py> {
         match (load::taken(py, self.session, &taken), &settled.value) {
             (Err(error), Value::Known(answer)) => self.discard(answer, error).map(|_| None),
             (loaded, _) => loaded.map(Some),
+        }
+    }
+
+    /// The body that called it, if any, depends on it.
+    fn absorb(&self, value: &Value, entry: Option<EntryId>) {
+        let py = self.slf.py();
+        if observe::is_in_body(py) {
+            let mut parts = Parts::default();
+            parts.take(self.operation.name(), Some(self.key), entry, value.made_of());
+            observe::absorb(py, &parts, value.observed(), value.expires_at());
         }
     }
 

@@ -11,8 +11,10 @@ use glob::Pattern;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use thrifty_engine::catalog::Time;
+use thrifty_engine::catalog::{EntryId, MadeOf, Part, Time};
 use thrifty_engine::graph::{Failure, Made, Taken, Unstored, Value};
+use thrifty_engine::key::Key;
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
 use thrifty_engine::{Mode, Reason, Stream};
@@ -61,13 +63,35 @@ pub fn run(
 type Sent<'py> = (
     Bound<'py, PyBytes>,
     Bound<'py, PyBytes>,
+    SentParts,
     Option<Time>,
     Option<(&'static str, String)>,
     Vec<&'static str>,
 );
 
 /// As it arrives.
-type Arrived = (Vec<u8>, Vec<u8>, Option<Time>, Option<(String, String)>, Vec<String>);
+type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, String)>, Vec<String>);
+
+/// What it was made of: all, and those that vouch for it with their keys and the numbers of their
+/// entries.
+type SentParts = (Vec<u8>, Vec<(String, Option<[u8; 32]>, Option<i64>)>);
+
+fn sent_parts(made_of: &Parts) -> SentParts {
+    let taken = made_of.taken.iter().map(|part| {
+        (part.operation.clone(), part.key.map(|key| *key.as_bytes()), part.entry.map(|it| it.0))
+    });
+    (made_of.all.to_bytes(), taken.collect())
+}
+
+fn parts_of((all, taken): SentParts) -> Result<Parts, &'static str> {
+    let taken = taken.into_iter().map(|(operation, key, entry)| Part {
+        operation,
+        key: key.map(Key::from_bytes),
+        entry: entry.map(EntryId),
+    });
+    let all = MadeOf::from_bytes(&all).ok_or("what it was made of cannot be read")?;
+    Ok(Parts { all, taken: taken.collect() })
+}
 
 fn send(
     py: Python<'_>,
@@ -84,7 +108,7 @@ fn send(
     let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options, &call.run).mode;
     let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
-    let (record, observed, expires_at, problem, notes): Arrived = sent.extract()?;
+    let (record, observed, made_of, expires_at, problem, notes): Arrived = sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
@@ -93,7 +117,9 @@ fn send(
         text,
     });
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
-    let gathered = Gathered { observed, problem, expires_at, notes, ..Gathered::default() };
+    let made_of = parts_of(made_of).map_err(|error| damaged(&error))?;
+    let gathered =
+        Gathered { observed, problem, expires_at, made_of, notes, ..Gathered::default() };
     Ok((record, gathered))
 }
 
@@ -196,7 +222,7 @@ fn perform<'py>(
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    let Gathered { observed, problem, expires_at, notes, .. } = gathered;
+    let Gathered { observed, problem, expires_at, made_of, notes, .. } = gathered;
     let (observed, problem) = match observed::encode(&observed) {
         Ok(observed) => (observed, problem),
         // Without what was observed, its result would hold for ever.
@@ -208,7 +234,8 @@ fn perform<'py>(
     let problem = problem.map(|Unstored { reason, text }| (reason.word(), text));
     let notes = notes.into_iter().map(Note::word).collect();
     let record = PyBytes::new(py, &record.to_bytes());
-    Ok((record, PyBytes::new(py, &observed), expires_at, problem, notes))
+    let observed = PyBytes::new(py, &observed);
+    Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
 }
 
 /// Keeps an object as long as this process lives.

@@ -144,8 +144,8 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     if schedule.is_stopped() {
         stop(py, &running);
     }
-    if !observe::readers(py).is_empty() {
-        observe::absorb(py, &schedule.observed(), schedule.expires_at());
+    if observe::is_in_body(py) {
+        observe::absorb(py, &schedule.parts(), &schedule.observed(), schedule.expires_at());
     }
     let report = match value.is_ok() {
         true => check::beside(py, &schedule, &session, demand.options, &*listener),

@@ -177,8 +177,8 @@ impl Trials {
         if schedule.is_stopped() {
             run::stop(py, &self.running);
         }
-        if !observe::readers(py).is_empty() {
-            observe::absorb(py, &schedule.observed(), schedule.expires_at());
+        if observe::is_in_body(py) {
+            observe::absorb(py, &schedule.parts(), &schedule.observed(), schedule.expires_at());
         }
         self.tell(&schedule);
         drop(schedule);

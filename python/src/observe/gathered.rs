@@ -7,6 +7,7 @@ use thrifty_engine::Reason;
 use thrifty_engine::annotations::Metric;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::{Expansion, Made, Unstored};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Observed, Place, State};
 use thrifty_engine::record::Draft;
 use thrifty_key::{Context, Hasher};
@@ -24,6 +25,8 @@ pub struct Gathered {
     pub problem: Option<Unstored>,
     /// When the first of the results expires that it took from operations it called.
     pub expires_at: Option<Time>,
+    /// Those operations.
+    pub made_of: Parts,
     /// What it measured.
     pub metrics: Vec<Metric>,
     /// What it did that cannot be followed.
@@ -52,6 +55,7 @@ impl Gathered {
         made.draft = made.draft.map(|draft| self.measured(draft));
         made.observed = self.observed;
         made.expires_at = self.expires_at;
+        made.made_of = self.made_of;
         if let Some(problem) = self.problem {
             made.draft = Err(problem);
         }
@@ -66,8 +70,8 @@ impl Gathered {
     /// Puts it with the operations that the body became.
     pub fn onto_expansion(mut self, mut expansion: Expansion) -> Expansion {
         expansion.output = self.measured(expansion.output);
-        let Self { observed, expires_at, problem, .. } = self;
-        Expansion { observed, expires_at, unstored: problem, ..expansion }
+        let Self { observed, expires_at, made_of, problem, .. } = self;
+        Expansion { observed, expires_at, made_of, unstored: problem, ..expansion }
     }
 }
 

@@ -23,14 +23,14 @@ mod remembered;
 mod thread;
 mod whose;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use thrifty_engine::annotations::Metric;
 use thrifty_engine::catalog::Time;
-use thrifty_engine::graph::Value;
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Surroundings};
 
 pub use gathered::Gathered;
@@ -76,6 +76,8 @@ impl Scenery {
 thread_local! {
     /// When the first of the results expires that the body of this thread took so far.
     static EXPIRES_AT: Cell<Option<Time>> = const { Cell::new(None) };
+    /// What the body of this thread was made of so far; nothing where this thread runs none.
+    static MADE_OF: RefCell<Option<Parts>> = const { RefCell::new(None) };
 }
 
 /// A body that runs in this thread, until this is dropped.
@@ -88,6 +90,8 @@ pub struct Watch {
     outer: Vec<Arc<Recorder>>,
     /// As of [`EXPIRES_AT`], of the body around this one.
     expires_before: Option<Time>,
+    /// As of [`MADE_OF`].
+    made_of_before: Option<Parts>,
     is_over: bool,
 }
 
@@ -113,6 +117,7 @@ impl Watch {
             remembered: None,
             outer: outer.to_vec(),
             expires_before: EXPIRES_AT.take(),
+            made_of_before: MADE_OF.replace(Some(Parts::default())),
             is_over: false,
         };
         measured::begin();
@@ -138,12 +143,13 @@ impl Watch {
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
         let expires_at = EXPIRES_AT.get();
+        let made_of = MADE_OF.with_borrow(Clone::clone).unwrap_or_default();
         if let (Some(before), Some(recorder)) = (self.remembered.take(), &self.recorder) {
             before.tell(py, recorder);
         }
         let mut metrics = self.close();
         let Some(recorder) = self.recorder.take() else {
-            return Gathered { expires_at, metrics, ..Gathered::default() };
+            return Gathered { expires_at, made_of, metrics, ..Gathered::default() };
         };
         metrics.extend(recorder.measured());
         // Another body may have drawn from the generators, which all share.
@@ -151,7 +157,9 @@ impl Watch {
         if is_alone && random.is_some_and(|before| before.was_drawn_from(py)) {
             recorder.note(Note::Random);
         }
-        Gathered { expires_at, metrics, ..py.detach(|| recorder.gather()) }
+        let mut gathered = py.detach(|| recorder.gather());
+        gathered.made_of.merge(&made_of);
+        Gathered { expires_at, metrics, ..gathered }
     }
 
     fn close(&mut self) -> Vec<Metric> {
@@ -159,6 +167,10 @@ impl Watch {
             return Vec::new();
         }
         expires(self.expires_before);
+        let inner = MADE_OF.replace(self.made_of_before.take());
+        if let Some(inner) = inner {
+            note_parts(&inner);
+        }
         let metrics = measured::end();
         if self.wish == Wish::Pass {
             return metrics;
@@ -193,25 +205,37 @@ pub fn read(py: Python<'_>, path: &Path, is_directory: bool) {
     });
 }
 
-/// What operations depend on that a body of this thread asked for: what they observed, and when
-/// the first of them expires.
-pub fn absorb(py: Python<'_>, observed: &[Observation], expires_at: Option<Time>) {
+/// Whether this thread runs a body, or works for one.
+pub fn is_in_body(py: Python<'_>) -> bool {
+    MADE_OF.with_borrow(Option::is_some) || !readers(py).is_empty()
+}
+
+/// What a body of this thread depends on that asked for operations: which these are, what they
+/// observed, and when the first of them expires.
+pub fn absorb(py: Python<'_>, parts: &Parts, observed: &[Observation], expires_at: Option<Time>) {
     expires(expires_at);
-    if !observed.is_empty() {
-        let readers = readers(py);
-        readers.iter().for_each(|reader| reader.absorb(observed));
-        if let Some(body) = readers.first() {
-            match thread::aside(|| remembered::within(py, body)) {
-                Ok(within) => within.iter().for_each(|it| it.absorb(observed)),
-                Err(error) => body.trouble(&error.to_string()),
-            }
-        }
+    note_parts(parts);
+    let readers = readers(py);
+    let Some(body) = readers.first() else {
+        return;
+    };
+    let within = thread::aside(|| remembered::within(py, body));
+    if let Err(error) = &within {
+        body.trouble(&error.to_string());
+    }
+    for reader in readers.iter().chain(within.iter().flatten()) {
+        reader.absorb(observed);
+        reader.take_parts(parts);
     }
 }
 
-/// As [`absorb`], of one value.
-pub fn absorb_value(py: Python<'_>, value: &Value) {
-    absorb(py, value.observed(), value.expires_at());
+/// The body of this thread was made of these.
+fn note_parts(parts: &Parts) {
+    MADE_OF.with_borrow_mut(|made_of| {
+        if let Some(made_of) = made_of {
+            made_of.merge(parts);
+        }
+    });
 }
 
 /// The body of this thread took a result that expires then.

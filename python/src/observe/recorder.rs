@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use thrifty_engine::Reason;
 use thrifty_engine::annotations::Metric;
 use thrifty_engine::graph::Unstored;
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
 use thrifty_store::StatIdentity;
 
@@ -78,6 +79,8 @@ struct Seen {
     problem: Option<(Observed, Unstored)>,
     /// What was measured in threads that the body started.
     metrics: Vec<Metric>,
+    /// What operations were called for the body.
+    made_of: Parts,
 }
 
 /// What the body made itself.
@@ -359,6 +362,11 @@ impl Recorder {
         }
     }
 
+    /// The body called these operations.
+    pub(super) fn take_parts(&self, parts: &Parts) {
+        self.seen.lock().made_of.merge(parts);
+    }
+
     fn is_own(&self, own: &Own, what: &Observed) -> bool {
         match what {
             Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
@@ -399,6 +407,7 @@ impl Recorder {
         if seen.problem.is_none() {
             seen.problem.clone_from(&inner.problem);
         }
+        seen.made_of.merge(&inner.made_of);
     }
 
     /// What was read, as it still is; a problem if something is not.
@@ -420,10 +429,10 @@ impl Recorder {
                 None => seen.changed(&what),
             }
         }
-        let Seen { known, notes, problem, .. } = seen;
+        let Seen { known, notes, problem, made_of, .. } = seen;
         let observed = known.into_iter().map(|(what, state)| Observation { what, state });
         let observed = observed.collect();
-        Gathered { observed, notes, ..Gathered::default() }.unsteady(problem)
+        Gathered { observed, notes, made_of, ..Gathered::default() }.unsteady(problem)
     }
 
     /// Whether the file came into being, or was written, while the body ran.

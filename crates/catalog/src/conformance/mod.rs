@@ -15,6 +15,7 @@ mod history;
 mod select;
 mod slots;
 mod waiting;
+mod wholes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -40,12 +41,17 @@ pub use self::waiting::{
     answers_a_commit_again_after_others_came, leaves_failing_keys_alone, lists_reservations,
     shares_failures, shows_circles, takes_a_repetition_for_the_same_call,
 };
+pub use self::wholes::{
+    keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_something_invalidated,
+    removes_what_was_made_of_it, removes_what_was_made_of_what_is_gone,
+};
 use crate::contract::Catalog;
 use crate::entry::{
     BlobRef, Claim, Committed, Entry, EntryId, Found, Hit, Holder, NewEntry, Origin, Request,
     Reserved, Scope, Selector, Why,
 };
 use crate::error::CatalogError;
+use crate::made_of::MadeOf;
 use crate::sqlite::Sqlite;
 
 const WORKS: &str = "the catalog under test answers";
@@ -92,6 +98,10 @@ pub fn all(make: Make<'_>) {
     discards_what_is_of_no_use(make);
     takes_any_text_and_size(make);
     gives_each_fence_once(make);
+    removes_what_was_made_of_it(make);
+    removes_what_was_made_of_what_is_gone(make);
+    keeps_what_was_made_of_what_cannot_be_read(make);
+    refuses_what_was_made_of_something_invalidated(make);
 }
 
 /// Damages the row of an entry in one of three ways, for simulations.
@@ -132,6 +142,8 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         expires_in: None,
         origin: Origin::default(),
         observed: Vec::new(),
+        made_of: MadeOf::default(),
+        parts: Vec::new(),
     }
 }
 

@@ -62,6 +62,7 @@ impl Sqlite {
 /// An entry with what can be worked out before the write lock is taken.
 struct Prepared<'a> {
     entry: &'a NewEntry,
+    made_of: Vec<u8>,
     ingredients: Vec<u8>,
     blobs: Vec<BlobRef>,
     parts_digest: Digest,
@@ -77,6 +78,7 @@ impl<'a> Prepared<'a> {
         let bytes = blobs.iter().map(|blob| blob.length).sum::<u64>() + entry.output.len() as u64;
         Ok(Self {
             entry,
+            made_of: entry.made_of.to_bytes(),
             parts_digest: parts_digest(&ingredients, &blobs),
             ingredients,
             blobs,
@@ -207,6 +209,7 @@ impl Write<'_> {
             host: &entry.origin.host,
             user: &entry.origin.user,
             observed: &entry.observed,
+            made_of: &new.made_of,
             output: &entry.output,
         };
         self.insert_row(id, scope, &entry.key, &sealed)?;
@@ -223,7 +226,7 @@ impl Write<'_> {
 
     fn insert_row(&self, id: EntryId, scope: &Scope, key: &Key, sealed: &Sealed<'_>) -> Result<()> {
         let seal = sealed.seal(scope, key);
-        let columns: [&dyn ToSql; 19] = [
+        let columns: [&dyn ToSql; 20] = [
             &id.0,
             key.as_bytes(),
             &scope.project,
@@ -242,14 +245,15 @@ impl Write<'_> {
             &sealed.user,
             seal.as_bytes(),
             &sealed.observed,
+            &sealed.made_of,
             &sealed.output,
         ];
         self.conn
             .prepare_cached(
                 "INSERT INTO entry (id, key, project, domain, operation, tail, output_digest, \
                  parts_digest, size, cost, created_at, expires_at, run, node, host, user, seal, \
-                 observed, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-                 ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                 observed, made_of, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
             )?
             .execute(columns)?;
         Ok(())

@@ -1,15 +1,16 @@
 //! Removing entries so that they stay removed.
 
 use rusqlite::Result;
-use thrifty_key::Key;
+use thrifty_key::{Digest, Key};
 
 use super::Sqlite;
 use super::commit::tail;
 use super::select::{Conditions, range};
-use super::text::marred;
+use super::wholes::{self, FIND, Wholes};
 use super::write::Write;
 use crate::entry::{EntryId, Invalidated, NewEntry, Scope, Selector};
 use crate::error::CatalogError;
+use crate::made_of::Part;
 
 /// Entries removed in one transaction, so that others need not wait longer than a moment.
 const BATCH: usize = 10_000;
@@ -27,17 +28,35 @@ impl Sqlite {
         scope: Option<&Scope>,
         selector: &Selector,
     ) -> std::result::Result<Invalidated, CatalogError> {
+        self.sweep(scope, selector, Wholes::Go)
+    }
+
+    /// See [`crate::Catalog::remove`].
+    pub(super) fn sweep_useless(
+        &self,
+        entries: &[EntryId],
+    ) -> std::result::Result<Invalidated, CatalogError> {
+        let these = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
+        self.sweep(None, &these, Wholes::Stay)
+    }
+
+    fn sweep(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        wholes: Wholes,
+    ) -> std::result::Result<Invalidated, CatalogError> {
         let mut total = Invalidated::default();
         let mut first = true;
         loop {
-            let (count, bytes) = self.write(|write| {
+            let (count, removed) = self.write(|write| {
                 if std::mem::take(&mut first) {
                     write.log(scope, selector)?;
                 }
-                write.remove_selected(scope, selector)
+                write.remove_selected(scope, selector, wholes)
             })?;
-            total.entries += count as u64;
-            total.bytes = total.bytes.saturating_add(bytes);
+            total.entries += removed.entries;
+            total.bytes = total.bytes.saturating_add(removed.bytes);
             self.signal.turn();
             if count < BATCH {
                 return Ok(total);
@@ -53,12 +72,7 @@ impl Write<'_> {
         let epoch = self.raise_epoch();
         // Also where no entry is found: damage may hide one that processes have in memory.
         self.changes();
-        let by_key_and_operation = Selector {
-            key_prefix: selector.key_prefix.clone(),
-            operation: selector.operation.clone(),
-            ..Selector::default()
-        };
-        if *selector != by_key_and_operation {
+        if !wholes::is_by_call(selector) {
             return Ok(());
         }
         let Some((low, high)) = range(selector.key_prefix.as_deref().unwrap_or_default()) else {
@@ -94,7 +108,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Whether an invalidation after `epoch` meant the entry that is to be committed.
+    /// Whether an invalidation after `epoch` meant the entry that is to be committed, or a result
+    /// that it took: one that is there still was stored since.
     pub(super) fn is_invalidated(
         &self,
         scope: &Scope,
@@ -104,52 +119,92 @@ impl Write<'_> {
         if epoch >= self.epoch() {
             return Ok(false);
         }
-        self.conn
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM invalidation WHERE epoch > ?1 \
-                 AND (project IS NULL OR project = ?2) AND (domain IS NULL OR domain = ?3) \
-                 AND ?4 BETWEEN low AND high \
-                 AND (operation IS NULL OR ?5 GLOB operation OR ?6 GLOB operation))",
-            )?
-            .query_row(
-                (
-                    epoch,
-                    &scope.project,
-                    &scope.domain,
-                    entry.key.as_bytes(),
-                    &entry.operation,
-                    tail(&entry.operation),
-                ),
-                |row| row.get(0),
-            )
+        if self.is_logged(scope, &entry.operation, [entry.key; 2], epoch)? {
+            return Ok(true);
+        }
+        for part in &entry.parts {
+            if !self.is_there(part)? && self.is_refused(scope, part, epoch)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn remove_selected(&self, scope: Option<&Scope>, selector: &Selector) -> Result<(usize, u64)> {
+    fn is_there(&self, part: &Part) -> Result<bool> {
+        let Some(id) = part.entry else {
+            return Ok(false);
+        };
+        self.conn.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?.exists([id.0])
+    }
+
+    /// Whether the key of a part was invalidated or replaced after `epoch`, or its operation was.
+    fn is_refused(&self, scope: &Scope, part: &Part, epoch: i64) -> Result<bool> {
+        let Some(key) = part.key else {
+            return self.is_logged(scope, &part.operation, wholes::NO_KEY, epoch);
+        };
+        let [low, high] = wholes::keys_of_call(&key);
+        let is_later = self
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM slot WHERE key BETWEEN ?1 AND ?2 AND project = ?3 \
+                 AND domain = ?4 AND epoch > ?5",
+            )?
+            .exists((low.as_bytes(), high.as_bytes(), &scope.project, &scope.domain, epoch))?;
+        Ok(is_later || self.is_logged(scope, &part.operation, [low, high], epoch)?)
+    }
+
+    /// Whether an invalidation after `epoch` meant the operation and one of these keys.
+    fn is_logged(
+        &self,
+        scope: &Scope,
+        operation: &str,
+        [low, high]: [Digest; 2],
+        epoch: i64,
+    ) -> Result<bool> {
+        self.conn
+            .prepare_cached(
+                "SELECT 1 FROM invalidation WHERE epoch > ?1 \
+                 AND (project IS NULL OR project = ?2) AND (domain IS NULL OR domain = ?3) \
+                 AND ?4 <= high AND ?5 >= low \
+                 AND (operation IS NULL OR ?6 GLOB operation OR ?7 GLOB operation)",
+            )?
+            .exists((
+                epoch,
+                &scope.project,
+                &scope.domain,
+                low.as_bytes(),
+                high.as_bytes(),
+                operation,
+                tail(operation),
+            ))
+    }
+
+    /// Removes entries that are selected, so many at a time, and says how many; and with them those
+    /// that were made of them.
+    fn remove_selected(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        wholes: Wholes,
+    ) -> Result<(usize, Invalidated)> {
         let Some(conditions) = Conditions::new(scope, selector, self.now) else {
-            return Ok((0, 0));
+            return Ok((0, Invalidated::default()));
         };
         // No use is known of an entry whose row of uses is damaged; it is an answer nevertheless.
-        let sql = format!(
-            "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size \
-             FROM entry LEFT JOIN usage ON usage.entry = entry.id WHERE {} LIMIT {BATCH}",
-            conditions.sql()
-        );
-        let doomed = self
-            .conn
-            .prepare_cached(&sql)?
-            .query_map(conditions.params(), |row| {
-                let scope = Scope { project: marred(row, 2)?, domain: marred(row, 3)? };
-                let key = Key::from_bytes(row.get(1)?);
-                Ok((EntryId(row.get(0)?), key, scope, row.get::<_, i64>(4)?))
-            })?
-            .collect::<Result<Vec<_>>>()?;
-        let mut bytes = 0_u64;
-        for (id, key, scope, size) in &doomed {
-            self.set_slot_epoch(scope, key, self.epoch())?;
-            self.remove(*id)?;
-            bytes = bytes.saturating_add(size.unsigned_abs());
+        let sql = format!("{FIND} {} LIMIT {BATCH}", conditions.sql());
+        let doomed = wholes::found(self.conn, &sql, conditions.params())?;
+        let beside = match wholes {
+            Wholes::Go => wholes::of(self.conn, scope, selector, &doomed)?,
+            Wholes::Stay => Vec::new(),
+        };
+        let mut removed = Invalidated::default();
+        for found in doomed.iter().chain(&beside) {
+            self.set_slot_epoch(&found.scope, &found.key, self.epoch())?;
+            self.remove(found.id)?;
+            removed.entries += 1;
+            removed.bytes = removed.bytes.saturating_add(found.size.unsigned_abs());
         }
-        Ok((doomed.len(), bytes))
+        Ok((doomed.len(), removed))
     }
 
     /// Raises the epoch of a slot and takes it from whoever has it.

@@ -10,6 +10,7 @@ use super::Sqlite;
 use super::seal::{COLUMNS, Sealed, WIDTH};
 use crate::entry::{EntryId, Found, Hit, Request, RunId, Scope, Slot, Time, Why};
 use crate::error::CatalogError;
+use crate::made_of::MadeOf;
 
 /// The query for one key: sealed columns first, then the number.
 pub(super) fn by_key() -> &'static str {
@@ -132,8 +133,11 @@ fn find(
     if sealed.expires_at.is_some_and(|at| at <= now) {
         return Ok(Looked::Expired);
     }
+    // What matches its seal was written so.
+    let made_of = MadeOf::from_bytes(sealed.made_of).unwrap_or_default();
     Ok(Looked::Valid(Hit {
         entry: id,
+        made_of,
         output: sealed.output.to_vec(),
         output_digest: sealed.output_digest,
         cost: nanos(sealed.cost),

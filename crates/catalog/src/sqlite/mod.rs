@@ -28,6 +28,7 @@ mod signal;
 mod text;
 mod upkeep;
 mod wait;
+mod wholes;
 mod write;
 
 use std::fmt;
@@ -304,9 +305,20 @@ impl Catalog for Sqlite {
         self.list_entries(scope, selector, limit)
     }
 
-    fn discard(&self, scope: &Scope, entries: &[EntryId]) -> Result<(), CatalogError> {
-        let these = Selector { ids: Some(entries.to_vec()), ..Selector::default() };
-        ASK.spend(|| self.sweep_selected(Some(scope), &these)).map(drop)
+    fn wholes(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+    ) -> Result<Vec<EntryId>, CatalogError> {
+        self.list_wholes(scope, selector)
+    }
+
+    fn remove(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
+        self.sweep_useless(entries)
+    }
+
+    fn discard(&self, entries: &[EntryId]) -> Result<(), CatalogError> {
+        ASK.spend(|| self.sweep_useless(entries)).map(drop)
     }
 
     fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, ErrorCode};
 
 /// The format this version reads and writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 
 /// The oldest format that is brought up to this one.
 pub(super) const OLDEST: i64 = 2;
@@ -81,9 +81,11 @@ CREATE TABLE entry (
     seal          BLOB NOT NULL,
     observed      BLOB NOT NULL,
     output        BLOB NOT NULL,
+    made_of       BLOB NOT NULL DEFAULT x'',
     UNIQUE (key, project, domain)
 ) STRICT;
 CREATE INDEX entry_tail ON entry (tail);
+CREATE INDEX entry_made_of ON entry (project, domain) WHERE made_of <> x'';
 
 CREATE TABLE usage (
     entry            INTEGER PRIMARY KEY REFERENCES entry ON DELETE CASCADE,
@@ -215,8 +217,17 @@ CREATE TABLE committed (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What format 4 lacks, and those before it.
+const FROM_4: &str = "
+ALTER TABLE entry ADD COLUMN made_of BLOB NOT NULL DEFAULT x'';
+CREATE INDEX entry_made_of ON entry (project, domain) WHERE made_of <> x'';
+";
+
 /// What is added to a catalog, by the newest format that lacks it.
-const LACKING: [(i64, &str); 2] = [(2, FROM_2), (3, FROM_3)];
+const LACKING: [(i64, &str); 3] = [(2, FROM_2), (3, FROM_3), (4, FROM_4)];
+
+/// As which view who may only read finds what format 4 lacks, and those before it.
+const SEEN_IN_4: &str = "CREATE TEMP VIEW entry AS SELECT *, x'' AS made_of FROM main.entry;";
 
 /// As which views who may only read finds what format 3 lacks, and those before it.
 const SEEN_IN_3: &str = "
@@ -307,7 +318,7 @@ pub(super) fn bring_up(conn: &Connection) -> Result<Made, Error> {
 /// Shows a reader of an earlier format what that format lacks, without changing the file.
 pub(super) fn fill_in(conn: &Connection, found: i64) -> Result<(), Error> {
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    let lacking = [(2, SEEN_IN_2), (3, SEEN_IN_3)];
+    let lacking = [(2, SEEN_IN_2), (3, SEEN_IN_3), (4, SEEN_IN_4)];
     lacking
         .iter()
         .filter(|(format, _)| *format >= found)

@@ -9,10 +9,13 @@ use crate::entry::{BlobRef, Scope};
 /// The columns of `entry` in the order in which [`Sealed::read`] takes them.
 pub(super) const COLUMNS: &str = "entry.operation, entry.output_digest, entry.parts_digest, \
      entry.size, entry.cost, entry.created_at, entry.expires_at, entry.run, entry.node, \
-     entry.host, entry.user, entry.seal, entry.observed, entry.output";
+     entry.host, entry.user, entry.seal, entry.observed, entry.made_of, entry.output";
+
+/// The one of them that earlier formats lack.
+pub(super) const MADE_OF: &str = "entry.made_of";
 
 /// How many columns [`COLUMNS`] names.
-pub(super) const WIDTH: usize = 14;
+pub(super) const WIDTH: usize = 15;
 
 /// The sealed columns of an entry, borrowed from a row or about to be written.
 pub(super) struct Sealed<'a> {
@@ -28,6 +31,7 @@ pub(super) struct Sealed<'a> {
     pub(super) host: &'a str,
     pub(super) user: &'a str,
     pub(super) observed: &'a [u8],
+    pub(super) made_of: &'a [u8],
     pub(super) output: &'a [u8],
 }
 
@@ -49,7 +53,8 @@ impl<'a> Sealed<'a> {
             host: text(at(9)?)?,
             user: text(at(10)?)?,
             observed: bytes(at(12)?)?,
-            output: bytes(at(13)?)?,
+            made_of: bytes(at(13)?)?,
+            output: bytes(at(14)?)?,
         };
         (digest(at(11)?)? == sealed.seal(scope, key)).then_some(sealed)
     }
@@ -80,8 +85,12 @@ impl<'a> Sealed<'a> {
             .framed(self.host.as_bytes())
             .framed(self.user.as_bytes())
             .framed(self.observed)
-            .framed(self.output)
-            .finish()
+            .framed(self.output);
+        // Those of format 4 end here.
+        if !self.made_of.is_empty() {
+            hasher.framed(self.made_of);
+        }
+        hasher.finish()
     }
 }
 

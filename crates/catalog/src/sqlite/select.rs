@@ -12,6 +12,7 @@ use super::lookup::{end_reading, millis, nanos};
 use super::seal::{COLUMNS, Sealed, WIDTH, parts_digest};
 use crate::entry::{BlobRef, Entry, EntryId, Origin, RunId, Scope, Selector, Time};
 use crate::error::CatalogError;
+use crate::made_of::MadeOf;
 
 /// Conditions on `entry` and `usage`, joined by `AND`, and what they bind.
 #[derive(Default)]
@@ -203,6 +204,7 @@ fn read_entry(conn: &Connection, row: &Row<'_>) -> Result<Option<Entry>> {
         nondeterministic: row.get(WIDTH + 6)?,
         pinned: row.get(WIDTH + 8)?,
         observed: sealed.observed.to_vec(),
+        made_of: MadeOf::from_bytes(sealed.made_of).unwrap_or_default(),
         scope,
     }))
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::Args;
 use glob::Pattern;
 use serde::Serialize;
-use thrifty_engine::aliases::wholes;
 use thrifty_engine::catalog::{Entry, EntryId, Selector};
 use thrifty_engine::explain::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
@@ -21,9 +20,9 @@ use crate::told;
 /// Remove entries, so that the next call computes; entries must match all that is given
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing that is being computed now from before the invalidation can come back afterwards. Workflows and
-processes that were made of a removed result go with it, as far as the history of finished runs tells;
-of a run, so do the results that it took.
+Nothing that is being computed now from before the invalidation can come back afterwards. What was
+made of a removed result goes with it: workflows, processes, and tasks that called it; of a run, so do
+the results that it took.
 
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
@@ -80,7 +79,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if let Some(tag) = &tag {
         selector.ids = Some(tagged(&cache, &selector, tag)?);
     }
-    let (entries, beside) = selected(&cache, &selector, tag.as_ref())?;
+    let (entries, taken) = selected(&cache, &selector, tag.as_ref())?;
     if entries.is_empty() && !json {
         // What is being computed for the first time has no entry yet, and is meant as well.
         if !dry_run {
@@ -101,9 +100,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if !dry_run {
         let what = format!("remove {} ({})", count(removed.entries, "entry"), show_size(size));
         console.confirm(&what, yes)?;
-        // These first: without the parts nobody would find them again.
-        let beside = Selector { ids: Some(beside), ..Selector::default() };
-        let before = catalog.invalidate(Some(cache.scope()), &beside)?.entries;
+        let before = catalog.invalidate(Some(cache.scope()), &by_number(taken))?.entries;
         removed.entries = before + catalog.invalidate(Some(cache.scope()), &selector)?.entries;
         // Only so that a later miss can say who did it.
         let gone = entries.iter().map(|entry| (&entry.scope, &entry.key));
@@ -117,32 +114,35 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
         .note(&format!("{verb} {}; `thrifty gc` frees the bytes", count(removed.entries, "entry")))
 }
 
-/// The entries that are meant: those selected, and by their numbers those beside them that hold the
-/// same results: what a run took, and what was made of any of them.
+/// The entries that are meant: those selected, those that a run took, and what was made of any of
+/// them; and the numbers of those that a run took.
 fn selected(
     cache: &Cache,
     selector: &Selector,
     tag: Option<&Pattern>,
 ) -> Result<(Vec<Entry>, Vec<EntryId>), Failure> {
-    let (catalog, scope) = (cache.catalog().as_ref(), cache.scope());
-    let mut entries = catalog.entries(Some(scope), selector, usize::MAX >> 1)?;
-    let mut beside = Vec::new();
+    let (catalog, scope) = (cache.catalog().as_ref(), Some(cache.scope()));
+    let all = |selector: &Selector| catalog.entries(scope, selector, usize::MAX >> 1);
+    let mut entries = all(selector)?;
+    let mut wholes = catalog.wholes(scope, selector)?;
+    let mut numbers = Vec::new();
     if let Some(run) = &selector.run {
         let ids = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
         // The other conditions hold for these as well.
-        let taken = Selector { run: None, ids: Some(ids), ..selector.clone() };
-        let taken = catalog.entries(Some(scope), &taken, usize::MAX >> 1)?;
-        beside.extend(taken.into_iter().filter(|it| tag.is_none_or(|tag| carries(it, tag))));
+        let mut taken = all(&Selector { run: None, ids: Some(ids), ..selector.clone() })?;
+        taken.retain(|entry| tag.is_none_or(|tag| carries(entry, tag)));
+        numbers = taken.iter().map(|entry| entry.id).collect();
+        wholes.extend(catalog.wholes(scope, &by_number(numbers.clone()))?);
+        entries.extend(taken);
     }
-    let parts: Vec<EntryId> = entries.iter().chain(&beside).map(|entry| entry.id).collect();
-    let ids = Some(wholes(catalog, scope, &parts)?);
-    let made = Selector { ids, ..Selector::default() };
-    beside.extend(catalog.entries(Some(scope), &made, usize::MAX >> 1)?);
-    let known: HashSet<EntryId> = entries.iter().map(|entry| entry.id).collect();
-    beside.retain(|entry| !known.contains(&entry.id));
-    let numbers = beside.iter().map(|entry| entry.id).collect();
-    entries.extend(beside);
+    entries.extend(all(&by_number(wholes))?);
+    let mut known = HashSet::new();
+    entries.retain(|entry| known.insert(entry.id));
     Ok((entries, numbers))
+}
+
+fn by_number(ids: Vec<EntryId>) -> Selector {
+    Selector { ids: Some(ids), ..Selector::default() }
 }
 
 /// The selected entries that carry such a tag.

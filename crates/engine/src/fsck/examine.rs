@@ -206,8 +206,7 @@ impl<'a> Examination<'a> {
         let dangling: Vec<EntryId> =
             self.report.findings.iter().flat_map(Finding::entries).copied().collect();
         if !dangling.is_empty() {
-            let selector = Selector { ids: Some(dangling), ..Selector::default() };
-            self.report.removed += self.catalog.invalidate(None, &selector)?.entries;
+            self.report.removed += self.catalog.remove(&dangling)?.entries;
         }
         for finding in &self.report.findings {
             self.report.quarantined += u64::from(matches!(finding, Finding::Corrupt { .. }));

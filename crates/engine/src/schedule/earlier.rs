@@ -45,9 +45,10 @@ impl Schedule<'_> {
 impl Settled {
     /// A value that was made in an earlier run, and is there still.
     pub fn skipped(run: &str, made: Made) -> Self {
-        let Made { object, contribution, draft, observed, expires_at } = made;
+        let Made { object, contribution, draft, observed, expires_at, made_of } = made;
         let outline = draft.ok().and_then(|draft| draft.outline(&[])).map(Arc::new);
-        let terms = Terms { observed: observed.into(), expires_at };
+        let made_of = made_of.shared();
+        let terms = Terms { observed: observed.into(), expires_at, made_of };
         Self::of_before(run, None, Value::Live { object, contribution, outline, terms })
     }
 

@@ -77,6 +77,7 @@ impl Schedule<'_> {
         let taken = self.take_all(&edges)?;
         let parts = self.parts_of(number, &edges);
         let too_old = parts.iter().filter_map(|part| self.too_old_at(*part)).min();
+        self.take_parts(parts.iter().copied(), &mut unfinished.made_of);
         let values: Vec<_> = parts.into_iter().filter_map(|part| self.value_of(part)).collect();
         let observed = values.iter().flat_map(|value| value.observed());
         unfinished.observed.extend(observed.cloned());

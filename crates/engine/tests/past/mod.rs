@@ -49,6 +49,8 @@ pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry 
         expires_in: None,
         origin: Origin::default(),
         observed: vec![],
+        made_of: Default::default(),
+        parts: vec![],
     }
 }
 
@@ -153,6 +155,8 @@ impl<'a> Past<'a> {
                 user: "ada".to_owned(),
             },
             observed: vec![],
+            made_of: Default::default(),
+            parts: vec![],
         };
         let node = Node {
             entry: Some(commit(self.catalog, &entry)),

@@ -250,7 +250,9 @@ by_plan! {
     stop_waiting(scope: &Scope, key: &Key, holding: &[u128]) -> ();
     reservations(scope: Option<&Scope>) -> Vec<Reservation>;
     invalidate(scope: Option<&Scope>, selector: &Selector) -> Invalidated;
-    discard(scope: &Scope, entries: &[EntryId]) -> ();
+    wholes(scope: Option<&Scope>, selector: &Selector) -> Vec<EntryId>;
+    remove(entries: &[EntryId]) -> Invalidated;
+    discard(entries: &[EntryId]) -> ();
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
     evict(entries: &[EntryId]) -> Invalidated;
@@ -490,6 +492,7 @@ pub fn unstorable(value: i64) -> Product {
         contribution: plain::contribution(&plain::int(value)).ok(),
         draft: Err(Unstored::unstorable("it is a number of the wrong kind".to_owned())),
         observed: Vec::new(),
+        made_of: Default::default(),
         expires_at: None,
     })
 }

@@ -11,7 +11,8 @@ use crate::entry::{Scope, Time};
 use crate::sqlite::clock::NEVER;
 use crate::sqlite::commit::tail;
 use crate::sqlite::fault::is_damage;
-use crate::sqlite::seal::{COLUMNS, Sealed, WIDTH, digest, parts_digest};
+use crate::sqlite::schema::{Made, inspect};
+use crate::sqlite::seal::{COLUMNS, MADE_OF, Sealed, WIDTH, digest, parts_digest};
 use crate::sqlite::select::references;
 
 /// Numbers at or above this are damage: nothing ever counts so far.
@@ -201,8 +202,12 @@ struct Verified {
 }
 
 fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
+    let columns = match lacks_made_of(old)? {
+        true => COLUMNS.replace(MADE_OF, "x''"),
+        false => COLUMNS.to_owned(),
+    };
     let sql = format!(
-        "SELECT {COLUMNS}, entry.id, entry.project, entry.domain, entry.key, ingredients.body \
+        "SELECT {columns}, entry.id, entry.project, entry.domain, entry.key, ingredients.body \
          FROM entry JOIN ingredients ON ingredients.entry = entry.id WHERE entry.id = ?1"
     );
     let mut statement = old.prepare_cached(&sql)?;
@@ -227,6 +232,12 @@ fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
     });
     let created_at = sealed.created_at;
     Ok(Some(Verified { scope, key, values, ingredients, blobs: blobs.collect(), created_at }))
+}
+
+/// Whether it is of a format before entries said what they were made of.
+fn lacks_made_of(old: &Connection) -> Result<bool> {
+    let found = around_damage(inspect(old))?;
+    Ok(matches!(found, Some(Made::Earlier(_))))
 }
 
 /// Whether no blob of the entry may be deleted at any moment.

@@ -1,0 +1,151 @@
+//! Removing a result reaches what was made of it.
+
+use std::collections::BTreeSet;
+
+use super::{Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope};
+use crate::contract::Catalog;
+use crate::entry::{Claim, Committed, EntryId, NewEntry, Scope, Selector};
+use crate::made_of::{MadeOf, Part};
+
+/// An entry of the operation that was made of these: operations, and the names of their keys.
+fn whole(name: &str, operation: &str, parts: &[(&str, Option<&str>)]) -> NewEntry {
+    let mut made_of = MadeOf::default();
+    for (operation, name) in parts {
+        made_of.add(operation, name.map(key).as_ref());
+    }
+    NewEntry { operation: operation.to_owned(), made_of, ..entry(name, name) }
+}
+
+fn of(operation: &str, name: &str) -> NewEntry {
+    whole(name, operation, &[])
+}
+
+/// The names, of these, under which there is an entry.
+fn left<'a>(catalog: &dyn Catalog, scope: &Scope, names: &[&'a str]) -> BTreeSet<&'a str> {
+    let entries = catalog.entries(Some(scope), &Selector::default(), 99).expect(WORKS);
+    let is_there = |name: &&str| entries.iter().any(|entry| entry.key == key(name));
+    names.iter().copied().filter(is_there).collect()
+}
+
+/// What was made of a result goes with it, by whatever it is selected; in its scope alone.
+pub fn removes_what_was_made_of_it(make: Make<'_>) {
+    let selectors: [(&str, fn(EntryId) -> Selector); 4] = [
+        ("its number", by_id),
+        ("its operation", |_| by_operation("clean")),
+        ("a pattern", |_| by_operation("lab.cl*")),
+        ("its key", |_| {
+            let prefix = key("part").to_string()[..32].to_owned();
+            Selector { key_prefix: Some(prefix), ..Selector::default() }
+        }),
+    ];
+    for (what, selector) in selectors {
+        let catalog = make();
+        let (lab, other) = (scope("lab"), scope("other"));
+        let names = ["part", "whole", "around", "beside", "apart"];
+        let id = put(&*catalog, &lab, &of("lab.clean", "part"));
+        let parts = [("lab.clean", Some("part")), ("lab.load", Some("apart"))];
+        put(&*catalog, &lab, &whole("whole", "lab.flow", &parts));
+        put(&*catalog, &lab, &whole("around", "lab.all", &parts));
+        put(&*catalog, &lab, &whole("beside", "lab.flow", &parts[1..]));
+        put(&*catalog, &lab, &of("lab.load", "apart"));
+        put(&*catalog, &other, &whole("whole", "lab.flow", &parts));
+        let selector = selector(id);
+
+        let wholes = catalog.wholes(Some(&lab), &selector).expect(WORKS);
+        assert_eq!(wholes.len(), 2, "{what}");
+        assert_eq!(left(&*catalog, &lab, &names).len(), 5, "{what}: to ask removes nothing");
+        let (before, _) = miss(&*catalog, &lab, "new");
+        let changes = catalog.changes();
+        let removed = catalog.invalidate(Some(&lab), &selector).expect(WORKS);
+        assert_eq!(removed.entries, 3, "{what}");
+        assert_ne!(catalog.changes(), changes, "{what}");
+        let still = BTreeSet::from(["beside", "apart"]);
+        assert_eq!(left(&*catalog, &lab, &names), still, "{what}");
+        assert_eq!(left(&*catalog, &other, &["whole"]), BTreeSet::from(["whole"]), "{what}");
+        let late = catalog.commit(&lab, &whole("whole", "lab.flow", &[]), &before).expect(WORKS);
+        assert_eq!(late, Committed::Fenced, "{what}: what was begun before stays away");
+    }
+}
+
+/// A result that is stored no longer, or never was, is meant by its operation all the same.
+pub fn removes_what_was_made_of_what_is_gone(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let part = put(&*catalog, &scope, &of("lab.clean", "part"));
+    put(&*catalog, &scope, &whole("a", "lab.flow", &[("lab.clean", Some("part"))]));
+    put(&*catalog, &scope, &whole("b", "lab.flow", &[("lab.look", None)]));
+    put(&*catalog, &scope, &whole("c", "lab.flow", &[("lab.clean_up", Some("d"))]));
+    assert_eq!(catalog.evict(&[part]).expect(WORKS).entries, 1);
+    for (operation, removed) in [("clean", 1), ("lab.look", 1), ("clean", 0)] {
+        let selector = by_operation(operation);
+        assert_eq!(catalog.wholes(Some(&scope), &selector).expect(WORKS).len(), removed);
+        let done = catalog.invalidate(Some(&scope), &selector).expect(WORKS);
+        assert_eq!(done.entries as usize, removed, "{operation}");
+    }
+    assert_eq!(left(&*catalog, &scope, &["a", "b", "c"]), BTreeSet::from(["c"]));
+}
+
+/// What cannot be read goes alone, and so does what is evicted.
+pub fn keeps_what_was_made_of_what_cannot_be_read(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let removals: [fn(&dyn Catalog, EntryId); 3] = [
+        |catalog, id| assert_eq!(catalog.remove(&[id]).expect(WORKS).entries, 1),
+        |catalog, id| catalog.discard(&[id]).expect(WORKS),
+        |catalog, id| assert_eq!(catalog.evict(&[id]).expect(WORKS).entries, 1),
+    ];
+    let made = whole("whole", "lab.flow", &[("lab.clean", Some("part"))]);
+    put(&*catalog, &scope, &made);
+    for remove in removals {
+        let part = put(&*catalog, &scope, &of("lab.clean", "part"));
+        remove(&*catalog, part);
+        assert_eq!(left(&*catalog, &scope, &["part", "whole"]), BTreeSet::from(["whole"]));
+    }
+    assert_eq!(hit(&*catalog, &scope, "whole").made_of, made.made_of);
+    let kept = catalog.entries(Some(&scope), &Selector::default(), 9).expect(WORKS);
+    assert_eq!(kept[0].made_of, made.made_of);
+}
+
+/// A result is refused that was made of one which was invalidated or replaced meanwhile; of one that
+/// was evicted, or made anew since, it is taken.
+pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let part = |entry| Part { operation: "lab.clean".to_owned(), key: Some(key("part")), entry };
+    let keyless = Part { operation: "lab.look".to_owned(), key: None, entry: None };
+    let from = |name: &str, parts: &[Part]| {
+        let parts = parts.to_vec();
+        NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
+    };
+    let commit =
+        |entry: &NewEntry, claim: &Claim| catalog.commit(&scope, entry, claim).expect(WORKS);
+    let old = put(&*catalog, &scope, &of("lab.clean", "part"));
+    let (begun, _) = miss(&*catalog, &scope, "a");
+    catalog.invalidate(Some(&scope), &by_operation("nothing")).expect(WORKS);
+    let stored = commit(&from("a", &[part(Some(old)), part(None), keyless.clone()]), &begun);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: nothing of it was meant");
+
+    let (begun, _) = miss(&*catalog, &scope, "b");
+    catalog.evict(&[old]).expect(WORKS);
+    let stored = commit(&from("b", &[part(Some(old))]), &begun);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: an eviction says nothing");
+
+    let old = put(&*catalog, &scope, &of("lab.clean", "part"));
+    let (begun, _) = miss(&*catalog, &scope, "c");
+    catalog.invalidate(Some(&scope), &by_id(old)).expect(WORKS);
+    assert_eq!(commit(&from("c", &[part(Some(old))]), &begun), Committed::Fenced);
+    assert_eq!(commit(&from("c", &[part(None)]), &begun), Committed::Fenced);
+    let new = put(&*catalog, &scope, &of("lab.clean", "part"));
+    assert_eq!(commit(&from("c", &[part(Some(old))]), &begun), Committed::Fenced);
+    let stored = commit(&from("c", &[part(Some(new))]), &begun);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it was made anew since");
+
+    let (begun, _) = miss(&*catalog, &scope, "d");
+    let replacing = catalog.draw_ticket(&scope, &key("part")).expect(WORKS);
+    commit(&NewEntry { output: vec![], ..of("lab.clean", "part") }, &replacing);
+    assert_eq!(commit(&from("d", &[part(Some(new))]), &begun), Committed::Fenced);
+
+    let (begun, _) = miss(&*catalog, &scope, "f");
+    catalog.invalidate(Some(&scope), &by_operation("l?ok")).expect(WORKS);
+    assert_eq!(commit(&from("f", &[keyless]), &begun), Committed::Fenced);
+}

@@ -1,0 +1,128 @@
+//! What a result was made of: the operations that its own became, and those that its body called.
+
+use std::collections::BTreeMap;
+
+use thrifty_key::Key;
+
+use crate::entry::EntryId;
+
+/// How many bytes of a key are kept: those that the results of one call for different
+/// surroundings share.
+const HALF: usize = 16;
+
+/// The first half of a key.
+type Half = [u8; HALF];
+
+/// The operations that a result was made of, and those that these were made of, and so on: their
+/// names, and for each the halves of the keys under which it was called. Whoever removes the
+/// result of one of them means the whole, too.
+///
+/// ```
+/// use thrifty_catalog::MadeOf;
+/// use thrifty_key::Digest;
+///
+/// let mut made_of = MadeOf::default();
+/// made_of.add("lab.clean", Some(&Digest::of_blob(b"one")));
+/// made_of.add("lab.look", None);
+/// assert_eq!(MadeOf::from_bytes(&made_of.to_bytes()), Some(made_of));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MadeOf {
+    /// In ascending order, each once. An operation that has no key has none here.
+    by_operation: BTreeMap<String, Vec<Half>>,
+}
+
+impl MadeOf {
+    /// Whether it was made of no other operation.
+    pub fn is_empty(&self) -> bool {
+        self.by_operation.is_empty()
+    }
+
+    /// Adds a call of an operation; without a key if it has none.
+    pub fn add(&mut self, operation: &str, key: Option<&Key>) {
+        let halves = match self.by_operation.get_mut(operation) {
+            Some(halves) => halves,
+            None => self.by_operation.entry(operation.to_owned()).or_default(),
+        };
+        if let Some(half) = key.map(half)
+            && let Err(place) = halves.binary_search(&half)
+        {
+            halves.insert(place, half);
+        }
+    }
+
+    /// Adds all that another one holds.
+    pub fn merge(&mut self, other: &Self) {
+        for (operation, more) in &other.by_operation {
+            match self.by_operation.get_mut(operation) {
+                Some(halves) if halves == more => {}
+                Some(halves) => {
+                    halves.extend(more);
+                    halves.sort_unstable();
+                    halves.dedup();
+                }
+                None => _ = self.by_operation.insert(operation.clone(), more.clone()),
+            }
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub fn size(&self) -> usize {
+        let sizes = self.by_operation.iter();
+        sizes.map(|(operation, halves)| operation.len() + halves.len() * HALF).sum()
+    }
+
+    /// Its bytes, as specified in `docs/formats/catalog.md`; none if it is empty.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (operation, halves) in &self.by_operation {
+            bytes.extend((operation.len() as u64).to_le_bytes());
+            bytes.extend(operation.as_bytes());
+            bytes.extend((halves.len() as u64).to_le_bytes());
+            bytes.extend(halves.as_flattened());
+        }
+        bytes
+    }
+
+    /// What these bytes say; `None` if they say nothing.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut by_operation = BTreeMap::new();
+        while !bytes.is_empty() {
+            let length = count(&mut bytes)?;
+            let operation = String::from_utf8(bytes.split_off(..length)?.to_vec()).ok()?;
+            let length = count(&mut bytes)?.checked_mul(HALF)?;
+            let (halves, rest) = bytes.split_off(..length)?.as_chunks::<HALF>();
+            debug_assert!(rest.is_empty());
+            by_operation.insert(operation, halves.to_vec());
+        }
+        Some(Self { by_operation })
+    }
+
+    /// The names, and for each the keys between which all keys of one call lie.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, &[Half])> {
+        self.by_operation.iter().map(|(operation, halves)| (operation.as_str(), halves.as_slice()))
+    }
+}
+
+/// One operation that a result was made of, as it was when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// The name of the operation.
+    pub operation: String,
+    /// The key under which it was called, if it has one.
+    pub key: Option<Key>,
+    /// The entry that holds its result, if one does.
+    pub entry: Option<EntryId>,
+}
+
+/// The first half of a key.
+pub(crate) fn half(key: &Key) -> Half {
+    let mut half = Half::default();
+    half.copy_from_slice(&key.as_bytes()[..HALF]);
+    half
+}
+
+fn count(bytes: &mut &[u8]) -> Option<usize> {
+    let number = bytes.split_off(..size_of::<u64>())?;
+    usize::try_from(u64::from_le_bytes(number.try_into().ok()?)).ok()
+}

@@ -1,0 +1,121 @@
+//! What a result was made of: who removes a part means the whole.
+
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::sync::Arc;
+
+use stage::*;
+use thrifty_engine::catalog::{Catalog, EntryId, Selector};
+use thrifty_engine::graph::Node as Call;
+use thrifty_engine::{Mode, Policy};
+
+/// What happens to the results of `clean` while the rest of the whole is made.
+type Meanwhile = fn(&dyn Catalog);
+
+fn by_operation(name: &str) -> Selector {
+    Selector { operation: Some(name.to_owned()), ..Selector::default() }
+}
+
+fn entries(catalog: &dyn Catalog, name: &str) -> Vec<EntryId> {
+    let found = catalog.entries(None, &by_operation(name), 99).unwrap();
+    found.into_iter().map(|entry| entry.id).collect()
+}
+
+fn invalidate(catalog: &dyn Catalog, name: &str) -> u64 {
+    catalog.invalidate(Some(&scope()), &by_operation(name)).unwrap().entries
+}
+
+/// An operation that becomes one which becomes `clean`, and `late`, which takes from it.
+fn nested(stage: &Arc<Stage>, clean: Policy, meanwhile: Meanwhile) -> Call {
+    let (here, catalog) = (Arc::clone(stage), Arc::clone(&stage.catalog));
+    let middle = move || {
+        let (here, catalog) = (Arc::clone(&here), Arc::clone(&catalog));
+        here.clone().scripted("middle", vec![], move |_| {
+            let catalog = Arc::clone(&catalog);
+            let cleaned = Call { policy: clean, ..here.call("clean", &[], |_| 1) };
+            let late = here.call("late", &[0], move |it| {
+                meanwhile(&*catalog);
+                it[0] + 1
+            });
+            Ok(expanded(vec![cleaned, late], 1))
+        })
+    };
+    stage.scripted("around", vec![], move |_| Ok(expanded(vec![middle()], 0)))
+}
+
+#[test]
+fn to_remove_a_part_removes_all_around_it() {
+    let names = ["around", "clean", "late", "middle"];
+    for part in ["clean", "late", "middle"] {
+        let stage = Arc::new(Stage::new());
+        let settle = |stage: &Arc<Stage>| {
+            stage.settle(vec![nested(stage, Policy::default(), |_| ())], &[0], 1);
+            stage.take_ran()
+        };
+        assert_eq!(settle(&stage), names);
+        assert_eq!(settle(&stage), [""; 0]);
+        // What is in the memory of a process goes, too.
+        let wholes = names.iter().filter(|name| match part {
+            "middle" => ["around", "middle"].contains(name),
+            _ => [part, "around", "middle"].contains(name),
+        });
+        assert_eq!(invalidate(&*stage.catalog, part), wholes.count() as u64, "{part}");
+        let ran = settle(&stage);
+        assert!(ran.contains(&"around".to_owned()) && ran.contains(&part.to_owned()), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_part_of_a_hit_is_a_part_though_the_hit_is_gone() {
+    let stage = Arc::new(Stage::new());
+    let settle = |stage: &Arc<Stage>| {
+        stage.settle(vec![nested(stage, Policy::default(), |_| ())], &[0], 1);
+        stage.take_ran()
+    };
+    settle(&stage);
+    stage.catalog.remove(&entries(&*stage.catalog, "around")).unwrap();
+    assert_eq!(settle(&stage), ["around"]);
+    assert_eq!(entries(&*stage.catalog, "around").len(), 1);
+    // `around` was made of `middle`, a hit, and that of `clean`.
+    stage.catalog.evict(&entries(&*stage.catalog, "middle")).unwrap();
+    stage.catalog.evict(&entries(&*stage.catalog, "clean")).unwrap();
+    assert_eq!(invalidate(&*stage.catalog, "clean"), 1);
+    assert_eq!(entries(&*stage.catalog, "around").len(), 0);
+}
+
+#[test]
+fn a_whole_is_not_stored_of_a_part_that_was_invalidated_meanwhile() {
+    let refresh = Policy { mode: Mode::Refresh, ..Policy::default() };
+    let off = Policy { mode: Mode::Off, ..Policy::default() };
+    let cases: [(Policy, Meanwhile, &str); 7] = [
+        (Policy::default(), |_| (), "computed"),
+        (Policy::default(), |catalog| _ = invalidate(catalog, "clean"), "fenced"),
+        (Policy::default(), |catalog| _ = invalidate(catalog, "other"), "computed"),
+        (
+            Policy::default(),
+            |catalog| {
+                let ids = Some(entries(catalog, "clean"));
+                catalog.invalidate(None, &Selector { ids, ..Selector::default() }).unwrap();
+            },
+            "fenced",
+        ),
+        (
+            Policy::default(),
+            |catalog| _ = catalog.evict(&entries(catalog, "clean")).unwrap(),
+            "computed",
+        ),
+        (refresh, |_| (), "computed"),
+        (off, |catalog| _ = invalidate(catalog, "clean"), "fenced"),
+    ];
+    for (case, (policy, meanwhile, outcome)) in cases.into_iter().enumerate() {
+        let stage = Arc::new(Stage::new());
+        let settled = stage.settle(vec![nested(&stage, policy, meanwhile)], &[0], 1);
+        assert_eq!(settled.values[0], Some(2), "{case}: its caller has it all the same");
+        assert_eq!(settled.words()[..2], [outcome; 2], "{case}");
+        let stored = usize::from(outcome == "computed");
+        assert_eq!(entries(&*stage.catalog, "around").len(), stored, "{case}");
+        assert_eq!(entries(&*stage.catalog, "middle").len(), stored, "{case}");
+    }
+}

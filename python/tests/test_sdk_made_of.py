@@ -1,0 +1,180 @@
+"""To invalidate a result reaches whatever was made of it, however it was called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+FLOWS = """
+    import concurrent.futures
+    import functools
+    import sys
+    from thrifty import Cache, process, task, workflow
+
+    @task
+    def clean(n: int) -> int:
+        print("clean", n)
+        return n + 1
+
+    @task(cache=False)
+    def look(n: int) -> int:
+        return n
+
+    @task
+    def handle_not_stored(n: int):
+        return (i for i in range(n))
+
+    @task
+    def calls(n: int) -> int:
+        print("calls")
+        return clean(n) * 2
+
+    @task(cache=Cache(observe=False))
+    def unobserved(n: int) -> int:
+        print("unobserved")
+        return clean(n) * 3
+
+    @task
+    def around(n: int) -> int:
+        print("around")
+        return calls(n) + 1
+
+    @task
+    def in_a_thread(n: int) -> int:
+        print("in_a_thread")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return pool.submit(clean, n).result()
+
+    @functools.lru_cache
+    def remembered(n):
+        return clean(n)
+
+    @task
+    def first(n: int) -> int:
+        print("first")
+        return remembered(n)
+
+    @task
+    def second(n: int) -> int:
+        print("second")
+        return remembered(n)
+
+    @task
+    def in_a_process(n: int) -> int:
+        return clean(n)
+
+    @workflow
+    def spread(n: int) -> int:
+        return in_a_process(n)
+
+    @task
+    def looks(n: int) -> int:
+        print("looks")
+        return look(n)
+
+    @task
+    def takes_not_stored(n: int) -> int:
+        print("takes_not_stored")
+        return sum(handle_not_stored(n))
+
+    @process
+    def unit(n: int) -> int:
+        return clean(clean(n))
+
+    @process
+    def outer(n: int) -> int:
+        return unit(n)
+
+    @task
+    def apart(n: int) -> int:
+        print("apart")
+        return n
+
+    @workflow
+    def flow(n: int) -> int:
+        return calls(unit(n))
+
+    @task
+    def calls_a_flow(n: int) -> int:
+        print("calls_a_flow")
+        return flow(n)
+
+    if __name__ == "__main__":
+        name = sys.argv[1]
+        if name == "spread":
+            print(spread.with_options(executor="processes")(1))
+        elif name == "both":
+            print(first(1), second(1))
+        else:
+            print(globals()[name](1))
+    """
+
+
+@pytest.fixture
+def flows(programs):
+    programs.write("flows.py", FLOWS)
+    return programs
+
+
+def invalidate(flows, *selection):
+    said = flows.run("-m", "thrifty", "invalidate", *selection, "--yes", "--json")
+    return json.loads(said)["entries"]
+
+
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        ("calls", 2),
+        ("unobserved", 2),
+        ("around", 3),
+        ("in_a_thread", 2),
+        ("both", 3),
+        ("unit", 3),
+        ("outer", 4),
+        ("calls_a_flow", 6),
+    ],
+)
+def test_what_was_made_of_a_result_goes_with_it(flows, name, entries):
+    computed = flows.run("flows.py", name)
+    assert "clean" in computed
+    assert flows.run("flows.py", "apart") == "apart\n1\n"
+    value = computed.splitlines()[-1]
+    assert flows.run("flows.py", name) == f"{value}\n"
+    assert invalidate(flows, "--operation", "clean") == entries
+    assert flows.run("flows.py", name) == computed
+    assert flows.run("flows.py", "apart") == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "operation"), [("looks", "look"), ("takes_not_stored", "handle_not_stored")]
+)
+def test_by_its_operation_also_where_it_is_not_stored(flows, name, operation):
+    computed = flows.run("flows.py", name)
+    assert flows.run("flows.py", name) != computed
+    assert invalidate(flows, "--operation", operation) == 1
+    assert flows.run("flows.py", name) == computed
+
+
+def test_of_a_hit_too_and_where_the_parts_were_evicted(flows):
+    flows.run("flows.py", "calls")
+    # The inner call is a hit, and so is what it was made of.
+    assert "calls\n" not in flows.run("flows.py", "around")
+    flows.run("-m", "thrifty", "gc", "--budget", "0B")
+    # A whole that is there, while what it was made of is gone.
+    flows.run("flows.py", "around")
+    shown = json.loads(flows.run("-m", "thrifty", "invalidate", "--operation", "calls", "--dry-run", "--json"))
+    assert shown["entries"] == 2
+    assert invalidate(flows, "--operation", "clean") == 3
+
+
+def test_the_history_is_not_asked(flows):
+    flows.run("flows.py", "outer")
+    flows.run("-m", "thrifty", "gc", "--history", "0s")
+    assert invalidate(flows, "--operation", "clean") == 4
+
+
+def test_processes_bring_along_what_their_bodies_called(flows):
+    flows.run("flows.py", "spread")
+    assert flows.run("flows.py", "spread") == "2\n"
+    assert invalidate(flows, "--operation", "clean") == 2
