@@ -1,5 +1,6 @@
 //! Decoders of bytes that a seal or a digest stands before: they must not break all the same.
 
+use thrifty_engine::catalog::MadeOf;
 use thrifty_engine::key::tree::Manifest;
 use thrifty_engine::observed;
 use thrifty_engine::record::Record;
@@ -19,6 +20,7 @@ pub fn bytes(stage: &Stage, sample: Sample) -> Result<Tally, Broken> {
     for entry in &stage.entries {
         artefacts.push(("record", entry.output.clone()));
         artefacts.push(("observed", entry.observed.clone()));
+        artefacts.push(("made of", entry.made_of.to_bytes()));
     }
     let mut total = Tally::default();
     for (kind, sound) in &artefacts {
@@ -57,6 +59,7 @@ fn read_back(kind: &str, bytes: &[u8]) -> Option<bool> {
             let read = observed::decode(bytes).ok()?;
             Some(observed::encode(&read).is_ok_and(|again| again == bytes))
         }
+        "made of" => Some(MadeOf::from_bytes(bytes)?.to_bytes() == bytes),
         _ => {
             let record = Record::from_bytes(bytes).ok()?;
             let _ = (record.contribution(), record.blobs(), record.classes());

@@ -32,6 +32,7 @@ const PLACES: [(&str, &str, &[&str]); 4] = [
             "seal",
             "observed",
             "output",
+            "made_of",
         ],
     ),
     ("ingredients", "entry", &["body"]),
@@ -40,13 +41,14 @@ const PLACES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// What is swapped between two entries.
-const SWAPS: [&str; 7] = [
+const SWAPS: [&str; 8] = [
     "output",
     "observed",
+    "made_of",
     "output_digest, output",
     "output_digest, parts_digest, size, output",
     "operation, output_digest, parts_digest, size, cost, created_at, expires_at, run, node, host, \
-     user, seal, observed, output",
+     user, seal, observed, output, made_of",
     "seal",
     "id",
 ];

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thrifty_engine::catalog::{
-    CatalogError, Claim, Committed, Entry, Holder, NewEntry, NewRun, Origin, RunId, RunStatus,
-    Scope, Selector,
+    CatalogError, Claim, Committed, Entry, Holder, MadeOf, NewEntry, NewRun, Origin, RunId,
+    RunStatus, Scope, Selector,
 };
 use thrifty_engine::fsck::{CheckError, Level, Report, check};
 use thrifty_engine::graph::Loss;
@@ -318,6 +318,10 @@ fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> 
         what: Observed::Variable("NO_SUCH_VARIABLE".to_owned()),
         state: State::Absent,
     };
+    let mut made_of = MadeOf::default();
+    if number.is_multiple_of(3) {
+        made_of.add("lab.clean", Some(&it.key));
+    }
     Ok(NewEntry {
         id: 1,
         key: it.key,
@@ -334,6 +338,8 @@ fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> 
         } else {
             Vec::new()
         },
+        made_of,
+        parts: Vec::new(),
     })
 }
 

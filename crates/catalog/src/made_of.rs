@@ -1,6 +1,6 @@
 //! What a result was made of: the operations that its own became, and those that its body called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thrifty_key::Key;
 
@@ -28,8 +28,8 @@ type Half = [u8; HALF];
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MadeOf {
-    /// In ascending order, each once. An operation that has no key has none here.
-    by_operation: BTreeMap<String, Vec<Half>>,
+    /// An operation that has no key has none here.
+    by_operation: BTreeMap<String, BTreeSet<Half>>,
 }
 
 impl MadeOf {
@@ -40,30 +40,18 @@ impl MadeOf {
 
     /// Adds a call of an operation; without a key if it has none.
     pub fn add(&mut self, operation: &str, key: Option<&Key>) {
-        let halves = match self.by_operation.get_mut(operation) {
-            Some(halves) => halves,
-            None => self.by_operation.entry(operation.to_owned()).or_default(),
-        };
-        if let Some(half) = key.map(half)
-            && let Err(place) = halves.binary_search(&half)
-        {
-            halves.insert(place, half);
-        }
+        self.halves(operation).extend(key.map(half));
     }
 
     /// Adds all that another one holds.
     pub fn merge(&mut self, other: &Self) {
         for (operation, more) in &other.by_operation {
-            match self.by_operation.get_mut(operation) {
-                Some(halves) if halves == more => {}
-                Some(halves) => {
-                    halves.extend(more);
-                    halves.sort_unstable();
-                    halves.dedup();
-                }
-                None => _ = self.by_operation.insert(operation.clone(), more.clone()),
-            }
+            self.halves(operation).extend(more);
         }
+    }
+
+    fn halves(&mut self, operation: &str) -> &mut BTreeSet<Half> {
+        self.by_operation.entry(operation.to_owned()).or_default()
     }
 
     /// About how many bytes it takes.
@@ -79,28 +67,31 @@ impl MadeOf {
             bytes.extend((operation.len() as u64).to_le_bytes());
             bytes.extend(operation.as_bytes());
             bytes.extend((halves.len() as u64).to_le_bytes());
-            bytes.extend(halves.as_flattened());
+            bytes.extend(halves.iter().flatten());
         }
         bytes
     }
 
-    /// What these bytes say; `None` if they say nothing.
+    /// What these bytes say; `None` if they say nothing, or not in this way.
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut by_operation = BTreeMap::new();
         while !bytes.is_empty() {
             let length = count(&mut bytes)?;
             let operation = String::from_utf8(bytes.split_off(..length)?.to_vec()).ok()?;
             let length = count(&mut bytes)?.checked_mul(HALF)?;
-            let (halves, rest) = bytes.split_off(..length)?.as_chunks::<HALF>();
-            debug_assert!(rest.is_empty());
-            by_operation.insert(operation, halves.to_vec());
+            let (halves, _) = bytes.split_off(..length)?.as_chunks::<HALF>();
+            let is_next = by_operation.last_key_value().is_none_or(|(last, _)| *last < operation);
+            if !is_next || !halves.is_sorted_by(|one, other| one < other) {
+                return None;
+            }
+            by_operation.insert(operation, halves.iter().copied().collect());
         }
         Some(Self { by_operation })
     }
 
     /// The names, and for each the keys between which all keys of one call lie.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, &[Half])> {
-        self.by_operation.iter().map(|(operation, halves)| (operation.as_str(), halves.as_slice()))
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, &BTreeSet<Half>)> {
+        self.by_operation.iter().map(|(operation, halves)| (operation.as_str(), halves))
     }
 }
 

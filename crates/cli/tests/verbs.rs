@@ -170,6 +170,8 @@ impl World {
                 user: "ada".to_owned(),
             },
             observed: vec![],
+            made_of: Default::default(),
+            parts: vec![],
         };
         let id = commit(self.cache.catalog().as_ref(), self.cache.scope(), &entry);
         let node = Node {
@@ -750,6 +752,8 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
         expires_in: None,
         origin: Origin::default(),
         observed: vec![],
+        made_of: Default::default(),
+        parts: vec![],
     };
     commit(world.cache.catalog().as_ref(), world.cache.scope(), &entry);
     let found = world.run(&["fsck"]);
@@ -1043,6 +1047,8 @@ fn observing() -> (World, String) {
             expires_in: None,
             origin: Origin { run: Some(run.clone()), ..Origin::default() },
             observed: encode(&observed).unwrap(),
+            made_of: Default::default(),
+            parts: vec![],
         };
         key = entry.key.to_string();
         let id = commit(world.cache.catalog().as_ref(), world.cache.scope(), &entry);

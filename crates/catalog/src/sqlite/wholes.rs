@@ -154,10 +154,7 @@ impl<'a> Meant<'a> {
         };
         for (operation, halves) in made_of.calls() {
             let has_any = [low, high] == [NO_KEY[1], NO_KEY[0]]
-                || halves.iter().any(|half| {
-                    low.as_bytes()[..half.len()] <= half[..]
-                        && half[..] <= high.as_bytes()[..half.len()]
-                });
+                || halves.range(half(&low)..=half(&high)).next().is_some();
             if has_any && self.is_meant(pattern, operation)? {
                 return Ok(true);
             }
