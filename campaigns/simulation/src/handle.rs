@@ -266,7 +266,10 @@ impl Catalog for Handle {
                     &catalog,
                     process,
                     &|catalog| catalog.commit(&scope, &entry, &claim),
-                    &|world, at, how| world.model.committed(at, cell, &entry, &claim, how),
+                    &|world, at, how| {
+                        let whole = world.keys.whole(&scope, &entry);
+                        world.model.committed(at, cell, &entry, &whole, &claim, how);
+                    },
                 );
             })
         };
@@ -276,7 +279,8 @@ impl Catalog for Handle {
             &|catalog| catalog.commit(scope, entry, claim),
             &|world, at, how| {
                 world.tell(|| format!("  {how:?}"));
-                world.model.committed(at, cell, entry, claim, how);
+                let whole = world.keys.whole(scope, entry);
+                world.model.committed(at, cell, entry, &whole, claim, how);
             },
             Some(late),
         );

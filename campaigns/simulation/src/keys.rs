@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use thrifty_engine::Operation;
-use thrifty_engine::catalog::Scope;
+use thrifty_engine::catalog::{NewEntry, Scope};
 use thrifty_engine::key::{Ingredients, Key, Kind, Preview, plain};
 
 use crate::identity::CellId;
+use crate::model::Whole;
 use crate::options::Options;
 
 /// The keys, by the number of their cell.
@@ -62,6 +63,20 @@ impl Keys {
             .iter()
             .position(|place| place.key == *key && place.scope == *scope)
             .expect("every key that is asked for is one of the simulation's")
+    }
+
+    /// What an entry says it was made of.
+    pub fn whole(&self, scope: &Scope, entry: &NewEntry) -> Whole {
+        let is_part = |place: &Place| {
+            place.scope == *scope && entry.made_of.holds(place.operation.name(), &place.key)
+        };
+        let taken = entry.parts.iter().filter_map(|part| {
+            Some((self.cell(scope, &part.key?), part.entry.map(|entry| entry.0)))
+        });
+        Whole {
+            made_of: (0..self.len()).filter(|cell| is_part(&self.0[*cell])).collect(),
+            taken: taken.collect(),
+        }
     }
 
     /// The cells that a prefix of a key and the name of an operation mean.

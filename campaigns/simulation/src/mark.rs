@@ -30,6 +30,10 @@ pub enum Mark {
     ReplacedAgain,
     /// A replacement was refused, since one that began later had been stored.
     ReplacementRefused,
+    /// A commit was refused because of what it was made of.
+    WholeRefused,
+    /// A result was removed because of what it was made of.
+    WholeRemoved,
     /// Two processes computed one key at the same time, both under a reservation.
     TwoLeaders,
     /// The wall clock was behind the catalog's.
@@ -68,7 +72,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -82,6 +86,8 @@ impl Mark {
         Self::InvalidatedRefused,
         Self::ReplacedAgain,
         Self::ReplacementRefused,
+        Self::WholeRefused,
+        Self::WholeRemoved,
         Self::TwoLeaders,
         Self::ClockRatcheted,
         Self::BreakerOpen,

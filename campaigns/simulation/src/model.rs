@@ -72,6 +72,8 @@ pub struct Cell {
     pub version: u64,
     /// Calls that begin now must see at least this version: an invalidation was acknowledged.
     pub required: u64,
+    /// When that was acknowledged.
+    pub required_since: u64,
     /// Its entry, valid or expired.
     pub entry: Option<i64>,
     /// When its entry was removed last so that it stays away.
@@ -111,6 +113,10 @@ struct Kept {
     used: Time,
     step: u64,
     is_spoiled: bool,
+    /// As of the [`Execution`] that made it.
+    took: Vec<(CellId, u64)>,
+    /// The keys that it says it was made of.
+    made_of: BTreeSet<CellId>,
 }
 
 /// A row of a blob.
@@ -138,6 +144,17 @@ struct Execution {
     began: u64,
     is_reserved: bool,
     made: Option<Value>,
+    /// The states of the world of which it took values by calling others, and they in turn.
+    took: Vec<(CellId, u64)>,
+}
+
+/// What an entry to be committed says that it was made of.
+#[derive(Debug, Clone)]
+pub struct Whole {
+    /// The keys.
+    pub made_of: BTreeSet<CellId>,
+    /// Those whose results its body took, and their entries.
+    pub taken: Vec<(CellId, Option<i64>)>,
 }
 
 /// A call of an operation, as its caller sees it.
@@ -248,10 +265,20 @@ impl Model {
         }
         let version = self.cells[cell].version;
         let (process, began) = (at.process, at.step);
-        self.executions.push(Execution { cell, process, began, is_reserved, made: None });
+        let took = Vec::new();
+        self.executions.push(Execution { cell, process, began, is_reserved, made: None, took });
         let id = self.executions.len() as ExecutionId;
         self.running.entry(at.process).or_default().push(id);
         (id, version)
+    }
+
+    /// A body took a value by calling another operation, out of this entry if there is one.
+    pub fn takes_part(&mut self, id: ExecutionId, value: Value, entry: Option<i64>) {
+        let kept = entry.and_then(|entry| self.entries.get(&entry));
+        let beyond = kept.map(|kept| kept.took.clone()).unwrap_or_default();
+        let took = &mut self.executions[id as usize - 1].took;
+        took.push((value.cell, value.version));
+        took.extend(beyond);
     }
 
     /// A body ends, with a value or without.
@@ -297,6 +324,16 @@ impl Model {
                 format!("process {process} took entry {id} from memory, which is gone")
             });
         };
+        for (cell, version) in &kept.took {
+            let part = &self.cells[*cell];
+            let is_late = *version < part.required && part.required_since < call.began.step;
+            self.require(!is_late, "S5", || {
+                format!(
+                    "process {process} took entry {id}, made of version {version} of key {cell}, \
+                     which was invalidated before it asked"
+                )
+            });
+        }
         let expired = kept.expires.is_some_and(|expires| expires <= call.began.now);
         self.require(!expired, "S1", || {
             format!("process {process} took entry {id}, which had expired before it asked")

@@ -85,9 +85,12 @@ fn invalidate_once(handle: &Handle) {
     for _ in 0..3 {
         if handle.invalidate(scope, &selector).is_ok() {
             world::with(|world| {
+                let now = world.step();
                 for (cell, version) in changed {
-                    let required = &mut world.model.cells[cell].required;
-                    *required = version.max(*required);
+                    let cell = &mut world.model.cells[cell];
+                    if version > cell.required {
+                        (cell.required, cell.required_since) = (version, now);
+                    }
                 }
             });
             return;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thrifty_engine::answer::Answer;
-use thrifty_engine::catalog::{Sqlite, Time};
+use thrifty_engine::catalog::{EntryId, Sqlite, Time};
 use thrifty_engine::compute::{Computed, Settled, Task};
-use thrifty_engine::graph::{Failure, Loss, Product, Value as Output};
+use thrifty_engine::graph::{Failure, Loss, Made, Product, Value as Output};
 use thrifty_engine::key::Key;
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
 use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason};
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
-use crate::identity::{At, CellId, ProcessId};
+use crate::identity::{At, CellId, ExecutionId, ProcessId};
 use crate::mark::Mark;
 use crate::model::Call;
 use crate::options::{Micros, Operation};
@@ -60,6 +61,20 @@ pub enum Ended {
     Lost,
 }
 
+/// What a call gave.
+struct Taken {
+    value: Value,
+    entry: Option<EntryId>,
+    made_of: Parts,
+}
+
+impl Taken {
+    fn of(answer: &Answer) -> Option<Self> {
+        let value = Value::described(&answer.record)?;
+        Some(Self { value, entry: answer.entry, made_of: (*answer.made_of).clone() })
+    }
+}
+
 impl Worker {
     /// A new process over the catalog.
     pub fn new(catalog: &Arc<Sqlite>) -> Self {
@@ -101,8 +116,13 @@ impl Worker {
         }
     }
 
-    /// Calls one operation. `depth` is how many bodies are around the call.
+    /// Calls one operation.
     pub fn call(&self, cell: CellId, depth: usize) -> Ended {
+        self.take_from(cell, depth).0
+    }
+
+    /// Calls one operation, and says what it gave. `depth` is how many bodies are around the call.
+    fn take_from(&self, cell: CellId, depth: usize) -> (Ended, Option<Taken>) {
         let (place, operation, refreshes) = world::with(|world| {
             let place = world.keys.place(cell).clone();
             let operation = world.options.operations[place.number].clone();
@@ -123,7 +143,7 @@ impl Worker {
             Some(Looked::Miss(miss, target)) => (miss, target),
             Some(Looked::Hit(answer, outcome)) => {
                 if self.take(call, &answer, outcome == Outcome::HitMemory) {
-                    return Ended::Cached;
+                    return (Ended::Cached, Taken::of(&answer));
                 }
                 (Miss::Unreadable, cache.slot(&place.key))
             }
@@ -172,7 +192,7 @@ impl Worker {
         looked
     }
 
-    fn end(&self, call: Call, computed: Computed) -> Ended {
+    fn end(&self, call: Call, computed: Computed) -> (Ended, Option<Taken>) {
         let cell = call.cell;
         match computed {
             Computed::Settled(settled) => {
@@ -187,28 +207,30 @@ impl Worker {
                 let own = settled.made.as_ref().and_then(|made| made.downcast_ref::<Value>());
                 if let Some(own) = own {
                     world::with(|world| world.model.returned(call, *own));
-                    return match settled.outcome {
+                    let ended = match settled.outcome {
                         Outcome::Computed(_) | Outcome::Nondeterministic => Ended::Cached,
                         Outcome::Fenced => Ended::Overtaken,
                         _ => Ended::Uncached,
                     };
+                    let made_of = settled.value.made_of().clone();
+                    return (ended, Some(Taken { value: *own, entry: settled.entry, made_of }));
                 }
                 let Output::Known(answer) = &settled.value else {
                     world::with(|world| {
                         world.violate("S11", || format!("a call of key {cell} has no value"));
                     });
-                    return Ended::Lost;
+                    return (Ended::Lost, None);
                 };
                 if self.take(call, answer, false) {
-                    return Ended::Cached;
+                    return (Ended::Cached, Taken::of(answer));
                 }
-                Ended::Lost
+                (Ended::Lost, None)
             }
             Computed::Failed(failure, _) => {
                 world::tell(|| {
                     format!("process {}: {cell} failed: {}", self.process, failure.message())
                 });
-                Ended::Failed
+                (Ended::Failed, None)
             }
             Computed::Expanded(..) => unreachable!("no body expands"),
         }
@@ -290,11 +312,15 @@ impl Worker {
             (execution, version, fails, world.rng.u64(1..=3))
         });
         let takes: Micros = world::with(|world| world.rng.u64(1..=operation.takes));
+        let mut made_of = Parts::default();
         for part in 0..parts {
             scheduler::sleep(takes / parts);
             if let (0, Some(needed), true) = (part, operation.needs, depth == 0) {
                 let count = world::with(|world| world.options.operations.len());
-                self.call(cell / count * count + needed, depth + 1);
+                let needed = cell / count * count + needed;
+                if let (_, Some(taken)) = self.take_from(needed, depth + 1) {
+                    self.absorb(execution, needed, &taken, &mut made_of);
+                }
             }
         }
         let which = if operation.is_random { execution } else { 0 };
@@ -308,7 +334,17 @@ impl Worker {
             let message = "it fails".to_owned();
             return Err(Failure::Raised { message, cause: Arc::new(()) });
         }
-        Ok(Product::Made(value.made(operation.is_large)))
+        Ok(Product::Made(Made { made_of, ..value.made(operation.is_large) }))
+    }
+
+    /// A body took what another operation gave.
+    fn absorb(&self, execution: ExecutionId, cell: CellId, taken: &Taken, made_of: &mut Parts) {
+        world::with(|world| {
+            let entry = taken.entry.map(|entry| entry.0);
+            world.model.takes_part(execution, taken.value, entry);
+            let place = world.keys.place(cell);
+            made_of.take(place.operation.name(), Some(place.key), taken.entry, &taken.made_of);
+        });
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {

@@ -43,6 +43,11 @@ impl MadeOf {
         self.halves(operation).extend(key.map(half));
     }
 
+    /// Whether a call of this operation under this key is among them.
+    pub fn holds(&self, operation: &str, key: &Key) -> bool {
+        self.by_operation.get(operation).is_some_and(|halves| halves.contains(&half(key)))
+    }
+
     /// Adds all that another one holds.
     pub fn merge(&mut self, other: &Self) {
         for (operation, more) in &other.by_operation {

@@ -1,13 +1,15 @@
 //! Entries: found when they are there and only then, stored once, gone when they were removed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use thrifty_engine::catalog::{
     BlobRef, Claim, Committed, EntryId, Found, Invalidated, NewEntry, Request, Time, Why,
 };
 use thrifty_engine::record::Record;
 use thrifty_engine::store::BlobName;
 
-use super::{Execution, Kept, Model};
-use crate::identity::{At, CellId};
+use super::{Execution, Kept, Model, Whole};
+use crate::identity::{At, CellId, ProcessId};
 use crate::mark::Mark;
 use crate::value::Value;
 
@@ -102,6 +104,7 @@ impl Model {
         at: At,
         cell: CellId,
         new: &NewEntry,
+        whole: &Whole,
         claim: &Claim,
         how: &Committed,
     ) {
@@ -112,7 +115,7 @@ impl Model {
             self.answers.insert(new.id, how.clone());
         }
         match how {
-            Committed::Stored(id) => self.stored(at, cell, new, claim, id.0),
+            Committed::Stored(id) => self.stored(at, cell, new, whole, claim, id.0),
             Committed::Same(id) => {
                 let is_so = self
                     .valid(at, cell)
@@ -130,7 +133,7 @@ impl Model {
                 });
                 self.marks.hit(Mark::Nondeterministic);
             }
-            Committed::Fenced => self.refused(cell, claim),
+            Committed::Fenced => self.refused(cell, whole, claim),
             Committed::BlobGone(blob) => {
                 let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
                 self.require(is_gone, "S6", || format!("{blob:?} is said to be gone"));
@@ -166,7 +169,15 @@ impl Model {
         is_valid.then_some((id, kept))
     }
 
-    fn stored(&mut self, at: At, cell: CellId, new: &NewEntry, claim: &Claim, id: i64) {
+    fn stored(
+        &mut self,
+        at: At,
+        cell: CellId,
+        new: &NewEntry,
+        whole: &Whole,
+        claim: &Claim,
+        id: i64,
+    ) {
         let process = at.process;
         let is_told = self.told.turns && self.told.commits;
         self.require(is_told, "L1", || format!("nobody learns that key {cell} was stored"));
@@ -202,6 +213,15 @@ impl Model {
         self.require(execution.began > self.cells[cell].invalidated, "S5", || {
             format!("process {process} stored key {cell}, invalidated since its body began")
         });
+        let late = self.late_part(whole, since);
+        self.require(late.is_none(), "S5", || {
+            format!("process {process} stored key {cell}, made of {late:?} of before a removal")
+        });
+        let took = self.taken_by(process, value);
+        let is_told = took.iter().all(|(part, _)| whole.made_of.contains(part));
+        self.require(is_told, "S5", || {
+            format!("process {process} stored key {cell} as made of {:?}: {took:?}", whole.made_of)
+        });
         for blob in &new.blobs {
             let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
             self.require(!is_gone, "S8", || {
@@ -235,18 +255,53 @@ impl Model {
             used: at.now,
             step: at.step,
             is_spoiled: false,
+            took,
+            made_of: whole.made_of.clone(),
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
     }
 
+    /// What the execution took that made a value; where several of a process made it, nobody knows
+    /// which of them it is, and each key counts as it was last.
+    fn taken_by(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
+        let mut took = BTreeMap::new();
+        let of_value = |it: &&Execution| (it.process, it.made) == (process, Some(value));
+        let all: Vec<_> = self.executions.iter().filter(of_value).collect();
+        let is_in_all =
+            |part: &CellId| all.iter().all(|it| it.took.iter().any(|(it, _)| it == part));
+        for (part, version) in all.iter().flat_map(|it| &it.took) {
+            if is_in_all(part) {
+                let last: &mut u64 = took.entry(*part).or_default();
+                *last = version.max(last).to_owned();
+            }
+        }
+        took.into_iter().collect()
+    }
+
+    /// A part whose entry is gone, and that was removed or replaced after this.
+    fn late_part(&self, whole: &Whole, since: u64) -> Option<CellId> {
+        let is_late = |(cell, entry): &&(CellId, Option<i64>)| {
+            let slot = &self.cells[*cell];
+            let is_there = entry.is_some_and(|entry| self.entries.contains_key(&entry));
+            !is_there && slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
+        };
+        whole.taken.iter().find(is_late).map(|(cell, _)| *cell)
+    }
+
     /// A refusal must have a reason: the slot is another's, or something was removed since it
-    /// began, or replaced by who began later.
-    fn refused(&mut self, cell: CellId, claim: &Claim) {
+    /// began, of it or of what it took, or replaced by who began later.
+    fn refused(&mut self, cell: CellId, whole: &Whole, claim: &Claim) {
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
         let slot = &self.cells[cell];
         let is_removed = slot.disturbed.max(slot.invalidated) >= since;
-        let is_disturbed = is_removed || slot.replaced.0 > since;
+        // What was removed right when the epoch was seen may be either.
+        let is_of_late = self.late_part(whole, since.saturating_sub(1)).is_some();
+        let is_disturbed = is_removed || slot.replaced.0 > since || is_of_late;
+        if is_of_late && !is_removed {
+            self.marks.hit(Mark::WholeRefused);
+        }
+        let slot = &self.cells[cell];
         if slot.invalidated >= since {
             self.marks.hit(Mark::InvalidatedRefused);
         }
@@ -271,8 +326,17 @@ impl Model {
                 };
                 ids.iter().filter(known).copied().collect()
             }
-            None => meant.cells.iter().filter_map(|cell| self.cells[*cell].entry).collect(),
+            None => {
+                let cells: BTreeSet<_> = meant.cells.iter().copied().collect();
+                let is_meant =
+                    |kept: &Kept| cells.contains(&kept.cell) || !kept.made_of.is_disjoint(&cells);
+                let all = self.entries.iter().filter(|(_, kept)| is_meant(kept));
+                all.map(|(id, _)| *id).collect()
+            }
         };
+        if doomed.iter().any(|id| !meant.cells.contains(&self.entries[id].cell)) {
+            self.marks.hit(Mark::WholeRemoved);
+        }
         self.require(how.entries == doomed.len() as u64, "S5", || {
             format!("{} entries were removed, and {} were meant", how.entries, doomed.len())
         });
