@@ -512,6 +512,22 @@ fn of_two_refreshes_the_one_that_began_later_is_stored() {
     }
 }
 
+/// Who has waited for the slot is behind all that was stored meanwhile.
+#[test]
+fn a_refresh_begins_when_its_turn_has_come() {
+    let catalog: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
+    let inner = Arc::clone(&catalog);
+    let stage = Stage::over(Flaky::new(catalog, move |_, method| {
+        if method == "reserve" {
+            simple(&Stage::over(Arc::clone(&inner)), with(Mode::Refresh), 1);
+        }
+        false
+    }));
+    let reserved = Policy { serialize: true, ..with(Mode::Refresh) };
+    assert_eq!(simple(&stage, reserved, 2), is("computed (refresh)", 2));
+    assert_eq!(simple(&stage.again(), Policy::default(), 3), is("hit-local", 2));
+}
+
 /// What replaced its result is an answer: it says nothing about those who would compute it.
 #[test]
 fn a_holder_that_was_refused_is_no_failure() {
