@@ -251,8 +251,8 @@ impl Catalog for Handle {
             world.model.commits(at, cell);
             if world.strikes(|faults| faults.stall) {
                 // Where everybody hurries, hours would never end.
-                let is_long = world.rng.bool() && world.options.think >= 20 * SECOND;
-                let most = if is_long { 6 * 3600 * SECOND } else { 60 * SECOND };
+                let is_long = world.options.think >= 20 * SECOND;
+                let most = if is_long { 3 * 3600 * SECOND } else { 60 * SECOND };
                 let time = world.rng.u64(..most);
                 world.pause(at.process, time);
             }

@@ -86,7 +86,7 @@ pub struct Faults {
     pub crash: u32,
     /// The process stands still, for up to five leases.
     pub pause: u32,
-    /// The process stands still right before a commit, for up to six hours.
+    /// The process stands still right before a commit, for up to three hours.
     pub stall: u32,
     /// The call is lost before it does anything.
     pub lost: u32,
