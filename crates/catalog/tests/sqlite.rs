@@ -297,6 +297,59 @@ fn what_was_put_right_meanwhile_is_not_removed() {
 }
 
 #[test]
+fn nothing_is_removed_but_what_was_found() {
+    let place = place();
+    let catalog = open(&place.path);
+    for name in ["a", "b", "c"] {
+        put(&catalog, name);
+    }
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE entry SET cost = cost + 1 WHERE id <> 3", []).unwrap();
+    let problem = |remedy| Problem { remedy, what: String::new() };
+    let found = |remedy| catalog.check().unwrap().iter().any(|it| it.remedy == remedy);
+    // What needs a new catalog, and nothing, leave all as it is.
+    for problems in [&[problem(Remedy::Rebuild)][..], &[]] {
+        assert_eq!(catalog.mend(problems).unwrap(), 0);
+    }
+    let [first, second, third] = [1, 2, 3].map(|id| Remedy::Remove(EntryId(id)));
+    let told = [second, third, Remedy::Remove(EntryId(99)), second].map(problem);
+    assert_eq!(catalog.mend(&told).unwrap(), 1, "one is sound, one not there, one told twice");
+    assert!(found(first) && !found(second));
+    let left: Vec<i64> = (1..=3)
+        .filter(|id| {
+            let sql = "SELECT count(*) FROM entry WHERE id = ?1";
+            raw.query_row(sql, [id], |row| row.get::<_, i64>(0)).unwrap() == 1
+        })
+        .collect();
+    assert_eq!(left, [1, 3]);
+}
+
+#[test]
+fn a_slot_that_was_put_right_meanwhile_is_left_to_its_holder() {
+    let place = place();
+    let catalog = open(&place.path);
+    let lab = scope("lab");
+    for (name, nonce) in [("a", 1), ("b", 2)] {
+        catalog.reserve(&lab, &key(name), &holder(nonce), HOUR).unwrap();
+    }
+    let raw = Connection::open(&place.path).unwrap();
+    let damage = |by: &str, name: &str| {
+        let sql =
+            format!("UPDATE slot SET lease_until = lease_until {by} (1 << 50) WHERE key = ?1");
+        assert_eq!(raw.execute(&sql, [key(name).as_bytes()]).unwrap(), 1);
+    };
+    damage("+", "a");
+    damage("+", "b");
+    let problems = catalog.check().unwrap();
+    assert_eq!(problems.iter().map(|it| it.remedy).collect::<Vec<_>>(), [Remedy::Mend]);
+    damage("-", "a");
+    assert_eq!(catalog.mend(&problems).unwrap(), 0);
+    let holders = catalog.reservations(None).unwrap().into_iter().map(|it| it.held.holder.nonce);
+    assert_eq!(holders.collect::<Vec<_>>(), [1]);
+    assert_eq!(catalog.check().unwrap(), []);
+}
+
+#[test]
 fn a_changed_layout_is_damage_with_a_way_out() {
     for damage in [
         "ALTER TABLE entry RENAME COLUMN cost TO cosu",
@@ -540,6 +593,39 @@ fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
     assert_eq!(reserve(5), alone(1));
     clock.pass(1);
     assert!(matches!(reserve(6), Reserved::Taken(_)));
+}
+
+#[test]
+fn one_heartbeat_answers_for_each_and_prolongs_those_that_are_not_lost() {
+    let place = place();
+    let clock = Stopped::default();
+    clock.pass(1_000_000);
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    let lab = scope("lab");
+    let lease = Duration::from_secs(10);
+    let names = ["a", "b", "c", "d", "e"];
+    let claims = names.map(|name| {
+        let nonce = u128::from(name.as_bytes()[0]);
+        let taken = catalog.reserve(&lab, &key(name), &holder(nonce), lease).unwrap();
+        let Reserved::Taken(claim) = taken else { panic!("{taken:?}") };
+        (key(name), claim)
+    });
+    let [a, b, c, _, e] = claims;
+    let lost = Selector { key_prefix: Some(key("b").to_string()), ..Selector::default() };
+    put(&catalog, "b");
+    catalog.invalidate(Some(&lab), &lost).unwrap();
+    clock.pass(9_999);
+    // In whatever order they are told, and the fourth is not among them.
+    let beat = catalog.heartbeat(&lab, &[e, b, a, (key("never"), a.1), c], lease).unwrap();
+    assert_eq!(beat, [true, false, true, false, true]);
+    clock.pass(9_999);
+    let held = names.map(|name| {
+        let standing = catalog.standing(&lab, &key(name)).unwrap();
+        standing.held.map(|held| held.left)
+    });
+    let left = Some(Duration::from_millis(1));
+    assert_eq!(held, [left, None, left, None, left]);
 }
 
 #[test]

@@ -196,3 +196,74 @@ impl Sqlite {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::conformance::{blob, entry, scope};
+    use crate::entry::{Claim, Committed, Time};
+    use crate::{Catalog, Clock, Mode, System};
+
+    /// A clock that looks how many blobs are condemned when a transaction begins.
+    struct Looking {
+        eye: Mutex<Connection>,
+        seen: Mutex<Vec<u32>>,
+    }
+
+    impl Looking {
+        fn at(path: &Path) -> Self {
+            Self { eye: Mutex::new(Connection::open(path).unwrap()), seen: Mutex::default() }
+        }
+    }
+
+    impl Clock for Looking {
+        fn wall(&self) -> Time {
+            System.wall()
+        }
+
+        fn steady(&self) -> Time {
+            let sql = "SELECT count(*) FROM blob WHERE state = 1";
+            let count = self.eye.lock().unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
+            self.seen.lock().unwrap().push(count);
+            System.steady()
+        }
+    }
+
+    #[test]
+    fn blobs_are_condemned_some_at_a_time_and_each_only_if_it_still_is_idle() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        drop(Sqlite::open(&path, Mode::ReadWrite).unwrap());
+        let clock = Arc::new(Looking::at(&path));
+        let shared: Arc<dyn Clock> = Arc::<Looking>::clone(&clock);
+        let catalog = Sqlite::open_with_clock(&path, Mode::ReadWrite, shared).unwrap();
+        let mut blobs: Vec<_> =
+            (0..2 * ROWS as u64 + 500).map(|number| blob(&number.to_string(), number)).collect();
+        blobs.sort_unstable();
+        catalog.keep_blobs(&blobs, Duration::ZERO).unwrap();
+        let stored = catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default()).unwrap();
+        let Committed::Stored(EntryId(id)) = stored else { panic!("{stored:?}") };
+        // All are found together; with the first ones, somebody comes to need the last.
+        let (first, late) = (blobs[0].digest, blobs.pop().unwrap());
+        let needs = format!(
+            "CREATE TRIGGER comes AFTER UPDATE ON blob WHEN new.digest = x'{first}' BEGIN \
+             INSERT INTO reference VALUES ({id}, x'{}', {}); END",
+            late.digest, late.generation
+        );
+        clock.eye.lock().unwrap().execute_batch(&needs).unwrap();
+
+        clock.seen.lock().unwrap().clear();
+        let mut condemned = catalog.condemn(Duration::ZERO, false).unwrap();
+        condemned.sort_unstable();
+        assert_eq!(condemned, blobs, "all, and not the one that is needed");
+        let mut seen = std::mem::take(&mut *clock.seen.lock().unwrap());
+        seen.dedup();
+        assert_eq!(seen, [0, 1_000, 2_000], "each part is committed before the next");
+        assert_eq!(catalog.find_blob(&late.digest, Duration::ZERO).unwrap(), Some(late));
+    }
+}

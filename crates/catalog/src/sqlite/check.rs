@@ -193,14 +193,14 @@ impl Sqlite {
         });
         let shrunk = self.shrink_file();
         // On a full disk this may be the step that makes room for the others.
-        buried.and(shrunk).and(self.cut_log())
+        buried.and(shrunk).and(self.cut_log(UPKEEP))
     }
 
     /// Writes the log back, and cuts it where no reader needs it any more, in its turn among those
     /// who write: one of them would always be there first.
-    fn cut_log(&self) -> std::result::Result<(), CatalogError> {
-        self.step_through("PRAGMA wal_checkpoint(PASSIVE)", UPKEEP)?;
-        UPKEEP.spend(|| {
+    fn cut_log(&self, budget: Budget) -> std::result::Result<(), CatalogError> {
+        self.step_through("PRAGMA wal_checkpoint(PASSIVE)", budget)?;
+        budget.spend(|| {
             self.pool.write(|conn| {
                 let cut = self.take_lock(conn).and_then(|()| {
                     conn.execute_batch("ROLLBACK")?;
@@ -225,7 +225,7 @@ impl Sqlite {
             let pragma = format!("PRAGMA incremental_vacuum({PAGES})");
             let step = || self.step_through(&pragma, UPKEEP);
             match step() {
-                Err(CatalogError::Full { .. }) => self.cut_log().and_then(|()| step())?,
+                Err(CatalogError::Full { .. }) => self.cut_log(UPKEEP).and_then(|()| step())?,
                 stepped => stepped?,
             }
             // Others free pages meanwhile; without progress, they are left to the next time.
@@ -457,7 +457,32 @@ fn found_parts(conn: &Connection, row: &Row<'_>, id: i64) -> Result<Option<Diges
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::AT_ONCE;
+    use super::super::open::beside;
     use super::*;
+    use crate::{Catalog, Mode};
+
+    /// Not beside the others, where it would find one of them writing each time and cut nothing.
+    #[test]
+    fn who_cuts_the_log_takes_his_turn_among_those_who_write() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+        let length = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+        catalog.remember("topic", &[(b"name", b"body")]).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let refused = catalog.cut_log(AT_ONCE);
+        assert!(matches!(refused, Err(CatalogError::Busy { .. })), "{refused:?}");
+        assert!(length() > 0);
+        other.execute_batch("ROLLBACK").unwrap();
+        let before = catalog.signal.writes();
+        catalog.cut_log(AT_ONCE).unwrap();
+        assert_eq!(length(), 0);
+        // Writing back is one turn, cutting another, and whoever waits is woken after each.
+        assert_eq!(catalog.signal.writes() - before, 2);
+        assert_eq!(catalog.recall("topic", b"name").unwrap().unwrap(), b"body");
+    }
 
     #[test]
     fn damage_is_what_is_seen_again() {

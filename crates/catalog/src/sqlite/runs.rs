@@ -100,21 +100,12 @@ impl Sqlite {
     ) -> std::result::Result<Vec<Run>, CatalogError> {
         let RunFilter { id_prefix, name, until, limit } = filter;
         let prefix = id_prefix.as_deref().unwrap_or_default();
-        // A range, which the index of the codes finds. Without a prefix no index is asked for all.
-        let (begins, behind) = match prefix {
-            "" => ("?1 = ?7", String::new()),
-            prefix => ("code >= ?1 AND code < ?7", format!("{prefix}{}", char::MAX)),
-        };
+        let behind =
+            if prefix.is_empty() { String::new() } else { format!("{prefix}{}", char::MAX) };
         let limit = i64::try_from(limit.unwrap_or(LISTED)).unwrap_or(i64::MAX);
         self.read(|conn| {
             let found = conn
-                .prepare_cached(&format!(
-                    "SELECT id, code, project, domain, name, arguments, host, user, process, \
-                     status, started_at, finished_at FROM run \
-                     WHERE {begins} AND (?2 IS NULL OR name = ?2) \
-                     AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR domain = ?4) \
-                     AND (?6 IS NULL OR started_at <= ?6) ORDER BY id DESC LIMIT ?5",
-                ))?
+                .prepare_cached(&listing(prefix))?
                 .query_map(
                     (
                         prefix,
@@ -247,6 +238,18 @@ impl Write<'_> {
     }
 }
 
+/// The query for runs whose codes begin so.
+fn listing(prefix: &str) -> String {
+    // A range, which the index of the codes finds. Without a prefix no index is asked for all.
+    let begins = if prefix.is_empty() { "?1 = ?7" } else { "code >= ?1 AND code < ?7" };
+    format!(
+        "SELECT id, code, project, domain, name, arguments, host, user, process, \
+         status, started_at, finished_at FROM run WHERE {begins} AND (?2 IS NULL OR name = ?2) \
+         AND (?3 IS NULL OR project = ?3) AND (?4 IS NULL OR domain = ?4) \
+         AND (?6 IS NULL OR started_at <= ?6) ORDER BY id DESC LIMIT ?5"
+    )
+}
+
 fn number_of(conn: &Connection, run: &RunId) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT id FROM run WHERE code = ?1")?
         .query_row([&run.0], |row| row.get(0))
@@ -327,4 +330,30 @@ fn read_node(row: &Row<'_>) -> Result<Node> {
         reason: marred(row, 15)?,
         ingredients: ingredients.and_then(|body| rmp_serde::from_slice::<Ingredients>(&body).ok()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How SQLite goes about a query.
+    fn ways(sql: &str) -> Vec<String> {
+        let catalog = Sqlite::in_memory().unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let found = catalog
+            .read(|conn| conn.prepare(&sql)?.raw_query().mapped(|row| row.get("detail")).collect());
+        found.unwrap()
+    }
+
+    #[test]
+    fn runs_are_found_by_the_index_of_their_codes() {
+        let by_code = "SEARCH run USING INDEX sqlite_autoindex_run_1 (code>? AND code<?)";
+        assert!(
+            ways(&listing("ab")).iter().any(|way| way == by_code),
+            "{:?}",
+            ways(&listing("ab"))
+        );
+        // The latest of all are not sorted, nor is there more than they read of the others.
+        assert_eq!(ways(&listing("")), ["SCAN run"]);
+    }
 }

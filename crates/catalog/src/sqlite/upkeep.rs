@@ -201,3 +201,34 @@ fn unused_texts(conn: &Connection, before: Time) -> Result<Vec<Digest>> {
     }
     Ok(unused.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalog, Mode};
+
+    #[test]
+    fn all_that_is_found_is_done_however_few_are_found_at_once() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+        let names: Vec<[u8; 1]> = (0..8).map(|name| [name]).collect();
+        let memos: Vec<(&[u8], &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
+        catalog.remember("topic", &memos).unwrap();
+        let find = |conn: &Connection| {
+            conn.prepare("SELECT name FROM memo ORDER BY name LIMIT 3")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<Vec<Vec<u8>>>>()
+        };
+        let delete = |conn: &Connection, name: &Vec<u8>| {
+            conn.execute("DELETE FROM memo WHERE name = ?1 AND name <> x'07'", [name])
+        };
+        let before = catalog.signal.writes();
+        let done = catalog.each_found(find, delete, 2).unwrap();
+        // The last is not found to be so when its turn comes, and is not looked for without end.
+        assert_eq!(done, 7);
+        assert_eq!(catalog.recall("topic", &[7]).unwrap().unwrap(), b"");
+        // Three, three and two of them, two at a time, and the last once more.
+        assert_eq!(catalog.signal.writes() - before, 2 + 2 + 1 + 1);
+    }
+}

@@ -231,3 +231,33 @@ pub(super) fn step_through(conn: &Connection, pragma: &str) -> rusqlite::Result<
     while rows.next()?.is_some() {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalog, Mode};
+
+    #[test]
+    fn one_write_in_1024_begins_a_log_anew_that_is_too_long() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog.db");
+        let catalog = Sqlite::open(&path, Mode::ReadWrite).unwrap();
+        let log = beside(&path, "-wal");
+        let length = || fs::metadata(&log).unwrap().len();
+        let write = |body: &[u8]| catalog.remember("topic", &[(b"name", body)]).unwrap();
+        write(b"before");
+        for (long, is_cut) in [(LONG_LOG, false), (LONG_LOG + 1, true)] {
+            // SQLite takes what is behind the end of its log for nothing.
+            File::options().write(true).open(&log).unwrap().set_len(long).unwrap();
+            while catalog.signal.writes() % LOOK_EVERY != LOOK_EVERY - 1 {
+                catalog.signal.wrote();
+            }
+            write(b"the 1,023rd");
+            assert_eq!(length(), long, "only one in {LOOK_EVERY} looks");
+            write(b"the 1,024th");
+            assert_eq!(length() < long, is_cut, "{long}");
+        }
+        assert_eq!(catalog.recall("topic", b"name").unwrap().unwrap(), b"the 1,024th");
+        assert_eq!(catalog.check().unwrap(), []);
+    }
+}
