@@ -305,16 +305,18 @@ fn nothing_is_removed_but_what_was_found() {
     }
     let raw = Connection::open(&place.path).unwrap();
     raw.execute("UPDATE entry SET cost = cost + 1 WHERE id <> 3", []).unwrap();
+    raw.execute("INSERT INTO ingredients VALUES (99, x'80')", []).unwrap();
     let problem = |remedy| Problem { remedy, what: String::new() };
     let found = |remedy| catalog.check().unwrap().iter().any(|it| it.remedy == remedy);
     // What needs a new catalog, and nothing, leave all as it is.
     for problems in [&[problem(Remedy::Rebuild)][..], &[]] {
         assert_eq!(catalog.mend(problems).unwrap(), 0);
+        assert!(found(Remedy::Mend));
     }
     let [first, second, third] = [1, 2, 3].map(|id| Remedy::Remove(EntryId(id)));
     let told = [second, third, Remedy::Remove(EntryId(99)), second].map(problem);
     assert_eq!(catalog.mend(&told).unwrap(), 1, "one is sound, one not there, one told twice");
-    assert!(found(first) && !found(second));
+    assert!(found(first) && !found(second) && !found(Remedy::Mend));
     let left: Vec<i64> = (1..=3)
         .filter(|id| {
             let sql = "SELECT count(*) FROM entry WHERE id = ?1";
@@ -617,8 +619,8 @@ fn one_heartbeat_answers_for_each_and_prolongs_those_that_are_not_lost() {
     catalog.invalidate(Some(&lab), &lost).unwrap();
     clock.pass(9_999);
     // In whatever order they are told, and the fourth is not among them.
-    let beat = catalog.heartbeat(&lab, &[e, b, a, (key("never"), a.1), c], lease).unwrap();
-    assert_eq!(beat, [true, false, true, false, true]);
+    let beat = catalog.heartbeat(&lab, &[b, e, a, (key("never"), a.1), c], lease).unwrap();
+    assert_eq!(beat, [false, true, true, false, true]);
     clock.pass(9_999);
     let held = names.map(|name| {
         let standing = catalog.standing(&lab, &key(name)).unwrap();

@@ -5,8 +5,9 @@
 mod past;
 mod stage;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use past::{commit, new_entry};
@@ -18,11 +19,12 @@ use thrifty_engine::catalog::{
 };
 use thrifty_engine::event::Event;
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
+use thrifty_engine::key::Digest;
 use thrifty_engine::record::{Buffer, Object, Record};
 use thrifty_engine::schedule::Options;
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::store::memory::Memory;
-use thrifty_engine::store::{BlobName, Blobs};
+use thrifty_engine::store::{Blob, BlobName, Blobs, GetError, Listing, PutError, RemoveError};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -231,6 +233,123 @@ fn a_commit_that_comes_after_its_bytes_were_collected_is_refused() {
     let committed = world.catalog.commit(&stage::scope(), &late, &Claim::default()).unwrap();
     assert_eq!(committed, Committed::BlobGone(blob));
     assert_eq!(world.entries(), 0);
+}
+
+/// Blobs that ask before one of them is deleted.
+struct Guarded<'a> {
+    inner: &'a Memory,
+    may_delete: &'a (dyn Fn(&BlobName) -> bool + Send + Sync),
+}
+
+impl Blobs for Guarded<'_> {
+    fn put(&self, parts: &[&[u8]]) -> Result<BlobName, PutError> {
+        self.inner.put(parts)
+    }
+
+    fn put_file(&self, path: &Path) -> Result<BlobName, PutError> {
+        self.inner.put_file(path)
+    }
+
+    fn open(&self, name: &BlobName) -> Result<Blob, GetError> {
+        self.inner.open(name)
+    }
+
+    fn contains(&self, digest: &Digest) -> Result<Option<BlobName>, GetError> {
+        self.inner.contains(digest)
+    }
+
+    fn delete(&self, name: &BlobName) -> Result<(), RemoveError> {
+        if (self.may_delete)(name) {
+            return self.inner.delete(name);
+        }
+        let source = std::io::ErrorKind::PermissionDenied.into();
+        Err(RemoveError { path: name.to_string().into(), source })
+    }
+
+    fn quarantine(&self, name: &BlobName) -> Result<(), RemoveError> {
+        self.inner.quarantine(name)
+    }
+
+    fn list(&self) -> Result<Listing<'_>, GetError> {
+        self.inner.list()
+    }
+
+    fn leftovers(&self, age: Duration) -> Result<Vec<PathBuf>, GetError> {
+        self.inner.leftovers(age)
+    }
+
+    fn remove_leftover(&self, path: &Path) -> Result<(), RemoveError> {
+        self.inner.remove_leftover(path)
+    }
+}
+
+/// The moments of a collection: the entry is gone, then nobody can come to need the bytes, then
+/// they go, and then what is known of them.
+#[test]
+fn bytes_go_when_nobody_can_come_to_need_them_and_are_forgotten_when_they_are_gone() {
+    let world = World::new();
+    let needed = world.upload(b"needed");
+    let id = world.entry("1", HOUR, vec![needed]);
+    let orphan = world.upload(b"orphan");
+    let is_open = AtomicBool::new(false);
+    let asked = AtomicUsize::new(0);
+    let may_delete = |name: &BlobName| {
+        let blob =
+            BlobRef { digest: name.digest, generation: name.generation, length: name.length };
+        let is_first = blob == orphan && asked.load(Ordering::SeqCst) == 0;
+        assert_eq!(world.entries(), usize::from(is_first), "orphans go before any entry");
+        assert_eq!(world.catalog.find_blob(&blob.digest, HOUR).unwrap(), None);
+        let late = new_entry("f", "late", vec![blob]);
+        let committed = world.catalog.commit(&stage::scope(), &late, &Claim::default()).unwrap();
+        assert_eq!(committed, Committed::BlobGone(blob));
+        assert_eq!(world.catalog.blobs().unwrap(), [needed], "it is known until it is gone");
+        asked.fetch_add(1, Ordering::SeqCst);
+        is_open.load(Ordering::SeqCst)
+    };
+    let blobs = Guarded { inner: &world.blobs, may_delete: &may_delete };
+    let collect_now = |victims: &[Victim]| {
+        let (grace, now) = (Duration::ZERO, SystemTime::now());
+        let means = Means { grace, now, files: None, history: HISTORY, dry_run: false };
+        collect(&world.catalog, &blobs, victims, &means).unwrap()
+    };
+    let told = collect_now(&world.plan(&[id]));
+    assert_eq!((told.entries, told.blobs, told.failures.len()), (1, 0, 2));
+    assert!(world.is_there(&needed) && world.is_there(&orphan));
+    // The next collection finds both, though nothing refers to them.
+    is_open.store(true, Ordering::SeqCst);
+    assert_eq!(world.catalog.blobs().unwrap(), [needed]);
+    let told = collect_now(&[]);
+    assert_eq!((told.entries, told.blobs, told.failures.len()), (0, 2, 0));
+    assert!(!world.is_there(&needed) && !world.is_there(&orphan));
+    assert_eq!((world.catalog.blobs().unwrap(), asked.into_inner()), (vec![], 4));
+}
+
+/// Between the removal of its entry and the moment when it is condemned.
+#[test]
+fn a_blob_that_a_reader_holds_meanwhile_stays() {
+    let world = World::new();
+    let [held, idle] = [&b"held"[..], b"idle"].map(|bytes| world.upload(bytes));
+    let ids = [held, idle].map(|blob| world.entry(&blob.digest.to_string(), HOUR, vec![blob]));
+    let victims = world.plan(&ids);
+    let catalog = Arc::new(world.catalog);
+    let reader = Arc::clone(&catalog);
+    let watched = stage::Flaky::new(Arc::<Sqlite>::clone(&catalog), move |_, method| {
+        if method == "condemn" {
+            let entries = reader.entries(None, &Selector::default(), 9).unwrap();
+            assert_eq!(
+                (entries, reader.find_blob(&held.digest, HOUR).unwrap()),
+                (vec![], Some(held))
+            );
+        }
+        false
+    });
+    let (grace, now) = (Duration::ZERO, SystemTime::now());
+    let means = Means { grace, now, files: None, history: HISTORY, dry_run: false };
+    let told = collect(watched.as_ref(), &world.blobs, &victims, &means).unwrap();
+    assert_eq!((told.entries, told.blobs, told.waiting), (2, 1, held.length));
+    assert_eq!(catalog.blobs().unwrap(), [held]);
+    let names: Vec<_> = world.blobs.list().unwrap().map(|it| it.unwrap().name.digest).collect();
+    assert_eq!(names, [held.digest]);
 }
 
 #[test]

@@ -689,3 +689,119 @@ fn one_beat_prolongs_all_that_a_process_holds() {
     assert_eq!(beats.load(Ordering::SeqCst), 1);
     assert_eq!(inner.reservations(None).unwrap(), []);
 }
+
+#[test]
+fn what_a_process_lost_is_prolonged_no_more_and_the_others_are() {
+    let clock = Arc::new(Moved::default());
+    let inner = Arc::new(Sqlite::in_memory_with_clock(Arc::<Moved>::clone(&clock)).unwrap());
+    let beats = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&beats);
+    let flaky = Flaky::new(Arc::<Sqlite>::clone(&inner), move |_, method| {
+        counted.fetch_add(usize::from(method == "heartbeat"), Ordering::SeqCst);
+        false
+    });
+    let timer = Arc::new(Wound::default());
+    let stage = Stage::timed(flaky, Arc::<Wound>::clone(&timer));
+    let beat = || assert!(timer.0.lock().iter_mut().all(|beat| beat()));
+    let almost = LEASE - Duration::from_millis(1);
+    let mut keys = ["f", "g", "h"].map(|name| operation(name).key([].into_iter()));
+    keys.sort_unstable();
+    let [lost, others @ ..] = keys;
+    let ask = |key, nonce| inner.reserve(&scope(), key, &by(nonce), LEASE).unwrap();
+    let take_over = |key, nonce| {
+        let taken = ask(key, nonce);
+        assert!(matches!(taken, Reserved::Taken(_)), "{taken:?}");
+    };
+    let mut within = || {
+        clock.pass(LEASE);
+        take_over(&lost, 9);
+        beat();
+        clock.pass(almost);
+        beat();
+        clock.pass(almost);
+        for key in &others {
+            assert!(matches!(ask(key, 8), Reserved::Held(_)), "{:?}", ask(key, 8));
+        }
+        take_over(&lost, 8);
+        // Where all are lost there is nothing to prolong.
+        clock.pass(LEASE);
+        others.iter().for_each(|key| take_over(key, 7));
+        let before = beats.load(Ordering::SeqCst);
+        beat();
+        beat();
+        assert_eq!(beats.load(Ordering::SeqCst), before + 1);
+        Ok(number(1))
+    };
+    let never = || false;
+    let mut middle = || {
+        call_as(&stage.cache, "h", one_at_a_time(), &never, &mut within);
+        Ok(number(2))
+    };
+    let mut outer = || {
+        call_as(&stage.cache, "g", one_at_a_time(), &never, &mut middle);
+        Ok(number(3))
+    };
+    call_as(&stage.cache, "f", one_at_a_time(), &never, &mut outer);
+}
+
+/// Alone in its process: a fork must not meet another test's thread in the middle of something.
+#[test]
+fn a_forked_child_neither_prolongs_nor_gives_back_what_its_parent_holds() {
+    const ALONE: &str = "THRIFTY_ENGINE_TEST_FORKS";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "a_forked_child_neither_prolongs_nor_gives_back_what_its_parent_holds";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        assert!(alone.args(["--exact", name]).env(ALONE, "1").status().unwrap().success());
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (clock, timer) = (Arc::new(Moved::default()), Arc::new(Wound::default()));
+    let time: Arc<dyn Clock> = Arc::<Moved>::clone(&clock);
+    let path = directory.path().join("catalog.sqlite");
+    let catalog = Arc::new(Sqlite::open_with_clock(&path, Access::ReadWrite, time).unwrap());
+    let stage = Stage::timed(Arc::<Sqlite>::clone(&catalog), Arc::<Wound>::clone(&timer));
+    let (never, almost) = (|| false, LEASE - Duration::from_millis(1));
+    let in_force = || catalog.reservations(None).unwrap();
+    // What the child holds itself is prolonged there, though the time of the parent's passes.
+    let in_child = || {
+        let mut own = || {
+            clock.pass(almost);
+            let mut beats = timer.0.lock();
+            assert!(beats.len() == 2 && beats[1]());
+            clock.pass(almost);
+            let keys: Vec<_> = in_force().iter().map(|held| held.key).collect();
+            assert_eq!(keys, [operation("g").key([].into_iter())]);
+            Ok(number(2))
+        };
+        settled(call_as(&stage.cache, "g", one_at_a_time(), &never, &mut own));
+    };
+    let (is_child, is_well) = (std::cell::Cell::new(false), std::cell::Cell::new(false));
+    let mut body = || {
+        let before = in_force();
+        assert_eq!(before.len(), 1);
+        // SAFETY: no other thread runs, and the child ends below without running destructors.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            is_child.set(true);
+            in_child();
+            is_well.set(true);
+            panic!("the child leaves the call on purpose, with a copy of what its parent holds");
+        }
+        let mut status = 0;
+        // SAFETY: the status is valid as long as the call, and the child is ours.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert_eq!(in_force(), before);
+        Ok(number(1))
+    };
+    let calling = std::panic::AssertUnwindSafe(|| {
+        settled(call_as(&stage.cache, "f", one_at_a_time(), &never, &mut body))
+    });
+    let called = std::panic::catch_unwind(calling);
+    if is_child.get() {
+        // SAFETY: always sound.
+        unsafe { libc::_exit(i32::from(!is_well.get())) };
+    }
+    assert_eq!(called.unwrap().outcome.word(), "computed");
+    assert_eq!(in_force(), []);
+}

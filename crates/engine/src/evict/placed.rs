@@ -105,24 +105,31 @@ pub(super) struct Removal<'a> {
 impl Removal<'_> {
     /// Whether it is gone, or would be. It goes at once for whoever looks for it, then bit by bit.
     pub(super) fn remove(&self, path: &Path) -> Result<bool, RemoveError> {
-        let failed = |source| RemoveError { path: path.to_owned(), source };
+        let removed = self.set_aside(path).and_then(|going| match going {
+            Some(going) => self.delete(&going),
+            None => Ok(false),
+        });
+        removed.map_err(|source| RemoveError { path: path.to_owned(), source })
+    }
+
+    /// Gives a place that is to go another name, under which nobody looks for it; `None` if it stays.
+    /// It is claimed no longer than that: who waits to hold it finds nothing there any more.
+    fn set_aside(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Ok(digest) = name.parse() else {
-            return self.delete(path).map_err(failed);
+            return Ok(Some(path.to_owned()));
         };
-        let Some(claimed) = self.holds.claim(&digest).map_err(failed)? else {
-            return Ok(false);
+        let Some(_claimed) = self.holds.claim(&digest)? else {
+            return Ok(None);
         };
         if !is_idle(path, self.now, self.age).unwrap_or(false) {
-            return Ok(false);
+            return Ok(None);
         }
         let going = path.with_file_name(format!("{GOING}{name}"));
         if !self.dry_run {
-            fs::rename(path, &going).map_err(failed)?;
+            fs::rename(path, &going)?;
         }
-        // Who waits to hold the place finds nothing there any more.
-        drop(claimed);
-        self.delete(&going).map_err(failed)
+        Ok(Some(going))
     }
 
     fn delete(&self, path: &Path) -> io::Result<bool> {
@@ -168,4 +175,32 @@ fn is_idle(path: &Path, now: SystemTime, age: Duration) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_while_a_place_is_deleted_finds_none_and_makes_his_own() {
+        let files = tempfile::tempdir().unwrap();
+        let digest = Digest::of_blob(b"placed");
+        let place = files.path().join("file").join(digest.to_string());
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("report.txt"), b"placed").unwrap();
+        let [collector, reader] = [(); 2].map(|()| Holds::open(files.path()).unwrap());
+        let day = Duration::from_hours(24);
+        let now = SystemTime::now() + 2 * day;
+        let removal = Removal { holds: &collector, now, age: day, dry_run: false };
+        let going = removal.set_aside(&place).unwrap().unwrap();
+        assert!(!place.exists() && going.join("report.txt").exists());
+        // Before anything is deleted, which may take long.
+        reader.hold(&digest).unwrap();
+        fs::create_dir(&place).unwrap();
+        assert!(removal.delete(&going).unwrap());
+        assert!(!going.exists() && place.exists());
+        assert!(!removal.remove(&place).unwrap(), "it is held");
+        drop(reader);
+        assert!(removal.remove(&place).unwrap());
+    }
 }
