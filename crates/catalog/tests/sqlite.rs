@@ -15,9 +15,10 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
-    Catalog, CatalogError, Claim, Clock, Committed, EntryId, Found, Mode, NewRun, Problem, Remedy,
-    Request, Reserved, RunFilter, RunStatus, Selector, Shortened, Sqlite, Why,
+    Catalog, CatalogError, Claim, Clock, Committed, EntryId, Found, Mode, NewRun, Node, Problem,
+    Remedy, Request, Reserved, RunFilter, RunStatus, Selector, Shortened, Sqlite, Why,
 };
+use thrifty_key::{Kind, Preview};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -63,6 +64,30 @@ fn open(path: &Path) -> Sqlite {
 fn look(catalog: &Sqlite, name: &str) -> Found {
     let request = Request { key: key(name), max_age: None };
     catalog.lookup(&scope("lab"), &[request]).unwrap().remove(0)
+}
+
+/// An operation of a run of which little is known.
+fn node() -> Node {
+    Node {
+        number: 0,
+        operation: "lab.train".to_owned(),
+        key: None,
+        ingredients: None,
+        outcome: "computed".to_owned(),
+        detail: String::new(),
+        reason: String::new(),
+        rule: String::new(),
+        entry: None,
+        source: None,
+        output_digest: None,
+        count: 1,
+        at: 0,
+        spent: Duration::ZERO,
+        saved: Duration::ZERO,
+        upstream: Vec::new(),
+        takes: Vec::new(),
+        parent: None,
+    }
 }
 
 fn why(catalog: &Sqlite, name: &str) -> Option<Why> {
@@ -555,11 +580,7 @@ fn a_catalog_that_could_not_be_brought_up_is_as_it_was() {
 
 #[test]
 fn a_collection_forgets_answers_of_commits_after_two_days() {
-    let place = place();
-    let clock = Stopped::default();
-    clock.pass(1_000_000);
-    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-    let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    let (place, clock, catalog) = stopped();
     let known = || {
         let raw = Connection::open(&place.path).unwrap();
         raw.query_row("SELECT count(*) FROM committed", [], |row| row.get::<_, i64>(0)).unwrap()
@@ -578,13 +599,122 @@ fn a_collection_forgets_answers_of_commits_after_two_days() {
     assert_eq!(known(), 1, "of commits since");
 }
 
-#[test]
-fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
-    let place = place();
-    let clock = Stopped::default();
+/// A catalog with a clock that stands still.
+fn stopped() -> (Place, Stopped, Sqlite) {
+    let (place, clock) = (place(), Stopped::default());
     clock.pass(1_000_000);
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    (place, clock, catalog)
+}
+
+const NINETY_DAYS: i64 = 90 * 24 * 3_600_000;
+
+#[test]
+fn compacting_forgets_what_was_deleted_ninety_days_ago() {
+    let (_place, clock, catalog) = stopped();
+    let gone = blob("bytes", 1);
+    catalog.keep_blobs(&[gone], Duration::ZERO).unwrap();
+    assert_eq!(catalog.condemn(Duration::ZERO, false).unwrap(), [gone]);
+    catalog.forget(&[gone]).unwrap();
+    let commit = || {
+        let new = thrifty_catalog::NewEntry { blobs: vec![gone], ..entry("a", "a") };
+        catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap()
+    };
+    clock.pass(NINETY_DAYS);
+    catalog.compact().unwrap();
+    assert_eq!(commit(), Committed::BlobGone(gone));
+    clock.pass(1);
+    catalog.compact().unwrap();
+    assert!(matches!(commit(), Committed::Stored(_)));
+}
+
+#[test]
+fn what_is_found_or_kept_is_used_and_what_is_condemned_is_told_each_time() {
+    let (_place, clock, catalog) = stopped();
+    let [found, kept, idle] = ["found", "kept", "idle"].map(|content| blob(content, 1));
+    catalog.keep_blobs(&[found, kept, idle], Duration::ZERO).unwrap();
+    clock.pass(3_600_000);
+    assert_eq!(catalog.find_blob(&found.digest, Duration::ZERO).unwrap(), Some(found));
+    catalog.keep_blobs(&[kept], Duration::ZERO).unwrap();
+    let condemn = |dry_run| {
+        let mut condemned = catalog.condemn(HOUR, dry_run).unwrap();
+        condemned.sort_unstable();
+        condemned
+    };
+    for dry_run in [true, false, true] {
+        assert_eq!(condemn(dry_run), [idle]);
+    }
+    clock.pass(3_600_000);
+    let mut all = [found, kept, idle];
+    all.sort_unstable();
+    for dry_run in [true, false] {
+        assert_eq!(condemn(dry_run), all);
+    }
+}
+
+#[test]
+fn a_run_that_never_ended_is_forgotten_when_none_lasts_so_long() {
+    let (_place, clock, catalog) = stopped();
+    catalog.begin_run(&scope("lab"), &NewRun::default()).unwrap();
+    clock.pass(NINETY_DAYS);
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened::default());
+    clock.pass(1);
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened { runs: 1, ..Shortened::default() });
+}
+
+#[test]
+fn what_is_kept_again_is_as_new() {
+    let (place, clock, catalog) = stopped();
+    let keep = |body: &[u8]| {
+        catalog.put_texts(&[(key("text"), "def f(): ...")]).unwrap();
+        catalog.remember("topic", &[(b"name", body)]).unwrap();
+    };
+    keep(b"one");
+    clock.pass(1);
+    keep(b"two");
+    clock.pass(3_600_000);
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened::default());
+    // Found to be old together, and kept again before their turn comes.
+    clock.pass(1);
+    let names: Vec<[u8; 1]> = (0..9).map(|name| [name]).collect();
+    let memos: Vec<(&[u8], &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
+    catalog.remember("others", &memos).unwrap();
+    let texts = ["a", "b", "c", "d"].map(|name| (key(name), name));
+    catalog.put_texts(&texts).unwrap();
+    clock.pass(3_600_001);
+    let raw = Connection::open(&place.path).unwrap();
+    for table in ["memo", "text"] {
+        raw.execute_batch(&format!(
+            "CREATE TRIGGER again_{table} AFTER DELETE ON {table} \
+             BEGIN UPDATE {table} SET kept_at = 1 << 40; END"
+        ))
+        .unwrap();
+    }
+    let one = Shortened { runs: 0, memos: 1, texts: 1 };
+    assert_eq!(catalog.shorten(HOUR).unwrap(), one);
+}
+
+#[test]
+fn a_text_stays_as_long_as_the_run_that_refers_to_it() {
+    let (_place, clock, catalog) = stopped();
+    let mut ingredients = entry("a", "a").ingredients;
+    let source = Preview::Source(key("text"));
+    ingredients.add(Kind::Code, "f", key("code"), source).unwrap();
+    let run = catalog.begin_run(&scope("lab"), &NewRun::default()).unwrap();
+    let node = Node { ingredients: Some(ingredients), ..node() };
+    catalog.record(&run, &[node]).unwrap();
+    catalog.put_texts(&[(key("text"), "def f(): ...")]).unwrap();
+    clock.pass(3_600_001);
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened::default());
+    assert!(catalog.text(&key("text")).unwrap().is_some());
+    catalog.finish_run(&run, RunStatus::Succeeded).unwrap();
+    assert_eq!(catalog.shorten(HOUR).unwrap(), Shortened { runs: 1, memos: 0, texts: 1 });
+}
+
+#[test]
+fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
+    let (_place, clock, catalog) = stopped();
     let reserve = |nonce| catalog.reserve(&scope("lab"), &key("a"), &holder(nonce), HOUR).unwrap();
     for nonce in 1..=3 {
         assert!(matches!(reserve(nonce), Reserved::Taken(_)), "{nonce}");
@@ -600,11 +730,7 @@ fn a_failing_key_is_left_alone_for_a_minute_of_the_catalog() {
 
 #[test]
 fn one_heartbeat_answers_for_each_and_prolongs_those_that_are_not_lost() {
-    let place = place();
-    let clock = Stopped::default();
-    clock.pass(1_000_000);
-    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-    let catalog = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, shared).unwrap();
+    let (_place, clock, catalog) = stopped();
     let lab = scope("lab");
     let lease = Duration::from_secs(10);
     let names = ["a", "b", "c", "d", "e"];
