@@ -225,6 +225,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer::Beating;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(1000 + seconds)
@@ -319,5 +320,66 @@ mod tests {
         assert!(allows(&breaker, 101));
         breaker.succeeded();
         assert!(allows(&breaker, 101));
+    }
+
+    /// A clock that the test sets.
+    #[derive(Default)]
+    struct Set(Mutex<Duration>);
+
+    impl Timer for Set {
+        fn now(&self) -> Duration {
+            *self.0.lock()
+        }
+
+        fn every(&self, _: Duration, _: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating> {
+            unreachable!("nothing here beats")
+        }
+    }
+
+    #[test]
+    fn what_fails_further_in_a_call_took_the_time_from_then_on() {
+        let clock = Arc::new(Set::default());
+        let health = Health::new(Arc::<Set>::clone(&clock));
+        let busy = CatalogError::Busy { path: "catalog".into() };
+        let fail_at = |seconds| {
+            *clock.0.lock() = at(seconds);
+            health.failed_to_write(&busy);
+        };
+        *clock.0.lock() = at(0);
+        assert_eq!(health.may_write(), Ok(()));
+        fail_at(7);
+        fail_at(14);
+        assert!(health.writing.allows(at(14)), "fourteen seconds were lost, and not twenty-one");
+        fail_at(15);
+        assert!(!health.writing.allows(at(15)));
+    }
+
+    #[test]
+    fn what_is_read_and_what_is_written_closes_its_own_breaker() {
+        let clock = Arc::new(Set::default());
+        let health = Health::new(Arc::<Set>::clone(&clock));
+        for _ in 0..5 {
+            let busy = || Err::<(), _>(CatalogError::Busy { path: "catalog".into() });
+            assert_eq!(health.note(busy()), None);
+            assert!(health.wrote(busy()).is_err());
+        }
+        assert!(!health.may_ask() && health.may_write() == Err(Reason::Busy));
+        *clock.0.lock() += REST;
+        assert!(health.may_ask() && health.may_write().is_ok(), "one of each tries");
+        health.note(Ok(()));
+        assert!(health.may_ask() && health.may_write().is_err());
+        assert!(health.wrote(Ok(())).is_ok());
+        assert!(health.may_write().is_ok());
+    }
+
+    #[test]
+    fn the_first_trouble_is_told_once() {
+        let health = Health::new(Arc::new(Set::default()));
+        assert_eq!(health.take_trouble(), None);
+        ["first", "second"].iter().for_each(|trouble| health.mention(trouble));
+        assert_eq!(health.take_trouble().as_deref(), Some("first"));
+        assert_eq!(health.take_trouble(), None);
+        health.mention("third");
+        assert_eq!(health.take_trouble().as_deref(), Some("third"));
     }
 }

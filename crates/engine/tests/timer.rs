@@ -96,6 +96,53 @@ fn no_thread_is_left_behind() {
     }
 }
 
+/// In a process of its own: a fork must not meet another test's thread in the middle of something.
+#[test]
+fn a_forked_child_beats_for_itself_and_leaves_its_parents_beats_alone() {
+    const ALONE: &str = "THRIFTY_ENGINE_TEST_FORKS";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "a_forked_child_beats_for_itself_and_leaves_its_parents_beats_alone";
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        assert!(alone.args(["--exact", name]).env(ALONE, "1").status().unwrap().success());
+        return;
+    }
+    let (guard, heard) = told();
+    heard.recv().unwrap();
+    // SAFETY: no other test runs, and the child ends below without running destructors.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: always sound. Who waits for a thread of the parent waits for ever.
+        unsafe { libc::alarm(60) };
+        let beating = std::panic::AssertUnwindSafe(|| {
+            let (own, beats) = told();
+            beats.recv().unwrap();
+            drop(guard);
+            beats.recv().unwrap();
+            drop(own);
+            while beats.recv().is_ok() {}
+        });
+        let beaten = std::panic::catch_unwind(beating);
+        // SAFETY: always sound.
+        unsafe { libc::_exit(i32::from(beaten.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is valid as long as the call, and the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    heard.recv().unwrap();
+    drop(guard);
+    while heard.recv().is_ok() {}
+}
+
+#[test]
+fn a_beat_that_is_due_sooner_does_not_wait_for_the_others() {
+    let (tell, late) = mpsc::channel();
+    let _late = Machine.every(Duration::from_hours(1), Box::new(move || tell.send(()).is_ok()));
+    let (_soon, heard) = told();
+    heard.recv_timeout(Duration::from_mins(1)).unwrap();
+    assert!(late.try_recv().is_err(), "nor does it come before its time");
+}
+
 #[test]
 fn time_passes() {
     let began = Machine.now();

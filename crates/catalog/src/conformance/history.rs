@@ -6,9 +6,8 @@ use std::time::Duration;
 use thrifty_key::{Kind, Preview};
 
 use super::{HOUR, Make, WORKS, entry, key, put, scope};
-use crate::entry::EntryId;
-use crate::entry::RunId;
-use crate::run::{NewRun, Node, RunFilter, RunStatus, Shortened};
+use crate::entry::{EntryId, RunId, Scope};
+use crate::run::{NewRun, Node, Reasoned, RunFilter, RunStatus, Shortened};
 
 /// Runs are listed with what became of their nodes.
 pub fn keeps_runs(make: Make<'_>) {
@@ -61,6 +60,7 @@ pub fn keeps_runs(make: Make<'_>) {
     assert!(all[0].finished_at >= Some(all[0].started_at));
     let outcomes = [("computed".to_owned(), 1), ("hit".to_owned(), 6)];
     assert_eq!(all[0].outcomes, outcomes);
+    assert_eq!(all[0].reasons, [Reasoned { reason: "full".to_owned(), count: 1 }]);
     assert_eq!(all[0].saved, Duration::from_secs(3));
     assert_eq!(all[1].status, RunStatus::Running);
     assert_eq!((all[1].finished_at, all[1].outcomes.len()), (None, 0));
@@ -81,10 +81,20 @@ pub fn keeps_runs(make: Make<'_>) {
     assert_eq!(counts, [("computed", 1), ("hit", 6)]);
     assert_eq!(totals[1].saved, Duration::from_secs(2));
     assert_eq!(totals[1].spent, Duration::from_millis(4));
-    let elsewhere = self::scope("shop");
-    assert_eq!(catalog.totals(Some(&elsewhere)).expect(WORKS), []);
-    let runs = catalog.runs(Some(&elsewhere), &RunFilter::default());
-    assert_eq!(runs.expect(WORKS), []);
+    let production = Scope { domain: "production".to_owned(), ..scope.clone() };
+    for elsewhere in [self::scope("shop"), production] {
+        assert_eq!(catalog.totals(Some(&elsewhere)).expect(WORKS), []);
+        let runs = catalog.runs(Some(&elsewhere), &RunFilter::default());
+        assert_eq!(runs.expect(WORKS), []);
+    }
+    let many = self::scope("many");
+    for _ in 0..51 {
+        catalog.begin_run(&many, &NewRun::default()).expect(WORKS);
+    }
+    for (limit, listed) in [(None, 50), (Some(51), 51)] {
+        let filter = RunFilter { limit, ..RunFilter::default() };
+        assert_eq!(catalog.runs(Some(&many), &filter).expect(WORKS).len(), listed);
+    }
 }
 
 fn node(number: u32, outcome: &str, count: u64) -> Node {

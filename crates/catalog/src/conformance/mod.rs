@@ -38,8 +38,8 @@ pub use self::slots::{
     refuses_who_was_taken_over, tells_of_changes, tells_of_commits, tells_of_turns,
 };
 pub use self::waiting::{
-    answers_a_commit_again_after_others_came, leaves_failing_keys_alone, lists_reservations,
-    shares_failures, shows_circles, takes_a_repetition_for_the_same_call,
+    answers_a_commit_again_after_others_came, forgets_who_waited, leaves_failing_keys_alone,
+    lists_reservations, shares_failures, shows_circles, takes_a_repetition_for_the_same_call,
 };
 pub use self::wholes::{
     keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_something_invalidated,
@@ -91,6 +91,7 @@ pub fn all(make: Make<'_>) {
     shares_failures(make);
     shows_circles(make);
     lists_reservations(make);
+    forgets_who_waited(make);
     keeps_runs(make);
     keeps_texts_and_memos(make);
     forgets_what_is_old(make);

@@ -210,3 +210,39 @@ pub fn lists_reservations(make: Make<'_>) {
     catalog.release(&scope, &key("a"), &first, Ended::Unused).expect(WORKS);
     assert_eq!(list(Some(&scope)).len(), 1);
 }
+
+/// Whose reservation ended waits for nobody any more, however it ended.
+pub fn forgets_who_waited(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let held = take(&*catalog, &scope, "a", 1, HOUR);
+    let waiting = || {
+        let all = catalog.reservations(None).expect(WORKS);
+        all.iter().find(|found| found.key == key("a")).map(|found| found.waiting)
+    };
+    let tell = |nonce| {
+        catalog.wait_for(&scope, &key("a"), &[nonce]).expect(WORKS);
+        assert_eq!(waiting(), Some(1), "{nonce}");
+    };
+    let second = take(&*catalog, &scope, "b", 2, HOUR);
+    tell(2);
+    catalog.release(&scope, &key("b"), &second, Ended::Unused).expect(WORKS);
+    assert_eq!(waiting(), Some(0), "it was given back");
+    let third = take(&*catalog, &scope, "b", 3, HOUR);
+    tell(3);
+    catalog.commit(&scope, &entry("b", "x"), &third).expect(WORKS);
+    assert_eq!(waiting(), Some(0), "it was committed");
+    let lapsed = take(&*catalog, &scope, "c", 4, Duration::ZERO);
+    tell(4);
+    take(&*catalog, &scope, "c", 5, HOUR);
+    assert_eq!(waiting(), Some(0), "it was taken over");
+    tell(4);
+    catalog.release(&scope, &key("c"), &lapsed, Ended::Unused).expect(WORKS);
+    assert_eq!(waiting(), Some(0), "it had been lost");
+    tell(5);
+    catalog.release(&scope, &key("a"), &held, Ended::Unused).expect(WORKS);
+    let standing = catalog.wait_for(&scope, &key("a"), &[5]).expect(WORKS);
+    assert_eq!(standing.held, None);
+    take(&*catalog, &scope, "a", 6, HOUR);
+    assert_eq!(waiting(), Some(0), "what it waited for came free");
+}
