@@ -132,6 +132,19 @@ fn an_entry_is_saved_though_nothing_tells_of_its_use() {
 }
 
 #[test]
+fn an_entry_whose_bytes_may_be_deleted_at_any_moment_is_not_saved() {
+    let place = place();
+    let raw = Connection::open(&place.path).unwrap();
+    let condemned = blob_of(5);
+    let sql = "UPDATE blob SET state = 1 WHERE digest = ?1";
+    assert_eq!(raw.execute(sql, [condemned.digest.as_bytes()]).unwrap(), 1);
+    drop(raw);
+    let (saved, catalog) = salvaged(&place.path);
+    assert_eq!((saved.entries, saved.lost), (COUNT as u64 - 1, 1));
+    assert_eq!(catalog.condemn(Duration::MAX, false).unwrap(), [condemned]);
+}
+
+#[test]
 fn of_half_a_file_the_half_is_saved() {
     let place = place();
     let sound = fs::read(&place.path).unwrap();

@@ -1060,6 +1060,21 @@ fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
 }
 
 #[test]
+fn who_may_only_read_goes_by_the_clock_of_the_others() {
+    let (place, clock, writer) = stopped();
+    let showing = |wall| {
+        let other = Stopped { wall: Arc::default(), ..clock.clone() };
+        other.wall.store(wall, Ordering::SeqCst);
+        Arc::new(other) as Arc<dyn Clock>
+    };
+    let reader = Sqlite::open_with_clock(&place.path, Mode::ReadOnly, showing(5)).unwrap();
+    assert_eq!(reader.now().unwrap(), writer.now().unwrap());
+    let ahead = Sqlite::open_with_clock(&place.path, Mode::ReadWrite, showing(7_000_000)).unwrap();
+    assert_eq!(ahead.now().unwrap(), 7_000_000);
+    assert_eq!((reader.now().unwrap(), writer.now().unwrap()), (7_000_000, 7_000_000));
+}
+
+#[test]
 fn compacting_gives_space_back() {
     let place = place();
     let catalog = open(&place.path);

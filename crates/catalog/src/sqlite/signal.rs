@@ -289,6 +289,22 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
+    /// Between the commit of one and the word that he is done, the next one may have begun.
+    #[test]
+    fn who_is_late_to_settle_does_not_settle_what_is_of_another() {
+        let signal = Signal::private();
+        let before = signal.changes();
+        let late = signal.unsettle();
+        signal.recover();
+        let own = signal.unsettle();
+        signal.settle(late);
+        assert_ne!(signal.changes(), signal.changes(), "the other is at it still");
+        signal.settle(own);
+        let after = signal.changes();
+        assert_eq!(signal.changes(), after);
+        assert_ne!(before, after);
+    }
+
     /// What wakes, and what waits for it.
     type Pair = (fn(&Signal), fn(&Signal));
 
