@@ -261,3 +261,148 @@ impl Drop for Lead<'_> {
         parked.into_iter().for_each(|wake| wake());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use thrifty_key::Digest;
+
+    use super::*;
+
+    fn lead(attempt: Attempt<'_>) -> Lead<'_> {
+        match attempt {
+            Attempt::Lead(lead) => lead,
+            Attempt::Taken(_) | Attempt::Cycle => panic!("somebody else has it"),
+        }
+    }
+
+    fn follow(attempt: Attempt<'_>) -> Follower {
+        match attempt {
+            Attempt::Taken(follower) => follower,
+            Attempt::Lead(_) | Attempt::Cycle => panic!("nobody has it, or it would never land"),
+        }
+    }
+
+    fn is_cycle(attempt: Attempt<'_>) -> bool {
+        matches!(attempt, Attempt::Cycle)
+    }
+
+    /// This thread leads `a`, for which another waits that leads `b`.
+    #[test]
+    fn a_wait_counts_until_it_ends_or_what_it_is_for_has_landed() {
+        let (flights, a, b) = (Flights::default(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
+        let me = thread::current().id();
+        let wait = || {
+            let led = lead(flights.try_claim(&a, lineage));
+            thread::scope(|threads| {
+                let other = threads.spawn(|| {
+                    let leads = lead(flights.try_claim(&b, lineage));
+                    (leads, follow(flights.try_claim(&a, lineage)), thread::current().id())
+                });
+                (led, other.join().unwrap())
+            })
+        };
+        let (led, (leads, follower, other)) = wait();
+        assert_eq!(flights.held_up(&[me]), [me, other].into());
+        assert!(is_cycle(flights.try_claim(&b, lineage)));
+        drop(follower);
+        assert_eq!(flights.held_up(&[me]), [me].into(), "it waits no longer");
+        drop(follow(flights.try_claim(&b, lineage)));
+        drop((led, leads));
+
+        let (led, (leads, follower, _)) = wait();
+        drop(led);
+        // It has not been told yet that it may go on.
+        assert_eq!(flights.held_up(&[me]), [me].into());
+        drop(follow(flights.try_claim(&b, lineage)));
+        assert!(follower.landed().is_some());
+        drop(leads);
+        assert!(matches!(flights.claim(&b, &|| false), Claim::Lead(_)), "it was let go of");
+    }
+
+    #[test]
+    fn who_works_for_others_holds_them_up_and_only_meanwhile() {
+        let (flights, a, b) = (Flights::default(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
+        let me = thread::current().id();
+        let led = lead(flights.try_claim(&a, lineage));
+        let above = lineage();
+        thread::scope(|threads| {
+            let worker = || {
+                let own = thread::current().id();
+                on_behalf_of(above, || {
+                    assert_eq!(*lineage(), [me, own]);
+                    assert!(is_cycle(flights.try_claim(&a, lineage)), "it is for who leads it");
+                    drop(lead(flights.try_claim(&b, lineage)));
+                });
+                assert_eq!(*lineage(), [own]);
+                drop(follow(flights.try_claim(&a, lineage)));
+            };
+            threads.spawn(worker).join().unwrap();
+        });
+        drop(led);
+    }
+
+    #[test]
+    fn those_are_held_up_too_who_wait_for_others_that_are() {
+        let flights = Flights::default();
+        let keys = [b"a", b"b", b"c"].map(|name| Digest::of_blob(name));
+        let me = thread::current().id();
+        let led = lead(flights.try_claim(&keys[0], lineage));
+        // Each leads one, and waits for the one before.
+        let waiting = thread::scope(|threads| {
+            [1, 2].map(|number| {
+                let (flights, keys) = (&flights, &keys);
+                let waiter = threads.spawn(move || {
+                    let leads = lead(flights.try_claim(&keys[number], lineage));
+                    let before = follow(flights.try_claim(&keys[number - 1], lineage));
+                    (leads, before, thread::current().id())
+                });
+                waiter.join().unwrap()
+            })
+        });
+        let [(_, _, second), (_, _, third)] = &waiting;
+        assert_eq!(flights.held_up(&[me]), [me, *second, *third].into());
+        assert_eq!(flights.held_up(&[*third]), [*third].into());
+        assert!(is_cycle(flights.try_claim(&keys[2], lineage)));
+        drop((led, waiting));
+    }
+
+    #[test]
+    fn who_is_parked_is_woken_once_however_late_he_parks() {
+        let (flights, key) = (Flights::default(), Digest::of_blob(b"a"));
+        let led = lead(flights.try_claim(&key, lineage));
+        let follower = follow(flights.try_claim(&key, || [].into()));
+        let woken = Arc::new(AtomicUsize::new(0));
+        let wake = || {
+            let woken = Arc::clone(&woken);
+            Box::new(move || _ = woken.fetch_add(1, Ordering::SeqCst))
+        };
+        follower.park(wake());
+        assert!(follower.landed().is_none());
+        assert_eq!(woken.load(Ordering::SeqCst), 0);
+        led.land(Landed { epoch: Some(7), ..Landed::NOTHING });
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        follower.park(wake());
+        assert_eq!(woken.load(Ordering::SeqCst), 2);
+        assert_eq!(follower.landed().and_then(|landed| landed.epoch), Some(7));
+    }
+
+    #[test]
+    fn who_gives_up_waits_no_longer() {
+        let (flights, key) = (Flights::default(), Digest::of_blob(b"a"));
+        let (led, asked) = (lead(flights.try_claim(&key, lineage)), AtomicUsize::new(0));
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| {
+                let gives_up = || asked.fetch_add(1, Ordering::SeqCst) > 0;
+                matches!(flights.claim(&key, &gives_up), Claim::Interrupted)
+            });
+            // One that is asked further waits in vain no longer than this.
+            while !waiter.is_finished() && asked.load(Ordering::SeqCst) < 9 {
+                thread::yield_now();
+            }
+            drop(led);
+            assert!(waiter.join().unwrap());
+        });
+    }
+}
