@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use thrifty_catalog::conformance::{blob, entry, holder, key, scope};
 use thrifty_catalog::{
     BlobRef, Catalog, CatalogError, Claim, Committed, Found, Mode, NewRun, Request, Reserved,
-    RunFilter, SalvageError, Salvaged, Selector, Sqlite,
+    RunFilter, SalvageError, Salvaged, Selector, Sqlite, Usage,
 };
 
 const COUNT: usize = 150;
@@ -244,6 +244,63 @@ fn whoever_met_the_damage_does_not_stand_in_the_way_and_goes_on_in_the_new_one()
     assert!(matches!(new, Committed::Stored(_)));
     drop(catalog);
     assert_eq!(open(&place.path).check().unwrap(), []);
+}
+
+#[test]
+fn who_met_the_damage_while_writing_does_not_stand_in_the_way_either() {
+    let place = place();
+    let catalog = open(&place.path);
+    assert_eq!(hits(&catalog), COUNT);
+    let raw = Connection::open(&place.path).unwrap();
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    raw.execute("ALTER TABLE meta RENAME COLUMN epoch TO epoque", []).unwrap();
+    drop(raw);
+    let met = catalog.remember("topic", &[(b"name", b"body")]).unwrap_err();
+    assert!(matches!(met, CatalogError::Damaged { .. }), "{met}");
+    let saved = Sqlite::salvage(&place.path).unwrap();
+    assert_eq!((saved.entries, hits(&catalog)), (COUNT as u64, COUNT));
+}
+
+#[test]
+fn uses_and_pins_and_the_time_are_saved() {
+    let place = place();
+    let catalog = open(&place.path);
+    let used = catalog.entries(None, &Selector::default(), 1).unwrap().remove(0);
+    let these = Selector { ids: Some(vec![used.id]), ..Selector::default() };
+    catalog.touch(&[(used.id, Usage { hits: 3 })]).unwrap();
+    catalog.pin(None, &these, true).unwrap();
+    drop(catalog);
+    // As from a machine whose wall clock was an hour ahead, of which no other word is left.
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE meta SET clock = clock + 3600000", []).unwrap();
+    let clock: i64 = raw.query_row("SELECT clock FROM meta", [], |row| row.get(0)).unwrap();
+    drop(raw);
+    fs::remove_file(place.path.with_extension("changes")).unwrap();
+    let (_, catalog) = salvaged(&place.path);
+    let saved = catalog.entries(None, &these, 9).unwrap().remove(0);
+    assert_eq!((saved.hits, saved.pinned), (3, true));
+    assert!(catalog.now().unwrap() >= clock);
+}
+
+#[test]
+fn before_and_behind_a_bad_page_what_is_remembered_is_saved() {
+    let place = place();
+    let catalog = open(&place.path);
+    let names: Vec<_> = (1_000..3_000).map(|number| format!("name of {number}")).collect();
+    let memos: Vec<_> = names.iter().map(|name| (name.as_bytes(), name.as_bytes())).collect();
+    catalog.remember("topic", &memos).unwrap();
+    drop(catalog);
+    let mut bytes = fs::read(&place.path).unwrap();
+    let middle = names[1_000].as_bytes();
+    let at = bytes.windows(middle.len()).position(|it| it == middle).unwrap();
+    bytes[at / PAGE * PAGE..][..PAGE].fill(0x5a);
+    fs::write(&place.path, bytes).unwrap();
+    let (_, catalog) = salvaged(&place.path);
+    let recall = |number: usize| catalog.recall("topic", names[number].as_bytes()).unwrap();
+    assert_eq!(recall(1_000), None);
+    for number in [0, 1_999] {
+        assert_eq!(recall(number).as_deref(), Some(names[number].as_bytes()));
+    }
 }
 
 #[test]
