@@ -613,20 +613,27 @@ const NINETY_DAYS: i64 = 90 * 24 * 3_600_000;
 #[test]
 fn compacting_forgets_what_was_deleted_ninety_days_ago() {
     let (_place, clock, catalog) = stopped();
-    let gone = blob("bytes", 1);
+    let [gone, orphan] = ["gone", "orphan"].map(|content| blob(content, 1));
     catalog.keep_blobs(&[gone], Duration::ZERO).unwrap();
+    assert_eq!(catalog.disown(&[orphan]).unwrap(), [orphan]);
+    // However long ago they were used, or were to be deleted for the first time.
+    clock.pass(NINETY_DAYS);
     assert_eq!(catalog.condemn(Duration::ZERO, false).unwrap(), [gone]);
     catalog.forget(&[gone]).unwrap();
-    let commit = || {
-        let new = thrifty_catalog::NewEntry { blobs: vec![gone], ..entry("a", "a") };
-        catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap()
+    assert_eq!(catalog.disown(&[orphan]).unwrap(), [orphan]);
+    let commit = |blob| {
+        let new = thrifty_catalog::NewEntry { blobs: vec![blob], ..entry("a", "a") };
+        let claim = Claim { replace: true, ..Claim::default() };
+        catalog.commit(&scope("lab"), &new, &claim).unwrap()
     };
     clock.pass(NINETY_DAYS);
     catalog.compact().unwrap();
-    assert_eq!(commit(), Committed::BlobGone(gone));
+    for blob in [gone, orphan] {
+        assert_eq!(commit(blob), Committed::BlobGone(blob));
+    }
     clock.pass(1);
     catalog.compact().unwrap();
-    assert!(matches!(commit(), Committed::Stored(_)));
+    assert!(matches!(commit(gone), Committed::Stored(_)));
 }
 
 #[test]
@@ -1263,11 +1270,19 @@ fn a_directory_that_cannot_be_written_is_read() {
         let catalog = Sqlite::open(&path, Mode::ReadOnly).unwrap();
         assert_eq!(why(&catalog, "a"), None);
         assert_eq!(why(&catalog, "b"), Some(Why::Absent));
+        // What is in a log cannot be read there, and must not be left out.
+        let refused = Sqlite::open(&path.with_file_name("logged.db"), Mode::ReadOnly);
+        assert!(refused.is_err(), "{refused:?}");
         return;
     }
     let place = place();
     put(&open(&place.path), "a");
     let directory = place.path.parent().unwrap();
+    let logged = open(&place.path);
+    put(&logged, "in the log");
+    fs::copy(&place.path, directory.join("logged.db")).unwrap();
+    fs::copy(directory.join("catalog.db-wal"), directory.join("logged.db-wal")).unwrap();
+    drop(logged);
     let program = directory.join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o555)).unwrap();

@@ -257,6 +257,8 @@ pub fn evicts_without_refusing(make: Make<'_>) {
     let pin = |id, pinned| catalog.pin(Some(&scope), &by_id(id), pinned).expect(WORKS);
     assert_eq!(pin(ids[0], true), 1);
     assert_eq!(pin(EntryId(i64::MAX), true), 0);
+    let elsewhere = catalog.pin(Some(&self::scope("elsewhere")), &by_id(ids[1]), true);
+    assert_eq!(elsewhere.expect(WORKS), 0);
     let pinned = |name: &str| {
         let selector = Selector { key_prefix: Some(key(name).to_string()), ..Selector::default() };
         let found = catalog.entries(None, &selector, 9).expect(WORKS);
