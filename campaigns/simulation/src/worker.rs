@@ -65,13 +65,16 @@ pub enum Ended {
 struct Taken {
     value: Value,
     entry: Option<EntryId>,
+    /// Its own body made it, whatever the entry holds that was there before.
+    is_own: bool,
     made_of: Parts,
 }
 
 impl Taken {
     fn of(answer: &Answer) -> Option<Self> {
         let value = Value::described(&answer.record)?;
-        Some(Self { value, entry: answer.entry, made_of: (*answer.made_of).clone() })
+        let made_of = (*answer.made_of).clone();
+        Some(Self { value, entry: answer.entry, is_own: false, made_of })
     }
 }
 
@@ -213,7 +216,8 @@ impl Worker {
                         _ => Ended::Uncached,
                     };
                     let made_of = settled.value.made_of().clone();
-                    return (ended, Some(Taken { value: *own, entry: settled.entry, made_of }));
+                    let (value, entry) = (*own, settled.entry);
+                    return (ended, Some(Taken { value, entry, is_own: true, made_of }));
                 }
                 let Output::Known(answer) = &settled.value else {
                     world::with(|world| {
@@ -340,7 +344,7 @@ impl Worker {
     /// A body took what another operation gave.
     fn absorb(&self, execution: ExecutionId, cell: CellId, taken: &Taken, made_of: &mut Parts) {
         world::with(|world| {
-            let entry = taken.entry.map(|entry| entry.0);
+            let entry = taken.entry.filter(|_| !taken.is_own).map(|entry| entry.0);
             world.model.takes_part(execution, taken.value, entry);
             let place = world.keys.place(cell);
             made_of.take(place.operation.name(), Some(place.key), taken.entry, &taken.made_of);

@@ -29,10 +29,14 @@ fn invalidate(catalog: &dyn Catalog, name: &str) -> u64 {
 
 /// An operation that becomes one which becomes `clean`, and `late`, which takes from it.
 fn nested(stage: &Arc<Stage>, clean: Policy, meanwhile: Meanwhile) -> Call {
+    nested_in(stage, Policy::default(), clean, meanwhile)
+}
+
+fn nested_in(stage: &Arc<Stage>, policy: Policy, clean: Policy, meanwhile: Meanwhile) -> Call {
     let (here, catalog) = (Arc::clone(stage), Arc::clone(&stage.catalog));
     let middle = move || {
         let (here, catalog) = (Arc::clone(&here), Arc::clone(&catalog));
-        here.clone().scripted("middle", vec![], move |_| {
+        let middle = here.clone().scripted("middle", vec![], move |_| {
             let catalog = Arc::clone(&catalog);
             let cleaned = Call { policy: clean, ..here.call("clean", &[], |_| 1) };
             let late = here.call("late", &[0], move |it| {
@@ -40,7 +44,8 @@ fn nested(stage: &Arc<Stage>, clean: Policy, meanwhile: Meanwhile) -> Call {
                 it[0] + 1
             });
             Ok(expanded(vec![cleaned, late], 1))
-        })
+        });
+        Call { policy, ..middle }
     };
     stage.scripted("around", vec![], move |_| Ok(expanded(vec![middle()], 0)))
 }
@@ -117,5 +122,28 @@ fn a_whole_is_not_stored_of_a_part_that_was_invalidated_meanwhile() {
         let stored = usize::from(outcome == "computed");
         assert_eq!(entries(&*stage.catalog, "around").len(), stored, "{case}");
         assert_eq!(entries(&*stage.catalog, "middle").len(), stored, "{case}");
+    }
+}
+
+/// What is not stored itself vouches for nothing, and what it took is looked at.
+#[test]
+fn a_whole_is_not_stored_of_what_was_taken_by_a_part_that_is_not_stored() {
+    let off = Policy { mode: Mode::Off, ..Policy::default() };
+    let cases: [(Meanwhile, &str); 2] = [
+        (|_| (), "computed"),
+        (
+            |catalog| {
+                let ids = Some(entries(catalog, "clean"));
+                catalog.invalidate(None, &Selector { ids, ..Selector::default() }).unwrap();
+            },
+            "fenced",
+        ),
+    ];
+    for (meanwhile, outcome) in cases {
+        let stage = Arc::new(Stage::new());
+        let call = nested_in(&stage, off, Policy::default(), meanwhile);
+        assert_eq!(stage.settle(vec![call], &[0], 1).words()[0], outcome);
+        let stored = usize::from(outcome == "computed");
+        assert_eq!(invalidate(&*stage.catalog, "clean"), 2 * stored as u64);
     }
 }
