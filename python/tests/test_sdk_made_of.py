@@ -163,7 +163,9 @@ def test_of_a_hit_too_and_where_the_parts_were_evicted(flows):
     flows.run("-m", "thrifty", "gc", "--budget", "0B")
     # A whole that is there, while what it was made of is gone.
     flows.run("flows.py", "around")
-    shown = json.loads(flows.run("-m", "thrifty", "invalidate", "--operation", "calls", "--dry-run", "--json"))
+    shown = json.loads(
+        flows.run("-m", "thrifty", "invalidate", "--operation", "calls", "--dry-run", "--json")
+    )
     assert shown["entries"] == 2
     assert invalidate(flows, "--operation", "clean") == 3
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thrifty_key::{Digest, Ingredients, Key};
 
-use crate::made_of::{MadeOf, Part};
+use crate::made_of::MadeOf;
 
 /// Milliseconds since 1970 by the database's clock.
 pub type Time = i64;
@@ -91,6 +91,17 @@ pub struct NewEntry {
     /// The results that it took of these. If one of them is gone, and its key was invalidated or
     /// replaced since this computation began, the commit is refused.
     pub parts: Vec<Part>,
+}
+
+/// One operation that a result was made of, as it was when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// The name of the operation.
+    pub operation: String,
+    /// The key under which it was called, if it has one.
+    pub key: Option<Key>,
+    /// The entry that holds its result, if one does.
+    pub entry: Option<EntryId>,
 }
 
 /// An entry as the catalog keeps it.

@@ -19,11 +19,11 @@ mod sqlite;
 pub use contract::{Catalog, LONGEST_LEASE};
 pub use entry::{
     BlobRef, Claim, Committed, Ended, Entry, EntryId, Found, Held, Hit, Holder, Invalidated,
-    NewEntry, Origin, Request, Reservation, Reserved, RunId, Scope, Selector, Slot, Standing, Time,
-    Usage, Why,
+    NewEntry, Origin, Part, Request, Reservation, Reserved, RunId, Scope, Selector, Slot, Standing,
+    Time, Usage, Why,
 };
 pub use error::CatalogError;
-pub use made_of::{MadeOf, Part};
+pub use made_of::MadeOf;
 pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Shortened, Totals};
 pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks, uptime};

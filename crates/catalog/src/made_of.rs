@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thrifty_key::Key;
 
-use crate::entry::EntryId;
-
 /// How many bytes of a key are kept: those that the results of one call for different
 /// surroundings share.
 const HALF: usize = 16;
@@ -98,17 +96,6 @@ impl MadeOf {
     pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, &BTreeSet<Half>)> {
         self.by_operation.iter().map(|(operation, halves)| (operation.as_str(), halves))
     }
-}
-
-/// One operation that a result was made of, as it was when it was taken.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Part {
-    /// The name of the operation.
-    pub operation: String,
-    /// The key under which it was called, if it has one.
-    pub key: Option<Key>,
-    /// The entry that holds its result, if one does.
-    pub entry: Option<EntryId>,
 }
 
 /// The first half of a key.

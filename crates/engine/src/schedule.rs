@@ -15,6 +15,7 @@ mod kept;
 mod label;
 mod later;
 mod loss;
+mod parts;
 mod perform;
 mod room;
 mod wait;
@@ -41,8 +42,6 @@ use crate::compute::{Settled, Unfinished};
 use crate::event::{Event, Listener};
 use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
-use crate::made_of::Parts;
-use crate::observed::Observation;
 use crate::outcome::Miss;
 use crate::parked::{Attempted, Parked, Resumed, Watch};
 use crate::policy::Mode;
@@ -288,35 +287,6 @@ impl<'a> Schedule<'a> {
         match &self.nodes[number].state {
             State::Closed(settled) => Some(settled),
             _ => None,
-        }
-    }
-
-    /// What was observed by all operations that are settled, computed or hit.
-    pub fn observed(&self) -> Vec<Observation> {
-        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
-        settled.flat_map(|settled| settled.value.observed().iter().cloned()).collect()
-    }
-
-    /// When the first result expires of all operations that are settled, computed or hit.
-    pub fn expires_at(&self) -> Option<thrifty_catalog::Time> {
-        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
-        settled.filter_map(|settled| settled.value.expires_at()).min()
-    }
-
-    /// All operations that are settled, computed or hit, as parts of something.
-    pub fn parts(&self) -> Parts {
-        let mut parts = Parts::default();
-        self.take_parts(0..self.len(), &mut parts);
-        parts
-    }
-
-    fn take_parts(&self, numbers: impl IntoIterator<Item = usize>, parts: &mut Parts) {
-        for number in numbers {
-            if let Some(Ok(settled)) = self.settled(number) {
-                let operation = self.nodes[number].node.operation.name();
-                let made_of = settled.value.made_of();
-                parts.take(operation, self.nodes[number].key, settled.entry, made_of);
-            }
         }
     }
 

@@ -188,7 +188,7 @@ impl Model {
             });
         }
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
-        let (drawn, replaced) = self.cells[cell].replaced;
+        let (drawn, _) = self.cells[cell].replaced;
         self.require(since >= self.cells[cell].disturbed.max(drawn), "S4", || {
             format!("process {process} stored key {cell} on epoch {}", claim.epoch)
         });
@@ -213,15 +213,7 @@ impl Model {
         self.require(execution.began > self.cells[cell].invalidated, "S5", || {
             format!("process {process} stored key {cell}, invalidated since its body began")
         });
-        let late = self.late_part(whole, since);
-        self.require(late.is_none(), "S5", || {
-            format!("process {process} stored key {cell}, made of {late:?} of before a removal")
-        });
-        let took = self.taken_by(process, value);
-        let is_told = took.iter().all(|(part, _)| whole.made_of.contains(part));
-        self.require(is_told, "S5", || {
-            format!("process {process} stored key {cell} as made of {:?}: {took:?}", whole.made_of)
-        });
+        let took = self.stored_whole(process, value, whole, since);
         for blob in &new.blobs {
             let is_gone = self.blobs.get(blob).is_some_and(|bytes| bytes.is_condemned);
             self.require(!is_gone, "S8", || {
@@ -234,14 +226,7 @@ impl Model {
             self.remove(at, old);
         }
         if claim.replace {
-            let is_own = self.tickets.get(&claim.epoch) == Some(&(process, cell));
-            self.require(is_own && since > drawn && since < execution.began, "S3", || {
-                format!("process {process} replaced key {cell} by what began before")
-            });
-            if replaced > since {
-                self.marks.hit(Mark::ReplacedAgain);
-            }
-            self.cells[cell].replaced = (since, at.step);
+            self.replaced(at, cell, claim, execution.began);
         }
         let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
         let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
@@ -260,6 +245,42 @@ impl Model {
         };
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
+    }
+
+    /// A commit takes the place of what was there: it stands on a ticket of its own, drawn after that
+    /// of the last one and before its body began.
+    fn replaced(&mut self, at: At, cell: CellId, claim: &Claim, began: u64) {
+        let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
+        let (drawn, replaced) = self.cells[cell].replaced;
+        let is_own = self.tickets.get(&claim.epoch) == Some(&(at.process, cell));
+        self.require(is_own && since > drawn && since < began, "S3", || {
+            format!("process {} replaced key {cell} by what began before", at.process)
+        });
+        if replaced > since {
+            self.marks.hit(Mark::ReplacedAgain);
+        }
+        self.cells[cell].replaced = (since, at.step);
+    }
+
+    /// A value is stored that says what it was made of: so it was, and all of it is so still. Says
+    /// what it took.
+    fn stored_whole(
+        &mut self,
+        process: ProcessId,
+        value: Value,
+        whole: &Whole,
+        since: u64,
+    ) -> Vec<(CellId, u64)> {
+        let late = self.late_part(whole, since);
+        self.require(late.is_none(), "S5", || {
+            format!("process {process} stored {value:?}, made of {late:?} of before a removal")
+        });
+        let took = self.taken_by(process, value);
+        let is_told = took.iter().all(|(part, _)| whole.made_of.contains(part));
+        self.require(is_told, "S5", || {
+            format!("process {process} stored {value:?} as made of {:?}: {took:?}", whole.made_of)
+        });
+        took
     }
 
     /// What the execution took that made a value; where several of a process made it, nobody knows

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope};
 use crate::contract::Catalog;
-use crate::entry::{Claim, Committed, EntryId, NewEntry, Scope, Selector};
-use crate::made_of::{MadeOf, Part};
+use crate::entry::{Claim, Committed, EntryId, NewEntry, Part, Scope, Selector};
+use crate::made_of::MadeOf;
+
+/// Selects an entry, whose number this is.
+type Selecting = fn(EntryId) -> Selector;
 
 /// An entry of the operation that was made of these: operations, and the names of their keys.
 fn whole(name: &str, operation: &str, parts: &[(&str, Option<&str>)]) -> NewEntry {
@@ -29,7 +32,7 @@ fn left<'a>(catalog: &dyn Catalog, scope: &Scope, names: &[&'a str]) -> BTreeSet
 
 /// What was made of a result goes with it, by whatever it is selected; in its scope alone.
 pub fn removes_what_was_made_of_it(make: Make<'_>) {
-    let selectors: [(&str, fn(EntryId) -> Selector); 4] = [
+    let selectors: [(&str, Selecting); 4] = [
         ("its number", by_id),
         ("its operation", |_| by_operation("clean")),
         ("a pattern", |_| by_operation("lab.cl*")),

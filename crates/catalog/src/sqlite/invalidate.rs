@@ -8,9 +8,8 @@ use super::commit::tail;
 use super::select::{Conditions, range};
 use super::wholes::{self, FIND, Wholes};
 use super::write::Write;
-use crate::entry::{EntryId, Invalidated, NewEntry, Scope, Selector};
+use crate::entry::{EntryId, Invalidated, NewEntry, Part, Scope, Selector};
 use crate::error::CatalogError;
-use crate::made_of::Part;
 
 /// Entries removed in one transaction, so that others need not wait longer than a moment.
 const BATCH: usize = 10_000;

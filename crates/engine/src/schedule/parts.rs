@@ -1,0 +1,39 @@
+//! What the operations of a graph stand on, for whoever made a value of them.
+
+use thrifty_catalog::Time;
+
+use super::Schedule;
+use crate::made_of::Parts;
+use crate::observed::Observation;
+
+impl Schedule<'_> {
+    /// What was observed by all operations that are settled, computed or hit.
+    pub fn observed(&self) -> Vec<Observation> {
+        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
+        settled.flat_map(|settled| settled.value.observed().iter().cloned()).collect()
+    }
+
+    /// When the first result expires of all operations that are settled, computed or hit.
+    pub fn expires_at(&self) -> Option<Time> {
+        let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
+        settled.filter_map(|settled| settled.value.expires_at()).min()
+    }
+
+    /// All operations that are settled, computed or hit, as parts of something.
+    pub fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
+        self.take_parts(0..self.len(), &mut parts);
+        parts
+    }
+
+    /// Adds those of these that are settled.
+    pub(super) fn take_parts(&self, numbers: impl IntoIterator<Item = usize>, parts: &mut Parts) {
+        for number in numbers {
+            if let Some(Ok(settled)) = self.settled(number) {
+                let operation = self.nodes[number].node.operation.name();
+                let made_of = settled.value.made_of();
+                parts.take(operation, self.nodes[number].key, settled.entry, made_of);
+            }
+        }
+    }
+}
