@@ -105,11 +105,7 @@ pub(super) fn of(
     let Some(conditions) = Conditions::new(scope, &Selector::default(), 0) else {
         return Ok(Vec::new());
     };
-    let sql = format!(
-        "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size, entry.made_of \
-         FROM entry WHERE entry.made_of <> x'' AND {}",
-        conditions.sql()
-    );
+    let sql = candidates(&conditions);
     let mut meant = Meant::new(conn, selector);
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(conditions.params())?;
@@ -129,6 +125,15 @@ pub(super) fn of(
         }
     }
     Ok(wholes)
+}
+
+/// The query for the entries that were made of others.
+fn candidates(conditions: &Conditions) -> String {
+    format!(
+        "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size, entry.made_of \
+         FROM entry WHERE entry.made_of <> x'' AND {}",
+        conditions.sql()
+    )
 }
 
 /// The operations that a selector of keys and operations means, by their names.
@@ -175,5 +180,25 @@ impl<'a> Meant<'a> {
             .query_row((operation, tail(operation), pattern), |row| row.get(0))?;
         self.known.insert(operation.to_owned(), is_meant);
         Ok(is_meant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema::bring_up;
+
+    /// Most entries were made of nothing else, and none of these is read.
+    #[test]
+    fn wholes_are_found_by_their_index() {
+        let conn = Connection::open_in_memory().unwrap();
+        bring_up(&conn).unwrap();
+        let scope = Scope { project: "lab".to_owned(), domain: "development".to_owned() };
+        for scope in [None, Some(&scope)] {
+            let conditions = Conditions::new(scope, &Selector::default(), 0).unwrap();
+            let sql = format!("EXPLAIN QUERY PLAN {}", candidates(&conditions));
+            let plan: String = conn.query_row(&sql, conditions.params(), |row| row.get(3)).unwrap();
+            assert!(plan.ends_with("entry_made_of") || plan.contains("entry_made_of ("), "{plan}");
+        }
     }
 }
