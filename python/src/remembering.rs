@@ -84,6 +84,11 @@ pub fn is_one<'py>(
     Ok(false)
 }
 
+/// Whether any function is known to remember.
+pub fn is_any() -> bool {
+    !KNOWN.lock().is_empty()
+}
+
 /// All functions that live, by the identity of their code. `nobody_ran` if no body ran since this
 /// was last asked: what ran since then, nobody saw.
 pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {

@@ -9,6 +9,7 @@ import pytest
 FLOWS = """
     import concurrent.futures
     import functools
+    import subprocess
     import sys
     from thrifty import Cache, process, task, workflow
 
@@ -69,6 +70,31 @@ FLOWS = """
         return in_a_process(n)
 
     @task
+    def fails(n: int) -> int:
+        raise ValueError(n)
+
+    @task
+    def goes_on(n: int) -> int:
+        print("goes_on")
+        try:
+            return fails(n)
+        except ValueError:
+            return -1
+
+    @task(cache="refresh")
+    def latest() -> int:
+        return 1
+
+    @task
+    def middle(n: int) -> int:
+        return latest()
+
+    @task
+    def polls(n: int) -> int:
+        print("polls")
+        return latest() + latest() + middle(1) + middle(2)
+
+    @task
     def looks(n: int) -> int:
         print("looks")
         return look(n)
@@ -106,6 +132,16 @@ FLOWS = """
             print(spread.with_options(executor="processes")(1))
         elif name == "both":
             print(first(1), second(1))
+        elif name == "later":
+            first(1)
+            subprocess.run(
+                [sys.executable, "-m", "thrifty", "invalidate", "--operation", "clean", "--yes"],
+                check=True, capture_output=True,
+            )
+            print(second(1))
+        elif name == "pool":
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                print(sum(pool.map(apart, range(40))))
         else:
             print(globals()[name](1))
     """
@@ -147,7 +183,8 @@ def test_what_was_made_of_a_result_goes_with_it(flows, name, entries):
 
 
 @pytest.mark.parametrize(
-    ("name", "operation"), [("looks", "look"), ("takes_not_stored", "handle_not_stored")]
+    ("name", "operation"),
+    [("looks", "look"), ("takes_not_stored", "handle_not_stored"), ("goes_on", "fails")],
 )
 def test_by_its_operation_also_where_it_is_not_stored(flows, name, operation):
     computed = flows.run("flows.py", name)
@@ -180,3 +217,21 @@ def test_processes_bring_along_what_their_bodies_called(flows):
     flows.run("flows.py", "spread")
     assert flows.run("flows.py", "spread") == "2\n"
     assert invalidate(flows, "--operation", "clean") == 2
+
+
+def test_what_a_function_remembered_of_before_an_invalidation_is_not_stored(flows):
+    assert "second\n2\n" in flows.run("flows.py", "later")
+    # Another process does not get what was made of it.
+    assert "second" in flows.run("flows.py", "both")
+    assert flows.run("flows.py", "both") == "2 2\n"
+
+
+def test_what_runs_at_the_same_time_is_no_part(flows):
+    flows.run("flows.py", "pool")
+    shown = json.loads(flows.run("-m", "thrifty", "show", "--json"))
+    assert invalidate(flows, "--key", shown["nodes"][0]["key"]) == 1
+
+
+def test_a_part_that_is_computed_anew_each_time_keeps_nothing_from_being_stored(flows):
+    assert flows.run("flows.py", "polls") == "polls\n4\n"
+    assert flows.run("flows.py", "polls") == "4\n"

@@ -102,6 +102,8 @@ pub struct Part {
     pub key: Option<Key>,
     /// The entry that holds its result, if one does.
     pub entry: Option<EntryId>,
+    /// It was taken before the computation began, nobody knows how long.
+    pub is_old: bool,
 }
 
 /// An entry as the catalog keeps it.

@@ -623,7 +623,7 @@ fn compacting_forgets_what_was_deleted_ninety_days_ago() {
     assert_eq!(catalog.disown(&[orphan]).unwrap(), [orphan]);
     let commit = |blob| {
         let new = thrifty_catalog::NewEntry { blobs: vec![blob], ..entry("a", "a") };
-        let claim = Claim { replace: true, ..Claim::default() };
+        let claim = catalog.draw_ticket(&scope("lab"), &key("a")).unwrap();
         catalog.commit(&scope("lab"), &new, &claim).unwrap()
     };
     clock.pass(NINETY_DAYS);
@@ -1358,4 +1358,26 @@ fn while_another_process_holds_the_catalog_reads_are_answered_and_writes_give_up
     other.execute_batch("ROLLBACK").unwrap();
     let committed = catalog.commit(&scope("lab"), &entry("b", "b"), &Claim::default());
     assert!(matches!(committed, Ok(Committed::Stored(_))));
+}
+
+/// The part goes last: whoever is interrupted in between finds the rest of the wholes by it.
+#[test]
+fn of_more_wholes_than_go_at_once_all_go() {
+    let catalog = Sqlite::in_memory().unwrap();
+    let commit = |new: &thrifty_catalog::NewEntry| {
+        catalog.commit(&scope("lab"), new, &Claim::default()).unwrap();
+    };
+    let part = thrifty_catalog::NewEntry { operation: "lab.clean".to_owned(), ..entry("p", "p") };
+    commit(&part);
+    let mut made_of = thrifty_catalog::MadeOf::default();
+    made_of.add("lab.clean", Some(&part.key));
+    for number in 0..10_050 {
+        let made_of = made_of.clone();
+        commit(&thrifty_catalog::NewEntry { made_of, ..entry(&number.to_string(), "x") });
+    }
+    commit(&entry("apart", "x"));
+    let clean = Selector { operation: Some("clean".to_owned()), ..Selector::default() };
+    let removed = catalog.invalidate(None, &clean).unwrap();
+    assert_eq!(removed.entries, 10_051);
+    assert_eq!(catalog.entries(None, &Selector::default(), 9).unwrap().len(), 1);
 }

@@ -268,7 +268,7 @@ impl Cache {
             origin: self.origin(&task.run),
             observed,
             made_of: answer.made_of.all.clone(),
-            parts: answer.made_of.taken.iter().cloned().collect(),
+            parts: answer.made_of.taken().collect(),
         })
     }
 

@@ -96,14 +96,17 @@ fn uncached<'py>(
     run: Arc<RunOptions>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
-    if observe::is_in_body(py) {
-        let mut parts = Parts::default();
-        parts.take(slf.get().name(), None, None, &Parts::default());
-        observe::absorb(py, &parts, &[], None);
-    }
+    observe::absorb(py, || unstored(slf.get().name(), None), &[], None);
     let stream = seed::stream_of_call(py, slf.get(), arguments, run.seeding)?;
     let value = seed::call(slf, arguments, Frame::Running(run), stream)?;
     places::without_params(&body::forced(&value)?)
+}
+
+/// What a body was made of that called an operation whose result is not stored.
+fn unstored(operation: &str, key: Option<Key>) -> Parts {
+    let mut parts = Parts::default();
+    parts.take_unstored(operation, key);
+    parts
 }
 
 fn digests(inputs: &[Input]) -> PyResult<Vec<Digest>> {
@@ -230,6 +233,8 @@ impl<'py> Lone<'_, 'py> {
         match computed {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {
+                // The body that called it may go on without.
+                observe::absorb(py, || unstored(self.operation.name(), Some(self.key)), &[], None);
                 let outcome = Outcome::Failed(failure.message().to_owned());
                 self.record(numbered, Node { spent, ..self.node(&outcome) });
                 Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
@@ -274,12 +279,12 @@ impl<'py> Lone<'_, 'py> {
 
     /// The body that called it, if any, depends on it.
     fn absorb(&self, value: &Value, entry: Option<EntryId>) {
-        let py = self.slf.py();
-        if observe::is_in_body(py) {
+        let parts = || {
             let mut parts = Parts::default();
             parts.take(self.operation.name(), Some(self.key), entry, value.made_of());
-            observe::absorb(py, &parts, value.observed(), value.expires_at());
-        }
+            parts
+        };
+        observe::absorb(self.slf.py(), parts, value.observed(), value.expires_at());
     }
 
     fn parts(&self) -> impl Iterator<Item = (String, Part)> {

@@ -74,23 +74,24 @@ type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, Strin
 
 /// What it was made of: all, and those that vouch for it with their keys and the numbers of their
 /// entries.
-type SentParts = (Vec<u8>, Vec<(String, Option<[u8; 32]>, Option<i64>)>);
+type SentParts = (Vec<u8>, Vec<(String, Option<[u8; 32]>, Option<i64>, bool)>);
 
 fn sent_parts(made_of: &Parts) -> SentParts {
-    let taken = made_of.taken.iter().map(|part| {
-        (part.operation.clone(), part.key.map(|key| *key.as_bytes()), part.entry.map(|it| it.0))
+    let taken = made_of.taken().map(|Part { operation, key, entry, is_old }| {
+        (operation, key.map(|key| *key.as_bytes()), entry.map(|it| it.0), is_old)
     });
     (made_of.all.to_bytes(), taken.collect())
 }
 
 fn parts_of((all, taken): SentParts) -> Result<Parts, &'static str> {
-    let taken = taken.into_iter().map(|(operation, key, entry)| Part {
+    let taken = taken.into_iter().map(|(operation, key, entry, is_old)| Part {
         operation,
         key: key.map(Key::from_bytes),
         entry: entry.map(EntryId),
+        is_old,
     });
     let all = MadeOf::from_bytes(&all).ok_or("what it was made of cannot be read")?;
-    Ok(Parts { all, taken: taken.collect() })
+    Ok(Parts::of(all, taken))
 }
 
 fn send(

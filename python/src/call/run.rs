@@ -145,7 +145,7 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
         stop(py, &running);
     }
     if observe::is_in_body(py) {
-        observe::absorb(py, &schedule.parts(), &schedule.observed(), schedule.expires_at());
+        observe::absorb(py, || schedule.parts(), &schedule.observed(), schedule.expires_at());
     }
     let report = match value.is_ok() {
         true => check::beside(py, &schedule, &session, demand.options, &*listener),

@@ -178,7 +178,7 @@ impl Trials {
             run::stop(py, &self.running);
         }
         if observe::is_in_body(py) {
-            observe::absorb(py, &schedule.parts(), &schedule.observed(), schedule.expires_at());
+            observe::absorb(py, || schedule.parts(), &schedule.observed(), schedule.expires_at());
         }
         self.tell(&schedule);
         drop(schedule);

@@ -33,6 +33,8 @@ use thrifty_engine::catalog::Time;
 use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Surroundings};
 
+use crate::remembering;
+
 pub use gathered::Gathered;
 pub use note::{Note, tell};
 pub use parameters::{after_body, is_given_parameters, parameter};
@@ -167,8 +169,8 @@ impl Watch {
             return Vec::new();
         }
         expires(self.expires_before);
-        let inner = MADE_OF.replace(self.made_of_before.take());
-        if let Some(inner) = inner {
+        // What it took last counts: it may have made anew what was taken before.
+        if let Some(inner) = MADE_OF.replace(self.made_of_before.take()) {
             note_parts(&inner);
         }
         let metrics = measured::end();
@@ -205,28 +207,44 @@ pub fn read(py: Python<'_>, path: &Path, is_directory: bool) {
     });
 }
 
-/// Whether this thread runs a body, or works for one.
-pub fn is_in_body(py: Python<'_>) -> bool {
-    MADE_OF.with_borrow(Option::is_some) || !readers(py).is_empty()
+/// What bodies of this thread depend on that asked for operations: which these are, what they
+/// observed, and when the first of them expires.
+///
+/// What a thread asks for that may work for any body, each of them has observed. It is part of none:
+/// that would make whatever runs at the same time parts of each other.
+pub fn absorb(
+    py: Python<'_>,
+    parts: impl FnOnce() -> Parts,
+    observed: &[Observation],
+    expires_at: Option<Time>,
+) {
+    expires(expires_at);
+    let is_watched = thread::is_anybody_watching();
+    let known = if is_watched { thread::known_readers(py).0 } else { Vec::new() };
+    let is_in_body = MADE_OF.with_borrow(Option::is_some) || !known.is_empty();
+    let parts = if is_in_body { parts() } else { Parts::default() };
+    note_parts(&parts);
+    if !is_watched || (parts.is_empty() && observed.is_empty()) {
+        return;
+    }
+    let readers = if observed.is_empty() { Vec::new() } else { readers(py) };
+    let within = match readers.first().or(known.first()) {
+        Some(body) if !observed.is_empty() || remembering::is_any() => {
+            let within = thread::aside(|| remembered::within(py, body));
+            within.unwrap_or_else(|error| {
+                body.trouble(&error.to_string());
+                Vec::new()
+            })
+        }
+        _ => Vec::new(),
+    };
+    readers.iter().chain(&within).for_each(|reader| reader.absorb(observed));
+    known.iter().chain(&within).for_each(|reader| reader.take_parts(&parts));
 }
 
-/// What a body of this thread depends on that asked for operations: which these are, what they
-/// observed, and when the first of them expires.
-pub fn absorb(py: Python<'_>, parts: &Parts, observed: &[Observation], expires_at: Option<Time>) {
-    expires(expires_at);
-    note_parts(parts);
-    let readers = readers(py);
-    let Some(body) = readers.first() else {
-        return;
-    };
-    let within = thread::aside(|| remembered::within(py, body));
-    if let Err(error) = &within {
-        body.trouble(&error.to_string());
-    }
-    for reader in readers.iter().chain(within.iter().flatten()) {
-        reader.absorb(observed);
-        reader.take_parts(parts);
-    }
+/// Whether a body of this thread, or one that it may work for, depends on what is asked for here.
+pub fn is_in_body(py: Python<'_>) -> bool {
+    MADE_OF.with_borrow(Option::is_some) || !readers(py).is_empty()
 }
 
 /// The body of this thread was made of these.
@@ -253,6 +271,7 @@ pub fn aside<T>(act: impl FnOnce() -> T) -> T {
 /// In a forked child: the bodies of the parent are not here.
 pub fn after_fork() {
     thread::forget();
+    MADE_OF.set(None);
     measured::forget();
 }
 

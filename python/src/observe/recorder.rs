@@ -367,6 +367,11 @@ impl Recorder {
         self.seen.lock().made_of.merge(parts);
     }
 
+    /// What operations were called for the body.
+    pub(super) fn parts(&self) -> Parts {
+        self.seen.lock().made_of.clone()
+    }
+
     fn is_own(&self, own: &Own, what: &Observed) -> bool {
         match what {
             Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
@@ -407,7 +412,8 @@ impl Recorder {
         if seen.problem.is_none() {
             seen.problem.clone_from(&inner.problem);
         }
-        seen.made_of.merge(&inner.made_of);
+        // The results that it took are vouched for by its own.
+        seen.made_of.all.merge(&inner.made_of.all);
     }
 
     /// What was read, as it still is; a problem if something is not.

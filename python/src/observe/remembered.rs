@@ -43,10 +43,13 @@ impl Before {
             }
             if let Some(recorder) = read.get(code) {
                 taken.merge(recorder);
+                taken.take_parts(&recorder.parts().of_before());
             }
             is_unseen |= uses.ran_unseen && uses.hits > 0;
         }
         body.merge(&taken);
+        let parts = taken.parts();
+        body.take_parts(&parts);
         if is_unseen {
             body.note(Note::Remembered);
         }
@@ -54,7 +57,9 @@ impl Before {
             if self.0.get(&code).is_some_and(|before| before.runs == uses.runs) {
                 continue;
             }
-            read.entry(code).or_insert_with(|| Arc::new(body.beside())).merge(&taken);
+            let own = read.entry(code).or_insert_with(|| Arc::new(body.beside()));
+            own.merge(&taken);
+            own.take_parts(&parts);
             if is_unseen {
                 remembering::took_unseen(code);
             }

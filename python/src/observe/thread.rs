@@ -79,22 +79,28 @@ pub(super) fn all() -> Vec<Arc<Recorder>> {
 
 /// The bodies that this thread reads for.
 pub(super) fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
+    let (known, is_known) = known_readers(py);
+    if is_known { known } else { all() }
+}
+
+/// The bodies that this thread is known to read for, and whether it is known to read for no other.
+pub(super) fn known_readers(py: Python<'_>) -> (Vec<Arc<Recorder>>, bool) {
     let here = HERE.with_borrow(|here| here.last().cloned());
     match here {
-        Some(Some(recorder)) => vec![recorder],
-        Some(None) => Vec::new(),
-        None => readers_elsewhere(py).unwrap_or_else(|_| all()),
+        Some(Some(recorder)) => (vec![recorder], true),
+        Some(None) => (Vec::new(), true),
+        None => readers_elsewhere(py).unwrap_or_default(),
     }
 }
 
-fn readers_elsewhere(py: Python<'_>) -> PyResult<Vec<Arc<Recorder>>> {
+fn readers_elsewhere(py: Python<'_>) -> PyResult<(Vec<Arc<Recorder>>, bool)> {
     let threading = py.import(intern!(py, "threading"))?;
     // SAFETY: only reads the id of this thread.
     let id = unsafe { ffi::PyThread_get_thread_ident() };
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     if main.getattr(intern!(py, "ident"))?.extract::<std::os::raw::c_ulong>().ok() == Some(id as _)
     {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), true));
     }
     let threads = threading.getattr(intern!(py, "_active"))?.cast_into::<PyDict>()?;
     let tag = threads.get_item(id)?.and_then(|thread| thread.getattr(STARTED_BY).ok());
@@ -104,7 +110,8 @@ fn readers_elsewhere(py: Python<'_>) -> PyResult<Vec<Arc<Recorder>>> {
     };
     let mut running = started_by;
     running.retain(|recorder: &Arc<Recorder>| !recorder.is_over());
-    Ok(if running.is_empty() { all() } else { running })
+    let is_known = !running.is_empty();
+    Ok((running, is_known))
 }
 
 /// The bodies that a thread was started by.

@@ -114,8 +114,11 @@ pub fn keeps_what_was_made_of_what_cannot_be_read(make: Make<'_>) {
 pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
-    let part = |entry| Part { operation: "lab.clean".to_owned(), key: Some(key("part")), entry };
-    let keyless = Part { operation: "lab.look".to_owned(), key: None, entry: None };
+    let part = |entry| {
+        let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+        Part { operation, key, entry, is_old: false }
+    };
+    let keyless = Part { operation: "lab.look".to_owned(), key: None, entry: None, is_old: false };
     let from = |name: &str, parts: &[Part]| {
         let parts = parts.to_vec();
         NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
@@ -147,6 +150,13 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let replacing = catalog.draw_ticket(&scope, &key("part")).expect(WORKS);
     commit(&NewEntry { output: vec![], ..of("lab.clean", "part") }, &replacing);
     assert_eq!(commit(&from("d", &[part(Some(new))]), &begun), Committed::Fenced);
+
+    // It began after the removal, with what it had taken before.
+    let old = Part { is_old: true, ..part(Some(new)) };
+    let (begun, _) = miss(&*catalog, &scope, "e");
+    assert_eq!(commit(&from("e", &[old]), &begun), Committed::Fenced);
+    let stored = commit(&from("e", &[part(Some(new))]), &begun);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}");
 
     let (begun, _) = miss(&*catalog, &scope, "f");
     catalog.invalidate(Some(&scope), &by_operation("l?ok")).expect(WORKS);

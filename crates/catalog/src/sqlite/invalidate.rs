@@ -115,14 +115,15 @@ impl Write<'_> {
         entry: &NewEntry,
         epoch: i64,
     ) -> Result<bool> {
-        if epoch >= self.epoch() {
+        if epoch >= self.epoch() && !entry.parts.iter().any(|part| part.is_old) {
             return Ok(false);
         }
         if self.is_logged(scope, &entry.operation, [entry.key; 2], epoch)? {
             return Ok(true);
         }
         for part in &entry.parts {
-            if !self.is_there(part)? && self.is_refused(scope, part, epoch)? {
+            let since = if part.is_old { 0 } else { epoch };
+            if !self.is_there(part)? && self.is_refused(scope, part, since)? {
                 return Ok(true);
             }
         }
@@ -178,8 +179,8 @@ impl Write<'_> {
             ))
     }
 
-    /// Removes entries that are selected, so many at a time, and says how many; and with them those
-    /// that were made of them.
+    /// Removes entries that are selected, and with them those that were made of them, so many at a
+    /// time. There may be more if it says as many.
     fn remove_selected(
         &self,
         scope: Option<&Scope>,
@@ -193,8 +194,16 @@ impl Write<'_> {
         let sql = format!("{FIND} {} LIMIT {BATCH}", conditions.sql());
         let doomed = wholes::found(self.conn, &sql, conditions.params())?;
         let beside = match wholes {
-            Wholes::Go => wholes::of(self.conn, scope, selector, &doomed)?,
+            Wholes::Go => wholes::of(self.conn, scope, selector, &doomed, BATCH)?,
             Wholes::Stay => Vec::new(),
+        };
+        // Where there are more, they go first: without the parts nobody would find them again.
+        let (doomed, count) = match beside.len() {
+            BATCH => (Vec::new(), BATCH),
+            _ => {
+                let count = doomed.len();
+                (doomed, count)
+            }
         };
         let mut removed = Invalidated::default();
         for found in doomed.iter().chain(&beside) {
@@ -203,7 +212,7 @@ impl Write<'_> {
             removed.entries += 1;
             removed.bytes = removed.bytes.saturating_add(found.size.unsigned_abs());
         }
-        Ok((doomed.len(), removed))
+        Ok((count, removed))
     }
 
     /// Raises the epoch of a slot and takes it from whoever has it.

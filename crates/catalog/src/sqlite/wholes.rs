@@ -12,7 +12,7 @@ use super::select::{Conditions, range};
 use super::text::marred;
 use crate::entry::{EntryId, Scope, Selector};
 use crate::error::CatalogError;
-use crate::made_of::{MadeOf, half};
+use crate::made_of::{Half, half, told};
 
 /// Whether what was made of removed entries is removed with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +29,18 @@ pub(super) struct Found {
     pub(super) key: Key,
     pub(super) scope: Scope,
     pub(super) size: i64,
+    operation: String,
 }
 
+/// The lowest and the highest key.
+const ALL_KEYS: [Digest; 2] = [Digest::from_bytes([0; 32]), Digest::from_bytes([0xff; 32])];
+
 /// Between these lies no key.
-pub(super) const NO_KEY: [Digest; 2] =
-    [Digest::from_bytes([0xff; 32]), Digest::from_bytes([0; 32])];
+pub(super) const NO_KEY: [Digest; 2] = [ALL_KEYS[1], ALL_KEYS[0]];
 
 /// The query for the entries of which what follows is so.
-pub(super) const FIND: &str = "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size \
-     FROM entry LEFT JOIN usage ON usage.entry = entry.id WHERE";
+pub(super) const FIND: &str = "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size, \
+     entry.operation FROM entry LEFT JOIN usage ON usage.entry = entry.id WHERE";
 
 /// The keys between which all keys of the call lie that has this one.
 pub(super) fn keys_of_call(key: &Key) -> [Digest; 2] {
@@ -74,7 +77,7 @@ impl Sqlite {
         self.read(|conn| {
             conn.execute_batch("BEGIN")?;
             let beside = found(conn, &sql, conditions.params())
-                .and_then(|parts| of(conn, scope, selector, &parts));
+                .and_then(|parts| of(conn, scope, selector, &parts, usize::MAX));
             end_reading(conn, beside)
         })
         .map(|beside| beside.into_iter().map(|it| it.id).collect())
@@ -89,38 +92,37 @@ pub(super) fn found(conn: &Connection, sql: &str, params: impl Params) -> Result
 fn read(row: &Row<'_>) -> Result<Found> {
     let scope = Scope { project: marred(row, 2)?, domain: marred(row, 3)? };
     let key = Key::from_bytes(row.get(1)?);
-    Ok(Found { id: EntryId(row.get(0)?), key, scope, size: row.get(4)? })
+    let operation = marred(row, 5)?;
+    Ok(Found { id: EntryId(row.get(0)?), key, scope, size: row.get(4)?, operation })
 }
 
 /// The entries beside these that were made of any of them, or of an operation that the selector
-/// means.
+/// means; not more than `most`.
 pub(super) fn of(
     conn: &Connection,
     scope: Option<&Scope>,
     selector: &Selector,
     parts: &[Found],
+    most: usize,
 ) -> Result<Vec<Found>> {
-    let (ids, halves): (HashSet<_>, HashSet<_>) =
-        parts.iter().map(|part| (part.id, (&part.scope, half(&part.key)))).unzip();
     let Some(conditions) = Conditions::new(scope, &Selector::default(), 0) else {
         return Ok(Vec::new());
     };
-    let sql = candidates(&conditions);
-    let mut meant = Meant::new(conn, selector);
-    let mut statement = conn.prepare_cached(&sql)?;
+    // All are selected themselves.
+    if *selector == Selector::default() {
+        return Ok(Vec::new());
+    }
+    let mut meant = Meant::new(conn, selector, parts);
+    let mut statement = conn.prepare_cached(&candidates(&conditions))?;
     let mut rows = statement.query(conditions.params())?;
     let mut wholes = Vec::new();
-    while let Some(row) = rows.next()? {
+    while wholes.len() < most
+        && let Some(row) = rows.next()?
+    {
         // A row that is damaged answers no key.
         let Ok(found) = read(row) else { continue };
-        let Some(made_of) = row.get_ref(5)?.as_blob().ok().and_then(MadeOf::from_bytes) else {
-            continue;
-        };
-        let mut every = made_of.calls().flat_map(|(_, halves)| halves);
-        let is_one = !ids.contains(&found.id)
-            && (every.any(|half| halves.contains(&(&found.scope, *half)))
-                || meant.any_of(&made_of)?);
-        if is_one {
+        let Ok(made_of) = row.get_ref(6)?.as_blob() else { continue };
+        if meant.is_whole(&found, made_of)? {
             wholes.push(found);
         }
     }
@@ -130,41 +132,67 @@ pub(super) fn of(
 /// The query for the entries that were made of others.
 fn candidates(conditions: &Conditions) -> String {
     format!(
-        "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size, entry.made_of \
-         FROM entry WHERE entry.made_of <> x'' AND {}",
+        "SELECT entry.id, entry.key, entry.project, entry.domain, entry.size, entry.operation, \
+         entry.made_of FROM entry WHERE entry.made_of <> x'' AND {}",
         conditions.sql()
     )
 }
 
-/// The operations that a selector of keys and operations means, by their names.
+/// What is meant: entries that are to go, and what a selector of keys and operations means whether
+/// it is stored or not.
 struct Meant<'a> {
     conn: &'a Connection,
+    ids: HashSet<EntryId>,
+    halves: HashSet<(&'a Scope, Half)>,
+    operations: HashSet<(&'a Scope, &'a str)>,
     /// The pattern, and the keys; nothing if the selector speaks of more.
     calls: Option<(Option<&'a str>, [Digest; 2])>,
+    /// Which names the pattern matches, as far as that was asked.
     known: HashMap<String, bool>,
 }
 
 impl<'a> Meant<'a> {
-    fn new(conn: &'a Connection, selector: &'a Selector) -> Self {
+    fn new(conn: &'a Connection, selector: &'a Selector, parts: &'a [Found]) -> Self {
         let keys = range(selector.key_prefix.as_deref().unwrap_or_default());
         let calls = keys
             .filter(|_| is_by_call(selector))
             .map(|(low, high)| (selector.operation.as_deref(), [low, high]));
-        Self { conn, calls, known: HashMap::new() }
+        Self {
+            conn,
+            ids: parts.iter().map(|part| part.id).collect(),
+            halves: parts.iter().map(|part| (&part.scope, half(&part.key))).collect(),
+            operations: parts.iter().map(|part| (&part.scope, part.operation.as_str())).collect(),
+            calls,
+            known: HashMap::new(),
+        }
     }
 
-    fn any_of(&mut self, made_of: &MadeOf) -> Result<bool> {
-        let Some((pattern, [low, high])) = self.calls else {
+    /// Whether an entry, not itself one of those that are to go, was made of what is meant.
+    fn is_whole(&mut self, found: &Found, made_of: &[u8]) -> Result<bool> {
+        if self.ids.contains(&found.id) {
             return Ok(false);
-        };
-        for (operation, halves) in made_of.calls() {
-            let has_any = [low, high] == [NO_KEY[1], NO_KEY[0]]
-                || halves.range(half(&low)..=half(&high)).next().is_some();
-            if has_any && self.is_meant(pattern, operation)? {
+        }
+        for told in told(made_of) {
+            let Some((operation, halves)) = told else { break };
+            let is_there = match halves {
+                [] => self.operations.contains(&(&found.scope, operation)),
+                halves => halves.iter().any(|half| self.halves.contains(&(&found.scope, *half))),
+            };
+            if is_there || self.means(operation, halves)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the selector itself means a call of the operation.
+    fn means(&mut self, operation: &str, halves: &[Half]) -> Result<bool> {
+        let Some((pattern, [low, high])) = self.calls else {
+            return Ok(false);
+        };
+        let between = |it: &Half| (half(&low)..=half(&high)).contains(it);
+        let has_key = [low, high] == ALL_KEYS || halves.iter().any(between);
+        Ok(has_key && self.is_meant(pattern, operation)?)
     }
 
     fn is_meant(&mut self, pattern: Option<&str>, operation: &str) -> Result<bool> {

@@ -75,7 +75,8 @@ impl Schedule<'_> {
         }
         let Expanded { output, edges, mut unfinished } = *expanded;
         let taken = self.take_all(&edges)?;
-        let parts = self.parts_of(number, &edges);
+        let mut parts: Vec<_> = self.parts_of(number, &edges).into_iter().collect();
+        parts.sort_unstable();
         let too_old = parts.iter().filter_map(|part| self.too_old_at(*part)).min();
         self.take_parts(parts.iter().copied(), &mut unfinished.made_of);
         let values: Vec<_> = parts.into_iter().filter_map(|part| self.value_of(part)).collect();

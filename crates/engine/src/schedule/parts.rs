@@ -29,10 +29,14 @@ impl Schedule<'_> {
     /// Adds those of these that are settled.
     pub(super) fn take_parts(&self, numbers: impl IntoIterator<Item = usize>, parts: &mut Parts) {
         for number in numbers {
-            if let Some(Ok(settled)) = self.settled(number) {
-                let operation = self.nodes[number].node.operation.name();
-                let made_of = settled.value.made_of();
-                parts.take(operation, self.nodes[number].key, settled.entry, made_of);
+            let (operation, key) =
+                (self.nodes[number].node.operation.name(), self.nodes[number].key);
+            match self.settled(number) {
+                Some(Ok(settled)) => {
+                    parts.take(operation, key, settled.entry, settled.value.made_of());
+                }
+                Some(Err(_)) => parts.take_unstored(operation, key),
+                None => {}
             }
         }
     }

@@ -11,7 +11,6 @@ use crate::entry::{Scope, Time};
 use crate::sqlite::clock::NEVER;
 use crate::sqlite::commit::tail;
 use crate::sqlite::fault::is_damage;
-use crate::sqlite::schema::{Made, inspect};
 use crate::sqlite::seal::{COLUMNS, MADE_OF, Sealed, WIDTH, digest, parts_digest};
 use crate::sqlite::select::references;
 
@@ -236,10 +235,11 @@ fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
     Ok(Some(Verified { scope, key, values, ingredients, blobs: blobs.collect(), created_at }))
 }
 
-/// Whether it is of a format before entries said what they were made of.
+/// Whether it is of a format before entries said what they were made of. Its number may be damaged.
 fn lacks_made_of(old: &Connection) -> Result<bool> {
-    let found = around_damage(inspect(old))?;
-    Ok(matches!(found, Some(Made::Earlier(_))))
+    let sql = "SELECT count(*) FROM pragma_table_info('entry') WHERE 'entry.' || name = ?1";
+    let found = old.prepare(sql).and_then(|mut it| it.query_row([MADE_OF], |row| row.get(0)));
+    Ok(around_damage(found)? == Some(0_i64))
 }
 
 /// Whether no blob of the entry may be deleted at any moment.
@@ -389,7 +389,7 @@ fn insert(new: &Connection, table: &str, columns: &[String], values: &[Value]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::{entry, scope};
+    use crate::conformance::{entry, key, scope};
     use crate::entry::{Claim, Committed, Selector};
     use crate::sqlite::open;
     use crate::{Catalog, Mode, Sqlite};
@@ -405,7 +405,6 @@ mod tests {
     fn what_was_replaced_does_not_come_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let replace = Claim { replace: true, ..Claim::default() };
         let catalog = Sqlite::open(&path("old.sqlite"), Mode::ReadWrite).unwrap();
         let commit = |output: &str, claim: Claim| {
             let stored = catalog.commit(&scope("lab"), &entry("a", output), &claim).unwrap();
@@ -414,7 +413,7 @@ mod tests {
         };
         commit("before", Claim::default());
         std::fs::copy(path("old.sqlite"), path("before.sqlite")).unwrap();
-        commit("after", replace);
+        commit("after", catalog.draw_ticket(&scope("lab"), &key("a")).unwrap());
         for readings in [["old", "before"], ["before", "old"]] {
             let fresh = path(&readings.concat());
             let new = open::writer(&fresh).unwrap();
