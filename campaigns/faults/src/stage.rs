@@ -17,6 +17,8 @@ use crate::value::{self, DAMAGED, LARGE, SMALL, Shape, VICTIM};
 /// Takes away what format 2 of the catalog lacks.
 const TO_FORMAT_2: &str = "
 BEGIN;
+DROP INDEX entry_made_of;
+ALTER TABLE entry DROP COLUMN made_of;
 DROP TABLE committed;
 DROP TABLE waiting;
 DROP INDEX slot_nonce;
