@@ -26,6 +26,7 @@ use crate::memory::Memory;
 use crate::observed::{ReadParameter, ReadVariable, Surroundings};
 use crate::operation::named;
 use crate::outcome::Miss;
+use crate::place::Place;
 use crate::policy::Policy;
 use crate::publish::Writing;
 use crate::record::{Draft, Record};
@@ -58,6 +59,8 @@ pub struct Cache {
     pub(crate) host: String,
     pub(crate) user: String,
     surroundings: RwLock<Arc<Surroundings>>,
+    /// Where it lies; `None` in memory.
+    place: Option<Place>,
 }
 
 /// A cache that cannot be opened.
@@ -134,7 +137,8 @@ impl Cache {
         let health = Arc::new(Health::new(Arc::clone(&timer)));
         let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
-        Ok(Arc::new(Self::of(catalog, blobs, scope, timer, health)))
+        let place = Some(Place::of(path));
+        Ok(Arc::new(Self { place, ..Self::of(catalog, blobs, scope, timer, health) }))
     }
 
     /// A cache that lives and dies with the process.
@@ -189,7 +193,15 @@ impl Cache {
             class_code: OnceLock::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default(),
+            place: None,
         }
+    }
+
+    /// Whether its directory was removed, moved or replaced since it was opened. What is stored
+    /// and invalidated there from then on is not of this cache: it is to be opened anew. A look is
+    /// good for some milliseconds.
+    pub fn is_gone(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_gone)
     }
 
     /// Says what the code of classes is. Without it, values that hold instances of a project's

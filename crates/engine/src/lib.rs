@@ -53,6 +53,7 @@ pub mod observed;
 mod operation;
 mod outcome;
 mod parked;
+mod place;
 pub mod plan;
 mod policy;
 mod pool;

@@ -32,6 +32,7 @@ use super::processes;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
+use super::unchanged;
 use crate::observe::{self, Gathered, Recorder, Watch, Wish};
 use crate::value::codec::{self, Encoded, NotStorable};
 
@@ -272,7 +273,6 @@ impl CallBody {
         }
     }
 
-    /// The first argument that is not what the key was made of.
     fn changed<'py>(
         &self,
         slf: &Bound<'py, Task>,
@@ -280,12 +280,8 @@ impl CallBody {
     ) -> PyResult<Option<String>> {
         let mut number_of =
             |handle: &Bound<'_, Handle>| self.number_of(handle.get()).unwrap_or(usize::MAX) as u64;
-        // Files count as they were then: a change of theirs is noticed when the body is over.
-        let known = self.call.on_disk.arguments();
-        let mut around = Around::of_arguments_with(Some(&mut number_of), known);
-        let inputs = slf.get().inputs(slf.py(), arguments, &mut around)?;
-        let mut pairs = inputs.into_iter().zip(&self.call.inputs);
-        Ok(pairs.find(|(now, then)| now.encoding != then.encoding).map(|(input, _)| input.name))
+        let (then, known) = (&self.call.inputs, self.call.on_disk.arguments());
+        unchanged::changed(slf, arguments, then, known, Some(&mut number_of))
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.

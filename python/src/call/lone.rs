@@ -28,6 +28,7 @@ use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::Task;
 use super::turn;
+use super::unchanged::Shared;
 use crate::observe;
 
 /// Calls a task with values.
@@ -207,11 +208,18 @@ impl<'py> Lone<'_, 'py> {
                 let arguments: Vec<_> =
                     given.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
                 let frame = Frame::Running(Arc::clone(run));
+                let shared = || Shared::with_others(task, &arguments, self.inputs, self.files);
+                let shared = mode.writes().then(shared).flatten();
                 let call = || seed::call(task, &arguments, frame, stream);
                 body::perform(task, session, mode, on_disk.paths(), call)
                     .map(|(made, gathered)| {
                         observe::tell(py, cache, operation, mode, &gathered.notes);
-                        Product::Made(on_disk.check(py, gathered).onto(made))
+                        let gathered = on_disk.check(py, gathered);
+                        let gathered = match shared {
+                            Some(shared) => shared.end(gathered),
+                            None => gathered,
+                        };
+                        Product::Made(gathered.onto(made))
                     })
                     .map_err(|error| load::failure(py, error, None))
             })

@@ -33,6 +33,7 @@ mod surroundings;
 mod task;
 mod trials;
 mod turn;
+mod unchanged;
 mod words;
 
 use pyo3::prelude::*;

@@ -83,9 +83,9 @@ impl Session {
         SESSION.read().as_ref().filter(|session| !session.is_over()).cloned()
     }
 
-    /// Whether the directory is to be tried again.
+    /// Whether the directory is to be tried again, or is no longer the one that was opened.
     fn is_over(&self) -> bool {
-        self.again_at.is_some_and(|at| Instant::now() >= at)
+        self.again_at.is_some_and(|at| Instant::now() >= at) || self.cache.is_gone()
     }
 
     fn open(py: Python<'_>) -> PyResult<Self> {
