@@ -162,7 +162,7 @@ static void locate(struct call *call, int directory, const char *path)
 
 /* A change to files, as the journal has it. */
 struct change {
-    char kind; /* the first letter of make, write, cut, grow, sync, rename, link, unlink, directory */
+    char kind; /* the first letter of make, write, cut, grow, sync, rename, link, unlink, directory; k for a mark */
     uint32_t path_length, other_length;
     uint64_t inode, offset, length;
 } __attribute__((packed));
@@ -318,6 +318,7 @@ static int is_mark(const char *path)
     } else if (atomic_load(&armed)) {
         struct call call = {.kind = MARK, .counts = 1};
         snprintf(call.path, sizeof call.path, "%s", path);
+        keep(&call, 'k', -1, NULL, 0, NULL, 0);
         judge(&call);
         fails(&call);
         done(&call, 0);

@@ -115,6 +115,7 @@ impl Disk {
                 self.later.push(Naming { place: place.clone(), node: None, from: None });
             }
             Change::Directory(place) => self.name(place, Node::Directory, None),
+            Change::Mark(_) => {}
         }
     }
 

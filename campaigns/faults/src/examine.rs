@@ -17,6 +17,9 @@ use crate::job::{COMMITTED, Job, LEASE, holder, without_grace};
 use crate::stage::blobs_of;
 use crate::value::{self, DAMAGED, LARGE, SMALL, Shape, VICTIM};
 
+/// The number of the entry that a refresh replaces: the third of the stage.
+const REPLACED: i64 = 3;
+
 /// What does not hold, in one line.
 pub type Verdict = Result<(), String>;
 
@@ -44,13 +47,13 @@ pub fn examine(program: &Path, home: &Path, job: Job, told: &Told) -> Verdict {
 }
 
 /// Examines the cache that is left when the power was gone: as [`examine`], but what was
-/// acknowledged last may be lost, wholly.
+/// acknowledged last may be lost, wholly, unless it was that something `is_removed`.
 ///
 /// # Errors
 ///
 /// What does not hold.
-pub fn examine_without_power(program: &Path, home: &Path, job: Job) -> Verdict {
-    found(home, job, false)?;
+pub fn examine_without_power(program: &Path, home: &Path, job: Job, is_removed: bool) -> Verdict {
+    found(home, job, is_removed)?;
     // Who held the key is gone with the power, and his lease has passed when it is back.
     require(!holder_of(&later(home)?)?, || "a lease that passed holds the key".to_owned())?;
     goes_on(program, home, job)
@@ -119,7 +122,8 @@ fn target(cache: &Cache, job: Job, is_done: bool) -> Verdict {
         // Before the repair it is there and damaged.
         false
     } else {
-        stored(cache, name, shape)?.is_some()
+        let found = stored(cache, name, shape)?;
+        found.is_some() && (job != Job::Refresh || found != Some(REPLACED))
     };
     require(!is_done || is_there == is_wanted, || {
         format!("{name} was acknowledged, and is there: {is_there}")

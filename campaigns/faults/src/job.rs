@@ -19,7 +19,7 @@ use thrifty_engine::evict::{CollectError, Collected, Goal, HISTORY, Means, colle
 use thrifty_engine::fsck::{self, Finding, Level};
 use thrifty_engine::key::Key;
 use thrifty_engine::record::reference;
-use thrifty_engine::{Ballast, Cache, Policy};
+use thrifty_engine::{Ballast, Cache, Mode, Policy};
 
 use crate::value::{self, Shape};
 
@@ -59,6 +59,8 @@ pub enum Job {
     Release,
     /// Commits an entry with a blob under a reservation.
     Commit,
+    /// Computes a value again, in the place of the one there is.
+    Refresh,
     /// Removes an entry.
     Invalidate,
     /// Removes an entry by budget, and then the bytes that nobody needs.
@@ -73,7 +75,7 @@ pub enum Job {
 
 impl Job {
     /// All jobs, each with its word.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::Open, "open"),
         (Self::Migrate, "migrate"),
         (Self::Hit, "hit"),
@@ -85,6 +87,7 @@ impl Job {
         (Self::Heartbeat, "heartbeat"),
         (Self::Release, "release"),
         (Self::Commit, "commit"),
+        (Self::Refresh, "refresh"),
         (Self::Invalidate, "invalidate"),
         (Self::Collect, "collect"),
         (Self::Check, "check"),
@@ -109,8 +112,20 @@ impl Job {
             Self::HitBlobs => Some((value::LARGE, Shape::Blobs)),
             Self::Publish | Self::Serialize => Some(("new-small", Shape::Inline)),
             Self::PublishBlobs => Some(("new-large", Shape::Blobs)),
+            Self::Refresh => Some((value::VICTIM, Shape::Blobs)),
             _ => None,
         }
+    }
+
+    /// The mark at which it is acknowledged that something is not served any more.
+    pub fn removed(self) -> Option<&'static Path> {
+        let mark = match self {
+            Self::Refresh => "returned",
+            Self::Invalidate => "invalidated",
+            Self::Collect => "collected",
+            _ => return None,
+        };
+        Some(Path::new(mark))
     }
 }
 
@@ -140,9 +155,12 @@ pub fn perform(job: Job, home: &Path) {
     };
     match job {
         Job::Open | Job::Migrate => {}
-        Job::Hit | Job::HitBlobs | Job::Publish | Job::PublishBlobs | Job::Serialize => {
-            call(&cache, job);
-        }
+        Job::Hit
+        | Job::HitBlobs
+        | Job::Publish
+        | Job::PublishBlobs
+        | Job::Serialize
+        | Job::Refresh => call(&cache, job),
         Job::Reserve | Job::Heartbeat | Job::Release | Job::Commit => hold(&cache, job),
         Job::Invalidate => {
             mark("begin");
@@ -177,7 +195,8 @@ fn told<T, E: std::fmt::Display>(result: Result<T, E>, point: &str) {
 
 fn call(cache: &Arc<Cache>, job: Job) {
     let Some((name, shape)) = job.call() else { return };
-    let policy = Policy { serialize: job == Job::Serialize, ..Policy::default() };
+    let mode = if job == Job::Refresh { Mode::Refresh } else { Mode::On };
+    let policy = Policy { serialize: job == Job::Serialize, mode, ..Policy::default() };
     mark("begin");
     let called = value::call(cache, name, shape, policy, || mark("computing"));
     let outcome = called.outcome;

@@ -63,6 +63,8 @@ pub enum Change {
     Unlink(Place),
     /// A directory is made.
     Directory(Place),
+    /// Nothing; the worker is at this place.
+    Mark(Place),
 }
 
 /// Bytes of a change before its paths.
@@ -108,6 +110,7 @@ fn next(bytes: &[u8]) -> Option<(Change, &[u8])> {
         b'l' => Change::Link { inode, to },
         b'u' => Change::Unlink(place),
         b'd' => Change::Directory(place),
+        b'k' => Change::Mark(place),
         _ => return None,
     };
     Some((change, rest))

@@ -36,8 +36,19 @@ impl Loss {
         self.changes[..self.made].iter().for_each(|change| disk.meets(change));
         disk.lose_power(home.path(), &mut fastrand::Rng::with_seed(self.seed))
             .map_err(|error| format!("the disk: {error}"))?;
-        examine_without_power(program, home.path(), self.job)
+        examine_without_power(program, home.path(), self.job, self.is_removed())
     }
+
+    /// Whether it had been acknowledged that something is not served any more.
+    fn is_removed(&self) -> bool {
+        removed(self.job, &self.changes).is_some_and(|at| at < self.made)
+    }
+}
+
+/// The place among the changes at which that was acknowledged.
+fn removed(job: Job, changes: &[Change]) -> Option<usize> {
+    let mark = job.removed()?;
+    changes.iter().position(|change| matches!(change, Change::Mark(place) if place == mark))
 }
 
 /// Takes the power away after every `step`th change of every job, in so many ways.
@@ -46,6 +57,19 @@ impl Loss {
 ///
 /// If no stage can be set.
 pub fn at_changes(program: &Path, step: usize, ways: u64) -> Setting<Tally> {
+    at(program, ways, |_, changes| (0..=changes.len()).step_by(step).collect())
+}
+
+/// Takes the power away as soon as it was acknowledged that something is not served any more.
+///
+/// # Errors
+///
+/// If no stage can be set.
+pub fn once_removed(program: &Path, ways: u64) -> Setting<Tally> {
+    at(program, ways, |job, changes| removed(job, changes).map(|at| at + 1).into_iter().collect())
+}
+
+fn at(program: &Path, ways: u64, moments: impl Fn(Job, &[Change]) -> Vec<usize>) -> Setting<Tally> {
     let mut all = Tally::default();
     let mut first = 0;
     for (job, word) in Job::ALL {
@@ -57,8 +81,8 @@ pub fn at_changes(program: &Path, step: usize, ways: u64) -> Setting<Tally> {
                 return Err(format!("{word}: {told:?}").into());
             }
             let changes = Arc::new(changes);
-            let losses: Vec<_> = (0..=changes.len())
-                .step_by(step)
+            let losses: Vec<_> = moments(job, &changes)
+                .into_iter()
                 .flat_map(|made| (0..ways).map(move |_| made))
                 .zip(first..)
                 .map(|(made, seed)| {

@@ -48,6 +48,11 @@ fn a_loss_of_power_leaves_nothing_half() {
 }
 
 #[test]
+fn what_was_removed_does_not_come_back_when_the_power_goes() {
+    holds(|program| power::once_removed(program, 10), 60);
+}
+
+#[test]
 fn a_disk_that_fills_up_costs_no_value_and_no_entry() {
     holds(|program| full::at_steps(program, 64), 100);
 }

@@ -76,7 +76,8 @@ pub trait Catalog: Send + Sync {
 
     /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
     /// claim has a reservation, in the transaction that inserts. Ends the reservation, unless it
-    /// answers [`Committed::Fenced`] or [`Committed::BlobGone`].
+    /// answers [`Committed::Fenced`] or [`Committed::BlobGone`]. A loss of power may take the entry
+    /// away again; what it was to replace does not come back.
     fn commit(
         &self,
         scope: &Scope,
@@ -135,7 +136,8 @@ pub trait Catalog: Send + Sync {
     /// Removes the selected entries, and those in their scope that were made of them, and raises
     /// the epoch of their slots, so that nothing begun before can come back. A selector of keys
     /// and operations alone means results that were made of such operations also where the results
-    /// of these are not stored. `None` as scope selects in all scopes.
+    /// of these are not stored. `None` as scope selects in all scopes. What it removed does not come
+    /// back with a loss of power.
     fn invalidate(
         &self,
         scope: Option<&Scope>,

@@ -55,6 +55,10 @@ impl Sqlite {
         }
         self.signal.committed();
         self.signal.turn();
+        if claim.replace && matches!(committed, Ok(Committed::Stored(_))) {
+            // What it replaced must not be served again after a loss of power.
+            self.sync()?;
+        }
         committed
     }
 }

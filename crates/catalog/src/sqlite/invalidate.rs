@@ -27,10 +27,13 @@ impl Sqlite {
         scope: Option<&Scope>,
         selector: &Selector,
     ) -> std::result::Result<Invalidated, CatalogError> {
-        self.sweep(scope, selector, Wholes::Go)
+        let removed = self.sweep(scope, selector, Wholes::Go)?;
+        // Also where nothing was found: what another one removed may not be on the disk yet.
+        self.sync()?;
+        Ok(removed)
     }
 
-    /// See [`crate::Catalog::remove`].
+    /// See [`crate::Catalog::remove`]. Not synced: what comes back cannot be read then either.
     pub(super) fn sweep_useless(
         &self,
         entries: &[EntryId],

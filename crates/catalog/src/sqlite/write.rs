@@ -128,7 +128,11 @@ impl Sqlite {
         let path = beside(&self.pool.path, "-wal");
         match File::open(&path).and_then(|log| log.sync_data()) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(CatalogError::Failed { path, reason: error.to_string() })
+                let reason = format!(
+                    "it cannot be synced ({error}), so that what was removed or replaced may be back \
+                     after a loss of power; try again"
+                );
+                Err(CatalogError::Failed { path, reason })
             }
             _ => Ok(()),
         }
