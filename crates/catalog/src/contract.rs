@@ -182,6 +182,17 @@ pub trait Catalog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Entry>, CatalogError>;
 
+    /// As [`Catalog::entries`], for somebody who waits for an answer: it takes no longer than a
+    /// lookup may.
+    fn entries_in_time(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        limit: usize,
+    ) -> Result<Vec<Entry>, CatalogError> {
+        self.entries(scope, selector, limit)
+    }
+
     /// Adds to the use counts of entries; unknown ids are passed over.
     fn touch(&self, uses: &[(EntryId, Usage)]) -> Result<(), CatalogError>;
 

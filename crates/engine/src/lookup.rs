@@ -242,7 +242,7 @@ impl Cache {
     }
 
     /// Names what changed since the nearest result there is for the key. The first answer of a
-    /// trail alone would name what changed long ago.
+    /// trail alone would name what changed long ago; it stands where the nearest is not found in time.
     fn name_change(&self, key: &Key, change: &mut Change, glance: &mut Glance<'_>) {
         let shared: String =
             key.as_bytes()[..SHARED].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -250,7 +250,7 @@ impl Cache {
         if !self.health.may_ask() {
             return;
         }
-        let entries = self.catalog.entries(Some(&self.scope), &selector, COMPARED);
+        let entries = self.catalog.entries_in_time(Some(&self.scope), &selector, COMPARED);
         let entries = self.health.note(entries);
         let changes = entries.unwrap_or_default().into_iter().filter_map(|entry| {
             let observed = observed::decode(&entry.observed).ok()?;

@@ -314,6 +314,29 @@ fn holds_and_does_not(case: &Case, how: How) {
     assert_eq!(outcome(&world.stage).0, expected, "{about}");
 }
 
+/// Whoever calls waits for it. What is not found in time is told as what changed since the first.
+#[test]
+fn what_changed_is_looked_for_no_longer_than_a_lookup_takes() {
+    let changed = [
+        ("entries", format!("computed (observed: the variable OTHER {NEW})")),
+        ("entries_in_time", format!("computed (observed: data {CHANGED})")),
+    ];
+    for (method, expected) in changed {
+        let world = World::new();
+        let places = [project_file("data"), variable("OTHER")];
+        for content in ["one", "two"] {
+            world.write("data", Some(content));
+            call(How::Lone, &world.stage, &places);
+        }
+        world.set("OTHER", Some("1"));
+        let catalog = Arc::clone(&world.stage.catalog);
+        let busy = Stage::over(Flaky::new(catalog, move |_, asked| asked == method));
+        world.place(&busy);
+        assert_eq!(call(How::Lone, &busy, &places).0, expected, "{method}");
+        assert!(call(How::Lone, &world.again(), &places).0.starts_with("hit"), "it is stored");
+    }
+}
+
 #[test]
 fn what_cannot_be_looked_at_is_a_miss_and_replaces_the_first_entry() {
     let world = World::new();

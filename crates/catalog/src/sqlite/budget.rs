@@ -117,9 +117,11 @@ fn is_overdrawn() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
-    use crate::CatalogError;
-    use crate::sqlite::fault;
+    use crate::sqlite::{Clock, System, fault};
+    use crate::{Catalog, CatalogError, Selector, Sqlite, Time};
 
     /// Counts further than anybody waits.
     const ENDLESS: &str = "WITH RECURSIVE number(n) AS \
@@ -150,6 +152,32 @@ mod tests {
         assert!(!has_patience(ago(8), ago(6)), "nobody gets on");
         assert!(!has_patience(ago(11), ago(0)), "it is never its turn");
         AT_ONCE.spend(|| assert!(!has_patience(now, now)));
+    }
+
+    /// A clock that looks how patient the calls are that ask for the time.
+    #[derive(Default)]
+    struct Looking(Mutex<Vec<Duration>>);
+
+    impl Clock for Looking {
+        fn wall(&self) -> Time {
+            self.0.lock().unwrap().push(patience());
+            System.wall()
+        }
+
+        fn steady(&self) -> Time {
+            System.steady()
+        }
+    }
+
+    #[test]
+    fn who_waits_for_entries_waits_no_longer_than_for_a_lookup() {
+        let clock = Arc::new(Looking::default());
+        let shared: Arc<dyn Clock> = Arc::<Looking>::clone(&clock);
+        let catalog = Sqlite::in_memory_with_clock(shared).unwrap();
+        clock.0.lock().unwrap().clear();
+        catalog.entries(None, &Selector::default(), 1).unwrap();
+        catalog.entries_in_time(None, &Selector::default(), 1).unwrap();
+        assert_eq!(*clock.0.lock().unwrap(), [UPKEEP.patience, ASK.patience]);
     }
 
     #[test]

@@ -305,6 +305,15 @@ impl Catalog for Sqlite {
         self.list_entries(scope, selector, limit)
     }
 
+    fn entries_in_time(
+        &self,
+        scope: Option<&Scope>,
+        selector: &Selector,
+        limit: usize,
+    ) -> Result<Vec<Entry>, CatalogError> {
+        ASK.spend(|| self.list_entries(scope, selector, limit))
+    }
+
     fn wholes(
         &self,
         scope: Option<&Scope>,

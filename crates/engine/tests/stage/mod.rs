@@ -254,6 +254,7 @@ by_plan! {
     remove(entries: &[EntryId]) -> Invalidated;
     discard(entries: &[EntryId]) -> ();
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
+    entries_in_time(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
     evict(entries: &[EntryId]) -> Invalidated;
     pin(scope: Option<&Scope>, selector: &Selector, pinned: bool) -> u64;
