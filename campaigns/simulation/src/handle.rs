@@ -444,11 +444,11 @@ impl Catalog for Handle {
         )
     }
 
-    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
+    fn evict(&self, entries: &[EntryId], chosen: Time) -> Result<Invalidated, CatalogError> {
         self.write(
             &|| format!("evict {entries:?}"),
-            &|catalog| catalog.evict(entries),
-            &|world, at, how| world.model.evicted(at, entries, *how),
+            &|catalog| catalog.evict(entries, chosen),
+            &|world, at, how| world.model.evicted(at, entries, chosen, *how),
         )
     }
 

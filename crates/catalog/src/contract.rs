@@ -161,9 +161,10 @@ pub trait Catalog: Send + Sync {
         self.remove(entries).map(drop)
     }
 
-    /// Removes entries that are not pinned, and nothing else: a computation of the same key that
-    /// is under way may commit, and one that was invalidated before stays so.
-    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError>;
+    /// Removes entries that are not pinned and were not used after they were `chosen`, and nothing
+    /// else: a computation of the same key that is under way may commit, and one that was
+    /// invalidated before stays so.
+    fn evict(&self, entries: &[EntryId], chosen: Time) -> Result<Invalidated, CatalogError>;
 
     /// Pins the selected entries, or takes their pins back: one that is pinned is not evicted,
     /// and what replaces it is pinned as well. Says how many were selected.

@@ -309,6 +309,17 @@ fn a_clock_that_nobody_wrote_is_none() {
 }
 
 #[test]
+fn a_use_at_a_time_that_is_still_to_come_keeps_nothing() {
+    let place = place();
+    let catalog = open(&place.path);
+    let stored = catalog.commit(&scope("lab"), &entry("a", "a"), &Claim::default()).unwrap();
+    let Committed::Stored(id) = stored else { panic!("{stored:?}") };
+    let raw = Connection::open(&place.path).unwrap();
+    assert_eq!(raw.execute("UPDATE usage SET used_at = used_at + 9000000", []).unwrap(), 1);
+    assert_eq!(catalog.evict(&[id], catalog.now().unwrap()).unwrap().entries, 1);
+}
+
+#[test]
 fn what_was_put_right_meanwhile_is_not_removed() {
     let place = place();
     let catalog = open(&place.path);

@@ -67,6 +67,7 @@ pub struct Victim {
     pub cost: Duration,
     /// When it was last used.
     pub used_at: Time,
+    chosen: Time,
     is_pinned: bool,
     hits: u64,
     own: u64,
@@ -96,7 +97,7 @@ pub fn plan(catalog: &dyn Catalog, goal: &Goal) -> Result<Vec<Victim>, CatalogEr
             && (is_beyond(entry.created_at, older_than)
                 || is_beyond(entry.used_at, unused_for)
                 || entry.expires_at.is_some_and(|expiry| expiry <= now));
-        if gone { &mut victims } else { &mut others }.push(Victim::of(entry));
+        if gone { &mut victims } else { &mut others }.push(Victim::of(entry, now));
     })?;
     if let Some((project, quota)) = quota {
         let (of_project, rest) = others.into_iter().partition(|it| it.scope.project == *project);
@@ -112,7 +113,7 @@ pub fn plan(catalog: &dyn Catalog, goal: &Goal) -> Result<Vec<Victim>, CatalogEr
 }
 
 impl Victim {
-    fn of(entry: Entry) -> Self {
+    fn of(entry: Entry, chosen: Time) -> Self {
         let shared: u64 = entry.blobs.iter().map(|blob| blob.length).sum();
         Self {
             id: entry.id,
@@ -122,6 +123,7 @@ impl Victim {
             size: entry.size,
             cost: entry.cost,
             used_at: entry.used_at,
+            chosen,
             is_pinned: entry.pinned,
             hits: entry.hits,
             own: entry.size.saturating_sub(shared),

@@ -90,4 +90,4 @@ pub use seed::{Seed, Seeding, Stream};
 pub use thrifty_catalog as catalog;
 pub use thrifty_key as key;
 pub use thrifty_store as store;
-pub use timer::{Beating, Machine, Timer};
+pub use timer::{Beating, Machine, Timer, about_now};

@@ -18,6 +18,8 @@ use crate::process;
 
 /// Lone hits of more entries than this are written at once.
 const LONE: usize = 4096;
+/// How long a use of an entry by a lone hit may be unknown to the catalog: collections go by uses.
+const UNKNOWN: Duration = Duration::from_secs(10);
 /// How long history is gathered before it is written.
 const GATHERING: Duration = Duration::from_millis(100);
 /// Nodes written in one transaction: a commit waits for no more than these.
@@ -58,7 +60,24 @@ struct Lone {
     name: String,
     run: Option<Option<RunId>>,
     next: u32,
-    hits: HashMap<EntryId, Node>,
+    hits: HashMap<EntryId, Hits>,
+}
+
+/// The lone hits of an entry.
+struct Hits {
+    node: Node,
+    /// How many of them were told as uses, and when the last were.
+    told: u64,
+    told_at: Duration,
+}
+
+impl Hits {
+    /// Those that were not told as uses yet.
+    const fn untold(&mut self) -> Usage {
+        let hits = self.node.count - self.told;
+        self.told = self.node.count;
+        Usage { hits }
+    }
 }
 
 impl Recorder {
@@ -146,18 +165,33 @@ impl Recorder {
         })
     }
 
-    /// Counts a lone hit of an entry; `node` describes the first. Asks nothing of the catalog;
-    /// says whether there are so many that [`Recorder::write_lone_hits`] is to be called.
-    pub fn lone_hit(&self, entry: EntryId, saved: Duration, node: impl FnOnce() -> Node) -> bool {
+    /// Counts a lone hit of an entry, by the clock of [`crate::about_now`]; `node` describes the
+    /// first. Asks nothing of the catalog; says whether there are so many that
+    /// [`Recorder::write_lone_hits`] is to be called.
+    pub fn lone_hit(
+        &self,
+        entry: EntryId,
+        saved: Duration,
+        now: Duration,
+        node: impl FnOnce() -> Node,
+    ) -> bool {
         let mut lone = self.lone.lock();
         let known = lone.hits.len();
-        let counted = lone.hits.entry(entry).or_insert_with(|| Node {
-            count: 0,
-            saved: Duration::ZERO,
-            ..node()
+        let hits = lone.hits.entry(entry).or_insert_with(|| Hits {
+            node: Node { count: 0, saved: Duration::ZERO, ..node() },
+            told: 0,
+            told_at: now,
         });
-        counted.count += 1;
-        counted.saved += saved;
+        hits.node.count += 1;
+        hits.node.saved += saved;
+        // The clock may be set, in either direction.
+        if hits.told == 0 || now.abs_diff(hits.told_at) >= UNKNOWN {
+            hits.told_at = now;
+            let usage = hits.untold();
+            drop(lone);
+            self.history.pending.lock().uses.push((entry, usage));
+            self.history.write_soon();
+        }
         known >= LONE
     }
 
@@ -173,15 +207,19 @@ impl Recorder {
         }
         let run = self.lone_run();
         let mut lone = self.lone.lock();
-        let mut nodes: Vec<_> = lone.hits.drain().map(|(_, node)| node).collect();
-        nodes.sort_by_key(|node| node.entry);
-        for node in &mut nodes {
+        let mut all: Vec<_> = lone.hits.drain().collect();
+        all.sort_by_key(|(entry, _)| *entry);
+        let (mut nodes, mut uses) = (Vec::new(), Vec::new());
+        for (entry, mut hits) in all {
             lone.next += 1;
-            node.number = lone.next;
+            uses.push((entry, hits.untold()));
+            nodes.push(Node { number: lone.next, ..hits.node });
         }
         drop(lone);
+        let mut pending = self.history.pending.lock();
+        pending.uses.extend(uses.into_iter().filter(|(_, usage)| usage.hits > 0));
         if let Some(run) = run {
-            self.history.pending.lock().add(&run, nodes);
+            pending.add_nodes(&run, nodes);
         }
     }
 
@@ -214,6 +252,11 @@ impl Pending {
                 self.uses.push((entry, Usage { hits }));
             }
         }
+        self.add_nodes(run, nodes);
+    }
+
+    /// Nodes whose uses are told apart from them.
+    fn add_nodes(&mut self, run: &RunId, nodes: Vec<Node>) {
         match self.nodes.last_mut() {
             Some((last, gathered)) if last == run => gathered.extend(nodes),
             _ => self.nodes.push((run.clone(), nodes)),
@@ -309,5 +352,75 @@ impl History {
             }
         }
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thrifty_catalog::Sqlite;
+
+    use super::*;
+    use crate::timer::Machine;
+
+    fn recorder() -> Recorder {
+        let health = Arc::new(Health::new(Arc::new(Machine)));
+        let scope = Scope { project: "lab".to_owned(), domain: "development".to_owned() };
+        let recorder = Recorder::new(Arc::new(Sqlite::in_memory().unwrap()), health, scope);
+        // What is gathered stays, as no thread is begun beside one.
+        recorder.history.pending.lock().has_writer = true;
+        recorder
+    }
+
+    /// Hits that are to be told, by entry, since this was last asked.
+    fn told(recorder: &Recorder) -> Vec<(i64, u64)> {
+        let uses = std::mem::take(&mut recorder.history.pending.lock().uses);
+        uses.into_iter().map(|(entry, usage)| (entry.0, usage.hits)).collect()
+    }
+
+    fn node() -> Node {
+        Node {
+            number: 0,
+            operation: "clean".to_owned(),
+            key: None,
+            ingredients: None,
+            outcome: "hit-local".to_owned(),
+            detail: String::new(),
+            reason: String::new(),
+            rule: String::new(),
+            entry: None,
+            source: None,
+            output_digest: None,
+            count: 1,
+            at: 1,
+            spent: Duration::ZERO,
+            saved: Duration::ZERO,
+            upstream: Vec::new(),
+            takes: Vec::new(),
+            parent: None,
+        }
+    }
+
+    /// A process that is killed loses no more of its hits, and one that rests hides no use.
+    #[test]
+    fn the_use_of_an_entry_by_lone_hits_is_told_at_once_and_then_every_ten_seconds() {
+        let recorder = recorder();
+        let hit = |entry, seconds| {
+            let now = Duration::from_secs(seconds);
+            recorder.lone_hit(EntryId(entry), Duration::ZERO, now, node);
+            told(&recorder)
+        };
+        assert_eq!(hit(1, 1000), [(1, 1)]);
+        assert_eq!(hit(2, 1003), [(2, 1)]);
+        assert_eq!((hit(1, 1001), hit(1, 1009), hit(2, 1010)), (vec![], vec![], vec![]));
+        assert_eq!(hit(1, 1010), [(1, 3)], "ten seconds after it was last told");
+        assert_eq!((hit(1, 1011), hit(1, 1019)), (vec![], vec![]));
+        assert_eq!(hit(1, 5000), [(1, 3)]);
+        assert_eq!(hit(1, 900), [(1, 1)], "the clock was set back");
+        assert_eq!(hit(1, 901), []);
+        recorder.gather_lone();
+        assert_eq!(told(&recorder), [(1, 1), (2, 1)], "each is told once");
+        let pending = recorder.history.pending.lock();
+        let counts: Vec<_> = pending.nodes[0].1.iter().map(|node| node.count).collect();
+        assert_eq!(counts, [9, 2], "and all are counted in the run");
     }
 }

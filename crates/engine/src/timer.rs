@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
+use rustix::time::{ClockId, clock_gettime};
 use thrifty_catalog::uptime;
 
 /// Where the engine gets the time from.
@@ -22,6 +23,17 @@ pub trait Timer: Send + Sync {
     /// that runs in this process may hold it up. Dropping the guard does not wait for a beat under
     /// way.
     fn every(&self, period: Duration, beat: Box<dyn FnMut() -> bool + Send>) -> Box<dyn Beating>;
+}
+
+/// About the time, by a clock that costs next to nothing and may be set: for what is done now and
+/// then, and never for the protocol.
+pub fn about_now() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::RealtimeCoarse;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Realtime;
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// A beat that goes on until this is dropped.

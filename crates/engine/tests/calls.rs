@@ -939,7 +939,7 @@ fn lone_hits_are_counted_together_and_written_on_demand() {
     let recorder = stage.cache.recorder();
     recorder.name_lone("script.py");
     for _ in 0..5 {
-        recorder.lone_hit(entry, Duration::from_secs(2), || hit_of(0, entry));
+        recorder.lone_hit(entry, Duration::from_secs(2), Duration::ZERO, || hit_of(0, entry));
     }
     assert!(stage.catalog.runs(None, &RunFilter::default()).unwrap().is_empty());
     recorder.flush();

@@ -166,6 +166,20 @@ fn a_collection_removes_the_entry_and_after_its_grace_the_bytes() {
 }
 
 #[test]
+fn what_is_used_after_it_was_chosen_stays() {
+    let world = World::new();
+    let [used, other] = ["used", "other"].map(|input| world.entry(input, HOUR, vec![]));
+    world.clock.pass(DAY);
+    let victims = world.plan(&[used, other]);
+    assert_eq!(victims.len(), 2);
+    world.clock.pass(Duration::from_secs(1));
+    world.catalog.touch(&[(used, Usage { hits: 1 })]).unwrap();
+    assert_eq!(world.collect(&victims, false).entries, 1);
+    let left = world.catalog.entries(None, &Selector::default(), 9).unwrap();
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [used]);
+}
+
+#[test]
 fn a_dry_run_changes_nothing_and_tells_what_would_go() {
     let world = World::new();
     let blob = world.upload(b"bytes");
@@ -500,7 +514,7 @@ fn what_a_run_may_still_load_stays_however_long_it_runs() {
     schedule.settle(&[0]);
     recorder.flush();
     let all = catalog.entries(None, &Selector::default(), 9).unwrap();
-    catalog.evict(&all.iter().map(|entry| entry.id).collect::<Vec<_>>()).unwrap();
+    catalog.evict(&all.iter().map(|entry| entry.id).collect::<Vec<_>>(), Time::MAX).unwrap();
     for _ in 0..9 {
         clock.pass(HOUR / 3);
         assert!(timer.0.lock().iter_mut().all(|beat| beat()));

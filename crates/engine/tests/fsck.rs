@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use past::{commit, digest, new_entry};
-use thrifty_engine::catalog::{BlobRef, Catalog, EntryId, NewEntry, Selector, Sqlite};
+use thrifty_engine::catalog::{BlobRef, Catalog, EntryId, NewEntry, Selector, Sqlite, Time};
 use thrifty_engine::fsck::{Finding, Level, Report, check};
 use thrifty_engine::key::Digest;
 use thrifty_engine::store::disk::Disk;
@@ -219,7 +219,7 @@ fn a_blob_of_which_the_catalog_tells_another_length_is_left_alone() {
         let BlobName { digest, generation, length } = world.blobs.put(&[b"sound"]).unwrap();
         let told = BlobRef { digest, generation, length: length + 4 };
         let id = commit(&world.catalog, &new_entry("f", "sound", vec![told]));
-        world.catalog.evict(&[id]).unwrap();
+        world.catalog.evict(&[id], Time::MAX).unwrap();
         // As a cache has it: whose bytes are not as told is set aside when it is opened.
         let disk = Disk::open(world.home.path()).unwrap();
         let blobs = Verified::new(disk, Arc::new(MemoryTrust::default()));

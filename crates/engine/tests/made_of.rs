@@ -7,7 +7,7 @@ mod stage;
 use std::sync::Arc;
 
 use stage::*;
-use thrifty_engine::catalog::{Catalog, EntryId, Selector};
+use thrifty_engine::catalog::{Catalog, EntryId, Selector, Time};
 use thrifty_engine::graph::Node as Call;
 use thrifty_engine::{Mode, Policy};
 
@@ -84,8 +84,8 @@ fn a_part_of_a_hit_is_a_part_though_the_hit_is_gone() {
     assert_eq!(settle(&stage), ["around"]);
     assert_eq!(entries(&*stage.catalog, "around").len(), 1);
     // `around` was made of `middle`, a hit, and that of `clean`.
-    stage.catalog.evict(&entries(&*stage.catalog, "middle")).unwrap();
-    stage.catalog.evict(&entries(&*stage.catalog, "clean")).unwrap();
+    stage.catalog.evict(&entries(&*stage.catalog, "middle"), Time::MAX).unwrap();
+    stage.catalog.evict(&entries(&*stage.catalog, "clean"), Time::MAX).unwrap();
     assert_eq!(invalidate(&*stage.catalog, "clean"), 1);
     assert_eq!(entries(&*stage.catalog, "around").len(), 0);
 }
@@ -108,7 +108,7 @@ fn a_whole_is_not_stored_of_a_part_that_was_invalidated_meanwhile() {
         ),
         (
             Policy::default(),
-            |catalog| _ = catalog.evict(&entries(catalog, "clean")).unwrap(),
+            |catalog| _ = catalog.evict(&entries(catalog, "clean"), Time::MAX).unwrap(),
             "computed",
         ),
         (refresh, |_| (), "computed"),

@@ -81,7 +81,7 @@ fn lone_hits_of_an_entry_are_one_node_of_a_run_that_ends_at_the_close() {
     recorder.name_lone("notebook");
     for entry in [1, 2, 1, 1] {
         let described = || Node { entry: Some(EntryId(entry)), ..node(0, "hit (local)") };
-        recorder.lone_hit(EntryId(entry), Duration::from_secs(2), described);
+        recorder.lone_hit(EntryId(entry), Duration::from_secs(2), Duration::ZERO, described);
     }
     recorder.close();
     let runs = cache.catalog().runs(None, &RunFilter::default()).unwrap();
@@ -104,7 +104,7 @@ fn many_lone_hits_are_written_when_that_is_asked_for() {
     let recorder = cache.recorder();
     let hit = |entry| {
         let described = || Node { entry: Some(EntryId(entry)), ..node(0, "hit (local)") };
-        recorder.lone_hit(EntryId(entry), Duration::ZERO, described)
+        recorder.lone_hit(EntryId(entry), Duration::ZERO, Duration::ZERO, described)
     };
     assert!((0..4096).all(|entry| !hit(entry)));
     assert!(hit(5) && hit(4096));

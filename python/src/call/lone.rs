@@ -12,7 +12,7 @@ use thrifty_engine::catalog::{EntryId, Node};
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
 use thrifty_engine::made_of::Parts;
-use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Reason, Target};
+use thrifty_engine::{Looked, Miss, Mode, Operation, Outcome, Policy, Reason, Target, about_now};
 use thrifty_key::{Digest, Key, Part, plain};
 
 use super::body;
@@ -155,7 +155,7 @@ impl<'py> Lone<'_, 'py> {
                         ..self.node(outcome)
                     };
                     let recorder = self.session.cache.recorder();
-                    if recorder.lone_hit(entry, answer.cost, node) {
+                    if recorder.lone_hit(entry, answer.cost, about_now(), node) {
                         py.detach(|| recorder.write_lone_hits());
                     }
                 }

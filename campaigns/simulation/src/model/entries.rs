@@ -389,12 +389,12 @@ impl Model {
         self.cells[cell].disturbed = at.step;
     }
 
-    /// Entries were evicted; who computes one of them meanwhile may commit it.
-    pub fn evicted(&mut self, at: At, entries: &[EntryId], how: Invalidated) {
-        let known = |id: &&EntryId| self.entries.contains_key(&id.0);
-        let doomed: Vec<i64> = entries.iter().filter(known).map(|id| id.0).collect();
+    /// Entries were evicted that were not used since; who computes one of them meanwhile may commit it.
+    pub fn evicted(&mut self, at: At, entries: &[EntryId], chosen: Time, how: Invalidated) {
+        let is_idle = |id: &&EntryId| self.entries.get(&id.0).is_some_and(|it| it.used <= chosen);
+        let doomed: Vec<i64> = entries.iter().filter(is_idle).map(|id| id.0).collect();
         self.require(how.entries == doomed.len() as u64, "S6", || {
-            format!("{} entries were evicted, and {} were there", how.entries, doomed.len())
+            format!("{} entries were evicted, and {} were idle", how.entries, doomed.len())
         });
         doomed.into_iter().for_each(|id| self.remove(at, id));
     }

@@ -247,7 +247,7 @@ pub fn discards_what_is_of_no_use(make: Make<'_>) {
     assert!(matches!(commit("a", &fresh), Committed::Stored(_)));
 }
 
-/// An eviction removes entries that are not pinned, and refuses nobody.
+/// An eviction removes entries that are not pinned or used since, and refuses nobody.
 pub fn evicts_without_refusing(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
@@ -269,7 +269,11 @@ pub fn evicts_without_refusing(make: Make<'_>) {
     let held = catalog.reserve(&scope, &key("b"), &taken, HOUR).expect(WORKS);
     let Reserved::Taken(claim) = held else { panic!("{held:?}") };
     let (changes, commits) = (catalog.changes(), catalog.commits());
-    let removed = catalog.evict(&ids).expect(WORKS);
+    let used = catalog.entries(None, &by_id(ids[1]), 1).expect(WORKS)[0].used_at;
+    let removed = catalog.evict(&ids, used - 1).expect(WORKS);
+    assert_eq!(removed, Invalidated::default(), "one is pinned, and one was used since");
+    assert_eq!(catalog.changes(), changes);
+    let removed = catalog.evict(&ids, used).expect(WORKS);
     assert_eq!(removed, Invalidated { entries: 1, bytes: 1 });
     assert_ne!(catalog.changes(), changes, "memories are told");
     assert_eq!(catalog.commits(), commits);

@@ -7,7 +7,7 @@ use super::{
     ticket,
 };
 use crate::contract::{Catalog, LONGEST_LEASE};
-use crate::entry::{Claim, Committed, Ended, Held, NewEntry, Reserved, Scope, Selector, Why};
+use crate::entry::{Claim, Committed, Ended, Held, NewEntry, Reserved, Scope, Selector, Time, Why};
 
 /// A call that is repeated because its answer was lost changes nothing further, and answers as
 /// it did.
@@ -80,7 +80,7 @@ pub fn answers_a_commit_again_after_others_came(make: Make<'_>) {
     let unknown = entry("a", "two");
     assert_eq!(commit(&unknown, &second), Committed::Fenced, "another commit is no repetition");
 
-    catalog.evict(&[id]).expect(WORKS);
+    catalog.evict(&[id], Time::MAX).expect(WORKS);
     assert_eq!(commit(&one, &first), Committed::Stored(id), "it was stored");
     assert_eq!(miss(&*catalog, &scope, "a").1, Why::Absent, "and is not stored again");
     catalog.shorten(Duration::ZERO).expect(WORKS);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope};
 use crate::contract::Catalog;
-use crate::entry::{Claim, Committed, EntryId, NewEntry, Part, Scope, Selector};
+use crate::entry::{Claim, Committed, EntryId, NewEntry, Part, Scope, Selector, Time};
 use crate::made_of::MadeOf;
 
 /// Selects an entry, whose number this is.
@@ -78,7 +78,7 @@ pub fn removes_what_was_made_of_what_is_gone(make: Make<'_>) {
     put(&*catalog, &scope, &whole("a", "lab.flow", &[("lab.clean", Some("part"))]));
     put(&*catalog, &scope, &whole("b", "lab.flow", &[("lab.look", None)]));
     put(&*catalog, &scope, &whole("c", "lab.flow", &[("lab.clean_up", Some("d"))]));
-    assert_eq!(catalog.evict(&[part]).expect(WORKS).entries, 1);
+    assert_eq!(catalog.evict(&[part], Time::MAX).expect(WORKS).entries, 1);
     for (operation, removed) in [("clean", 1), ("lab.look", 1), ("clean", 0)] {
         let selector = by_operation(operation);
         assert_eq!(catalog.wholes(Some(&scope), &selector).expect(WORKS).len(), removed);
@@ -95,7 +95,7 @@ pub fn keeps_what_was_made_of_what_cannot_be_read(make: Make<'_>) {
     let removals: [fn(&dyn Catalog, EntryId); 3] = [
         |catalog, id| assert_eq!(catalog.remove(&[id]).expect(WORKS).entries, 1),
         |catalog, id| catalog.discard(&[id]).expect(WORKS),
-        |catalog, id| assert_eq!(catalog.evict(&[id]).expect(WORKS).entries, 1),
+        |catalog, id| assert_eq!(catalog.evict(&[id], Time::MAX).expect(WORKS).entries, 1),
     ];
     let made = whole("whole", "lab.flow", &[("lab.clean", Some("part"))]);
     put(&*catalog, &scope, &made);
@@ -132,7 +132,7 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: nothing of it was meant");
 
     let (begun, _) = miss(&*catalog, &scope, "b");
-    catalog.evict(&[old]).expect(WORKS);
+    catalog.evict(&[old], Time::MAX).expect(WORKS);
     let stored = commit(&from("b", &[part(Some(old))]), &begun);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: an eviction says nothing");
 

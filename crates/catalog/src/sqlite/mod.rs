@@ -330,8 +330,8 @@ impl Catalog for Sqlite {
         ASK.spend(|| self.sweep_useless(entries)).map(drop)
     }
 
-    fn evict(&self, entries: &[EntryId]) -> Result<Invalidated, CatalogError> {
-        self.remove_unpinned(entries)
+    fn evict(&self, entries: &[EntryId], chosen: Time) -> Result<Invalidated, CatalogError> {
+        self.remove_unused(entries, chosen)
     }
 
     fn pin(

@@ -45,18 +45,21 @@ impl Sqlite {
     }
 
     /// See [`crate::Catalog::evict`].
-    pub(super) fn remove_unpinned(
+    pub(super) fn remove_unused(
         &self,
         ids: &[EntryId],
+        chosen: Time,
     ) -> std::result::Result<Invalidated, CatalogError> {
         self.write(|write| {
+            // A use that is still to come was written by nobody.
             let mut size = write.conn.prepare_cached(
                 "SELECT size FROM entry JOIN usage ON usage.entry = entry.id \
-                 WHERE id = ?1 AND pinned = 0",
+                 WHERE id = ?1 AND pinned = 0 AND (used_at <= ?2 OR used_at > ?3)",
             )?;
             let mut removed = Invalidated::default();
             for id in ids {
-                let size: Option<i64> = size.query_row([id.0], |row| row.get(0)).optional()?;
+                let size: Option<i64> =
+                    size.query_row((id.0, chosen, write.now), |row| row.get(0)).optional()?;
                 if let Some(size) = size {
                     write.remove(*id)?;
                     removed.entries += 1;

@@ -162,7 +162,9 @@ impl Collection<'_> {
         while !left.is_empty() {
             let (some, rest) = left.split_at(batch.min(left.len()));
             let ids: Vec<_> = some.iter().map(|victim| victim.id).collect();
-            match self.catalog.evict(&ids) {
+            // All were chosen at one time.
+            let chosen = some.iter().map(|victim| victim.chosen).min().unwrap_or_default();
+            match self.catalog.evict(&ids, chosen) {
                 Ok(removed) => {
                     self.done.entries += removed.entries;
                     left = rest;

@@ -256,7 +256,7 @@ by_plan! {
     entries(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     entries_in_time(scope: Option<&Scope>, selector: &Selector, limit: usize) -> Vec<Entry>;
     touch(uses: &[(EntryId, Usage)]) -> ();
-    evict(entries: &[EntryId]) -> Invalidated;
+    evict(entries: &[EntryId], chosen: Time) -> Invalidated;
     pin(scope: Option<&Scope>, selector: &Selector, pinned: bool) -> u64;
     shorten(age: Duration) -> Shortened;
     find_blob(digest: &Digest, pin: Duration) -> Option<BlobRef>;
