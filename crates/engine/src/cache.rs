@@ -183,7 +183,7 @@ impl Cache {
             blobs,
             scope,
             memory: Memory::default(),
-            flights: Flights::default(),
+            flights: Flights::new(Arc::clone(&timer)),
             health,
             timer,
             reservations: Reservations::default(),

@@ -81,6 +81,8 @@ pub(crate) enum Manner<'a> {
     Waits,
     /// Not at all; with what it has waited before. These go on only when it is computed.
     Parks(Option<Box<Waiting>>, &'a Lineage),
+    /// For nobody any more: it has waited for one whose result nobody else can have.
+    Beside,
 }
 
 /// A call that has a value.
@@ -169,10 +171,15 @@ impl Cache {
                     return done(self.lead(missing, Some(lead), Manner::Waits, body));
                 }
                 Claim::Landed(landed) => {
+                    let is_own = matches!(landed.landing, Landing::Own);
                     if let Some(computed) = self.take_landing(&missing, landed, began) {
                         return computed;
                     }
+                    if is_own {
+                        return done(self.lead(missing, None, Manner::Beside, body));
+                    }
                 }
+                Claim::Beside => return done(self.lead(missing, None, Manner::Waits, body)),
                 Claim::Cycle => return self.run_uncached(&task.policy, CYCLE, body),
                 Claim::Interrupted => {
                     return Computed::Failed(Failure::Cancelled, self.since(began));
@@ -189,7 +196,7 @@ impl Cache {
     ) -> Computed {
         let lead = match self.flights.try_claim(&missing.key, flight::lineage) {
             Attempt::Lead(lead) => Some(lead),
-            Attempt::Taken(_) | Attempt::Cycle => None,
+            Attempt::Taken(_) | Attempt::Beside | Attempt::Cycle => None,
         };
         done(self.lead(missing, lead, Manner::Waits, body))
     }
@@ -214,7 +221,8 @@ impl Cache {
             Landing::Failure(failure) if policy.on_failure == OnFailure::Share => {
                 Some(Computed::Failed(failure, self.since(began)))
             }
-            Landing::Answer(_) | Landing::Failure(_) | Landing::Nothing => None,
+            Landing::Answer(_) | Landing::Failure(_) => None,
+            Landing::Failed | Landing::Own | Landing::Nothing => None,
         }
     }
 
@@ -234,23 +242,33 @@ impl Cache {
     pub(crate) fn lead(
         self: &Arc<Self>,
         missing: Missing<'_>,
-        lead: Option<Lead<'_>>,
+        mut lead: Option<Lead<'_>>,
         manner: Manner<'_>,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Result<Computed, Box<Waiting>> {
         let began = self.timer.now();
         let mut epoch = missing.epoch();
+        let mut land = |landing, epoch| {
+            if let Some(lead) = lead.take() {
+                lead.land(Landed { landing, epoch, began });
+            }
+        };
         let (computed, landing) = match self.prepare(&missing, manner) {
             Ok(start) => {
                 epoch = start.goal.as_ref().map_or(epoch, |goal| Some(goal.claim.epoch));
+                if start.alone == Some(Alone::Failing) {
+                    // Nobody waits for another, in this process neither.
+                    land(Landing::Nothing, epoch);
+                }
                 self.run_body(missing, start, body)
             }
             Err(Instead::Landed(landing)) => (self.landed(landing.clone(), began), landing),
-            Err(Instead::Held(waiting)) => return Err(waiting),
+            Err(Instead::Held(waiting)) => {
+                land(Landing::Nothing, epoch);
+                return Err(waiting);
+            }
         };
-        if let Some(lead) = lead {
-            lead.land(Landed { landing, epoch, began });
-        }
+        land(landing, epoch);
         Ok(computed)
     }
 
@@ -259,7 +277,9 @@ impl Cache {
         match landing {
             Landing::Answer(answer) => waited(answer, self.since(began)),
             Landing::Failure(failure) => Computed::Failed(failure, self.since(began)),
-            Landing::Nothing => Computed::Failed(Failure::Cancelled, self.since(began)),
+            Landing::Failed | Landing::Own | Landing::Nothing => {
+                Computed::Failed(Failure::Cancelled, self.since(began))
+            }
         }
     }
 
@@ -273,21 +293,23 @@ impl Cache {
         let began = self.timer.now();
         match body() {
             Ok(Product::Made(made)) => self.made(missing, start, made, began),
-            Ok(Product::Expanded(expansion)) => {
-                (self.expanded(missing, start, expansion, began), Landing::Nothing)
-            }
+            Ok(Product::Expanded(expansion)) => self.expanded(missing, start, expansion, began),
             Ok(Product::Became(expansion)) => {
                 start.give_back(Ended::Unused);
-                (became(expansion, began), Landing::Nothing)
+                (became(expansion, began), Landing::Own)
             }
             Err(failure) => {
                 let shares = missing.task.policy.on_failure == OnFailure::Share;
                 if let Some(reservation) = start.reservation {
                     reservation.fail(&failure, shares);
                 }
-                let is_shared = shares && matches!(failure, Failure::Raised { .. });
-                let landing =
-                    if is_shared { Landing::Failure(failure.clone()) } else { Landing::Nothing };
+                let landing = match &failure {
+                    Failure::Raised { .. } if shares => Landing::Failure(failure.clone()),
+                    Failure::Raised { .. } => Landing::Failed,
+                    Failure::Lost { .. } | Failure::Again { .. } | Failure::Cancelled => {
+                        Landing::Nothing
+                    }
+                };
                 (Computed::Failed(failure, self.since(began)), landing)
             }
         }
@@ -313,7 +335,7 @@ impl Cache {
         }
         let landing = match &settled.value {
             Value::Known(answer) => Landing::Answer(Arc::clone(answer)),
-            Value::Live { .. } => Landing::Nothing,
+            Value::Live { .. } => Landing::Own,
         };
         (Computed::Settled(Settled { alone, ..settled }), landing)
     }
@@ -326,7 +348,7 @@ impl Cache {
         start: Start,
         mut expansion: Expansion,
         began: Duration,
-    ) -> Computed {
+    ) -> (Computed, Landing) {
         let Missing { task, miss, .. } = missing;
         let goal = match (start.goal, expansion.unstored.take()) {
             _ if !task.policy.mode.writes() => Err(not_written(&task.policy)),
@@ -341,7 +363,8 @@ impl Cache {
         if let Some(reservation) = start.reservation {
             reservation.end(Ended::Unused);
         }
-        unfinished(expansion, began, goal)
+        let landing = if goal.is_ok() { Landing::Nothing } else { Landing::Own };
+        (unfinished(expansion, began, goal), landing)
     }
 
     /// Publishes what a body made, if the policy says so and it can be stored.

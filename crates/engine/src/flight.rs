@@ -3,9 +3,11 @@
 //! A leader holds a [`Lead`]; dropping it, on whatever path, wakes the followers. Followers that
 //! would wait for a computation that itself waits for them are told so instead. A follower waits
 //! on its thread, or is *parked*: it holds none, and has itself called when the leader has landed.
+//!
+//! Nobody waits where waiting gives nothing: after three failures of a key in a row, each computes.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -15,6 +17,15 @@ use thrifty_key::Key;
 
 use crate::answer::Answer;
 use crate::graph::Failure;
+use crate::timer::Timer;
+
+/// After how many leaders of a key in a row that failed nobody waits for another: as many as the
+/// catalog says of those in other processes.
+const FAILURES: usize = 3;
+/// Failures longer ago than this count no more.
+const ALONE: Duration = Duration::from_secs(60);
+/// So many failures are kept in mind.
+const KEPT: usize = 256;
 
 /// What a leader leaves behind.
 #[derive(Clone)]
@@ -23,7 +34,11 @@ pub(crate) enum Landing {
     Answer(Arc<Answer>),
     /// It failed, and waiters share the failure.
     Failure(Failure),
-    /// It ended without a result: somebody else may lead.
+    /// It failed, which is nobody else's: somebody else may lead.
+    Failed,
+    /// It has a result that nobody else can have: whoever waited for it computes, all at once.
+    Own,
+    /// It ended without a result, which says nothing about the key: somebody else may lead.
     Nothing,
 }
 
@@ -39,7 +54,8 @@ pub(crate) struct Landed {
 }
 
 impl Landed {
-    const NOTHING: Self = Self { landing: Landing::Nothing, epoch: None, began: Duration::ZERO };
+    /// What is left by who says nothing, since it panicked.
+    const FAILED: Self = Self { landing: Landing::Failed, epoch: None, began: Duration::ZERO };
 }
 
 /// A thread, and before it those on whose behalf it works: they go on only when it ends.
@@ -78,8 +94,10 @@ struct Flight {
 pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 
 /// The computations under way in this process.
-#[derive(Default)]
-pub(crate) struct Flights(Arc<Mutex<Board>>);
+pub(crate) struct Flights {
+    board: Arc<Mutex<Board>>,
+    timer: Arc<dyn Timer>,
+}
 
 #[derive(Default)]
 struct Board {
@@ -87,6 +105,8 @@ struct Board {
     /// Who waits for which flight, and how many did so far: each has a number.
     waiting: HashMap<u64, (Lineage, Arc<Flight>)>,
     waits: u64,
+    /// Which keys failed, and when: oldest first, none that had a result since.
+    failures: VecDeque<(Key, Duration)>,
 }
 
 /// What became of the wish to compute a key.
@@ -95,6 +115,8 @@ pub(crate) enum Claim<'a> {
     Lead(Lead<'a>),
     /// Somebody else computed it meanwhile.
     Landed(Landed),
+    /// Compute it beside who does: those before failed.
+    Beside,
     /// Waiting would never end: this thread is, through others, part of that computation.
     Cycle,
     /// The caller gave up waiting.
@@ -108,15 +130,27 @@ pub(crate) enum Attempt<'a> {
     /// Somebody else computes it.
     Taken(Follower),
     /// As in [`Claim`].
+    Beside,
+    /// As in [`Claim`].
     Cycle,
 }
 
 impl Flights {
+    pub fn new(timer: Arc<dyn Timer>) -> Self {
+        Self { board: Arc::default(), timer }
+    }
+
+    /// Whether nobody waits for another who computes this key, since those before failed.
+    pub fn is_failing(&self, key: &Key) -> bool {
+        self.board.lock().is_failing(key, self.timer.now())
+    }
+
     /// Claims a key, or waits for who has it. While waiting, `interrupted` is asked a few times
     /// a second.
     pub fn claim(&self, key: &Key, interrupted: &dyn Fn() -> bool) -> Claim<'_> {
         match self.try_claim(key, lineage) {
             Attempt::Lead(lead) => Claim::Lead(lead),
+            Attempt::Beside => Claim::Beside,
             Attempt::Cycle => Claim::Cycle,
             Attempt::Taken(follower) => {
                 follower.flight.wait(interrupted).map_or(Claim::Interrupted, Claim::Landed)
@@ -126,7 +160,7 @@ impl Flights {
 
     /// Claims a key, if nobody has it. The lineage is of those who go on only when it lands.
     pub fn try_claim(&self, key: &Key, lineage: impl FnOnce() -> Lineage) -> Attempt<'_> {
-        let mut board = self.0.lock();
+        let mut board = self.board.lock();
         let Some(flight) = board.flights.get(key).cloned() else {
             let flight = Arc::new(Flight {
                 key: *key,
@@ -136,21 +170,24 @@ impl Flights {
                 parked: Mutex::default(),
             });
             board.flights.insert(*key, Arc::clone(&flight));
-            return Attempt::Lead(Lead { flights: self, flight, landed: Landed::NOTHING });
+            return Attempt::Lead(Lead { flights: self, flight, landed: Landed::FAILED });
         };
         let lineage = lineage();
         if board.leads_to(&flight, &lineage) {
             return Attempt::Cycle;
         }
+        if board.is_failing(key, self.timer.now()) {
+            return Attempt::Beside;
+        }
         board.waits += 1;
         let number = board.waits;
         board.waiting.insert(number, (lineage, Arc::clone(&flight)));
-        Attempt::Taken(Follower { board: Arc::clone(&self.0), number, flight })
+        Attempt::Taken(Follower { board: Arc::clone(&self.board), number, flight })
     }
 
     /// The threads of a lineage, and all that go on only when one of these does.
     pub fn held_up(&self, lineage: &[ThreadId]) -> HashSet<ThreadId> {
-        let board = self.0.lock();
+        let board = self.board.lock();
         let mut held_up: HashSet<_> = lineage.iter().copied().collect();
         loop {
             let before = held_up.len();
@@ -198,6 +235,26 @@ impl Drop for Follower {
 }
 
 impl Board {
+    fn is_failing(&self, key: &Key, now: Duration) -> bool {
+        let is_recent = |at: &Duration| now.saturating_sub(*at) < ALONE;
+        let failures = self.failures.iter().filter(|(failed, at)| failed == key && is_recent(at));
+        failures.count() >= FAILURES
+    }
+
+    /// Keeps in mind how a leader ended, as far as that says something about the key.
+    fn note(&mut self, key: Key, landing: &Landing, now: Duration) {
+        match landing {
+            Landing::Answer(_) => self.failures.retain(|(failed, _)| *failed != key),
+            Landing::Failure(_) | Landing::Failed => {
+                if self.failures.len() == KEPT {
+                    self.failures.pop_front();
+                }
+                self.failures.push_back((key, now));
+            }
+            Landing::Own | Landing::Nothing => {}
+        }
+    }
+
     /// Whether the flight cannot land before the last thread of the lineage goes on: its leader
     /// is one of them, or waits, itself or through threads that work for it, for such a flight.
     fn leads_to(&self, flight: &Flight, lineage: &[ThreadId]) -> bool {
@@ -253,10 +310,13 @@ impl Lead<'_> {
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         // Landed before it is taken off the board: who still waits for it is held up no longer.
-        let landed = std::mem::replace(&mut self.landed, Landed::NOTHING);
+        let landed = std::mem::replace(&mut self.landed, Landed::FAILED);
+        let (key, now) = (self.flight.key, self.flights.timer.now());
+        // Noted before, so that whoever goes on finds it.
+        self.flights.board.lock().note(key, &landed.landing, now);
         *self.flight.landing.lock() = Some(landed);
         self.flight.landed.notify_all();
-        self.flights.0.lock().flights.remove(&self.flight.key);
+        self.flights.board.lock().flights.remove(&key);
         let parked = std::mem::take(&mut *self.flight.parked.lock());
         parked.into_iter().for_each(|wake| wake());
     }
@@ -269,18 +329,27 @@ mod tests {
     use thrifty_key::Digest;
 
     use super::*;
+    use crate::timer::Machine;
+
+    fn flights() -> Flights {
+        Flights::new(Arc::new(Machine))
+    }
 
     fn lead(attempt: Attempt<'_>) -> Lead<'_> {
         match attempt {
             Attempt::Lead(lead) => lead,
-            Attempt::Taken(_) | Attempt::Cycle => panic!("somebody else has it"),
+            Attempt::Taken(_) | Attempt::Beside | Attempt::Cycle => {
+                panic!("somebody else has it")
+            }
         }
     }
 
     fn follow(attempt: Attempt<'_>) -> Follower {
         match attempt {
             Attempt::Taken(follower) => follower,
-            Attempt::Lead(_) | Attempt::Cycle => panic!("nobody has it, or it would never land"),
+            Attempt::Lead(_) | Attempt::Beside | Attempt::Cycle => {
+                panic!("nobody has it, or it is not to be waited for")
+            }
         }
     }
 
@@ -291,7 +360,7 @@ mod tests {
     /// This thread leads `a`, for which another waits that leads `b`.
     #[test]
     fn a_wait_counts_until_it_ends_or_what_it_is_for_has_landed() {
-        let (flights, a, b) = (Flights::default(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
+        let (flights, a, b) = (flights(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
         let me = thread::current().id();
         let wait = || {
             let led = lead(flights.try_claim(&a, lineage));
@@ -323,7 +392,7 @@ mod tests {
 
     #[test]
     fn who_works_for_others_holds_them_up_and_only_meanwhile() {
-        let (flights, a, b) = (Flights::default(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
+        let (flights, a, b) = (flights(), Digest::of_blob(b"a"), Digest::of_blob(b"b"));
         let me = thread::current().id();
         let led = lead(flights.try_claim(&a, lineage));
         let above = lineage();
@@ -345,7 +414,7 @@ mod tests {
 
     #[test]
     fn those_are_held_up_too_who_wait_for_others_that_are() {
-        let flights = Flights::default();
+        let flights = flights();
         let keys = [b"a", b"b", b"c"].map(|name| Digest::of_blob(name));
         let me = thread::current().id();
         let led = lead(flights.try_claim(&keys[0], lineage));
@@ -370,7 +439,7 @@ mod tests {
 
     #[test]
     fn who_is_parked_is_woken_once_however_late_he_parks() {
-        let (flights, key) = (Flights::default(), Digest::of_blob(b"a"));
+        let (flights, key) = (flights(), Digest::of_blob(b"a"));
         let led = lead(flights.try_claim(&key, lineage));
         let follower = follow(flights.try_claim(&key, || [].into()));
         let woken = Arc::new(AtomicUsize::new(0));
@@ -381,7 +450,7 @@ mod tests {
         follower.park(wake());
         assert!(follower.landed().is_none());
         assert_eq!(woken.load(Ordering::SeqCst), 0);
-        led.land(Landed { epoch: Some(7), ..Landed::NOTHING });
+        led.land(Landed { epoch: Some(7), ..Landed::FAILED });
         assert_eq!(woken.load(Ordering::SeqCst), 1);
         follower.park(wake());
         assert_eq!(woken.load(Ordering::SeqCst), 2);
@@ -390,7 +459,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_waits_no_longer() {
-        let (flights, key) = (Flights::default(), Digest::of_blob(b"a"));
+        let (flights, key) = (flights(), Digest::of_blob(b"a"));
         let (led, asked) = (lead(flights.try_claim(&key, lineage)), AtomicUsize::new(0));
         thread::scope(|threads| {
             let waiter = threads.spawn(|| {

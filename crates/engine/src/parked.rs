@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::compute::{CYCLE, Computed, Manner, Missing, Settled, Task, key_of};
-use crate::flight::{Attempt, Follower, Lineage};
+use crate::flight::{Attempt, Follower, Landing, Lineage};
 use crate::graph::{Failure, Product};
 use crate::lookup::Target;
 use crate::outcome::{Miss, Outcome};
@@ -35,6 +35,16 @@ pub(crate) enum On {
     Flight(Follower),
     /// A reservation of another process.
     Turn(Box<Waiting>),
+}
+
+/// How a call comes to be attempted.
+pub(crate) enum Coming {
+    /// For the first time.
+    First,
+    /// Once more, with what the attempt before gave.
+    Again(Parked),
+    /// Without waiting any more: it stood behind one whose result nobody else can have.
+    Beside,
 }
 
 /// What became of an attempt to compute a call without waiting.
@@ -79,14 +89,13 @@ impl Parked {
 }
 
 impl Cache {
-    /// As [`Cache::compute`], without waiting for who computes it already. Every attempt but the
-    /// first is given what the one before it gave. Those of the lineage go on only when it is
-    /// computed; the current thread need not be one of them.
+    /// As [`Cache::compute`], without waiting for who computes it already. Those of the lineage go
+    /// on only when it is computed; the current thread need not be one of them.
     pub(crate) fn attempt(
         self: &Arc<Self>,
         task: &Task<'_>,
         (miss, target): (Miss, Option<Target>),
-        parked: Option<Parked>,
+        coming: Coming,
         lineage: &Lineage,
         body: &mut dyn FnMut() -> Result<Product, Failure>,
     ) -> Attempted {
@@ -98,31 +107,33 @@ impl Cache {
         if task.policy.now {
             return Attempted::done(self.compute_beside(missing, body));
         }
-        let (since, on) = match parked {
-            Some(Parked { since, on }) => (since, Some(on)),
-            None => (self.timer.now(), None),
-        };
-        let waiting = match on {
-            Some(On::Flight(follower)) => {
-                let computed =
-                    follower.landed().and_then(|landed| self.take_landing(&missing, landed, since));
-                if let Some(computed) = computed {
+        let (since, manner) = match coming {
+            Coming::First => (self.timer.now(), Manner::Parks(None, lineage)),
+            Coming::Beside => (self.timer.now(), Manner::Beside),
+            Coming::Again(Parked { since, on: On::Turn(waiting) }) => {
+                (since, Manner::Parks(Some(waiting), lineage))
+            }
+            Coming::Again(Parked { since, on: On::Flight(follower) }) => {
+                let landed = follower.landed();
+                let is_own = landed.as_ref().is_some_and(|it| matches!(it.landing, Landing::Own));
+                if let Some(computed) = landed.and_then(|it| self.take_landing(&missing, it, since))
+                {
                     return Attempted::done(computed);
                 }
-                None
+                (since, if is_own { Manner::Beside } else { Manner::Parks(None, lineage) })
             }
-            Some(On::Turn(waiting)) => Some(waiting),
-            None => None,
         };
-        let led = match self.flights.try_claim(&key, || Arc::clone(lineage)) {
-            Attempt::Lead(lead) => {
-                let manner = Manner::Parks(waiting, lineage);
-                self.lead(missing, Some(lead), manner, body)
+        let led = if matches!(manner, Manner::Beside) {
+            self.lead(missing, None, manner, body)
+        } else {
+            match self.flights.try_claim(&key, || Arc::clone(lineage)) {
+                Attempt::Lead(lead) => self.lead(missing, Some(lead), manner, body),
+                Attempt::Beside => self.lead(missing, None, manner, body),
+                Attempt::Taken(follower) => {
+                    return Attempted::Parked(Parked { since, on: On::Flight(follower) });
+                }
+                Attempt::Cycle => Ok(self.run_uncached(&task.policy, CYCLE, body)),
             }
-            Attempt::Taken(follower) => {
-                return Attempted::Parked(Parked { since, on: On::Flight(follower) });
-            }
-            Attempt::Cycle => Ok(self.run_uncached(&task.policy, CYCLE, body)),
         };
         match led {
             Ok(Computed::Settled(settled)) if settled.outcome == Outcome::Waited => {

@@ -106,6 +106,8 @@ pub enum Alone {
     Ancestor,
     /// Holder after holder ended without a result.
     Failing,
+    /// It waited for one whose result nobody else can have.
+    Unshared,
 }
 
 impl Alone {
@@ -116,6 +118,7 @@ impl Alone {
             Self::Circle => "the process that computes it waits for this one",
             Self::Ancestor => "a process that computes it started this one",
             Self::Failing => "the last three that computed it ended without a result",
+            Self::Unshared => "the one that computed it before could not share its result",
         }
     }
 }

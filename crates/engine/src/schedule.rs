@@ -122,6 +122,8 @@ struct Slate {
     keyed: u64,
     began: u64,
     followers: Vec<usize>,
+    /// Whether it stood behind one whose result nobody else can have: it stands behind none now.
+    is_apart: bool,
     /// The operation whose body became this one and others.
     parent: Option<usize>,
     /// Time its own body took, if it failed or became other operations: theirs is not counted.
@@ -412,6 +414,9 @@ impl<'a> Schedule<'a> {
 
     /// Whether another operation of this run has the key and settles it for this one, too.
     fn follows(&mut self, number: usize, key: Key) -> bool {
+        if self.nodes[number].is_apart || self.cache.flights.is_failing(&key) {
+            return false;
+        }
         let leader = *self.leaders.entry(key).or_insert(number);
         if leader == number {
             return false;
@@ -565,6 +570,7 @@ impl Slate {
             keyed: 0,
             began: 0,
             followers: Vec::new(),
+            is_apart: false,
             parent: None,
             ran: None,
         }

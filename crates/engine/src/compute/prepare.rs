@@ -58,12 +58,13 @@ impl Cache {
         };
         let lineage = match &manner {
             Manner::Parks(_, lineage) => Arc::clone(lineage),
-            Manner::Waits => flight::lineage(),
+            Manner::Waits | Manner::Beside => flight::lineage(),
         };
         let wanted = Wanted { task, key, goal: &unreserved.key, miss, commits, lineage: &lineage };
         let turn = match manner {
             Manner::Waits => self.take_turn(&wanted).ok_or(Instead::Landed(Landing::Nothing))?,
             Manner::Parks(waiting, _) => self.try_turn(&wanted, waiting).map_err(Instead::Held)?,
+            Manner::Beside => Turn::Unserialised(Alone::Unshared),
         };
         match turn {
             Turn::Mine(reservation) => {

@@ -32,7 +32,8 @@ impl Schedule<'_> {
     }
 
     /// Followers take a result that can be loaded and that their policy accepts; otherwise the
-    /// first of them goes on by itself. What the result observed must still hold: a follower may
+    /// first of them goes on by itself, and all of them if what the leader has nobody else can
+    /// have. What the result observed must still hold: a follower may
     /// stand behind an operation that wrote it after the leader had looked.
     fn lead_followers(
         &mut self,
@@ -53,6 +54,8 @@ impl Schedule<'_> {
                 }
                 Err(problem) if share => stack.push((follower, Err(problem.clone()))),
                 _ => {
+                    let is_own = |it: &Settled| matches!(it.value, Value::Live { .. });
+                    self.nodes[follower].is_apart = result.as_ref().is_ok_and(is_own);
                     if let Some(key) = self.nodes[follower].key {
                         self.leaders.remove(&key);
                     }

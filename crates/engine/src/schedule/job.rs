@@ -13,7 +13,7 @@ use crate::flight::Lineage;
 use crate::graph::{Failure, Node, Taken};
 use crate::lookup::Target;
 use crate::outcome::Miss;
-use crate::parked::{Attempted, Parked};
+use crate::parked::{Attempted, Coming};
 
 /// An operation, with all that is needed to compute it without the schedule.
 pub(super) struct Job {
@@ -32,8 +32,8 @@ pub(super) struct Attempt<'a> {
     pub(super) missed: Missed,
     /// What it takes.
     pub(super) taken: &'a [Taken],
-    /// What it waited with before.
-    pub(super) parked: Option<Parked>,
+    /// What it waited with before, if it did.
+    pub(super) coming: Coming,
     /// Called when its body begins.
     pub(super) begins: Option<&'a dyn Fn()>,
     /// Those that go on only when it is computed.
@@ -66,12 +66,12 @@ impl Job {
     /// Computes it, takes the result of who did, or finds that it would have to wait. A panic of
     /// the body is its failure.
     pub(super) fn attempt(&self, attempt: Attempt<'_>) -> Attempted {
-        let Attempt { missed, taken, parked, begins, lineage, interrupted } = attempt;
+        let Attempt { missed, taken, coming, begins, lineage, interrupted } = attempt;
         let body = &self.node.body;
         let began = self.cache.timer.now();
         let computing = std::panic::AssertUnwindSafe(|| {
             self.with_task(interrupted, |task| {
-                self.cache.attempt(task, missed, parked, &lineage, &mut || {
+                self.cache.attempt(task, missed, coming, &lineage, &mut || {
                     if let Some(begins) = begins {
                         begins();
                     }

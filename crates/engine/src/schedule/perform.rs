@@ -8,7 +8,7 @@ use crate::compute::Computed;
 use crate::event::Event;
 use crate::flight;
 use crate::graph::Failure;
-use crate::parked::{Attempted, Parked};
+use crate::parked::{Attempted, Coming};
 
 impl Schedule<'_> {
     /// Whether what is next may be run on this thread, which asks for no interrupt meanwhile.
@@ -22,13 +22,13 @@ impl Schedule<'_> {
         if let Some((number, missed)) = self.missed.pop_front()
             && let Some(taken) = self.keyed_inputs(number)
         {
-            let parked = self.begin(number);
+            let coming = self.begin(number);
             let begins = || self.tell_started(number);
             let attempt = Attempt {
                 missed: missed.clone(),
                 taken: &taken,
-                begins: parked.as_ref().map(|_| &begins as _),
-                parked,
+                begins: has_waited(&coming).then_some(&begins as _),
+                coming,
                 lineage: flight::lineage(),
                 interrupted: self.options.interrupted,
             };
@@ -51,7 +51,7 @@ impl Schedule<'_> {
                 self.missed.push_front((number, missed));
                 return self.run_here();
             }
-            let (parked, job) = (self.begin(number), self.job(number));
+            let (coming, job) = (self.begin(number), self.job(number));
             let (done, above) = (self.done.0.clone(), flight::lineage());
             let stop = self.workers.stop_flag();
             self.workers.run(Box::new(move || {
@@ -63,8 +63,8 @@ impl Schedule<'_> {
                 let attempt = Attempt {
                     missed: missed.clone(),
                     taken: &taken,
-                    begins: parked.as_ref().map(|_| &begins as _),
-                    parked,
+                    begins: has_waited(&coming).then_some(&begins as _),
+                    coming,
                     lineage: Arc::clone(&above),
                     interrupted: &|| stop.is_set(),
                 };
@@ -110,19 +110,24 @@ impl Schedule<'_> {
 
     /// An operation is attempted. One that has waited may have to go on waiting: that it began is
     /// told when its body does.
-    fn begin(&mut self, number: usize) -> Option<Parked> {
+    fn begin(&mut self, number: usize) -> Coming {
         self.nodes[number].began = self.reopened;
         self.take_room(number);
-        let parked = self.resumed.remove(&number);
-        if parked.is_none() {
-            self.behind.remove(&number);
-            self.tell_started(number);
+        if let Some(parked) = self.resumed.remove(&number) {
+            return Coming::Again(parked);
         }
-        parked
+        self.behind.remove(&number);
+        self.tell_started(number);
+        if self.nodes[number].is_apart { Coming::Beside } else { Coming::First }
     }
 
     pub(super) fn tell_started(&self, number: usize) {
         let operation = self.nodes[number].node.operation.name().to_owned();
         self.tell(&Event::Started { number, operation });
     }
+}
+
+/// Whether it was told before that the operation began, which then waited.
+fn has_waited(coming: &Coming) -> bool {
+    matches!(coming, Coming::Again(_))
 }
