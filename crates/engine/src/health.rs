@@ -5,6 +5,10 @@
 //! or fewer that took long, whatever succeeded between them: then the cache is left alone, and
 //! every call is answered at once. After a rest one call tries; if it succeeds, all goes on as
 //! before.
+//!
+//! Two calls one after the other that wait their whole patience in vain open it as well, for a
+//! short rest at first: nobody waits a third time, and a cache that was slow for a moment is soon
+//! asked again. The rest doubles with each try that fails.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -31,6 +35,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(10);
 /// How long the cache is left alone before one call tries.
 const REST: Duration = Duration::from_secs(30);
+/// A failure that took as long has waited for somebody in vain.
+const VAIN: Duration = Duration::from_millis(500);
+/// So many of those in a row open a breaker for a [`SHORT_REST`].
+const IN_VAIN: usize = 2;
+/// How long the cache is left alone for that, at first.
+const SHORT_REST: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// When the call of this thread began, or last failed.
@@ -51,8 +61,9 @@ pub(crate) struct Health {
 /// Decides about calls of one kind. The times are of a clock that never runs backwards.
 #[derive(Default)]
 struct Breaker {
-    /// Whether it is not closed: while all is well, a call costs this look and one at the clock.
-    is_open: AtomicBool,
+    /// Whether it is open, or the last call failed: while all is well, a call costs this look and
+    /// one at the clock.
+    is_troubled: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -62,9 +73,18 @@ struct State {
     failures: VecDeque<Lost>,
     /// Why the last one did.
     last: Option<Reason>,
-    /// While open: when it opened, or when the last call was let through to try.
+    /// How many waited in vain since the last success, each after the one before, which failed then.
+    in_vain: (usize, Duration),
+    open: Option<Open>,
+}
+
+/// That the cache is left alone.
+struct Open {
+    /// When it opened, or when the last call was let through to try.
     since: Duration,
-    /// While open: whether a call is under way that tries.
+    /// How long nobody tries from then on.
+    rest: Duration,
+    /// Whether a call is under way that tries.
     is_trying: bool,
 }
 
@@ -80,6 +100,17 @@ impl State {
         let since = |it: &Lost| lost.at.saturating_sub(it.at);
         self.failures.retain(|it| since(it) < MINUTE);
         self.failures.push_back(Lost { time: lost.time.min(LONGEST), ..lost });
+        let (vain, last) = self.in_vain;
+        // Those that waited at the same time waited for the same.
+        if lost.time >= VAIN && lost.at.saturating_sub(lost.time) >= last {
+            self.in_vain = (vain + 1, lost.at);
+        }
+    }
+
+    /// For how long the cache is left alone from now on, if it is.
+    fn rest(&self, now: Duration) -> Option<Duration> {
+        let short = (self.in_vain.0 >= IN_VAIN).then_some(SHORT_REST);
+        if self.is_too_much(now) { Some(REST) } else { short }
     }
 
     fn is_too_much(&self, now: Duration) -> bool {
@@ -91,45 +122,46 @@ impl State {
 
 impl Breaker {
     fn allows(&self, now: Duration) -> bool {
-        if !self.is_open.load(Ordering::Relaxed) {
+        if !self.is_troubled.load(Ordering::Relaxed) {
             return true;
         }
         let mut state = self.state.lock();
+        let Some(open) = &mut state.open else { return true };
         // A call that tries and never comes back is followed by another one after as long.
-        let rested = now.saturating_sub(state.since) >= REST;
+        let rested = now.saturating_sub(open.since) >= open.rest;
         if rested {
-            (state.since, state.is_trying) = (now, true);
+            (open.since, open.is_trying) = (now, true);
         }
         rested
     }
 
     fn succeeded(&self) {
-        if !self.is_open.load(Ordering::Relaxed) {
+        if !self.is_troubled.load(Ordering::Relaxed) {
             return;
         }
         let mut state = self.state.lock();
-        // A call that began before it opened says nothing about now.
-        if state.is_trying {
-            *state = State::default();
-            self.is_open.store(false, Ordering::Relaxed);
+        match &state.open {
+            // A call that began before it opened says nothing about now.
+            Some(open) if !open.is_trying => return,
+            Some(_) => *state = State::default(),
+            None => state.in_vain = Default::default(),
         }
+        self.is_troubled.store(false, Ordering::Relaxed);
     }
 
     fn failed(&self, reason: Reason, lost: Lost) {
         let now = lost.at;
         let mut state = self.state.lock();
         state.last = Some(reason);
-        if self.is_open.load(Ordering::Relaxed) {
-            if state.is_trying {
-                (state.since, state.is_trying) = (now, false);
+        if let Some(open) = &mut state.open {
+            if open.is_trying {
+                *open = Open { since: now, rest: REST.min(2 * open.rest), is_trying: false };
             }
             return;
         }
         state.count(lost);
-        if state.is_too_much(now) {
-            state.since = now;
-            self.is_open.store(true, Ordering::Relaxed);
-        }
+        state.open = state.rest(now).map(|rest| Open { since: now, rest, is_trying: false });
+        self.is_troubled.store(true, Ordering::Relaxed);
     }
 
     fn reason(&self) -> Reason {
@@ -271,16 +303,55 @@ mod tests {
     #[test]
     fn few_failures_that_took_long_together_open_it() {
         let breaker = Breaker::default();
-        fail_after(&breaker, 5000, [0, 29]);
+        let fail = |millis, second| {
+            breaker.succeeded();
+            fail_after(&breaker, millis, [second]);
+        };
+        fail(5000, 0);
+        fail(5000, 29);
         assert!(allows(&breaker, 29));
         // The first of them is forgotten.
-        fail_after(&breaker, 5000, [60]);
+        fail(5000, 60);
         assert!(allows(&breaker, 60));
-        fail_after(&breaker, 4999, [61]);
+        fail(4999, 61);
         assert!(allows(&breaker, 61));
-        fail_after(&breaker, 1, [62]);
+        fail(1, 62);
         assert!(!allows(&breaker, 62));
         assert!(allows(&breaker, 92), "it rests as long as ever");
+    }
+
+    #[test]
+    fn two_that_waited_in_vain_one_after_the_other_open_it_for_a_short_rest() {
+        let breaker = Breaker::default();
+        fail_after(&breaker, 1000, [2]);
+        assert!(allows(&breaker, 2), "one is not two");
+        fail_after(&breaker, 1000, [2]);
+        assert!(allows(&breaker, 2), "they waited at the same time");
+        fail_after(&breaker, 499, [3]);
+        assert!(allows(&breaker, 3), "it failed before anybody's patience ended");
+        fail_after(&breaker, 1000, [4]);
+        assert!(!allows(&breaker, 4) && !allows(&breaker, 5));
+        assert!(allows(&breaker, 6) && !allows(&breaker, 6), "one tries");
+        breaker.succeeded();
+        assert!(allows(&breaker, 6) && allows(&breaker, 6));
+        fail_after(&breaker, 1000, [7]);
+        assert!(allows(&breaker, 7), "what was before is forgotten");
+        breaker.succeeded();
+        fail_after(&breaker, 1000, [8]);
+        assert!(allows(&breaker, 8), "one succeeded between them");
+    }
+
+    #[test]
+    fn a_short_rest_doubles_with_each_try_that_fails() {
+        let breaker = Breaker::default();
+        fail_after(&breaker, 1000, [1, 2]);
+        let mut failed = 2;
+        for rest in [2, 4, 8, 16, 30, 30] {
+            assert!(!allows(&breaker, failed + rest - 1), "{rest}");
+            assert!(allows(&breaker, failed + rest), "{rest}");
+            failed += rest + 1;
+            fail_after(&breaker, 1000, [failed]);
+        }
     }
 
     #[test]
@@ -348,6 +419,8 @@ mod tests {
         *clock.0.lock() = at(0);
         assert_eq!(health.may_write(), Ok(()));
         fail_at(7);
+        // Of another thread.
+        health.writing.succeeded();
         fail_at(14);
         assert!(health.writing.allows(at(14)), "fourteen seconds were lost, and not twenty-one");
         fail_at(15);

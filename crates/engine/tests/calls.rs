@@ -829,6 +829,46 @@ fn a_catalog_that_takes_long_to_fail_is_left_alone_after_two_failures() {
     }
 }
 
+/// Somebody holds it for writing: who waits does so as long as the catalog has patience.
+#[test]
+fn a_catalog_that_is_held_for_good_is_waited_for_twice_and_asked_again_soon() {
+    for serialize in [false, true] {
+        let clock = Arc::new(Moved::default());
+        let is_held = Arc::new(AtomicBool::new(true));
+        let waited = Arc::new(AtomicUsize::new(0));
+        let (passes, holds, counted) =
+            (Arc::clone(&clock), Arc::clone(&is_held), Arc::clone(&waited));
+        let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), move |_, method| {
+            let patience = match method {
+                "begin_run" | "reserve" | "release" => 1000,
+                "commit" => 1500,
+                _ => return false,
+            };
+            let is_held = holds.load(Ordering::SeqCst);
+            if is_held {
+                counted.fetch_add(patience, Ordering::SeqCst);
+                passes.pass(Duration::from_millis(u64::try_from(patience).unwrap()));
+            }
+            is_held
+        });
+        let stage = Stage::timed(flaky, Arc::<Moved>::clone(&clock));
+        let policy = Policy { serialize, ..Policy::default() };
+        let one = |name: &str| {
+            let computed = call(&stage.cache, name, policy, &mut || Ok(number(5)));
+            shown(&stage, computed).0
+        };
+        assert!(stage.cache.recorder().begin(&NewRun::default()).is_none());
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            assert!(one(name).starts_with("computed-not-stored"), "{name}");
+        }
+        assert!(waited.load(Ordering::SeqCst) <= 2500, "{serialize} {waited:?}");
+        is_held.store(false, Ordering::SeqCst);
+        clock.pass(Duration::from_secs(2));
+        assert_eq!(one("g"), "computed (no entry)", "{serialize}");
+        assert_eq!(one("h"), "computed (no entry)", "{serialize}");
+    }
+}
+
 #[test]
 fn keys_of_one_wave_are_answered_though_some_are_not() {
     let inner: Arc<dyn Catalog> = Arc::new(Sqlite::in_memory().unwrap());
