@@ -122,6 +122,10 @@ def tells(token: Secret[str], n: int) -> str:
     return f"{token} {outside()}"
 
 @task
+def hands_on(n: int) -> int:
+    return len(tells(f"hunter{n + 1}", n))
+
+@task
 def writes(n: int) -> tuple[File, Dir]:
     folder = tempfile.mkdtemp()
     path = os.path.join(folder, "a.txt")
@@ -511,6 +515,15 @@ def test_secrets_are_not_shown(library, change_outside):
         assert only(report).verdict == verdict
         assert "hunter2" not in str(report)
     assert only(report).reason == "ValueError"
+
+
+def test_a_secret_of_a_task_that_is_called_is_not_shown(library, change_outside):
+    library.hands_on(1)
+    change_outside()
+    report = library.hands_on.check(1)
+    check = next(check for check in report if check.operation == "checked.hands_on")
+    assert check.verdict == "failed"
+    assert "ValueError: [secret]" in check.reason
 
 
 def test_results_with_a_hash_method_of_their_own(library):

@@ -185,7 +185,8 @@ def _facts() -> dict[str, Any]:
 
 def _line(error: BaseException) -> str:
     """The exception in one line, with its place in the program."""
-    text = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
+    text = _native.hide_secrets("".join(traceback.format_exception_only(error)).strip())
+    text = text.splitlines()[0]
     frames = traceback.extract_tb(error.__traceback__)
     inner = [frame for frame in frames if os.path.dirname(__file__) not in frame.filename]
     if not inner:

@@ -29,6 +29,7 @@ use super::options::policy;
 use super::parameters::Arguments;
 use super::places;
 use super::processes;
+use super::secret;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
@@ -230,8 +231,7 @@ impl CallBody {
 
     /// The arguments as the workflow passed them.
     fn given<'py>(&self, py: Python<'py>) -> Arguments<'py> {
-        let given = self.call.arguments.iter();
-        given.map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect()
+        self.call.given(py)
     }
 
     /// The arguments that the body may change: what other operations were given as well is
@@ -370,7 +370,7 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            let draft = Err(Unstored::unstorable(crate::shown::message(py, &error)));
+            let draft = Err(Unstored::unstorable(secret::message(py, &error)));
             let (observed, made_of) = (Vec::new(), Parts::default());
             return Ok(Made { object, contribution, draft, observed, expires_at: None, made_of });
         }

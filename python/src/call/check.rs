@@ -34,6 +34,7 @@ use super::options::policy;
 use super::places;
 use super::processes::{self, Packed};
 use super::run::{self, UnderWay};
+use super::secret;
 use super::seed;
 use super::session::{self, Session};
 use super::task::Task;
@@ -339,7 +340,7 @@ impl Stored {
         job.set_item("key", self.key.to_string())?;
         match self.fill(py, &job) {
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                job.set_item("unusable", error.value(py).str()?)?;
+                job.set_item("unusable", secret::message(py, &error))?;
             }
             filled => filled?,
         }

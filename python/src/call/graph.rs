@@ -73,6 +73,7 @@ impl Graph {
         session: &Arc<Session>,
         running: &Arc<Running>,
     ) -> PyResult<Node> {
+        call.task.bind(py).get().hide(py, &call.given(py))?;
         let edges: PyResult<Vec<_>> =
             call.takes.iter().map(|taken| self.edge(py, taken.get())).collect();
         Ok(Node {

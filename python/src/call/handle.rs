@@ -16,6 +16,7 @@ use super::context::RunOptions;
 use super::error::HandleError;
 use super::on_disk::OnDisk;
 use super::options::Options;
+use super::parameters::Arguments;
 use super::task::Task;
 use crate::value::digest;
 
@@ -91,6 +92,12 @@ impl Call {
     /// The next number of a call.
     pub fn next_id() -> u64 {
         CALLS.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The arguments as they were passed.
+    pub fn given<'py>(&self, py: Python<'py>) -> Arguments<'py> {
+        let given = self.arguments.iter();
+        given.map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect()
     }
 }
 

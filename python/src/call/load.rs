@@ -11,6 +11,7 @@ use thrifty_engine::record::{Buffer, Draft, Object, Record, Shape, Source, Step}
 use thrifty_pipeline::Handed;
 
 use super::error::{Garbled, Lost, loss};
+use super::secret;
 use super::session::Session;
 use crate::value::codec::{self, Shelf, Unreadable};
 
@@ -207,14 +208,14 @@ fn composite<'py>(
 /// The failure that an exception of a body or of loading its inputs is.
 pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     if let (Some(edge), true) = (edge, error.is_instance_of::<Lost>(py)) {
-        let (loss, reason) = (loss(py, &error), crate::shown::message(py, &error));
+        let (loss, reason) = (loss(py, &error), secret::message(py, &error));
         return Failure::Lost { edge, loss, reason };
     }
     let class = error
         .get_type(py)
         .qualname()
         .map_or_else(|_| "error".to_owned(), |name| name.to_string_lossy().into_owned());
-    let text = crate::shown::message(py, &error);
+    let text = secret::message(py, &error);
     let line = text.lines().next().unwrap_or_default();
     let message = if line.is_empty() { class } else { format!("{class}: {line}") };
     Failure::Raised { message, cause: Arc::new(error) }

@@ -24,6 +24,7 @@ use super::on_disk::{Argument, OnDisk};
 use super::options::policy;
 use super::parameters::Arguments;
 use super::places;
+use super::secret;
 use super::seed::{self, is_seeded};
 use super::session::Session;
 use super::task::Task;
@@ -46,10 +47,12 @@ pub fn call<'py>(
     let session = Session::current(py)?;
     let run = task.run_options_in(&session, outer);
     let parameters = task.parameters(py)?;
+    let _under_way = secret::begin();
     let Some(arguments) = parameters.bind(args, kwargs, is_seeded(run.seeding))? else {
         // The function itself says what is wrong, before its first line.
         return task.function.bind(py).call(args, kwargs);
     };
+    task.hide(py, &arguments)?;
     let policy = policy(task.choices(&session, &run), task.definition(), &run);
     if policy.mode == Mode::Off {
         return uncached(slf, &arguments, run);

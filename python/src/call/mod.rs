@@ -26,6 +26,7 @@ mod plan;
 mod processes;
 mod run;
 mod search;
+mod secret;
 mod seed;
 mod session;
 mod suggest;
@@ -63,6 +64,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     clean::register(module)?;
     check::register(module)?;
     run::register(module)?;
+    secret::register(module)?;
     trials::register(module)?;
     turn::register(module)?;
     on_disk::register(module)?;

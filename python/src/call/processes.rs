@@ -25,6 +25,7 @@ use super::handle::{Call, Handle};
 use super::load;
 use super::options::policy;
 use super::places;
+use super::secret;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
@@ -215,6 +216,10 @@ fn perform<'py>(
     let stream = stream.map(Stream::from_bytes);
     let given: Vec<PathBuf> = chosen.call_method1("pop", (GIVEN,))?.extract()?;
     let frame = Frame::Running(Arc::new(super::keywords::options(&chosen)?));
+    let _under_way = secret::begin();
+    if let Some(arguments) = slf.get().parameters(py)?.bind(args, Some(kwargs), true)? {
+        slf.get().hide(py, &arguments)?;
+    }
     let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
     let (made, mut gathered) = body::perform(slf, &session, mode, given, call)?;

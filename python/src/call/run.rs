@@ -24,7 +24,7 @@ use super::handle::Handle;
 use super::seed::{self, is_seeded};
 use super::session::{Session, tell_of_unstored};
 use super::task::Task;
-use super::{check, clean, load, places, turn};
+use super::{check, clean, load, places, secret, turn};
 use crate::observe;
 use crate::value::digest;
 
@@ -35,13 +35,13 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 static UNDER_WAY: Mutex<Vec<Arc<Running>>> = Mutex::new(Vec::new());
 
 /// A run under way, until this is dropped.
-pub struct UnderWay(Arc<Running>);
+pub struct UnderWay(Arc<Running>, secret::UnderWay);
 
 impl UnderWay {
     /// A run begins, whose bodies these are.
     pub fn begin(running: &Arc<Running>) -> Self {
         UNDER_WAY.lock().push(Arc::clone(running));
-        Self(Arc::clone(running))
+        Self(Arc::clone(running), secret::begin())
     }
 }
 
@@ -224,7 +224,7 @@ fn settle(
         });
         match (loaded, lost) {
             (Err(error), Some(number)) if error.is_instance_of::<Lost>(py) => {
-                let (loss, message) = (loss(py, &error), crate::shown::message(py, &error));
+                let (loss, message) = (loss(py, &error), secret::message(py, &error));
                 py.detach(|| schedule.reopen(number, loss, &message));
             }
             (loaded, _) => return loaded.map(Bound::unbind),
@@ -305,6 +305,7 @@ pub fn run<'py>(
     listener: Option<Arc<Listener>>,
 ) -> PyResult<Bound<'py, Run>> {
     let (py, task) = (slf.py(), slf.get());
+    let _under_way = secret::begin();
     let value = built(slf, args, kwargs, &options)?;
     let arguments = shown(task, py, args, kwargs, &options)?;
     let demand =

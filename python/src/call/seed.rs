@@ -233,6 +233,7 @@ pub fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, task) = (slf.py(), slf.get());
     let mut arguments = arguments.clone();
+    task.hide(py, &arguments)?;
     let stream = fill(py, task, &mut arguments, stream)?;
     let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments)?;
     call_with(slf, &args, &kwargs, frame, stream)

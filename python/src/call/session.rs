@@ -322,6 +322,7 @@ fn after_fork() {
     crate::observe::after_fork();
     super::run::forget_all();
     super::turn::after_fork();
+    super::secret::after_fork();
     while OPENING.try_lock().is_none() {
         // SAFETY: the thread that held the lock is not in this process.
         unsafe { OPENING.force_unlock() };

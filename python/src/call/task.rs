@@ -46,7 +46,7 @@ type Told<'py> = (Option<([u8; 32], String)>, Vec<(String, Bound<'py, PyAny>)>, 
 
 /// What the annotations say, by parameter, and what that of the result says.
 pub(super) struct Hooks {
-    parameters: Vec<Hook>,
+    pub(super) parameters: Vec<Hook>,
     pub(super) result: Hook,
     /// The parameters that enter the key, sorted by name.
     keyed: Vec<usize>,
@@ -311,8 +311,7 @@ impl Task {
         let other = call.task.bind(py).call_method1(intern!(py, "_with_invocation"), (cache,))?;
         let other = other.cast_into::<Self>()?;
         let task = other.get();
-        let arguments: Arguments<'_> =
-            call.arguments.iter().map(|it| it.as_ref().map(|it| it.bind(py).clone())).collect();
+        let arguments = call.given(py);
         let choices = Choices { invocation: task.invocation_mode, ..call.choices };
         task.call(&other, &arguments, choices, Arc::clone(&call.run)).map(Arc::new)
     }
@@ -369,7 +368,12 @@ impl Task {
         let given = key.call(args, Some(&kwargs))?;
         let mut writer = plain::Writer::new();
         around.encode(&given, "key", &mut writer).map_err(|error| error::unhashable(py, error))?;
-        let preview = Preview::text(digest::preview(&given));
+        // It may give a secret as it is.
+        let hooks = self.hooks(py)?;
+        let preview = match hooks.parameters.iter().any(|hook| hook.secret) {
+            true => Preview::text("(hidden)".to_owned()),
+            false => Preview::text(digest::preview(&given)),
+        };
         Ok(vec![Input { name: "key".to_owned(), encoding: writer.into_bytes(), preview }])
     }
 

@@ -23,7 +23,7 @@ use super::handle::Handle;
 use super::run::{self, UnderWay};
 use super::session::{Session, tell_of_unstored};
 use super::task::Task;
-use super::{check, clean, load, turn};
+use super::{check, clean, load, secret, turn};
 use crate::observe;
 
 /// A run of trials under way.
@@ -224,7 +224,7 @@ impl Trials {
             for (edge, number) in edges.iter().zip(&demanded) {
                 match self.row(py, schedule, (edge, *number), &work[*number], weigh) {
                     Err(error) if error.is_instance_of::<Lost>(py) => {
-                        let (loss, text) = (loss(py, &error), crate::shown::message(py, &error));
+                        let (loss, text) = (loss(py, &error), secret::message(py, &error));
                         py.detach(|| schedule.reopen(*number, loss, &text));
                         continue 'settled;
                     }
