@@ -44,16 +44,18 @@ pub(crate) fn own_identity() -> String {
 }
 
 /// The identities of the processes that this one descends from, nearest first, as far as the
-/// system tells.
-pub(crate) fn ancestors() -> Vec<String> {
-    let mut found = Vec::new();
-    let mut next = parent_of(std::process::id());
-    while let Some(process) = next.filter(|process| *process > 1) {
-        let Some(identity) = identity_of(process) else { break };
-        found.push(identity);
-        next = parent_of(process);
-    }
-    found
+/// system tells; `None` if it does not even tell which process this is.
+pub(crate) fn ancestors() -> Option<Vec<String>> {
+    let known = !own_identity().is_empty();
+    known.then(|| line_of(std::process::id(), parent_of).map_while(identity_of).collect())
+}
+
+/// The parent of a process, its parent, and so on. The first process of a container is one like
+/// others: it may be the very program that the rest descends from.
+fn line_of(process: u32, parent: impl Fn(u32) -> Option<u32>) -> impl Iterator<Item = u32> {
+    // The first of all, and of a container, says that nobody, 0, started it.
+    std::iter::successors(Some(process), move |process| parent(*process).filter(|it| *it > 0))
+        .skip(1)
 }
 
 /// The run with the status it has if its process is gone.
@@ -113,5 +115,32 @@ fn fields_of(process: u32) -> std::io::Result<Option<Vec<String>>> {
     match stat.rsplit_once(") ") {
         Some((_, rest)) => Ok(Some(rest.split(' ').map(str::to_owned).collect())),
         None => Err(ErrorKind::InvalidData.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The line of 9 where these are the parents of these.
+    fn line(parents: &[(u32, u32)]) -> Vec<u32> {
+        let parents: BTreeMap<_, _> = parents.iter().copied().collect();
+        line_of(9, |process| parents.get(&process).copied()).collect()
+    }
+
+    #[test]
+    fn a_line_goes_up_to_the_first_process_and_with_it() {
+        assert_eq!(line(&[(9, 7), (7, 4), (4, 1), (1, 0)]), [7, 4, 1]);
+        assert_eq!(line(&[(9, 1), (1, 0)]), [1], "a container");
+        assert_eq!(line(&[(9, 0)]), [], "another container is above");
+        assert_eq!(line(&[(9, 7), (8, 1)]), [7], "the system says no more");
+    }
+
+    #[test]
+    fn the_line_of_this_process_is_told() {
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(ancestors().unwrap().first(), identity_of(parent).as_ref());
     }
 }

@@ -104,6 +104,8 @@ pub enum Alone {
     Circle,
     /// The slot is held by a process that started this one, and may wait for it.
     Ancestor,
+    /// The system does not say which processes started this one: any holder may be one of them.
+    Unplaced,
     /// Holder after holder ended without a result.
     Failing,
     /// It waited for one whose result nobody else can have.
@@ -117,6 +119,7 @@ impl Alone {
             Self::Unavailable => "the cache did not answer",
             Self::Circle => "the process that computes it waits for this one",
             Self::Ancestor => "a process that computes it started this one",
+            Self::Unplaced => "the system does not say whether what computes it started this one",
             Self::Failing => "the last three that computed it ended without a result",
             Self::Unshared => "the one that computed it before could not share its result",
         }
@@ -140,7 +143,8 @@ pub(crate) struct Waiting {
 struct Trying {
     nonce: u128,
     lineage: Lineage,
-    ancestors: Option<Vec<String>>,
+    /// Those of this process, once asked for.
+    ancestors: Option<Option<Vec<String>>>,
     told: Told,
 }
 
@@ -328,7 +332,9 @@ impl Trying {
         if holders.clone().any(|holder| self.told.holding().contains(&holder.nonce)) {
             return Some(Alone::Circle);
         }
-        let ancestors = self.ancestors.get_or_insert_with(process::ancestors);
+        let Some(ancestors) = self.ancestors.get_or_insert_with(process::ancestors) else {
+            return Some(Alone::Unplaced);
+        };
         holders.any(|holder| ancestors.contains(&holder.process)).then_some(Alone::Ancestor)
     }
 }

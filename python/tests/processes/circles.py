@@ -1,13 +1,15 @@
 """Waits that would never end, and failures that are shared.
 
-``circles.py pool`` calls an operation whose body has a pool call the same; ``circles.py shared``
-has several processes wait for one whose body fails, and prints what each of them caught.
+``circles.py pool`` calls an operation whose body has a pool call the same, ``circles.py program``
+one whose body has another program do so; ``circles.py shared`` has
+several processes wait for one whose body fails, and prints what each of them caught.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from multiprocessing.queues import SimpleQueue
@@ -24,6 +26,15 @@ def through_pool(n: int) -> int:
         return n * 3
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(through_pool, (n,))
+
+
+@task(cache=Cache(serialize=True))
+def through_program(n: int) -> int:
+    if "INNER" in os.environ:
+        return n * 3
+    inner = [sys.executable, __file__, "program"]
+    told = {**os.environ, "INNER": "yes"}
+    return int(subprocess.run(inner, env=told, capture_output=True, check=True).stdout)
 
 
 @task(cache=Cache(serialize=True, on_failure="share"))
@@ -57,5 +68,7 @@ def shared() -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "pool":
         print(through_pool(7))
+    elif sys.argv[1] == "program":
+        print(through_program(7))
     else:
         shared()
