@@ -386,6 +386,113 @@ def test_a_forked_child_has_workers_of_its_own(programs):
     assert programs.run("forking.py") == "done\n"
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_calls_of_a_pool_in_a_workflow_give_values(programs, method):
+    programs.write(
+        "pools.py",
+        f"""
+        import multiprocessing
+
+        from thrifty import Cache, task, workflow
+
+
+        @task
+        def square(n):
+            return n * n
+
+
+        @workflow
+        def squares(ns):
+            return [square(n) for n in ns]
+
+
+        @task
+        def added(ns):
+            return sum(ns)
+
+
+        @workflow
+        def through_pool(ns):
+            before = square(9)
+            with multiprocessing.get_context("{method}").Pool(1) as pool:
+                apart = pool.map(square, ns)
+                within = pool.map(squares, [ns])
+            return added([before, square(10), *apart]), within
+
+
+        if __name__ == "__main__":
+            run = through_pool.run([2, 3])
+            print(run.value, sorted(node["name"] for node in run.nodes))
+        """,
+    )
+    names = "['pools.added', 'pools.square', 'pools.square']"
+    assert programs.run("pools.py") == f"(194, [[4, 9]]) {names}\n"
+
+
+@pytest.mark.parametrize("kind", ["task", "workflow"])
+def test_a_forked_child_may_go_on_with_what_its_parent_ran(programs, kind):
+    programs.write(
+        "going_on.py",
+        f"""
+        import os
+
+        from thrifty import task, workflow
+
+
+        @task
+        def square(n):
+            return n * n
+
+
+        @{kind}
+        def forking(n):
+            before = square(n)
+            child = os.fork()
+            if child:
+                _, status = os.waitpid(child, 0)
+                assert not status
+            return [before, square(before), square(n + 1)]
+
+
+        parent = os.getpid()
+        print(forking(3), flush=True)
+        if os.getpid() != parent:
+            os._exit(0)
+        """,
+    )
+    assert programs.run("going_on.py") == "[9, 81, 16]\n" * 2
+
+
+def test_what_was_chosen_for_a_run_goes_for_forked_children(programs):
+    programs.write(
+        "chosen.py",
+        """
+        import multiprocessing
+        import os
+
+        from thrifty import task, workflow
+
+
+        @task
+        def square(n):
+            os.write(1, b"ran ")
+            return n * n
+
+
+        @workflow
+        def through_pool(n):
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                return pool.apply(square, [n])
+
+
+        through_pool(2)
+        through_pool(2)
+        through_pool.with_options(refresh="square")(2)
+        """,
+    )
+    assert programs.run("chosen.py") == "ran ran "
+
+
 def test_workers_of_a_run_that_waits_for_nobody_wait_for_nobody(programs):
     programs.write(
         "now.py",

@@ -85,6 +85,14 @@ pub enum Frame {
         /// The mode the workflow's definition chose for what is in it.
         mode: Option<Mode>,
     },
+    /// One that the parent of this forked process builds. A call gives its value, unless it is of
+    /// what is not computed yet: whoever goes on with the workflow here holds handles from before.
+    Forked {
+        /// As of [`Frame::Building`].
+        options: Arc<RunOptions>,
+        /// As of [`Frame::Building`].
+        mode: Option<Mode>,
+    },
 }
 
 thread_local! {
@@ -111,6 +119,17 @@ impl Drop for Guard {
 /// The innermost frame of this thread.
 pub fn frame() -> Option<Frame> {
     FRAMES.with_borrow(|frames| frames.last().cloned())
+}
+
+/// In a forked child: a workflow that is being built is its parent's.
+pub fn after_fork() {
+    FRAMES.with_borrow_mut(|frames| {
+        for frame in frames {
+            if let Frame::Building { options, mode } = frame {
+                *frame = Frame::Forked { options: Arc::clone(options), mode: *mode };
+            }
+        }
+    });
 }
 
 /// Says that workflows are called to be planned while the returned guard lives.

@@ -119,6 +119,14 @@ pub fn has_handles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(found)
 }
 
+/// Whether a call with these arguments is of what is not computed yet.
+pub fn takes_handles(
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<bool> {
+    Ok(has_handles(args)? || kwargs.map_or(Ok(false), |kwargs| has_handles(kwargs))?)
+}
+
 /// What a body returned, as operations and a value made of their outputs.
 ///
 /// # Errors

@@ -278,7 +278,11 @@ pub fn force(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         ));
     }
     let options = match context::frame() {
-        Some(Frame::Running(options) | Frame::Building { options, .. }) => options,
+        Some(
+            Frame::Running(options)
+            | Frame::Building { options, .. }
+            | Frame::Forked { options, .. },
+        ) => options,
         None => Arc::default(),
     };
     let options = RunOptions { check: None, ..RunOptions::clone(&options) };
@@ -526,7 +530,7 @@ fn compute(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 /// Whether a workflow is being built on this thread.
 #[pyfunction]
 fn is_building() -> bool {
-    matches!(context::frame(), Some(Frame::Building { .. }))
+    matches!(context::frame(), Some(Frame::Building { .. } | Frame::Forked { .. }))
 }
 
 /// Adds the functions of this module.

@@ -320,6 +320,7 @@ fn totals(py: Python<'_>) -> PyResult<Vec<(String, String, u64)>> {
 #[pyfunction]
 fn after_fork() {
     crate::observe::after_fork();
+    super::context::after_fork();
     super::run::forget_all();
     super::turn::after_fork();
     super::secret::after_fork();

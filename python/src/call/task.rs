@@ -22,7 +22,7 @@ use super::options::Options;
 use super::parameters::{Arguments, Parameters};
 use super::seed::{self, is_seeded};
 use super::session::Session;
-use super::{clean, keywords, lone, places, plan, run, turn};
+use super::{clean, graph, keywords, lone, places, plan, run, turn};
 use crate::code::SourceChanged;
 use crate::value::digest;
 
@@ -94,7 +94,10 @@ impl Task {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         match context::frame() {
-            Some(Frame::Building { options, mode }) => {
+            Some(Frame::Forked { options, .. }) if !graph::takes_handles(args, kwargs)? => {
+                Self::now(slf, args, kwargs, &options)
+            }
+            Some(Frame::Building { options, mode } | Frame::Forked { options, mode }) => {
                 let options = slf.get().run_options(slf.py(), &options)?;
                 Self::defer_in(slf, args, kwargs, options, mode)
             }
@@ -112,7 +115,9 @@ impl Task {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (outer, mode) = match context::frame() {
-            Some(Frame::Building { options, mode }) => (options, mode),
+            Some(Frame::Building { options, mode } | Frame::Forked { options, mode }) => {
+                (options, mode)
+            }
             Some(Frame::Running(options)) => (options, None),
             None => (Arc::default(), None),
         };

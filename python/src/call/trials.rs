@@ -80,7 +80,7 @@ impl Trials {
                      sweep outside of it, or in a task",
                 ));
             }
-            Some(Frame::Running(options)) => options,
+            Some(Frame::Running(options) | Frame::Forked { options, .. }) => options,
             None => Arc::default(),
         };
         let mut options = RunOptions::clone(&*task.get().run_options(py, &outer)?);
