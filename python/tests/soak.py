@@ -2,9 +2,10 @@
 
 Every process calls tasks whose results it can tell, in an order of its own, removes entries now
 and then, and forks children that do the same. Meanwhile the cache is collected every ten seconds
-down to a budget that is too small for it, and workers are killed and started again. The verdict is
-what the callers saw: nothing may be wrong, raised, warned of or not stored, nor computed twice
-where one is to compute.
+down to a budget that is too small for it, and workers are killed and started again. Some results
+tell when they were computed; every second they are invalidated. The verdict is what the callers
+saw: nothing may be wrong, older than an invalidation, raised, warned of or not stored, nor computed
+twice where one is to compute.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from thrifty import Cache, _native, task, workflow
 
 COLLECT_SECONDS = 10.0
 KILL_SECONDS = 3.0
+INVALIDATE_SECONDS = 1.0
 BUDGET = "20MB"
 
 
@@ -37,6 +39,31 @@ def note(n: int, call: str) -> None:
         os.write(book, f"{n} {call} {os.getpid()}\n".encode())
     finally:
         os.close(book)
+
+
+def read(name: str) -> int:
+    """A number beside the book: the generation that bodies give, or the floor below which no call
+    that begins now may be answered.
+    """
+    place = pathlib.Path(os.environ["SOAK_BOOK"]).with_name(name)
+    return int(place.read_text()) if place.exists() else 0
+
+
+def write(name: str, number: int) -> None:
+    place = pathlib.Path(os.environ["SOAK_BOOK"]).with_name(name)
+    whole = place.with_suffix(".new")
+    whole.write_text(str(number))
+    whole.replace(place)
+
+
+@task(cache=Cache(version="1", observe=False))
+def dated(n: int) -> int:
+    return read("generation")
+
+
+@task(cache=Cache(version="1", observe=False))
+def around(n: int) -> int:
+    return dated(n)
 
 
 @task
@@ -76,7 +103,7 @@ def pipeline(n: int) -> int:
 def call(choose: random.Random, number: int, calls: int) -> None:
     """One call of whatever kind."""
     n = choose.randrange(200)
-    kind = choose.randrange(7)
+    kind = choose.randrange(9)
     if kind == 0:
         assert square(n) == n * n
     elif kind == 1:
@@ -91,6 +118,10 @@ def call(choose: random.Random, number: int, calls: int) -> None:
         assert pipeline.with_options(refresh="array", workers=2)(n) == (20_000 * n) ** 2
     elif kind == 5:
         assert square.map([n, n + 1]) == [n * n, (n + 1) ** 2]
+    elif kind in (6, 7):
+        floor = read("floor")
+        found = dated(n) if kind == 6 else around(n)
+        assert found >= floor, f"of generation {found}, after {floor} was invalidated"
     else:
         # The same number for all processes at about the same time.
         n = int(time.time() * 20)
@@ -152,6 +183,18 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def invalidate() -> bool:
+    """Whoever calls from now on is given what was computed since. Says whether it was done."""
+    generation = read("generation") + 1
+    write("generation", generation)
+    done = command("invalidate", "--operation", "*.dated", "--yes")
+    if done.returncode == 0:
+        write("floor", generation)
+        return True
+    print(done.stdout, done.stderr, file=sys.stderr, flush=True)
+    return False
+
+
 def soak(processes: int, seconds: float, counts: collections.Counter[str]) -> None:
     """Has the processes work, with collections and kills in between."""
     until = time.time() + seconds
@@ -159,6 +202,7 @@ def soak(processes: int, seconds: float, counts: collections.Counter[str]) -> No
     choose = random.Random(0)
     collect_every, kill_every = min(COLLECT_SECONDS, seconds / 2), min(KILL_SECONDS, seconds / 2)
     collect, kill = time.time() + collect_every, time.time() + kill_every
+    date = time.time()
     while time.time() < until:
         time.sleep(0.2)
         for place, worker in enumerate(workers):
@@ -170,6 +214,9 @@ def soak(processes: int, seconds: float, counts: collections.Counter[str]) -> No
             kill += kill_every
             counts["killed"] += 1
             choose.choice(workers).process.kill()
+        if time.time() >= date:
+            date = time.time() + INVALIDATE_SECONDS
+            counts["invalidations" if invalidate() else "wrong"] += 1
         if time.time() >= collect:
             collect += collect_every
             counts["collections"] += 1
@@ -226,7 +273,15 @@ def main() -> int:
     counts["wrong"] += counts["not stored"] > 0
     told = ", ".join(
         f"{counts[name]} {name}"
-        for name in ("killed", "started again", "collections", "not stored", "serialized", "again")
+        for name in (
+            "killed",
+            "started again",
+            "collections",
+            "invalidations",
+            "not stored",
+            "serialized",
+            "again",
+        )
     )
     print(
         f"{counts['calls']} calls by {given.processes} processes in {home}: {told}, {counts['wrong']} wrong"
