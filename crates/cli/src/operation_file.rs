@@ -214,7 +214,9 @@ fn cache(console: &Console<'_>) -> Result<(Arc<Cache>, Option<String>), Failure>
         Err(error) if is_strict => Err(error.into()),
         Err(error) => {
             let note = format!("it ran without its cache directory: {error}");
-            Ok((Cache::in_memory()?, Some(note)))
+            let cache = Cache::in_memory()?;
+            cache.stand_in_for(&error);
+            Ok((cache, Some(note)))
         }
     }
 }

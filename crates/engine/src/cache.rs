@@ -1,6 +1,7 @@
 //! The cache: a catalog, a store, and the memory of this process.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,7 @@ use thrifty_store::{Blobs, GetError};
 use crate::answer::Answer;
 use crate::ballast::Ballast;
 use crate::classes::ClassCode;
-use crate::compute::{Computed, Task};
+use crate::compute::{Computed, Settled, Task};
 use crate::flight::Flights;
 use crate::graph::{Failure, Loss, Made, Product, Value};
 use crate::health::Health;
@@ -25,10 +26,11 @@ use crate::lookup::{Looked, Target};
 use crate::memory::Memory;
 use crate::observed::{ReadParameter, ReadVariable, Surroundings};
 use crate::operation::named;
-use crate::outcome::Miss;
+use crate::outcome::{Miss, Outcome};
 use crate::place::Place;
 use crate::policy::Policy;
 use crate::publish::Writing;
+use crate::reason::Reason;
 use crate::record::{Draft, Record};
 use crate::recorder::Recorder;
 use crate::reserve::{Lease, Reservations, Rows};
@@ -51,6 +53,7 @@ pub struct Cache {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) reservations: Reservations,
     pub(crate) rows: Rows,
+    pub(crate) place: Place,
     lease: OnceLock<Lease>,
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
@@ -59,8 +62,6 @@ pub struct Cache {
     pub(crate) host: String,
     pub(crate) user: String,
     surroundings: RwLock<Arc<Surroundings>>,
-    /// Where it lies; `None` in memory.
-    place: Option<Place>,
 }
 
 /// A cache that cannot be opened.
@@ -97,6 +98,19 @@ impl OpenError {
     /// Whether it needed space that is not there.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Catalog(CatalogError::Full { .. }))
+    }
+
+    /// Why what is computed without the directory is not stored.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Catalog(error) => Reason::from(error),
+            Self::Directory { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::Full,
+                ErrorKind::ReadOnlyFilesystem => Reason::ReadOnly,
+                _ => Reason::Unreadable,
+            },
+            Self::Store(_) | Self::Network { .. } => Reason::Unreadable,
+        }
     }
 }
 
@@ -137,7 +151,7 @@ impl Cache {
         let health = Arc::new(Health::new(Arc::clone(&timer)));
         let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
-        let place = Some(Place::of(path));
+        let place = Place::of(path);
         Ok(Arc::new(Self { place, ..Self::of(catalog, blobs, scope, timer, health) }))
     }
 
@@ -188,20 +202,13 @@ impl Cache {
             timer,
             reservations: Reservations::default(),
             rows: Rows::default(),
+            place: Place::default(),
             lease: OnceLock::new(),
             texts_kept: Mutex::default(),
             class_code: OnceLock::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             user: std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default(),
-            place: None,
         }
-    }
-
-    /// Whether its directory was removed, moved or replaced since it was opened. What is stored
-    /// and invalidated there from then on is not of this cache: it is to be opened anew. A look is
-    /// good for some milliseconds.
-    pub fn is_gone(&self) -> bool {
-        self.place.as_ref().is_some_and(Place::is_gone)
     }
 
     /// Says what the code of classes is. Without it, values that hold instances of a project's
@@ -280,6 +287,29 @@ impl Cache {
     pub fn keep(&self, draft: Draft) -> Result<Record, String> {
         let writing = Writing { draft: &draft, taken: &[] };
         self.write(writing).map_err(|error| error.to_string())
+    }
+
+    /// Says that this cache stands in for one that could not be opened: what it is given is gone
+    /// with the process, and counts as not stored. Only the first call counts.
+    pub fn stand_in_for(&self, error: &OpenError) {
+        self.place.stand_in(error.reason(), error.to_string());
+    }
+
+    /// Whether the directory was removed, moved or replaced since it was opened. What is stored and
+    /// invalidated there from then on is not of this cache: it is to be opened anew. A look is good
+    /// for some milliseconds.
+    pub fn is_gone(&self) -> bool {
+        self.place.is_gone()
+    }
+
+    /// What became of a call, if what it gave ends with this process.
+    pub(crate) fn told(&self, mut settled: Settled) -> Settled {
+        if let Outcome::Computed(miss) = &settled.outcome
+            && let Some((reason, text)) = self.place.why_lost()
+        {
+            settled.outcome = Outcome::NotStored(miss.clone(), reason, text);
+        }
+        settled
     }
 
     /// The first trouble with the cache since this was last asked, for one warning.

@@ -337,7 +337,7 @@ impl Cache {
             Value::Known(answer) => Landing::Answer(Arc::clone(answer)),
             Value::Live { .. } => Landing::Own,
         };
-        (Computed::Settled(Settled { alone, ..settled }), landing)
+        (Computed::Settled(self.told(Settled { alone, ..settled })), landing)
     }
 
     /// Whoever held a reservation while other operations run could wait for one that waits for
@@ -432,7 +432,7 @@ impl Cache {
         };
         // Nobody made the value itself: it is loaded from its parts.
         settled.made = None;
-        settled
+        self.told(settled)
     }
 
     pub(crate) fn run_uncached(

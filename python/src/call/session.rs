@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use thrifty_engine::catalog::{CatalogError, NewRun, Scope};
+use thrifty_engine::catalog::{NewRun, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::{Cache, Mode, OpenError, Reason, Seeding};
@@ -25,7 +25,7 @@ static SESSION: RwLock<Option<Arc<Session>>> = RwLock::new(None);
 /// Held by the thread that opens the session, which may come here again: opening runs Python.
 static OPENING: ReentrantMutex<()> = ReentrantMutex::new(());
 
-/// How long a directory is left alone that others held too long: as long as a cache in trouble.
+/// How long a directory is left alone that cannot be opened: as long as a cache in trouble.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The cache of this process, and what its configuration says.
@@ -38,8 +38,9 @@ pub struct Session {
     pub files: PathBuf,
     /// Whether the cache is a directory, which other processes can open.
     is_shared: bool,
-    /// When the directory is tried again, if others held it too long to be waited for.
-    again_at: Option<Instant>,
+    /// Why the directory cannot be opened that the cache stands in for, and when it is tried again.
+    trouble: Option<String>,
+    again_at: Mutex<Option<Instant>>,
     /// The mode chosen by the environment, for every run.
     pub run_mode: Option<Mode>,
     /// The mode chosen by the project's configuration.
@@ -50,7 +51,9 @@ pub struct Session {
     scenery: OnceLock<Scenery>,
     holds: OnceLock<Option<Holds>>,
     /// How many results of lone calls are not in the cache, by the word of the reason.
-    unstored: Mutex<BTreeMap<&'static str, u64>>,
+    unstored: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    /// Where a cache in memory placed files: nobody can come to them when this process has ended.
+    passing: Mutex<Vec<PathBuf>>,
 }
 
 impl Session {
@@ -73,7 +76,8 @@ impl Session {
         if let Some(session) = Self::opened() {
             return Ok(session);
         }
-        let session = Arc::new(Self::open(py)?);
+        let before = SESSION.read().clone();
+        let session = Self::open(py, before)?;
         let mut current = SESSION.write();
         let kept = current.take().filter(|before| !before.is_over()).unwrap_or(session);
         Ok(Arc::clone(current.insert(kept)))
@@ -85,10 +89,13 @@ impl Session {
 
     /// Whether the directory is to be tried again, or is no longer the one that was opened.
     fn is_over(&self) -> bool {
-        self.again_at.is_some_and(|at| Instant::now() >= at) || self.cache.is_gone()
+        let is_due = || self.again_at.lock().is_some_and(|at| Instant::now() >= at);
+        self.trouble.is_some() && is_due()
     }
 
-    fn open(py: Python<'_>) -> PyResult<Self> {
+    /// Opens the directory, in the place of the session before, which may stay where it cannot be:
+    /// what that has in memory is of use to this process.
+    fn open(py: Python<'_>, before: Option<Arc<Self>>) -> PyResult<Arc<Self>> {
         let settings = Settings::load().map_err(super::error::configuration)?;
         let scope = Scope {
             project: settings.project.value.clone(),
@@ -99,21 +106,44 @@ impl Session {
             Ok(cache) => {
                 cache.set_lease(settings.lease.value);
                 crate::value::codec::keep_digests(cache.file_memo());
-                Ok(Self::new(py, cache, settings, home.join("files"), true))
+                let session = Self::new(py, cache, settings, home.join("files"), true);
+                Ok(session.after(before.as_deref()))
             }
-            Err(error) if std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0") => {
-                Err(PyRuntimeError::new_err(error.to_string()))
-            }
-            Err(error) => {
-                let is_passing = matches!(error, OpenError::Catalog(CatalogError::Busy { .. }));
-                let again_at = is_passing.then(|| Instant::now() + PAUSE);
-                let text = format!("thrifty runs without its cache directory: {error}");
-                tell(py, &text);
-                let mut session = Self::in_memory(py, settings)?;
-                session.again_at = again_at;
-                Ok(session)
-            }
+            Err(error) if is_strict() => Err(PyRuntimeError::new_err(error.to_string())),
+            Err(error) => Self::stand_in(py, settings, &error, before),
         }
+    }
+
+    /// A session for as long as the directory cannot be opened. Told of once for the same trouble.
+    fn stand_in(
+        py: Python<'_>,
+        settings: Settings,
+        error: &OpenError,
+        before: Option<Arc<Self>>,
+    ) -> PyResult<Arc<Self>> {
+        let trouble = error.to_string();
+        let again_at = Some(Instant::now() + PAUSE);
+        if let Some(before) = &before
+            && before.trouble.as_ref() == Some(&trouble)
+        {
+            *before.again_at.lock() = again_at;
+            return Ok(Arc::clone(before));
+        }
+        tell(py, &format!("thrifty runs without its cache directory: {trouble}"));
+        let mut session = Self::in_memory(py, settings)?;
+        session.cache.stand_in_for(error);
+        session.trouble = Some(trouble);
+        session.again_at = Mutex::new(again_at);
+        Ok(session.after(before.as_deref()))
+    }
+
+    /// This session, with what the one before it leaves to be told and removed.
+    fn after(mut self, before: Option<&Self>) -> Arc<Self> {
+        if let Some(before) = before {
+            self.unstored = Arc::clone(&before.unstored);
+            self.passing.lock().append(&mut before.passing.lock());
+        }
+        Arc::new(self)
     }
 
     /// A session that leaves nothing behind, and that ends with this process.
@@ -123,7 +153,8 @@ impl Session {
         let random = random()?;
         let name: String = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let files = std::env::temp_dir().join(format!("thrifty-{name}"));
-        let session = Self::new(py, cache, settings, files, false);
+        let session = Self::new(py, cache, settings, files.clone(), false);
+        session.passing.lock().push(files);
         _ = session.secret.set(random);
         Ok(session)
     }
@@ -149,14 +180,16 @@ impl Session {
             settings,
             files,
             is_shared,
-            again_at: None,
+            trouble: None,
+            again_at: Mutex::default(),
             run_mode,
             project_mode,
             seeding,
             secret: OnceLock::new(),
             scenery: OnceLock::new(),
             holds: OnceLock::new(),
-            unstored: Mutex::default(),
+            unstored: Arc::default(),
+            passing: Mutex::default(),
         }
     }
 
@@ -185,10 +218,9 @@ impl Session {
         _ = self.holds.get_or_init(open).as_ref().map(|holds| holds.hold(digest));
     }
 
-    /// Removes the files of a cache that was in memory: nobody can come to them any more.
     fn remove_files(&self) {
-        if !self.is_shared {
-            _ = std::fs::remove_dir_all(&self.files);
+        for files in std::mem::take(&mut *self.passing.lock()) {
+            _ = std::fs::remove_dir_all(files);
         }
     }
 
@@ -264,6 +296,11 @@ pub fn tell_of_unstored<'a>(
     }
 }
 
+/// Whether a cache that fails is an error.
+fn is_strict() -> bool {
+    std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0")
+}
+
 /// Bytes that nobody can guess.
 fn random() -> PyResult<Vec<u8>> {
     let mut bytes = vec![0; 32];
@@ -296,6 +333,16 @@ fn enter_memory(py: Python<'_>) -> PyResult<Previous> {
     session.run_mode = None;
     session.project_mode = None;
     Ok(Previous(SESSION.write().replace(Arc::new(session))))
+}
+
+/// Ends the pause after which a directory is tried again that could not be opened, for tests.
+#[pyfunction]
+fn end_pause() {
+    if let Some(session) = &*SESSION.read()
+        && let Some(again_at) = &mut *session.again_at.lock()
+    {
+        *again_at = Instant::now();
+    }
 }
 
 /// Puts back what [`enter_memory`] returned.
@@ -347,6 +394,7 @@ struct Previous(Option<Arc<Session>>);
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(close, module)?)?;
     module.add_function(wrap_pyfunction!(enter_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(end_pause, module)?)?;
     module.add_function(wrap_pyfunction!(leave, module)?)?;
     module.add_function(wrap_pyfunction!(totals, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork, module)?)

@@ -1,0 +1,123 @@
+"""A cache directory that cannot be used for a while, or is gone: told, counted, and tried again."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+
+import pytest
+from thrifty import _native, task, testing, workflow
+
+pytestmark = pytest.mark.usefixtures("home")
+
+UNREADABLE = "1 not stored (1 the cache could not be read)"
+
+
+@task
+def plus(n: int) -> int:
+    return n + 1
+
+
+@workflow
+def twice(n: int) -> int:
+    return plus(plus(n))
+
+
+def computed(call, *args):
+    with testing.recorded() as calls:
+        call(*args)
+    return len(calls.computed)
+
+
+@pytest.fixture
+def in_the_way(tmp_path, monkeypatch, reopen):
+    """A file in the place of a directory above the cache."""
+    path = tmp_path / "file"
+    path.write_text("")
+    monkeypatch.setenv("THRIFTY_HOME", str(path / "home"))
+    reopen()
+    return path
+
+
+def test_a_directory_that_cannot_be_opened_is_tried_again(in_the_way, reopen):
+    with pytest.warns(RuntimeWarning, match="thrifty runs without its cache directory") as told:
+        plus(1)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # In vain, and what is known here stays known.
+        _native.end_pause()
+        assert computed(plus, 1) == 0
+        in_the_way.unlink()
+        assert computed(plus, 1) == 0
+        _native.end_pause()
+        assert computed(plus, 1) == 1
+        assert computed(plus, 2) == 1
+    with pytest.warns(RuntimeWarning) as told:
+        reopen()
+    assert [str(it.message).split(";")[0] for it in told] == [
+        f"calls outside of workflows: {UNREADABLE}"
+    ]
+    assert [computed(plus, 1), computed(plus, 2)] == [0, 0]
+
+
+def test_another_trouble_is_told(in_the_way, home, monkeypatch):
+    with pytest.warns(RuntimeWarning, match="Not a directory"):
+        plus(1)
+    in_the_way.unlink()
+    (in_the_way / "home").mkdir(parents=True)
+    (in_the_way / "home" / "catalog.sqlite").write_bytes(b"no database" * 1000)
+    _native.end_pause()
+    with pytest.warns(RuntimeWarning, match="thrifty runs without its cache directory: .*catalog"):
+        plus(2)
+
+
+def test_space_that_comes_back_is_used(programs):
+    text = """
+        import resource, signal
+        from thrifty import _native, task
+
+        @task
+        def work(n: int) -> int:
+            print("computing", n, flush=True)
+            return n
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+            work(1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            work(1)
+            _native.end_pause()
+            work(2)
+        """
+    programs.write("spaceless.py", text)
+    process = programs.start("spaceless.py")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "computing 1\ncomputing 2\n"), err
+    # This limit of the system gives SQLite no word for a lack of space.
+    assert "1 not stored (1 the cache failed)" in err
+    programs.write("again.py", "from spaceless import work\nwork(2)\n")
+    assert programs.run("again.py") == ""
+
+
+def test_what_is_computed_meanwhile_counts_as_not_stored(in_the_way):
+    with pytest.warns(RuntimeWarning) as told:
+        run = twice.run(1)
+    assert (run.value, run.reasons) == (3, {"unreadable": 2})
+    assert {node["outcome"] for node in run.nodes} == {"computed-not-stored"}
+    assert "Not a directory" in run.nodes[0]["detail"]
+    summary = "2 not stored (2 the cache could not be read)"
+    assert any(summary in str(warning.message) for warning in told)
+    assert twice.run(1).reasons == {}
+
+
+def test_a_catalog_of_a_newer_version_counts_as_damaged(home, reopen):
+    plus(1)
+    reopen()
+    connection = sqlite3.connect(home / "catalog.sqlite")
+    connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    with pytest.warns(RuntimeWarning):
+        assert plus.run(1).reasons == {"damaged": 1}
