@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import warnings
 
@@ -21,7 +22,6 @@ def plus(n: int) -> int:
 @workflow
 def twice(n: int) -> int:
     return plus(plus(n))
-
 
 def computed(call, *args):
     with testing.recorded() as calls:
@@ -121,3 +121,27 @@ def test_a_catalog_of_a_newer_version_counts_as_damaged(home, reopen):
     connection.close()
     with pytest.warns(RuntimeWarning):
         assert plus.run(1).reasons == {"damaged": 1}
+
+
+def test_a_directory_that_was_removed_is_opened_anew(home, reopen):
+    plus(1)
+    shutil.rmtree(home)
+    with pytest.warns(RuntimeWarning) as told:
+        run = plus.run(2)
+    assert any("removed or replaced" in str(warning.message) for warning in told)
+    assert (run.value, run.reasons) == (3, {"unreadable": 1})
+    assert [computed(plus, 2), computed(plus, 1)] == [1, 1]
+    reopen()
+    assert [computed(plus, 2), computed(plus, 1)] == [0, 0]
+
+
+def test_a_directory_in_the_place_of_the_removed_one_is_found(home, tmp_path, reopen):
+    plus(1)
+    reopen()
+    home.rename(tmp_path / "before")
+    plus(2)
+    shutil.rmtree(home)
+    (tmp_path / "before").rename(home)
+    with pytest.warns(RuntimeWarning):
+        assert plus.run(3).reasons == {"unreadable": 1}
+    assert computed(plus, 1) == 0

@@ -307,6 +307,9 @@ impl Cache {
         if let Outcome::Computed(miss) = &settled.outcome
             && let Some((reason, text)) = self.place.why_lost()
         {
+            if self.is_gone() {
+                self.health.mention(&text);
+            }
             settled.outcome = Outcome::NotStored(miss.clone(), reason, text);
         }
         settled

@@ -90,7 +90,7 @@ impl Session {
     /// Whether the directory is to be tried again, or is no longer the one that was opened.
     fn is_over(&self) -> bool {
         let is_due = || self.again_at.lock().is_some_and(|at| Instant::now() >= at);
-        self.trouble.is_some() && is_due()
+        self.cache.is_gone() || (self.trouble.is_some() && is_due())
     }
 
     /// Opens the directory, in the place of the session before, which may stay where it cannot be:
