@@ -7,7 +7,7 @@ import sqlite3
 import warnings
 
 import pytest
-from thrifty import _native, task, testing, workflow
+from thrifty import Cache, _native, task, testing, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -22,6 +22,7 @@ def plus(n: int) -> int:
 @workflow
 def twice(n: int) -> int:
     return plus(plus(n))
+
 
 def computed(call, *args):
     with testing.recorded() as calls:
@@ -123,25 +124,36 @@ def test_a_catalog_of_a_newer_version_counts_as_damaged(home, reopen):
         assert plus.run(1).reasons == {"damaged": 1}
 
 
-def test_a_directory_that_was_removed_is_opened_anew(home, reopen):
+@task(cache=Cache(observe=False))
+def move(source: str, target: str) -> int:
+    """Moves the cache while it is in use."""
+    shutil.move(source, target)
+    return 1
+
+
+def test_what_is_computed_while_the_directory_goes_counts_as_not_stored(home, tmp_path, reopen):
     plus(1)
-    shutil.rmtree(home)
     with pytest.warns(RuntimeWarning) as told:
-        run = plus.run(2)
+        run = move.run(str(home), str(tmp_path / "aside"))
     assert any("removed or replaced" in str(warning.message) for warning in told)
-    assert (run.value, run.reasons) == (3, {"unreadable": 1})
+    assert (run.value, run.reasons) == (1, {"unreadable": 1})
     assert [computed(plus, 2), computed(plus, 1)] == [1, 1]
     reopen()
     assert [computed(plus, 2), computed(plus, 1)] == [0, 0]
 
 
-def test_a_directory_in_the_place_of_the_removed_one_is_found(home, tmp_path, reopen):
+def test_what_is_in_the_directory_that_took_its_place_is_found(home, tmp_path, reopen):
     plus(1)
     reopen()
     home.rename(tmp_path / "before")
     plus(2)
-    shutil.rmtree(home)
-    (tmp_path / "before").rename(home)
+
+    @task(cache=Cache(observe=False))
+    def swap(before: str, here: str) -> int:
+        shutil.rmtree(here)
+        shutil.move(before, here)
+        return 1
+
     with pytest.warns(RuntimeWarning):
-        assert plus.run(3).reasons == {"unreadable": 1}
+        assert swap.run(str(tmp_path / "before"), str(home)).reasons == {"unreadable": 1}
     assert computed(plus, 1) == 0
