@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import warnings
+from collections.abc import Iterator
 
 import pytest
-from thrifty import Cache, _native, task, testing, workflow
+from thrifty import Cache, CacheUnavailable, _native, sweep, task, testing, workflow
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -22,6 +24,23 @@ def plus(n: int) -> int:
 @workflow
 def twice(n: int) -> int:
     return plus(plus(n))
+
+
+@task(cache=Cache(observe=False))
+def lost(n: int) -> int:
+    """The cache goes while it runs."""
+    shutil.rmtree(os.environ["THRIFTY_HOME"], ignore_errors=True)
+    return n + 1
+
+
+@workflow
+def twice_lost(n: int) -> int:
+    return lost(lost(n))
+
+
+@task
+def opened(n: int) -> Iterator[int]:
+    return iter(range(n))
 
 
 def computed(call, *args):
@@ -157,3 +176,45 @@ def test_what_is_in_the_directory_that_took_its_place_is_found(home, tmp_path, r
     with pytest.warns(RuntimeWarning):
         assert swap.run(str(tmp_path / "before"), str(home)).reasons == {"unreadable": 1}
     assert computed(plus, 1) == 0
+
+
+def test_strict_makes_an_error_of_a_directory_that_cannot_be_opened(in_the_way, monkeypatch):
+    monkeypatch.setenv("THRIFTY_STRICT", "1")
+    with pytest.raises(CacheUnavailable, match="Not a directory"):
+        plus(1)
+    assert issubclass(CacheUnavailable, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: lost(1), r"lost was computed and is not stored \(unreadable: .*removed.*\);"),
+        (
+            lambda: twice_lost(1),
+            r"lost was computed and is not stored \(unreadable: .*\), and 1 more;",
+        ),
+        (lambda: sweep(lost, {"n": [1]}), "lost was computed and is not stored"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_strict_makes_an_error_of_what_the_cache_could_not_store(monkeypatch, call, text):
+    monkeypatch.setenv("THRIFTY_STRICT", "1")
+    with pytest.raises(CacheUnavailable, match=text):
+        call()
+    # The cache is opened anew.
+    assert plus(1) == 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_of_which_strict_makes_an_error_has_failed(monkeypatch):
+    monkeypatch.setenv("THRIFTY_STRICT", "1")
+    run = twice_lost.run(1)
+    assert (run.status, run.reasons) == ("failed", {"unreadable": 2})
+    assert [type(error) for _, error in run.failures] == [CacheUnavailable]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_is_no_fault_of_the_cache_is_no_error_of_strict(monkeypatch):
+    monkeypatch.setenv("THRIFTY_STRICT", "1")
+    assert list(opened(2)) == [0, 1]
+    assert plus.with_options(cache=False)(1) == 2

@@ -25,6 +25,7 @@ import os
 from thrifty import _native
 from thrifty._native import (
     ArgumentChanged,
+    CacheUnavailable,
     Handle,
     HandleError,
     NotStorable,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentChanged",
     "Cache",
+    "CacheUnavailable",
     "Check",
     "CheckReport",
     "Dir",

@@ -102,6 +102,25 @@ impl Reason {
         matches!(self, Self::Unserialised)
     }
 
+    /// Whether the cache failed, and not the value, the key or what others did meanwhile.
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::Busy
+            | Self::Full
+            | Self::ReadOnly
+            | Self::Unreadable
+            | Self::Damaged
+            | Self::Failed => true,
+            Self::Unstorable
+            | Self::Changed
+            | Self::Fenced
+            | Self::Nondeterministic
+            | Self::Collected
+            | Self::Unkeyed
+            | Self::Unserialised => false,
+        }
+    }
+
     /// How many operations of a run have which reason, by its word.
     pub fn count(nodes: &[Node]) -> BTreeMap<&str, u64> {
         let mut counts = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! The exceptions of the package, and how errors of the engine become them.
 
-use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use thrifty_engine::graph::Loss;
 
@@ -23,6 +23,12 @@ pyo3::create_exception!(
     HandleError,
     PyTypeError,
     "A handle was used as if it were the value that it stands for."
+);
+pyo3::create_exception!(
+    thrifty,
+    CacheUnavailable,
+    PyRuntimeError,
+    "The cache cannot be opened, or did not store a result; raised only where THRIFTY_STRICT is set."
 );
 pyo3::create_exception!(
     thrifty._native,
@@ -71,6 +77,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("UnhashableArgument", py.get_type::<UnhashableArgument>())?;
     module.add("ArgumentChanged", py.get_type::<ArgumentChanged>())?;
+    module.add("CacheUnavailable", py.get_type::<CacheUnavailable>())?;
     module.add("Lost", py.get_type::<Lost>())?;
     module.add("Garbled", py.get_type::<Garbled>())?;
     module.add("HandleError", py.get_type::<HandleError>())

@@ -26,7 +26,7 @@ use super::parameters::Arguments;
 use super::places;
 use super::secret;
 use super::seed::{self, is_seeded};
-use super::session::Session;
+use super::session::{self, Session};
 use super::task::Task;
 use super::turn;
 use super::unchanged::Shared;
@@ -265,17 +265,19 @@ impl<'py> Lone<'_, 'py> {
         if let Some(reason) = reason {
             self.session.is_not_stored(reason);
         }
-        self.record(
-            numbered,
-            Node {
-                reason: reason.map_or("", Reason::word).to_owned(),
-                entry: settled.entry,
-                spent: settled.spent,
-                saved: settled.saved(),
-                output_digest: settled.value.digest(),
-                ..self.node(&settled.outcome)
-            },
-        );
+        let node = Node {
+            reason: reason.map_or("", Reason::word).to_owned(),
+            entry: settled.entry,
+            spent: settled.spent,
+            saved: settled.saved(),
+            output_digest: settled.value.digest(),
+            ..self.node(&settled.outcome)
+        };
+        let fault = session::fault([&node]);
+        self.record(numbered, node);
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
         if let Some(object) =
             settled.made.as_ref().and_then(|made| made.downcast_ref::<Py<PyAny>>())
         {

@@ -22,7 +22,7 @@ use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::Handle;
 use super::seed::{self, is_seeded};
-use super::session::{Session, tell_of_unstored};
+use super::session::{self, Session, tell_of_unstored};
 use super::task::Task;
 use super::{check, clean, load, places, secret, turn};
 use crate::observe;
@@ -158,7 +158,17 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let (checks, checked) = report.map(|it| (it.objects, it.checked)).unwrap_or_default();
     let mut nodes = schedule.history();
     check::note(&mut nodes, &checked);
-    let status = schedule.status();
+    let mut status = schedule.status();
+    let mut failures = failures(py, &schedule);
+    let fault = session::fault(&nodes).filter(|_| value.is_ok());
+    let value = match fault {
+        Some(fault) => {
+            status = RunStatus::Failed;
+            failures.push((demand.name.to_owned(), fault.clone_ref(py)));
+            Err(fault)
+        }
+        None => value,
+    };
     if let Some(run) = &run {
         if nodes.iter().any(|node| node.entry.is_some() && node.source.is_none()) {
             check::remember_environment(py, &session, run);
@@ -166,7 +176,6 @@ fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
         session.cache.recorder().nodes(run, nodes.clone());
         session.cache.recorder().finish(run, status);
     }
-    let failures = failures(py, &schedule);
     drop(schedule);
     session.tell_of_trouble(py);
     if !is_told {

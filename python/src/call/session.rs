@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use thrifty_engine::catalog::{NewRun, Scope};
+use thrifty_engine::catalog::{NewRun, Node, Scope};
 use thrifty_engine::config::{Executor, Settings, Source};
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::{Cache, Mode, OpenError, Reason, Seeding};
 use thrifty_key::Digest;
 
 use super::context::RunOptions;
+use super::error::CacheUnavailable;
 use super::ingredients::PythonClasses;
 use crate::observe::Scenery;
 pub use crate::warning::{tell, warn};
@@ -109,7 +110,7 @@ impl Session {
                 let session = Self::new(py, cache, settings, home.join("files"), true);
                 Ok(session.after(before.as_deref()))
             }
-            Err(error) if is_strict() => Err(PyRuntimeError::new_err(error.to_string())),
+            Err(error) if is_strict() => Err(CacheUnavailable::new_err(error.to_string())),
             Err(error) => Self::stand_in(py, settings, &error, before),
         }
     }
@@ -299,6 +300,21 @@ pub fn tell_of_unstored<'a>(
 /// Whether a cache that fails is an error.
 fn is_strict() -> bool {
     std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0")
+}
+
+/// The error for results that are not stored because the cache failed, where that is to be one.
+pub fn fault<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Option<PyErr> {
+    let is_fault = |node: &&Node| Reason::from_word(&node.reason).is_some_and(Reason::is_fault);
+    let mut failed = nodes.into_iter().filter(is_fault);
+    let Node { operation, reason, detail, .. } = failed.next().filter(|_| is_strict())?;
+    let more = match failed.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Some(CacheUnavailable::new_err(format!(
+        "{operation} was computed and is not stored ({reason}: {detail}){more}; THRIFTY_STRICT makes \
+         that an error: mend the cache and run it again, or go on without THRIFTY_STRICT"
+    )))
 }
 
 /// Bytes that nobody can guess.

@@ -21,7 +21,7 @@ use super::error::{HandleError, Lost, loss};
 use super::graph::Graph;
 use super::handle::Handle;
 use super::run::{self, UnderWay};
-use super::session::{Session, tell_of_unstored};
+use super::session::{self, Session, tell_of_unstored};
 use super::task::Task;
 use super::{check, clean, load, secret, turn};
 use crate::observe;
@@ -121,8 +121,14 @@ impl Trials {
     }
 
     /// Ends the run.
-    fn finish(&self, py: Python<'_>, status: &str) {
+    ///
+    /// # Errors
+    ///
+    /// `CacheUnavailable` for results that are not stored, where that is to be an error.
+    fn finish(&self, py: Python<'_>, status: &str) -> PyResult<()> {
         let nodes = std::mem::take(&mut *self.told.lock());
+        let fault = session::fault(&nodes).filter(|_| status == "succeeded");
+        let status = if fault.is_some() { "failed" } else { status };
         *self.under_way.lock() = None;
         if let Some(run) = &self.run {
             if nodes.iter().any(|node| node.entry.is_some() && node.source.is_none()) {
@@ -138,6 +144,7 @@ impl Trials {
         }
         self.session.tell_of_trouble(py);
         tell_of_unstored(py, &self.name, Reason::count(&nodes));
+        fault.map_or(Ok(()), Err)
     }
 }
 
