@@ -6,9 +6,10 @@
 //! every call is answered at once. After a rest one call tries; if it succeeds, all goes on as
 //! before.
 //!
-//! Two calls one after the other that wait their whole patience in vain open it as well, for a
-//! short rest at first: nobody waits a third time, and a cache that was slow for a moment is soon
-//! asked again. The rest doubles with each try that fails.
+//! Of what is written, little time lost in a row is enough for a short rest: a catalog that somebody
+//! holds for good holds up nobody for long, and one that was slow for a moment is soon asked again.
+//! The rest doubles with each try that fails. A hit that is not looked up may cost hours, so that
+//! what is read has more patience.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -30,15 +31,14 @@ const WINDOW: Duration = Duration::from_secs(30);
 const LOSS: Duration = Duration::from_secs(15);
 /// Failures longer ago than this count no more.
 const MINUTE: Duration = Duration::from_secs(60);
-/// No call waits longer. What took more slept with the machine, and no failure opens a breaker
-/// alone.
+/// No call waits longer. What took more slept with the machine, and no failure alone opens a
+/// breaker for a [`REST`].
 const LONGEST: Duration = Duration::from_secs(10);
 /// How long the cache is left alone before one call tries.
 const REST: Duration = Duration::from_secs(30);
-/// A failure that took as long has waited for somebody in vain.
-const VAIN: Duration = Duration::from_millis(500);
-/// So many of those in a row open a breaker for a [`SHORT_REST`].
-const IN_VAIN: usize = 2;
+/// So much time lost in writing, with no success between, is enough for a [`SHORT_REST`]: a commit in
+/// vain, or two of the shorter calls.
+const VAIN: Duration = Duration::from_millis(1250);
 /// How long the cache is left alone for that, at first.
 const SHORT_REST: Duration = Duration::from_secs(2);
 
@@ -65,6 +65,8 @@ struct Breaker {
     /// one at the clock.
     is_troubled: AtomicBool,
     state: Mutex<State>,
+    /// How much time lost in a row opens it for a [`SHORT_REST`], if any does.
+    vain: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -73,8 +75,8 @@ struct State {
     failures: VecDeque<Lost>,
     /// Why the last one did.
     last: Option<Reason>,
-    /// How many waited in vain since the last success, each after the one before, which failed then.
-    in_vain: (usize, Duration),
+    /// How much time was lost since the last success, and until when.
+    in_vain: (Duration, Duration),
     open: Option<Open>,
 }
 
@@ -101,16 +103,8 @@ impl State {
         self.failures.retain(|it| since(it) < MINUTE);
         self.failures.push_back(Lost { time: lost.time.min(LONGEST), ..lost });
         let (vain, last) = self.in_vain;
-        // Those that waited at the same time waited for the same.
-        if lost.time >= VAIN && lost.at.saturating_sub(lost.time) >= last {
-            self.in_vain = (vain + 1, lost.at);
-        }
-    }
-
-    /// For how long the cache is left alone from now on, if it is.
-    fn rest(&self, now: Duration) -> Option<Duration> {
-        let short = (self.in_vain.0 >= IN_VAIN).then_some(SHORT_REST);
-        if self.is_too_much(now) { Some(REST) } else { short }
+        // Those that waited at the same time lost it once.
+        self.in_vain = (vain + lost.time.min(lost.at.saturating_sub(last)), lost.at);
     }
 
     fn is_too_much(&self, now: Duration) -> bool {
@@ -160,7 +154,9 @@ impl Breaker {
             return;
         }
         state.count(lost);
-        state.open = state.rest(now).map(|rest| Open { since: now, rest, is_trying: false });
+        let short = self.vain.filter(|vain| state.in_vain.0 >= *vain).map(|_| SHORT_REST);
+        let rest = if state.is_too_much(now) { Some(REST) } else { short };
+        state.open = rest.map(|rest| Open { since: now, rest, is_trying: false });
         self.is_troubled.store(true, Ordering::Relaxed);
     }
 
@@ -174,7 +170,7 @@ impl Health {
         Self {
             timer,
             reading: Breaker::default(),
-            writing: Breaker::default(),
+            writing: Breaker { vain: Some(VAIN), ..Breaker::default() },
             first: Mutex::default(),
         }
     }
@@ -303,33 +299,32 @@ mod tests {
     #[test]
     fn few_failures_that_took_long_together_open_it() {
         let breaker = Breaker::default();
-        let fail = |millis, second| {
-            breaker.succeeded();
-            fail_after(&breaker, millis, [second]);
-        };
-        fail(5000, 0);
-        fail(5000, 29);
+        fail_after(&breaker, 5000, [0, 29]);
         assert!(allows(&breaker, 29));
         // The first of them is forgotten.
-        fail(5000, 60);
+        fail_after(&breaker, 5000, [60]);
         assert!(allows(&breaker, 60));
-        fail(4999, 61);
+        fail_after(&breaker, 4999, [61]);
         assert!(allows(&breaker, 61));
-        fail(1, 62);
+        fail_after(&breaker, 1, [62]);
         assert!(!allows(&breaker, 62));
         assert!(allows(&breaker, 92), "it rests as long as ever");
     }
 
+    fn of_writing() -> Breaker {
+        Breaker { vain: Some(VAIN), ..Breaker::default() }
+    }
+
     #[test]
-    fn two_that_waited_in_vain_one_after_the_other_open_it_for_a_short_rest() {
-        let breaker = Breaker::default();
+    fn little_time_lost_in_a_row_opens_that_of_writing_for_a_short_rest() {
+        let breaker = of_writing();
         fail_after(&breaker, 1000, [2]);
         assert!(allows(&breaker, 2), "one is not two");
         fail_after(&breaker, 1000, [2]);
         assert!(allows(&breaker, 2), "they waited at the same time");
-        fail_after(&breaker, 499, [3]);
-        assert!(allows(&breaker, 3), "it failed before anybody's patience ended");
-        fail_after(&breaker, 1000, [4]);
+        fail_after(&breaker, 249, [3]);
+        assert!(allows(&breaker, 3), "it is not enough");
+        fail_after(&breaker, 1, [4]);
         assert!(!allows(&breaker, 4) && !allows(&breaker, 5));
         assert!(allows(&breaker, 6) && !allows(&breaker, 6), "one tries");
         breaker.succeeded();
@@ -339,11 +334,14 @@ mod tests {
         breaker.succeeded();
         fail_after(&breaker, 1000, [8]);
         assert!(allows(&breaker, 8), "one succeeded between them");
+        let reading = Breaker::default();
+        fail_after(&reading, 1500, [1, 3, 5]);
+        assert!(allows(&reading, 5), "what is read has more patience");
     }
 
     #[test]
     fn a_short_rest_doubles_with_each_try_that_fails() {
-        let breaker = Breaker::default();
+        let breaker = of_writing();
         fail_after(&breaker, 1000, [1, 2]);
         let mut failed = 2;
         for rest in [2, 4, 8, 16, 30, 30] {
@@ -411,20 +409,18 @@ mod tests {
     fn what_fails_further_in_a_call_took_the_time_from_then_on() {
         let clock = Arc::new(Set::default());
         let health = Health::new(Arc::<Set>::clone(&clock));
-        let busy = CatalogError::Busy { path: "catalog".into() };
+        let busy = std::path::PathBuf::from("catalog");
         let fail_at = |seconds| {
             *clock.0.lock() = at(seconds);
-            health.failed_to_write(&busy);
+            _ = health.note::<()>(Err(CatalogError::Busy { path: busy.clone() }));
         };
         *clock.0.lock() = at(0);
-        assert_eq!(health.may_write(), Ok(()));
+        assert!(health.may_ask());
         fail_at(7);
-        // Of another thread.
-        health.writing.succeeded();
         fail_at(14);
-        assert!(health.writing.allows(at(14)), "fourteen seconds were lost, and not twenty-one");
+        assert!(health.reading.allows(at(14)), "fourteen seconds were lost, and not twenty-one");
         fail_at(15);
-        assert!(!health.writing.allows(at(15)));
+        assert!(!health.reading.allows(at(15)));
     }
 
     #[test]
