@@ -5,14 +5,15 @@ use std::path::Path;
 
 use thrifty_engine::fsck::{Finding, salvage};
 
-use crate::stage::{CATALOG, Refused, Stage, directory};
+use crate::stage::{CATALOG, Obeyed, Refused, Stage, directory};
 use crate::tally::{Tally, share};
 use crate::{Broken, Sample};
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// One of so many damages is repaired as well: a prime, so that each bit of a byte has its turn.
+/// One of so many damages is repaired as well, and one meets an invalidation: a prime, so that each
+/// bit of a byte has its turn.
 const REPAIRED: usize = 17;
 
 /// Flips every bit of the catalog's file, one after the other.
@@ -33,6 +34,8 @@ pub fn bits(stage: &Stage, sample: Sample) -> Result<Tally, Broken> {
             tally.one(name, |tally| judge(stage, home.path(), &damaged, tally, &name()))?;
             if (bit / sample.every).is_multiple_of(REPAIRED) {
                 tally.one(name, |tally| repair(stage, home.path(), &damaged, tally, &name()))?;
+                tally
+                    .one(name, |tally| invalidate(stage, home.path(), &damaged, tally, &name()))?;
             }
         }
         Ok(tally)
@@ -58,6 +61,8 @@ pub fn pages(stage: &Stage, sample: Sample) -> Result<Tally, Broken> {
             tally.one(name, |tally| judge(stage, home.path(), &damaged, tally, &name()))?;
             if (number / sample.every).is_multiple_of(REPAIRED) {
                 tally.one(name, |tally| repair(stage, home.path(), &damaged, tally, &name()))?;
+                tally
+                    .one(name, |tally| invalidate(stage, home.path(), &damaged, tally, &name()))?;
             }
         }
         Ok(tally)
@@ -152,6 +157,28 @@ fn judge(
     }
     if same != Some(true) && !found {
         tally.violate(format!("{damage}: an entry is not what was committed, and is not found"));
+    }
+    Ok(())
+}
+
+/// Somebody invalidates. What is searched for by an index that is damaged may not be found: then the
+/// check says so.
+fn invalidate(
+    stage: &Stage,
+    home: &Path,
+    damaged: &[u8],
+    tally: &mut Tally,
+    damage: &str,
+) -> Result<(), Broken> {
+    stage.put_catalog(home, damaged)?;
+    if stage.invalidate(home, tally) == Obeyed::Not {
+        stage.put_catalog(home, damaged)?;
+        match Stage::check(home, false) {
+            Some(report) if report.findings.is_empty() => {
+                tally.violate(format!("{damage}: an invalidation was not obeyed"));
+            }
+            _ => tally.count("invalidation not obeyed and damage found"),
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use thrifty_engine::fsck::Finding;
 
-use crate::stage::{CATALOG, Stage, directory};
+use crate::stage::{CATALOG, Obeyed, Stage, directory};
 use crate::tally::{Tally, share};
 use crate::{Broken, Sample};
 
@@ -19,6 +19,7 @@ const PLACES: [(&str, &str, &[&str]); 4] = [
             "project",
             "domain",
             "operation",
+            "tail",
             "output_digest",
             "parts_digest",
             "size",
@@ -37,7 +38,39 @@ const PLACES: [(&str, &str, &[&str]); 4] = [
     ),
     ("ingredients", "entry", &["body"]),
     ("reference", "entry", &["digest", "generation"]),
-    ("blob", "rowid_of", &["digest", "generation", "length", "state"]),
+    ("usage", "entry", &["used_at", "hits", "nondeterministic", "pinned"]),
+];
+
+/// Where the other values are, which are damaged in all rows of a table at once.
+const BESIDE: [(&str, &[&str]); 8] = [
+    ("blob", &["digest", "generation", "length", "state", "used_at", "pinned_until"]),
+    ("meta", &["clock", "epoch", "last_entry", "log_floor"]),
+    (
+        "slot",
+        &[
+            "key",
+            "project",
+            "domain",
+            "epoch",
+            "fence",
+            "nonce",
+            "lease_until",
+            "taken_at",
+            "operation",
+            "host",
+            "process",
+            "ended",
+            "failures",
+            "alone_until",
+            "failed_fence",
+            "failure",
+        ],
+    ),
+    ("committed", &["id", "key", "project", "domain", "how", "entry", "at"]),
+    ("invalidation", &["epoch", "project", "domain", "low", "high", "operation"]),
+    ("run", &["id", "code", "project", "domain", "status", "started_at", "finished_at"]),
+    ("text", &["digest", "body", "kept_at"]),
+    ("memo", &["topic", "name", "body", "kept_at"]),
 ];
 
 /// What is swapped between two entries.
@@ -60,8 +93,8 @@ const SWAPS: [&str; 8] = [
 /// What kept the campaign from going on.
 pub fn values(stage: &Stage, sample: Sample) -> Result<Tally, Broken> {
     let mut damages = Vec::new();
-    for (table, number, columns) in PLACES.iter().filter(|(table, ..)| *table != "blob") {
-        for column in *columns {
+    for (table, number, columns) in PLACES {
+        for column in columns {
             for id in 1..=stage.entries.len() {
                 let place = format!("UPDATE OR IGNORE {table} SET {column} = ");
                 let row = format!(" WHERE {number} = {id}");
@@ -83,10 +116,13 @@ pub fn values(stage: &Stage, sample: Sample) -> Result<Tally, Broken> {
             }));
         }
     }
-    for (table, _, columns) in PLACES.iter().filter(|(table, ..)| *table == "blob") {
-        for column in *columns {
-            for value in ["x''", "7", "-1", "zeroblob(32)"] {
+    for (table, columns) in BESIDE {
+        for column in columns {
+            for value in ["NULL", "x''", "''", "7", "-1", "zeroblob(32)"] {
                 damages.push(format!("UPDATE OR IGNORE {table} SET {column} = {value}"));
+            }
+            for by in ["+ 1", "- 1"] {
+                damages.push(format!("UPDATE OR IGNORE {table} SET {column} = {column} {by}"));
             }
         }
     }
@@ -155,6 +191,10 @@ fn judge(stage: &Stage, home: &Path, sql: &str, tally: &mut Tally) -> Result<(),
         (true, true) => tally.count("found before it was met"),
         (false, true) => tally.count("met and found"),
         (false, false) => tally.violate(format!("{sql}: not found")),
+    }
+    damage(stage, home, sql)?;
+    if stage.invalidate(home, tally) == Obeyed::Not {
+        tally.violate(format!("{sql}: an invalidation was not obeyed"));
     }
     damage(stage, home, sql)?;
     let repaired = Stage::check(home, true).map(|report| report.findings);

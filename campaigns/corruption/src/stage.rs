@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thrifty_engine::catalog::{
-    CatalogError, Claim, Committed, Entry, Holder, MadeOf, NewEntry, NewRun, Origin, RunId,
-    RunStatus, Scope, Selector,
+    CatalogError, Claim, Committed, Entry, Found, Holder, MadeOf, NewEntry, NewRun, Origin,
+    Request, RunId, RunStatus, Scope, Selector,
 };
 use thrifty_engine::fsck::{CheckError, Level, Report, check};
 use thrifty_engine::graph::Loss;
@@ -26,6 +26,9 @@ use crate::tally::Tally;
 
 /// The name of the catalog in a cache directory.
 pub const CATALOG: &str = "catalog.sqlite";
+
+/// The operation of all entries.
+const TRAIN: &str = "lab.train";
 
 /// What a reader must get under a key, if anything.
 #[derive(Debug, Clone)]
@@ -46,6 +49,17 @@ pub struct Stage {
     pub expected: Vec<Expected>,
     /// Its entries as a listing tells them.
     pub entries: Vec<Entry>,
+    /// A computation that began when all was sound: its entry, and its claim.
+    late: (NewEntry, Claim),
+}
+
+/// What became of an invalidation that met damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obeyed {
+    /// Nothing that it meant was served or stored after it, or it was refused.
+    Yes,
+    /// It was acknowledged, and something was.
+    Not,
 }
 
 /// Why a check could not be done.
@@ -98,10 +112,11 @@ impl Stage {
         }
         history(&cache, &run)?;
         let entries = list(&cache)?;
+        let late = late(&cache, &run)?;
         drop(cache);
         let mut files = BTreeMap::new();
         read_all(home.path(), home.path(), &mut files)?;
-        Ok(Self { files, expected, entries })
+        Ok(Self { files, expected, entries, late })
     }
 
     /// The bytes of one of its files.
@@ -162,6 +177,24 @@ impl Stage {
             whole &= it.read(&cache, tally, damage);
         }
         whole
+    }
+
+    /// Somebody removes all, in the catalog as it was damaged; then readers come, and a computation
+    /// ends that began before.
+    pub fn invalidate(&self, home: &Path, tally: &mut Tally) -> Obeyed {
+        let removed = Selector { operation: Some(TRAIN.to_owned()), ..Selector::default() };
+        let done = open(home).is_ok_and(|it| it.catalog().invalidate(None, &removed).is_ok());
+        // What only the process that invalidated has in memory is not what others see.
+        let (true, Ok(cache)) = (done, open(home)) else {
+            tally.count("invalidations refused");
+            return Obeyed::Yes;
+        };
+        tally.count("invalidations");
+        let is_served = |it: &Expected| matches!(cache.look(&it.key, None), Looked::Hit(..));
+        let (entry, claim) = &self.late;
+        let stored = cache.catalog().commit(&scope(), entry, claim);
+        let is_stored = matches!(stored, Ok(Committed::Stored(_)));
+        if is_stored || self.expected.iter().any(is_served) { Obeyed::Not } else { Obeyed::Yes }
     }
 
     /// Checks the cache; `None` if it cannot be opened, or the check could not go on.
@@ -305,11 +338,26 @@ fn records(cache: &Cache) -> Result<Vec<Expected>, Broken> {
 
 fn ingredients(number: usize) -> Result<Ingredients, Broken> {
     let mut all = Ingredients::new();
-    let name = plain::digest_text("lab.train");
-    all.add(Kind::Operation, "name", name, Preview::text("lab.train"))?;
+    let name = plain::digest_text(TRAIN);
+    all.add(Kind::Operation, "name", name, Preview::text(TRAIN))?;
     let input = plain::digest_text(&number.to_string());
     all.add(Kind::Inputs, "n", input, Preview::text(number.to_string()))?;
     Ok(all)
+}
+
+/// A computation that begins now.
+fn late(cache: &Cache, run: &RunId) -> Result<(NewEntry, Claim), Broken> {
+    let record = Record::Plain(plain::text("late"));
+    let number = usize::MAX;
+    let it = Expected { key: ingredients(number)?.key(), record, blobs: Vec::new() };
+    let asked = [Request { key: it.key, max_age: None }];
+    match cache.catalog().lookup(&scope(), &asked)?.as_slice() {
+        [Found::Miss(slot, _)] => {
+            let claim = Claim { epoch: slot.epoch, ..Claim::default() };
+            Ok((NewEntry { id: 2, ..entry(number, &it, run)? }, claim))
+        }
+        other => Err(format!("it was computed before: {other:?}").into()),
+    }
 }
 
 fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> {
@@ -325,7 +373,7 @@ fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> 
     Ok(NewEntry {
         id: 1,
         key: it.key,
-        operation: "lab.train".to_owned(),
+        operation: TRAIN.to_owned(),
         ingredients: ingredients(number)?,
         output: it.record.to_bytes(),
         output_digest: plain::digest_of_contribution(&contribution),

@@ -128,6 +128,7 @@ fn entries_outlive_the_process() {
 fn every_flipped_field_is_a_miss() {
     let columns = [
         ("operation", "'lab.other'"),
+        ("tail", "'other'"),
         ("output_digest", "zeroblob(32)"),
         ("parts_digest", "zeroblob(31)"),
         ("size", "size + 1"),
@@ -141,6 +142,7 @@ fn every_flipped_field_is_a_miss() {
         ("seal", "zeroblob(32)"),
         ("observed", "x'01'"),
         ("output", "x'62'"),
+        ("made_of", "x'00'"),
         ("project", "'shop'"),
         ("key", "zeroblob(32)"),
     ];

@@ -4,18 +4,20 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use thrifty_key::{Context, Digest, Hasher, Key};
 
+use super::commit::tail;
 use crate::entry::{BlobRef, Scope};
 
 /// The columns of `entry` in the order in which [`Sealed::read`] takes them.
 pub(super) const COLUMNS: &str = "entry.operation, entry.output_digest, entry.parts_digest, \
      entry.size, entry.cost, entry.created_at, entry.expires_at, entry.run, entry.node, \
-     entry.host, entry.user, entry.seal, entry.observed, entry.made_of, entry.output";
+     entry.host, entry.user, entry.seal, entry.observed, entry.made_of, entry.output, \
+     entry.tail";
 
 /// The one of them that earlier formats lack.
 pub(super) const MADE_OF: &str = "entry.made_of";
 
 /// How many columns [`COLUMNS`] names.
-pub(super) const WIDTH: usize = 15;
+pub(super) const WIDTH: usize = 16;
 
 /// The sealed columns of an entry, borrowed from a row or about to be written.
 pub(super) struct Sealed<'a> {
@@ -37,7 +39,8 @@ pub(super) struct Sealed<'a> {
 
 impl<'a> Sealed<'a> {
     /// Reads the columns of an entry of `scope` and `key`, the first of them at `first`. `None`
-    /// if they do not match their seal: the bytes in the file are not those that were written.
+    /// if they do not match their seal: the bytes in the file are not those that were written. The
+    /// tail, by which an invalidation finds the entry, must be that of the operation.
     pub(super) fn read(row: &'a Row<'_>, first: usize, scope: &Scope, key: &Key) -> Option<Self> {
         let at = |offset: usize| row.get_ref(first + offset).ok();
         let sealed = Self {
@@ -56,7 +59,9 @@ impl<'a> Sealed<'a> {
             made_of: bytes(at(13)?)?,
             output: bytes(at(14)?)?,
         };
-        (digest(at(11)?)? == sealed.seal(scope, key)).then_some(sealed)
+        let is_whole =
+            text(at(15)?)? == tail(sealed.operation) && digest(at(11)?)? == sealed.seal(scope, key);
+        is_whole.then_some(sealed)
     }
 
     /// The seal, as specified in `docs/formats/catalog.md`.

@@ -9,7 +9,6 @@ use thrifty_key::Key;
 use super::Salvaged;
 use crate::entry::{Scope, Time};
 use crate::sqlite::clock::NEVER;
-use crate::sqlite::commit::tail;
 use crate::sqlite::fault::is_damage;
 use crate::sqlite::seal::{COLUMNS, MADE_OF, Sealed, WIDTH, digest, parts_digest};
 use crate::sqlite::select::references;
@@ -137,7 +136,7 @@ impl<'a> Source<'a> {
         let columns = COLUMNS.replace("entry.", "");
         let marks = vec!["?"; entry.values.len()].join(", ");
         let sql = format!(
-            "INSERT OR REPLACE INTO entry ({columns}, id, project, domain, key, tail) VALUES ({marks})"
+            "INSERT OR REPLACE INTO entry ({columns}, id, project, domain, key) VALUES ({marks})"
         );
         self.new.prepare_cached(&sql)?.execute(params_from_iter(&entry.values))?;
         self.new
@@ -225,8 +224,7 @@ fn verified(old: &Connection, id: i64) -> Result<Option<Verified>> {
     {
         return Ok(None);
     }
-    let mut values = (0..WIDTH + 4).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()?;
-    values.push(tail(sealed.operation).to_owned().into());
+    let values = (0..WIDTH + 4).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()?;
     let blobs = blobs.iter().map(|blob| {
         let digest = blob.digest.as_bytes().to_vec();
         (digest, blob.generation.cast_signed(), blob.length.cast_signed())
