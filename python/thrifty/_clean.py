@@ -19,7 +19,7 @@ from multiprocessing import spawn
 from typing import Any
 
 from thrifty import _native
-from thrifty._processes import dereferenced
+from thrifty._worker import dereferenced
 
 # What comes out of the first pipe is the answer; what the operation prints goes nowhere.
 _BEGIN = """\

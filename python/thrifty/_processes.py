@@ -1,51 +1,119 @@
-"""Bodies in other processes: what is sent to a worker, and what comes back."""
+"""Bodies in other processes: the workers of this process, and what is sent to them."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any
+from multiprocessing import get_context, util
+from typing import Any, NoReturn
 
-from thrifty import _native
+from thrifty._raised import arrived
 from thrifty._task import Task
-
-_lock = threading.Lock()
-_pool: ProcessPoolExecutor | None = None
-_size = 0
-_ended = False
-
-# The record of a result; what was observed, when what it was made of expires, why the result must
-# not be stored, in one word and for people, and notes.
-Performed = tuple[bytes, bytes, int | None, tuple[str, str] | None, list[str]]
+from thrifty._worker import READY, Answer, Origin, Performed, Surroundings, serve
 
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2
+# How long the process of a worker that says nothing any more may take to end.
+_LAST_MOMENTS = 5
+
+_changed = threading.Condition()
+_workers: set[_Worker] = set()
+_idle: list[_Worker] = []
+_size = 0
 
 
-class Reference:
-    """Stands for a value of the cache in arguments that are sent to a worker."""
+class _Died(Exception):
+    """The process of a worker has ended, or cannot be talked to any more."""
 
-    __slots__ = ("record",)
 
-    def __init__(self, record: bytes) -> None:
-        self.record = record
+class _Worker:
+    """A process that runs one body at a time.
 
-    def __reduce__(self) -> tuple[type[Reference], tuple[bytes]]:
-        return Reference, (self.record,)
+    Of the pipe `life` nothing is ever read: it is closed when this process is gone, whatever
+    became of it.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        # A forked worker would share threads and connections that are not its own.
+        context = get_context("spawn")
+        self.origin = origin
+        self.is_ready = False
+        # Ended because the program ends.
+        self.is_over = False
+        self._told: Surroundings | None = None
+        self._calls, calls = context.Pipe()
+        life, self._life = context.Pipe(duplex=False)
+        with calls, life:
+            self._process = context.Process(target=serve, args=(calls, life, origin))
+            self._process.start()
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def call(self, around: Surroundings, call: bytes, chosen: dict[str, Any], mode: str) -> Answer:
+        """What the worker answers."""
+        if not self.is_ready:
+            self.is_ready = self._receive() == READY
+        told = None if around == self._told else around
+        self._told = around
+        message = pickle.dumps((told, call, chosen, mode), protocol=5)
+        try:
+            self._calls.send_bytes(message)
+        except OSError:
+            raise _Died from None
+        return pickle.loads(self._receive())
+
+    def _receive(self) -> bytes:
+        try:
+            while not self._calls.poll(_PATIENCE):
+                # What a body started may hold the other end of the pipe open.
+                if not self._process.is_alive() and not self._calls.poll():
+                    raise _Died
+            return self._calls.recv_bytes()
+        except (EOFError, OSError):
+            raise _Died from None
+
+    def end(self) -> None:
+        """There are no calls for it any more: it ends when it is done with the one it has."""
+        self._calls.close()
+
+    def stop(self) -> None:
+        """Ends it, whatever it does."""
+        with contextlib.suppress(OSError):
+            self._process.terminate()
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes what this process has of it."""
+        self._calls.close()
+        self._life.close()
+
+    def death(self) -> str:
+        """How its process ended, in words."""
+        self._process.join(_LAST_MOMENTS)
+        code = self._process.exitcode
+        if code is None:
+            return "it does not answer any more"
+        if code >= 0:
+            return f"it ended with code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        out_of_memory = ", as the system does where memory runs out" if name == "SIGKILL" else ""
+        return f"it was killed by {name}{out_of_memory}"
 
 
 def submit(
     task: Task[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    around: tuple[Origin, Surroundings],
     workers: int,
     chosen: dict[str, Any],
     mode: str,
@@ -55,22 +123,39 @@ def submit(
     What the function raises is raised here, with the worker's traceback as its cause.
     """
     call = _sent(task, args, kwargs)
-    future = _start(workers).submit(_perform, call, chosen, mode)
+    origin, surroundings = around
+    worker = _take(workers, origin)
     try:
-        return _result(future)
-    except BrokenProcessPool:
-        while _ended:
-            # The end of the program does not wait for this thread.
-            time.sleep(_PATIENCE)
-        _drop()
-        raise RuntimeError(
-            f"a worker process died while {task.operation_name} ran: it was killed, ran out of "
-            "memory, or the main module of the program starts work when it is imported (put it "
-            'under `if __name__ == "__main__":`). With executor="threads" there are no workers'
-        ) from None
-    except KeyboardInterrupt:
-        _drop(kill=True)
+        performed, raised = worker.call(surroundings, call, chosen, mode)
+        _give_back(worker)
+    except _Died:
+        _tell_of_death(task, worker)
+    except BaseException:
+        # Nobody waits for its answer any more.
+        _drop(worker)
         raise
+    if raised is not None:
+        raise arrived(raised)
+    assert performed is not None
+    return performed
+
+
+def _tell_of_death(task: Task[..., Any], worker: _Worker) -> NoReturn:
+    while worker.is_over:
+        # The end of the program does not wait for this thread.
+        time.sleep(_PATIENCE)
+    how = worker.death()
+    _drop(worker)
+    name = task.operation_name
+    if worker.is_ready:
+        text = f"a worker process died while {name} ran: {how}"
+    else:
+        text = (
+            f"a worker process died before {name} ran: {how}. Perhaps the main module of the "
+            "program starts work when it is imported (put it under "
+            '`if __name__ == "__main__":`)'
+        )
+    raise RuntimeError(f'{text}. With executor="threads" there are no workers') from None
 
 
 def _sent(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -93,104 +178,69 @@ def pickled(task: Task[..., Any], call: object) -> bytes:
         ) from error
 
 
-def _result(future: Future[Performed]) -> Performed:
-    while not future.done():
-        wait([future], timeout=_PATIENCE)
-    return future.result()
-
-
-def _start(workers: int) -> ProcessPoolExecutor:
-    """The pool of this process, with so many workers at least."""
-    global _pool, _size
-    with _lock:
-        if _pool is None or _size < workers:
-            previous, _pool = _pool, _new_pool(workers)
-            _size = workers
-            if previous is not None:
-                previous.shutdown(wait=False)
-        return _pool
-
-
-def _new_pool(workers: int) -> ProcessPoolExecutor:
+def _take(workers: int, origin: Origin) -> _Worker:
+    """A worker that has nothing to do; of all runs together there are so many as one asked for."""
+    global _size
     _at_end()
-    # A forked worker would share threads and connections that are not its own.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+    with _changed:
+        _size = max(_size, workers)
+        while True:
+            while _idle:
+                worker = _idle.pop()
+                if worker.origin == origin and worker.is_alive():
+                    return worker
+                _workers.discard(worker)
+                worker.forget()
+            if len(_workers) < _size:
+                worker = _Worker(origin)
+                _workers.add(worker)
+                return worker
+            _changed.wait(_PATIENCE)
+
+
+def _give_back(worker: _Worker) -> None:
+    with _changed:
+        _idle.append(worker)
+        _changed.notify()
+
+
+def _drop(worker: _Worker) -> None:
+    with _changed:
+        _workers.discard(worker)
+        if worker in _idle:
+            _idle.remove(worker)
+        _changed.notify()
+    worker.stop()
 
 
 @functools.cache
 def _at_end() -> None:
-    # Called before what the pools registered when they were imported, which waits for the workers.
-    register: Callable[[Callable[[], None]], None] | None
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        register(_end)
+    # Before the end of this process waits for those that it started; also where it is itself
+    # one that multiprocessing started, which ends without `atexit`.
+    util.Finalize(None, _end, exitpriority=100)
 
 
 def _end() -> None:
-    """Ends the workers if nobody waits for them whom the end of the program waits for."""
-    global _ended
-    manager = getattr(_pool, "_executor_manager_thread", None)
-    others = set(threading.enumerate()) - {threading.main_thread(), manager}
-    if all(thread.daemon for thread in others):
-        _ended = True
-        _drop(kill=True)
+    """Ends the workers: whoever waits for one now is not waited for."""
+    for worker in list(_workers):
+        worker.is_over = True
+        if worker in _idle:
+            worker.end()
+        else:
+            worker.stop()
 
 
 def _after_fork() -> None:
-    """In a forked child: the pool and who looks after it are the parent's."""
-    global _lock, _pool, _size
-    _lock = threading.Lock()
-    if _pool is not None:
-        # Its end would wait for locks that threads may hold which are not here.
-        _native.leak(_pool)
-    _pool, _size = None, 0
+    """In a forked child: the workers are the parent's, who alone is to keep them alive."""
+    global _changed, _size
+    _changed = threading.Condition()
+    for worker in _workers:
+        worker.forget()
+    _workers.clear()
+    _idle.clear()
+    _size = 0
+    _at_end.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _drop(*, kill: bool = False) -> None:
-    global _pool, _size
-    with _lock:
-        pool, _pool, _size = _pool, None, 0
-    if pool is None:
-        return
-    workers: dict[int, Any] = getattr(pool, "_processes", None) or {}
-    processes = list(workers.values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    if kill:
-        for process in processes:
-            process.terminate()
-
-
-def _begin() -> None:
-    # An interrupt from the terminal reaches all processes; the parent decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _perform(call: bytes, chosen: dict[str, Any], mode: str) -> Performed:
-    task, key, args, kwargs = pickle.loads(call)
-    if task.definition_key() != key:
-        # Its result would be stored under a key that does not describe it.
-        raise RuntimeError(
-            f"{task.operation_name} is not the same in a worker process: its file was changed "
-            "since the program started, or the program changed a value that it uses after the "
-            'import. Pass that value as an argument, or use executor="threads"'
-        )
-    values = dereferenced(args), dereferenced(kwargs)
-    return _native.perform(task, *values, chosen, mode)
-
-
-def dereferenced(value: Any) -> Any:
-    """The value, with what is in the cache in the places of references."""
-    if isinstance(value, Reference):
-        return _native.dereference(value.record)
-    # Exactly these, as where references were put in: what derives from them is a value.
-    if value.__class__ is list:
-        return [dereferenced(item) for item in value]
-    if value.__class__ is tuple:
-        return tuple(dereferenced(item) for item in value)
-    if value.__class__ is dict:
-        return {key: dereferenced(item) for key, item in value.items()}
-    return value

@@ -4,6 +4,7 @@
 //! is. It loads the arguments, calls the function, writes the large parts of the result to the
 //! store, and returns a record: values never travel between the processes.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -105,11 +106,12 @@ fn send(
 ) -> PyResult<(Record, Gathered)> {
     let Packed { args, kwargs, stream } = packed(py, session, call, inputs, stream, edge)?;
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
+    let around = (origin_of(session), around(py)?);
     let workers = session.workers(&call.run);
     let slf = call.task.bind(py);
     let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options, &call.run).mode;
-    let sent = submit.call1((slf, args, kwargs, workers, chosen, mode.word()))?;
+    let sent = submit.call1((slf, args, kwargs, around, workers, chosen, mode.word()))?;
     let (record, observed, made_of, expires_at, problem, notes): Arrived = sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
@@ -123,6 +125,17 @@ fn send(
     let gathered =
         Gathered { observed, problem, expires_at, made_of, notes, ..Gathered::default() };
     Ok((record, gathered))
+}
+
+/// The variables, the directory and the arguments of this process, as they are now.
+fn around(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let module = py.import(intern!(py, "thrifty._worker"))?;
+    observe::aside(|| module.call_method0(intern!(py, "surroundings")))
+}
+
+/// Where and with which variables a session was opened: a worker opens the same cache.
+fn origin_of(session: &Session) -> (&OsStr, &[(OsString, OsString)]) {
+    (session.origin.directory.as_os_str(), &session.origin.variables)
 }
 
 /// What another process needs of a call.
@@ -148,7 +161,7 @@ pub fn packed<'py>(
     edge: &mut Option<usize>,
 ) -> PyResult<Packed<'py>> {
     let by_reference =
-        py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "Reference"))?;
+        py.import(intern!(py, "thrifty._worker"))?.getattr(intern!(py, "Reference"))?;
     let mut with = |handle: &Bound<'_, Handle>| {
         let number = call.takes.iter().position(|taken| taken.get().is_same(handle.get()));
         *edge = number;
@@ -244,10 +257,10 @@ fn perform<'py>(
     Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
 }
 
-/// Keeps an object as long as this process lives.
+/// In a worker: opens the session.
 #[pyfunction]
-fn leak(object: Py<PyAny>) {
-    std::mem::forget(object);
+fn open_session(py: Python<'_>) -> PyResult<()> {
+    Session::current(py).map(drop)
 }
 
 /// Adds the functions of this module.
@@ -258,5 +271,5 @@ fn leak(object: Py<PyAny>) {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(dereference, module)?)?;
     module.add_function(wrap_pyfunction!(perform, module)?)?;
-    module.add_function(wrap_pyfunction!(leak, module)?)
+    module.add_function(wrap_pyfunction!(open_session, module)?)
 }

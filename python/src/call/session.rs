@@ -1,6 +1,7 @@
 //! The cache of this process, opened at the first call.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub struct Session {
     pub cache: Arc<Cache>,
     /// The configuration.
     pub settings: Settings,
+    /// Where the configuration was looked for.
+    pub origin: Origin,
     /// Where files that come out of the cache are placed.
     pub files: PathBuf,
     /// Whether the cache is a directory, which other processes can open.
@@ -55,6 +58,21 @@ pub struct Session {
     unstored: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     /// Where a cache in memory placed files: nobody can come to them when this process has ended.
     passing: Mutex<Vec<PathBuf>>,
+}
+
+/// What a configuration was made of.
+pub struct Origin {
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The variables of the process.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+impl Origin {
+    fn now() -> Self {
+        let directory = std::env::current_dir().unwrap_or_default();
+        Self { directory, variables: std::env::vars_os().collect() }
+    }
 }
 
 impl Session {
@@ -179,6 +197,7 @@ impl Session {
         Self {
             cache,
             settings,
+            origin: Origin::now(),
             files,
             is_shared,
             trouble: None,
