@@ -86,6 +86,15 @@ impl Host for Interpreter {
     fn is_interrupted(&self) -> bool {
         Python::attach(|py| py.check_signals().is_err())
     }
+
+    fn heed_signals(&self) {
+        // Off the main thread Python allows no handler: such a signal ends the process then.
+        _ = Python::attach(|py| signals(py)?.call_method0(intern!(py, "heed")).map(drop));
+    }
+
+    fn ended_by(&self) -> Option<u8> {
+        Python::attach(|py| signals(py)?.call_method0(intern!(py, "last"))?.extract()).ok()?
+    }
 }
 
 impl Interpreter {
@@ -236,6 +245,10 @@ fn end_of(py: Python<'_>, error: &PyErr) -> End {
 
 fn module(py: Python<'_>) -> Result<Bound<'_, PyModule>, HostError> {
     py.import(intern!(py, "thrifty._command")).map_err(|error| usage(&error))
+}
+
+fn signals(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "thrifty._signals"))
 }
 
 fn usage(error: &PyErr) -> HostError {

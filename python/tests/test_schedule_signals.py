@@ -1,4 +1,4 @@
-"""Ctrl-C of `thrifty schedule`: first the scheduler is asked to end, then the run."""
+"""Ctrl-C of `thrifty schedule`: first the scheduler is asked to end, then the run. SIGTERM: both."""
 
 from __future__ import annotations
 
@@ -55,5 +55,15 @@ def test_further_interrupts_cancel_the_run_and_end_its_command(programs, schedul
     assert scheduler.returncode == 130, err
     assert runs(programs) == ["cancelled"]
     # Nobody reads it any more.
+    with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):
+        os.open(programs.directory / "go", os.O_WRONLY | os.O_NONBLOCK)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_what_the_system_says_once_cancels_the_run(programs, scheduler, number, code):
+    scheduler.send_signal(number)
+    _, err = scheduler.communicate(timeout=60)
+    assert scheduler.returncode == code, err
+    assert runs(programs) == ["cancelled"]
     with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):
         os.open(programs.directory / "go", os.O_WRONLY | os.O_NONBLOCK)

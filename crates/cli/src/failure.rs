@@ -12,7 +12,8 @@ use crate::host::HostError;
 
 /// What the help says about exit codes.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 an operation failed, 2 wrong use, 3 trouble with the cache, 130 interrupted.";
+Exit codes: 0 done, 1 an operation failed, 2 wrong use, 3 trouble with the cache, 130 interrupted,
+143 ended by SIGTERM.";
 
 /// A verb that could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

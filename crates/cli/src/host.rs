@@ -55,6 +55,15 @@ pub trait Host: Sync {
     /// Whether the user has asked, since this was last called, that what runs be ended. Asked now
     /// and then on the main thread.
     fn is_interrupted(&self) -> bool;
+
+    /// From now on a signal by which the system asks this process to end is an interrupt, and no
+    /// end in the midst of what runs.
+    fn heed_signals(&self) {}
+
+    /// The number of the last such signal, if there was one.
+    fn ended_by(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// What is to be checked.

@@ -3,7 +3,7 @@
 //! [`main`] is a table from verb to function. A verb reads its arguments, asks the engine, and
 //! writes to a [`Console`]; running workflows is left to a [`Host`], which the binding of a
 //! language implements. Exit codes: 0 done, 1 an operation failed, 2 wrong use, 3 trouble with
-//! the cache, 130 interrupted.
+//! the cache, 130 interrupted, 128 and its number if a signal ended it.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdin, stdout};
@@ -88,6 +88,9 @@ pub fn main(arguments: Vec<OsString>, host: &dyn Host) -> u8 {
     main_in(arguments, host, &mut console)
 }
 
+/// What is added to the number of the signal that ended a program, as shells do.
+const SIGNALLED: u8 = 128;
+
 /// As [`main`], in other surroundings.
 pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<'_>) -> u8 {
     let command = match Command::try_parse_from(arguments) {
@@ -102,7 +105,10 @@ pub fn main_in(arguments: Vec<OsString>, host: &dyn Host, console: &mut Console<
         _ = console.out.flush();
         _ = console.note(&format!("thrifty: {message}"));
     }
-    failure.code()
+    match (&failure, host.ended_by()) {
+        (Failure::Interrupted, Some(signal)) => SIGNALLED.saturating_add(signal),
+        _ => failure.code(),
+    }
 }
 
 /// What `thrifty why RUN NODE` writes, without colours.

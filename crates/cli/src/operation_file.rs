@@ -77,6 +77,7 @@ pub(crate) fn run(
     console: &Console<'_>,
     listener: Arc<Listener>,
 ) -> Result<RunReport, Failure> {
+    host.heed_signals();
     let pipeline = read(request, choice, console)?;
     let interrupted = || host.is_interrupted();
     let called = Called { request, choice, console };

@@ -29,7 +29,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Run an operation file at the ticks of its schedule, until it is interrupted
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The first Ctrl-C ends the scheduler when the run in progress is done, the second cancels that run.
+The first Ctrl-C ends the scheduler when the run in progress is done, the second cancels that run;
+SIGTERM cancels it at once.
 
 Examples:
   thrifty schedule nightly.yaml
@@ -100,6 +101,7 @@ pub(crate) fn run(
     if pipeline.needs_language() {
         console.note(IMPORTED)?;
     }
+    host.heed_signals();
     let clock = Wall { host: &host };
     let shared = std::cell::RefCell::new(console);
     let mut tell = |told: &Told| shared.borrow_mut().note(&sentence(told));
@@ -182,7 +184,7 @@ fn run_tick(
 }
 
 /// A host whose first interrupt asks for the end of the scheduler, and only the second for that of
-/// the run.
+/// the run. The system says only once that all is to end.
 struct Patient<'a> {
     host: &'a dyn Host,
     asked: AtomicU32,
@@ -222,7 +224,15 @@ impl Host for Patient<'_> {
     }
 
     fn is_interrupted(&self) -> bool {
-        self.asked() > 1
+        self.asked() > 1 || self.ended_by().is_some()
+    }
+
+    fn heed_signals(&self) {
+        self.host.heed_signals();
+    }
+
+    fn ended_by(&self) -> Option<u8> {
+        self.host.ended_by()
     }
 }
 
