@@ -319,10 +319,8 @@ fn copies(
 
 #[test]
 fn copies_in_one_run_follow_the_same_rule() {
-    let cases: [(usize, fn() -> Result<Product, Failure>, &str); 2] = [
-        (1, || Ok(unstorable(5)), "computed-not-stored"),
-        (FAILURES, || failed("broken"), "failed"),
-    ];
+    let unstored: fn() -> Result<Product, Failure> = || Ok(unstorable(5));
+    let cases = [(1, unstored, "computed-not-stored"), (FAILURES, || failed("broken"), "failed")];
     for (alone, ending, word) in cases {
         for policy in serialized(Policy::default()) {
             let stage = Stage::new();
