@@ -147,3 +147,76 @@ def test_on_the_command_line_the_line_at_the_end_tells_it(programs):
     assert process.returncode == 0, err
     assert err.count("not stored") == 1
     assert "1 computed, 0 hits, 1 not stored (1 a value that cannot be stored)" in err
+
+
+CHILDREN = """
+import multiprocessing
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from thrifty import task, workflow
+
+@task
+def locked(n: int) -> object:
+    return threading.Lock()
+
+@task
+def outer(n: int) -> int:
+    locked(n)
+    return n
+
+@task
+def fails(n: int) -> int:
+    locked(n)
+    raise LookupError(n)
+
+def use(n):
+    locked(n)
+    return n
+
+@workflow
+def run():
+    return [outer(n) for n in range(3)]
+
+if __name__ == "__main__":
+    way = sys.argv[1]
+    if way in multiprocessing.get_all_start_methods():
+        # The end of the block kills the processes.
+        with multiprocessing.get_context(way).Pool(1) as pool:
+            assert pool.map(use, range(4)) == [0, 1, 2, 3]
+    elif way == "futures":
+        with ProcessPoolExecutor(1) as pool:
+            assert list(pool.map(use, range(4))) == [0, 1, 2, 3]
+    elif way == "workers":
+        assert run.with_options(executor="processes", workers=2)() == [0, 1, 2]
+    elif way == "a worker that fails":
+        try:
+            fails.with_options(executor="processes", workers=1).map([1])
+        except LookupError:
+            pass
+    elif way == "nothing":
+        with ProcessPoolExecutor(1) as pool:
+            assert list(pool.map(abs, [-1])) == [1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "counts"),
+    [
+        ("fork", [1]),
+        ("spawn", [1]),
+        ("forkserver", [1]),
+        ("futures", [1, 3]),
+        ("workers", [3]),
+        ("a worker that fails", [1]),
+        ("nothing", []),
+    ],
+)
+def test_what_children_do_not_store_is_told(programs, way, counts):
+    programs.write("children.py", CHILDREN)
+    process = programs.start("children.py", way)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    told = [line for line in err.splitlines() if "not stored" in line]
+    for line, count in zip(told, counts, strict=True):
+        assert f"calls outside of workflows: {count} not stored ({count} a value that" in line

@@ -12,6 +12,7 @@ import time
 from multiprocessing import get_context, util
 from typing import Any, NoReturn
 
+from thrifty import _native
 from thrifty._raised import arrived
 from thrifty._task import Task
 from thrifty._worker import READY, Answer, Origin, Performed, Surroundings, serve
@@ -126,7 +127,7 @@ def submit(
     origin, surroundings = around
     worker = _take(workers, origin)
     try:
-        performed, raised = worker.call(surroundings, call, chosen, mode)
+        performed, raised, unstored = worker.call(surroundings, call, chosen, mode)
         _give_back(worker)
     except _Died:
         _tell_of_death(task, worker)
@@ -134,6 +135,7 @@ def submit(
         # Nobody waits for its answer any more.
         _drop(worker)
         raise
+    _native.count_unstored(unstored)
     if raised is not None:
         raise arrived(raised)
     assert performed is not None

@@ -25,8 +25,8 @@ Surroundings = tuple[dict[str, str], str, list[str], list[str]]
 # result must not be stored, in one word and for people; notes.
 Performed = tuple[bytes, bytes, Any, int | None, tuple[str, str] | None, list[str]]
 
-# What a body gave or raised.
-Answer = tuple[Performed | None, Raised | None]
+# What a body gave or raised; and how many results of calls in it are not stored, by the reason.
+Answer = tuple[Performed | None, Raised | None, dict[str, int]]
 
 # What a worker says when it is about to take calls.
 READY = b"ready"
@@ -103,7 +103,7 @@ def _answer(around: Surroundings, call: bytes, chosen: dict[str, Any], mode: str
         performed = _perform(call, chosen, mode)
     except BaseException as error:
         raised = sent(error)
-    return performed, raised
+    return performed, raised, _native.take_unstored()
 
 
 def _perform(call: bytes, chosen: dict[str, Any], mode: str) -> Performed:

@@ -6,6 +6,7 @@
 
 mod body;
 mod check;
+mod children;
 mod clean;
 mod context;
 mod ending;

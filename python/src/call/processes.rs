@@ -4,6 +4,7 @@
 //! is. It loads the arguments, calls the function, writes the large parts of the result to the
 //! store, and returns a record: values never travel between the processes.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -257,10 +258,27 @@ fn perform<'py>(
     Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
 }
 
-/// In a worker: opens the session.
+/// In a worker: opens the session. What its bodies do not store is told by the program.
 #[pyfunction]
 fn open_session(py: Python<'_>) -> PyResult<()> {
+    super::children::is_a_worker();
     Session::current(py).map(drop)
+}
+
+/// In a worker: how many results of lone calls were not stored since it was asked, by the reason.
+#[pyfunction]
+fn take_unstored(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u64>> {
+    Ok(Session::current(py)?.take_unstored())
+}
+
+/// Counts what a worker took.
+#[pyfunction]
+fn count_unstored(py: Python<'_>, counts: BTreeMap<String, u64>) -> PyResult<()> {
+    let session = Session::current(py)?;
+    for (word, count) in counts {
+        Reason::from_word(&word).into_iter().for_each(|it| session.are_not_stored(it, count));
+    }
+    Ok(())
 }
 
 /// Adds the functions of this module.
@@ -271,5 +289,7 @@ fn open_session(py: Python<'_>) -> PyResult<()> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(dereference, module)?)?;
     module.add_function(wrap_pyfunction!(perform, module)?)?;
-    module.add_function(wrap_pyfunction!(open_session, module)?)
+    module.add_function(wrap_pyfunction!(open_session, module)?)?;
+    module.add_function(wrap_pyfunction!(take_unstored, module)?)?;
+    module.add_function(wrap_pyfunction!(count_unstored, module)?)
 }

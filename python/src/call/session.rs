@@ -99,7 +99,10 @@ impl Session {
         let session = Self::open(py, before)?;
         let mut current = SESSION.write();
         let kept = current.take().filter(|before| !before.is_over()).unwrap_or(session);
-        Ok(Arc::clone(current.insert(kept)))
+        let kept = Arc::clone(current.insert(kept));
+        drop(current);
+        super::children::at_end(py)?;
+        Ok(kept)
     }
 
     fn opened() -> Option<Arc<Self>> {
@@ -289,12 +292,31 @@ impl Session {
 
     /// Counts a lone call whose result is not in the cache, for the end of the program.
     pub fn is_not_stored(&self, reason: Reason) {
-        *self.unstored.lock().entry(reason.word()).or_default() += 1;
+        self.are_not_stored(reason, 1);
+    }
+
+    /// Counts several. A process that may have no end tells of the first one at once.
+    pub fn are_not_stored(&self, reason: Reason, count: u64) {
+        let mut unstored = self.unstored.lock();
+        let is_first = !unstored.contains_key(reason.word());
+        let before = unstored.entry(reason.word()).or_default();
+        if !is_first || !super::children::may_have_no_end() {
+            *before += count;
+            return;
+        }
+        drop(unstored);
+        let counts = [(reason.word(), count)];
+        Python::attach(|py| tell_of_unstored(py, "calls outside of workflows", counts));
+    }
+
+    /// The lone calls whose results are not in the cache, by the word of the reason.
+    pub fn take_unstored(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut *self.unstored.lock())
     }
 
     /// Tells of the lone calls whose results are not in the cache.
     fn tell_of_unstored(&self, py: Python<'_>) {
-        let counts = std::mem::take(&mut *self.unstored.lock());
+        let counts = self.take_unstored().into_iter().filter(|(_, count)| *count > 0);
         tell_of_unstored(py, "calls outside of workflows", counts);
     }
 }
@@ -406,6 +428,7 @@ fn after_fork() {
     super::run::forget_all();
     super::turn::after_fork();
     super::secret::after_fork();
+    super::children::after_fork();
     while OPENING.try_lock().is_none() {
         // SAFETY: the thread that held the lock is not in this process.
         unsafe { OPENING.force_unlock() };
