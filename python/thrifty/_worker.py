@@ -41,7 +41,10 @@ def surroundings() -> Surroundings:
             "the working directory of the program was removed, and a worker process would have "
             'to be in it: change to another one with os.chdir, or use executor="threads"'
         ) from error
-    return dict(os.environ), directory, list(sys.path), list(sys.argv)
+    # Another thread may take one away meanwhile.
+    pairs = ((name, os.environ.get(name)) for name in list(os.environ))
+    variables = {name: value for name, value in pairs if value is not None}
+    return variables, directory, list(sys.path), list(sys.argv)
 
 
 def serve(calls: Connection, life: Connection, origin: Origin) -> None:
