@@ -55,7 +55,7 @@ test-torch: wheel $(TORCH)/.made ## the tests of values of torch, in an environm
 
 # After the wheel: what both are made of is built once.
 test-simulation: ## 20,000 seeds of the simulated protocol, and that rare states were reached
-	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000 --marks 5
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 20000 --marks 20
 
 corruption: ## every bit of a catalog and of blobs flipped, one after the other
 	cargo run --locked --release --quiet -p thrifty-corruption
@@ -69,9 +69,9 @@ faults: ## every call of every job fails in every way; every job on a disk that 
 	cargo run --locked --release --quiet -p thrifty-faults -- power
 
 simulation: ## a million seeds of the simulated protocol
-	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000 --marks 200
+	cargo run --locked --release --quiet -p thrifty-simulation -- --seeds 1000000 --marks 1000
 
-mutants: ## deliberate bugs in the protocol, each of which the simulation must find
+mutants: ## deliberate bugs, each of which the simulation or a test must find
 	$(PYTHON) tools/mutants.py
 
 SOAK_SECONDS ?= 60

@@ -151,7 +151,7 @@ impl Options {
         if count > 1 && rng.u32(..8) == 0 {
             close_circle(&mut operations);
         }
-        Self {
+        let mut options = Self {
             seed,
             is_peaceful,
             workers,
@@ -165,7 +165,20 @@ impl Options {
             invalidator: (!is_peaceful && rng.bool()).then(|| think.max(SECOND) * 2),
             faults: if is_peaceful { Faults::default() } else { faults(rng) },
             wall: wall(rng, is_peaceful),
+        };
+        if rng.u32(..16) == 0 {
+            options.collect_under_writers();
         }
+        options
+    }
+
+    /// Many writers stand still before they commit, for longer than the collector spares what they
+    /// wrote: rare where each of that is left to chance.
+    fn collect_under_writers(&mut self) {
+        let Some(collector) = &mut self.collector else { return };
+        collector.grace = Duration::from_secs(121);
+        self.faults.stall = 2_000;
+        self.operations.iter_mut().for_each(|operation| operation.is_large = true);
     }
 }
 
