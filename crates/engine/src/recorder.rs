@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ struct History {
     pending: Mutex<Pending>,
     /// Held while writing, so that what was gathered first is written first.
     writing: Mutex<()>,
+    /// How often the catalog was busy.
+    busy: AtomicU64,
 }
 
 #[derive(Default)]
@@ -88,6 +91,7 @@ impl Recorder {
                 health,
                 pending: Mutex::default(),
                 writing: Mutex::default(),
+                busy: AtomicU64::new(0),
             }),
             scope,
             lone: Mutex::default(),
@@ -101,7 +105,7 @@ impl Recorder {
         let History { catalog, health, .. } = &*self.history;
         health.may_write().ok()?;
         let run = NewRun { process: process::identity(), ..run.clone() };
-        health.note_write(catalog.begin_run(&self.scope, &run))
+        health.note_write(self.history.counted(catalog.begin_run(&self.scope, &run)))
     }
 
     /// Has a run go on in this process, if no other one has had it go on since it was looked at.
@@ -229,15 +233,17 @@ impl Recorder {
         self.history.write();
     }
 
-    /// Writes everything, and ends the run of lone calls.
-    pub fn close(&self) {
+    /// Writes everything, and ends the run of lone calls: for the end of a process, which waits for
+    /// a busy catalog once. `false` if it was, so that nothing more is to be written.
+    pub fn close(&self) -> bool {
+        let before = self.history.busy.load(Ordering::Relaxed);
         self.gather_lone();
         let run = self.lone.lock().run.take().flatten();
         if let Some(run) = run {
             let ended = (run, RunStatus::Succeeded);
             self.history.pending.lock().ended.push(ended);
         }
-        self.history.write();
+        self.history.write_unless_busy(before)
     }
 }
 
@@ -318,9 +324,30 @@ impl History {
     /// for the next time, for the catalog was busy: somebody waits for this, at the end of a process.
     fn write(&self) {
         let _writing = self.writing.lock();
+        self.write_gathered();
+    }
+
+    /// Writes what is gathered, unless the catalog was busy since it was so often, also for whoever
+    /// writes now; whether it was not.
+    fn write_unless_busy(&self, before: u64) -> bool {
+        let is_free = || self.busy.load(Ordering::Relaxed) == before;
+        let writing = is_free().then(|| self.writing.lock());
+        if writing.is_some() && is_free() {
+            self.write_gathered();
+        }
+        is_free()
+    }
+
+    fn write_gathered(&self) {
         let gathered = self.pending.lock().take();
         let left = self.write_until_busy(gathered);
         self.pending.lock().put_back(left);
+    }
+
+    fn counted<T>(&self, answer: Result<T, CatalogError>) -> Result<T, CatalogError> {
+        let is_busy = matches!(answer, Err(CatalogError::Busy { .. }));
+        self.busy.fetch_add(u64::from(is_busy), Ordering::Relaxed);
+        answer
     }
 
     /// Writes as long as the catalog is not busy; gives what is left. Other trouble with the history
@@ -328,7 +355,7 @@ impl History {
     fn write_until_busy(&self, gathered: Pending) -> Pending {
         let (mut left, mut is_busy) = (Pending::default(), false);
         let mut is_left = |write: &dyn Fn() -> Result<(), CatalogError>| {
-            is_busy = is_busy || matches!(write(), Err(CatalogError::Busy { .. }));
+            is_busy = is_busy || matches!(self.counted(write()), Err(CatalogError::Busy { .. }));
             is_busy
         };
         for (run, nodes) in gathered.nodes {

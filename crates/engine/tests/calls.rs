@@ -1026,6 +1026,40 @@ fn history_is_not_written_to_a_busy_catalog_again_and_again() {
     assert_eq!(inner.nodes(&run).unwrap().len(), 1000);
 }
 
+/// Each wait is a second, for which the end of a process waits.
+#[test]
+fn the_end_of_a_process_finds_the_catalog_busy_once() {
+    // Hits alone, a run alone, and both.
+    for (has_hits, has_run) in [(true, false), (false, true), (true, true)] {
+        let (is_busy, tried) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (busy, counted) = (Arc::clone(&is_busy), Arc::clone(&tried));
+        let me = std::thread::current().id();
+        let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), move |_, _| {
+            let fails = busy.load(Ordering::SeqCst);
+            let is_mine = fails && std::thread::current().id() == me;
+            counted.fetch_add(usize::from(is_mine), Ordering::SeqCst);
+            fails
+        });
+        let stage = Stage::over(flaky);
+        simple(&stage, Policy::default(), 1);
+        let Looked::Hit(answer, _) = stage.cache.look(&key("f"), None) else { panic!("no hit") };
+        let (recorder, entry) = (stage.cache.recorder(), answer.entry.unwrap());
+        let run = recorder.begin(&NewRun::default()).unwrap();
+        recorder.flush();
+        is_busy.store(true, Ordering::SeqCst);
+        if has_run {
+            recorder.nodes(&run, vec![hit_of(0, entry)]);
+            recorder.finish(&run, RunStatus::Succeeded);
+        }
+        if has_hits {
+            recorder.lone_hit(entry, Duration::ZERO, || hit_of(0, entry));
+        }
+        assert!(!recorder.close());
+        let tries = tried.load(Ordering::SeqCst);
+        assert!(tries <= 1, "{tries} of hits: {has_hits}, of a run: {has_run}");
+    }
+}
+
 #[test]
 fn outcomes_that_ran_are_no_hits() {
     let all = [

@@ -372,13 +372,12 @@ fn close(py: Python<'_>) {
     let session = SESSION.read().clone();
     if let Some(session) = session {
         session.tell_of_unstored(py);
-        if let Some(run) = session.cache.recorder().lone_begun() {
+        let run = session.cache.recorder().lone_begun();
+        let is_free = py.detach(|| session.cache.recorder().close());
+        if let Some(run) = run.filter(|_| is_free) {
             super::check::remember_environment(py, &session, &run);
         }
-        py.detach(|| {
-            session.cache.recorder().close();
-            session.remove_files();
-        });
+        py.detach(|| session.remove_files());
     }
 }
 
