@@ -102,6 +102,23 @@ fn open(home: &Path) -> Arc<Cache> {
     Cache::open_scope(home, scope).unwrap()
 }
 
+/// What does not fit even beside the ballast is no matter for `thrifty gc`.
+#[test]
+fn a_disk_too_small_for_gc_is_told_another_way_out() {
+    let Some(small) = Small::mount("600k") else {
+        eprintln!("skipped: only the superuser can mount a filesystem");
+        return;
+    };
+    let home = small.home();
+    drop(open(&home));
+    small.fill();
+    let (code, said) = thrifty(&home, &["gc"]);
+    assert_eq!(code, 3, "{said}");
+    let place = home.display().to_string();
+    assert!(said.contains("no space left") && said.contains(&place), "{said}");
+    assert!(!said.contains("run `thrifty gc`"), "{said}");
+}
+
 /// Beside a process that has the cache open, and alone, when not even the files beside the
 /// catalog can be made.
 #[test]

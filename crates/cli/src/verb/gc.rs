@@ -1,5 +1,6 @@
 //! `thrifty gc`: frees space.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -59,7 +60,8 @@ struct Freed {
 }
 
 pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(), Failure> {
-    let ballast = Ballast::of(&console.settings()?.home.value);
+    let home = console.settings()?.home.value;
+    let ballast = Ballast::of(&home);
     // What was freed before it stopped stays so: the second attempt goes on from there.
     let done = match free(&arguments, console) {
         Err(Failure::Full(_)) if ballast.give() => free(&arguments, console),
@@ -68,7 +70,20 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     if !arguments.dry_run {
         ballast.take();
     }
-    done
+    done.map_err(|failure| match failure {
+        Failure::Full(_) => Failure::Full(no_room(&home)),
+        other => other,
+    })
+}
+
+/// What is said where there is no space even to free some.
+fn no_room(home: &Path) -> String {
+    let home = home.display();
+    format!(
+        "no space left in {home}, not even for the little that it takes to remove entries: free a \
+         megabyte beside the cache and run this again, or, while nothing uses it, delete the \
+         directory: all results are computed again then"
+    )
 }
 
 /// What the arguments and the configuration ask for.
