@@ -387,6 +387,7 @@ mod tests {
     use thrifty_catalog::Sqlite;
 
     use super::*;
+    use crate::Cache;
     use crate::timer::Machine;
 
     fn recorder() -> Recorder {
@@ -449,5 +450,20 @@ mod tests {
         let pending = recorder.history.pending.lock();
         let counts: Vec<_> = pending.nodes[0].1.iter().map(|node| node.count).collect();
         assert_eq!(counts, [9, 2], "and all are counted in the run");
+    }
+
+    #[test]
+    fn the_end_asks_nothing_of_a_catalog_that_another_thread_found_busy_meanwhile() {
+        let cache = Cache::in_memory().unwrap();
+        let history = &cache.recorder().history;
+        let run = cache.recorder().begin(&NewRun::default()).unwrap();
+        history.pending.lock().ended.push((run, RunStatus::Succeeded));
+        let before = history.busy.load(Ordering::Relaxed);
+        let busy = || CatalogError::Busy { path: "catalog".into() };
+        assert!(history.counted::<()>(Err(busy())).is_err());
+        assert!(!history.write_unless_busy(before));
+        assert!(!history.pending.lock().is_empty());
+        assert!(history.write_unless_busy(before + 1));
+        assert!(history.pending.lock().is_empty());
     }
 }
