@@ -48,6 +48,8 @@ pub(super) const UPKEEP: Budget =
 struct Spending {
     began: Instant,
     budget: Budget,
+    /// How many writes had ended, and when that was seen, by a call that has waited and waits on.
+    watched: Option<(u32, Instant)>,
 }
 
 thread_local! {
@@ -58,7 +60,8 @@ thread_local! {
 impl Budget {
     /// Does the work of one call within this budget.
     pub(super) fn spend<T>(self, work: impl FnOnce() -> T) -> T {
-        let before = SPENDING.replace(Some(Spending { began: Instant::now(), budget: self }));
+        let spending = Spending { began: Instant::now(), budget: self, watched: None };
+        let before = SPENDING.replace(Some(spending));
         let done = work();
         SPENDING.set(before);
         done
@@ -85,8 +88,22 @@ pub(super) fn has_patience(began: Instant, seen: Instant) -> bool {
 /// The call of this thread has waited: what it does from now on is work.
 pub(super) fn begin_work() {
     if let Some(spending) = SPENDING.get() {
-        SPENDING.set(Some(Spending { began: Instant::now(), ..spending }));
+        SPENDING.set(Some(Spending { began: Instant::now(), watched: None, ..spending }));
     }
+}
+
+/// The call of this thread has waited for one thing and is about to wait for the next: so many
+/// writes had ended, which was seen then.
+pub(super) fn waits_on(writes: u32, seen: Instant) {
+    if let Some(spending) = SPENDING.get() {
+        SPENDING.set(Some(Spending { watched: Some((writes, seen)), ..spending }));
+    }
+}
+
+/// Since when the call of this thread has seen no other write end than so many.
+pub(super) fn watched(writes: u32) -> Option<Instant> {
+    let (before, seen) = SPENDING.get()?.watched?;
+    (before == writes).then_some(seen)
 }
 
 /// Has the calls of a connection end when their budget is spent.
@@ -110,7 +127,7 @@ fn wait(attempt: i32) -> bool {
 }
 
 fn is_overdrawn() -> bool {
-    SPENDING.get().is_some_and(|Spending { began, budget }| {
+    SPENDING.get().is_some_and(|Spending { began, budget, .. }| {
         budget.work.is_some_and(|work| began.elapsed() > work + budget.patience)
     })
 }

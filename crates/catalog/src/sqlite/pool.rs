@@ -131,6 +131,7 @@ impl Pool {
         let mut queue = Queue::new(&self.signal);
         loop {
             if let Some(writer) = self.writer.try_lock_for(LOOK) {
+                queue.waits_on();
                 return Ok(writer);
             }
             queue.look();
