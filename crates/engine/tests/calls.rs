@@ -1052,7 +1052,7 @@ fn the_end_of_a_process_finds_the_catalog_busy_once() {
             recorder.finish(&run, RunStatus::Succeeded);
         }
         if has_hits {
-            recorder.lone_hit(entry, Duration::ZERO, || hit_of(0, entry));
+            recorder.lone_hit(entry, Duration::ZERO, Duration::ZERO, || hit_of(0, entry));
         }
         assert!(!recorder.close());
         let tries = tried.load(Ordering::SeqCst);
