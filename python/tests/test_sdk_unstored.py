@@ -151,6 +151,8 @@ def test_on_the_command_line_the_line_at_the_end_tells_it(programs):
 
 CHILDREN = """
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -174,6 +176,12 @@ def use(n):
     locked(n)
     return n
 
+def dies():
+    # As the end of `with Pool()` does to its processes, unless they are quicker.
+    for n in range(4):
+        use(n)
+    os.kill(os.getpid(), signal.SIGKILL)
+
 @workflow
 def run():
     return [outer(n) for n in range(3)]
@@ -181,9 +189,14 @@ def run():
 if __name__ == "__main__":
     way = sys.argv[1]
     if way in multiprocessing.get_all_start_methods():
-        # The end of the block kills the processes.
-        with multiprocessing.get_context(way).Pool(1) as pool:
-            assert pool.map(use, range(4)) == [0, 1, 2, 3]
+        pool = multiprocessing.get_context(way).Pool(1)
+        assert pool.map(use, range(4)) == [0, 1, 2, 3]
+        pool.close()
+        pool.join()
+    elif way == "killed":
+        process = multiprocessing.Process(target=dies)
+        process.start()
+        process.join()
     elif way == "futures":
         with ProcessPoolExecutor(1) as pool:
             assert list(pool.map(use, range(4))) == [0, 1, 2, 3]
@@ -203,9 +216,10 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("way", "counts"),
     [
-        ("fork", [1]),
-        ("spawn", [1]),
-        ("forkserver", [1]),
+        ("fork", [1, 3]),
+        ("spawn", [1, 3]),
+        ("forkserver", [1, 3]),
+        ("killed", [1]),
         ("futures", [1, 3]),
         ("workers", [3]),
         ("a worker that fails", [1]),
