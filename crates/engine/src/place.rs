@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::reason::Reason;
+use crate::timer::about_now;
 
 /// How long a look is good for, in milliseconds.
 const LOOK: u64 = 5;
@@ -22,7 +23,7 @@ const LOOK: u64 = 5;
 pub(crate) struct Place {
     /// The catalog's file, with its device and number: held open, no other file gets that one.
     file: Option<(PathBuf, (u64, u64))>,
-    /// In milliseconds of the clock that the caller tells.
+    /// In milliseconds of a clock that may be set, in either direction.
     looked_at: AtomicU64,
     is_gone: AtomicBool,
     /// Why the directory could not be opened for which this cache stands in.
@@ -43,7 +44,7 @@ impl Place {
 
     /// Whether another file is there now, or none.
     pub(crate) fn is_gone(&self) -> bool {
-        self.is_gone_at(milliseconds())
+        self.is_gone_at(u64::try_from(about_now().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Why nobody else finds what is stored here, if nobody does.
@@ -72,17 +73,6 @@ impl Place {
         };
         self.is_gone.fetch_or(is_other, Ordering::AcqRel);
     }
-}
-
-/// The time since some moment. A hit reads this clock: it is the cheapest there is.
-fn milliseconds() -> u64 {
-    #[cfg(target_os = "linux")]
-    let clock = rustix::time::ClockId::MonotonicCoarse;
-    #[cfg(not(target_os = "linux"))]
-    let clock = rustix::time::ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(clock);
-    // Time zero is one at which nobody has looked.
-    now.tv_sec.unsigned_abs() * 1_000 + now.tv_nsec.unsigned_abs() / 1_000_000 + LOOK
 }
 
 #[cfg(test)]
@@ -142,11 +132,5 @@ mod tests {
         assert!(!place.is_gone_at(10));
         fs::remove_file(&path).unwrap();
         assert!(place.why_lost().is_some());
-    }
-
-    #[test]
-    fn the_clock_goes_on() {
-        assert!(milliseconds() >= LOOK);
-        assert!(milliseconds() <= milliseconds());
     }
 }
