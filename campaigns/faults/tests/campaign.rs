@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rustix::io::Errno;
+use thrifty_faults::child::Worker;
+use thrifty_faults::fault::{Deed, Fault, When};
+use thrifty_faults::job::Job;
 use thrifty_faults::points::POINTS;
-use thrifty_faults::stage::Setting;
+use thrifty_faults::stage::{Setting, Stage};
 use thrifty_faults::sweep::Tally;
 use thrifty_faults::{crash, errors, full, power};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_thrifty-faults");
+
 fn holds(campaign: impl Fn(&Path) -> Setting<Tally>, cases: usize) {
     let Tally { cases: tried, violations } =
-        campaign(Path::new(env!("CARGO_BIN_EXE_thrifty-faults"))).expect("a stage can be set");
+        campaign(Path::new(PROGRAM)).expect("a stage can be set");
     assert!(violations.is_empty(), "{} of {tried}: {violations:#?}", violations.len());
     assert!(tried >= cases, "{tried} cases");
 }
@@ -55,4 +61,16 @@ fn what_was_removed_does_not_come_back_when_the_power_goes() {
 #[test]
 fn a_disk_that_fills_up_costs_no_value_and_no_entry() {
     holds(|program| full::at_steps(program, 64), 100);
+}
+
+#[test]
+fn a_quota_that_is_spent_is_a_full_disk() {
+    for job in [Job::Publish, Job::PublishBlobs, Job::Refresh] {
+        let home = Stage::of(job).and_then(|stage| Ok(stage.copy()?)).expect("a stage can be set");
+        let (path, deed) = ("catalog.sqlite-wal", Deed::Fail(Errno::DQUOT));
+        let spent = Fault { call: Some("write"), path, nth: 1, times: 0, when: When::Before, deed };
+        let told = Worker::new(Path::new(PROGRAM)).meeting(spent).perform(job, home.path());
+        let told = told.expect("the worker ends");
+        assert_eq!((told.text("value"), told.text("reason")), (Some("right"), Some("full")));
+    }
 }

@@ -203,7 +203,7 @@ impl Cache {
             return Ok(());
         }
         let texts: Vec<_> = new.iter().map(|(digest, text)| (*digest, text.as_str())).collect();
-        self.catalog.put_texts(&texts)?;
+        repeated(|| self.catalog.put_texts(&texts))?;
         self.texts_kept.lock().extend(new.iter().map(|(digest, _)| *digest));
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Cache {
         if operation.notes().is_empty() || self.texts_kept.lock().contains(&code) {
             return Ok(());
         }
-        notes::remember(self.catalog.as_ref(), operation)?;
+        repeated(|| notes::remember(self.catalog.as_ref(), operation))?;
         self.texts_kept.lock().insert(code);
         Ok(())
     }
@@ -306,7 +306,8 @@ impl Cache {
 
     /// A blob of this content that entries may go on referring to.
     fn known_blob(&self, digest: &Digest) -> Result<Option<BlobName>, CatalogError> {
-        let Some(blob) = self.catalog.find_blob(digest, PIN)? else { return Ok(None) };
+        let found = repeated(|| self.catalog.find_blob(digest, PIN))?;
+        let Some(blob) = found else { return Ok(None) };
         let name =
             BlobName { digest: blob.digest, generation: blob.generation, length: blob.length };
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.

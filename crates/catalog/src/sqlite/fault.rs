@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE};
-use rusqlite::{Error, ErrorCode};
+use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE, sqlite3_system_errno};
+use rusqlite::{Connection, Error, ErrorCode};
 
 use crate::error::CatalogError;
 
@@ -66,6 +66,16 @@ pub(super) fn fault(path: &Path, error: &Error) -> CatalogError {
         }
         _ => CatalogError::Failed { path, reason },
     }
+}
+
+/// As [`fault`], of what just failed on this connection: to SQLite, a write beyond a quota is one that
+/// failed, and not one that found no space.
+pub(super) fn fault_on(conn: &Connection, path: &Path, error: &Error) -> CatalogError {
+    let is_write = |cause: &rusqlite::ffi::Error| cause.extended_code == SQLITE_IOERR_WRITE;
+    // SAFETY: the handle is of a connection that is open as long as it is borrowed.
+    let is_full = error.sqlite_error().is_some_and(is_write)
+        && unsafe { sqlite3_system_errno(conn.handle()) } == libc::EDQUOT;
+    if is_full { CatalogError::Full { path: path.to_owned() } } else { fault(path, error) }
 }
 
 #[cfg(test)]

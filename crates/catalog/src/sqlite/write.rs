@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::Sqlite;
 use super::budget::{self, AT_ONCE, MOMENT};
-use super::fault::fault;
+use super::fault::fault_on;
 use super::open::beside;
 use super::queue::Queue;
 use super::schema::is_busy;
@@ -118,8 +118,9 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, CatalogError> {
-        self.pool
-            .write(|conn| self.transact(conn, work).map_err(|error| fault(&self.pool.path, &error)))
+        self.pool.write(|conn| {
+            self.transact(conn, work).map_err(|it| fault_on(conn, &self.pool.path, &it))
+        })
     }
 
     /// All that was committed before, by anybody, is on the disk when this returns: it is in the log,
