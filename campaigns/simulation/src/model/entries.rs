@@ -300,14 +300,20 @@ impl Model {
         took.into_iter().collect()
     }
 
-    /// A part whose entry is gone, and that was removed or replaced after this.
+    /// A part whose entry is gone, and that was removed or replaced after this; of one that has been
+    /// evicted, also what it was made of.
     fn late_part(&self, whole: &Whole, since: u64) -> Option<CellId> {
-        let is_late = |(cell, entry): &&(CellId, Option<i64>)| {
-            let slot = &self.cells[*cell];
-            let is_there = entry.is_some_and(|entry| self.entries.contains_key(&entry));
-            !is_there && slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
+        let is_gone = |(_, entry): &&(CellId, Option<i64>)| {
+            entry.is_none_or(|entry| !self.entries.contains_key(&entry))
         };
-        whole.taken.iter().find(is_late).map(|(cell, _)| *cell)
+        let is_late = |cell: &CellId| {
+            let slot = &self.cells[*cell];
+            slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
+        };
+        let gone = || whole.taken.iter().filter(is_gone);
+        let is_any_evicted = gone().any(|(_, entry)| entry.is_some());
+        let beyond = whole.made_of.iter().filter(|_| is_any_evicted);
+        gone().map(|(cell, _)| cell).chain(beyond).find(|cell| is_late(cell)).copied()
     }
 
     /// A refusal must have a reason: the slot is another's, or something was removed since it

@@ -42,8 +42,9 @@ pub use self::waiting::{
     lists_reservations, shares_failures, shows_circles, takes_a_repetition_for_the_same_call,
 };
 pub use self::wholes::{
-    keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_something_invalidated,
-    removes_what_was_made_of_it, removes_what_was_made_of_what_is_gone,
+    keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_a_part_of_an_evicted_one,
+    refuses_what_was_made_of_something_invalidated, removes_what_was_made_of_it,
+    removes_what_was_made_of_what_is_gone,
 };
 use crate::contract::Catalog;
 use crate::entry::{
@@ -103,6 +104,7 @@ pub fn all(make: Make<'_>) {
     removes_what_was_made_of_what_is_gone(make);
     keeps_what_was_made_of_what_cannot_be_read(make);
     refuses_what_was_made_of_something_invalidated(make);
+    refuses_what_was_made_of_a_part_of_an_evicted_one(make);
 }
 
 /// Damages the row of an entry in one of three ways, for simulations.

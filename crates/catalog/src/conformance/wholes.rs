@@ -23,6 +23,12 @@ fn of(operation: &str, name: &str) -> NewEntry {
     whole(name, operation, &[])
 }
 
+/// Selects the calls that share the half of this key which all of one call have.
+fn by_key(name: &str) -> Selector {
+    let prefix = key(name).to_string()[..32].to_owned();
+    Selector { key_prefix: Some(prefix), ..Selector::default() }
+}
+
 /// The names, of these, under which there is an entry.
 fn left<'a>(catalog: &dyn Catalog, scope: &Scope, names: &[&'a str]) -> BTreeSet<&'a str> {
     let entries = catalog.entries(Some(scope), &Selector::default(), 99).expect(WORKS);
@@ -36,10 +42,7 @@ pub fn removes_what_was_made_of_it(make: Make<'_>) {
         ("its number", by_id),
         ("its operation", |_| by_operation("clean")),
         ("a pattern", |_| by_operation("lab.cl*")),
-        ("its key", |_| {
-            let prefix = key("part").to_string()[..32].to_owned();
-            Selector { key_prefix: Some(prefix), ..Selector::default() }
-        }),
+        ("its key", |_| by_key("part")),
     ];
     for (what, selector) in selectors {
         let catalog = make();
@@ -161,4 +164,39 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let (begun, _) = miss(&*catalog, &scope, "f");
     catalog.invalidate(Some(&scope), &by_operation("l?ok")).expect(WORKS);
     assert_eq!(commit(&from("f", &[keyless]), &begun), Committed::Fenced);
+}
+
+/// A part that was evicted vouches no longer for what it was made of itself: who invalidates that
+/// finds no entry to remove.
+pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
+    let scope = scope("lab");
+    let inner = [("lab.load", Some("inner")), ("lab.look", None)];
+    let all = [inner[0], inner[1], ("lab.clean", Some("part"))];
+    let from = |part: EntryId, is_old: bool| {
+        let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+        let parts = vec![Part { operation, key, entry: Some(part), is_old }];
+        NewEntry { parts, ..whole("whole", "lab.flow", &all) }
+    };
+    let selectors: [(&str, Selecting, bool); 6] = [
+        ("its key", |_| by_key("inner"), true),
+        ("its operation", |_| by_operation("load"), true),
+        ("the number of its entry", by_id, true),
+        ("an operation without keys", |_| by_operation("lab.look"), true),
+        ("another operation", |_| by_operation("other"), false),
+        ("another call", |_| Selector { operation: Some("load".to_owned()), ..by_key("b") }, false),
+    ];
+    for (what, selector, is_meant) in selectors {
+        for is_old in [false, true] {
+            let catalog = make();
+            let inside = put(&*catalog, &scope, &of("lab.load", "inner"));
+            let part = put(&*catalog, &scope, &whole("part", "lab.clean", &inner));
+            let (before, _) = miss(&*catalog, &scope, "whole");
+            catalog.evict(&[part], Time::MAX).expect(WORKS);
+            catalog.invalidate(Some(&scope), &selector(inside)).expect(WORKS);
+            let (since, _) = miss(&*catalog, &scope, "whole");
+            let begun = if is_old { since } else { before };
+            let done = catalog.commit(&scope, &from(part, is_old), &begun).expect(WORKS);
+            assert_eq!(done == Committed::Fenced, is_meant, "{what}, {is_old}: {done:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::wholes::{self, FIND, Wholes};
 use super::write::Write;
 use crate::entry::{EntryId, Invalidated, NewEntry, Part, Scope, Selector};
 use crate::error::CatalogError;
+use crate::made_of::{MadeOf, told};
 
 /// Entries removed in one transaction, so that others need not wait longer than a moment.
 const BATCH: usize = 10_000;
@@ -111,7 +112,7 @@ impl Write<'_> {
     }
 
     /// Whether an invalidation after `epoch` meant the entry that is to be committed, or a result
-    /// that it took: one that is there still was stored since.
+    /// that it took: one that is there still was stored since, or else it would have gone.
     pub(super) fn is_invalidated(
         &self,
         scope: &Scope,
@@ -124,13 +125,23 @@ impl Write<'_> {
         if self.is_logged(scope, &entry.operation, [entry.key; 2], epoch)? {
             return Ok(true);
         }
+        let mut evicted = None;
         for part in &entry.parts {
+            if self.is_there(part)? {
+                continue;
+            }
             let since = if part.is_old { 0 } else { epoch };
-            if !self.is_there(part)? && self.is_refused(scope, part, since)? {
+            let keys = part.key.as_ref().map(wholes::keys_of_call);
+            if self.is_refused(scope, &part.operation, keys, since)? {
                 return Ok(true);
             }
+            if part.entry.is_some() {
+                evicted = Some(evicted.map_or(since, |before: i64| before.min(since)));
+            }
         }
-        Ok(false)
+        // What these were made of could be invalidated without anybody finding them.
+        let Some(since) = evicted else { return Ok(false) };
+        self.is_made_of_refused(scope, &entry.made_of, since)
     }
 
     fn is_there(&self, part: &Part) -> Result<bool> {
@@ -140,12 +151,32 @@ impl Write<'_> {
         self.conn.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?.exists([id.0])
     }
 
-    /// Whether the key of a part was invalidated or replaced after `epoch`, or its operation was.
-    fn is_refused(&self, scope: &Scope, part: &Part, epoch: i64) -> Result<bool> {
-        let Some(key) = part.key else {
-            return self.is_logged(scope, &part.operation, wholes::NO_KEY, epoch);
+    /// Whether any of these calls was invalidated or replaced after `epoch`.
+    fn is_made_of_refused(&self, scope: &Scope, made_of: &MadeOf, epoch: i64) -> Result<bool> {
+        for (operation, halves) in told(&made_of.to_bytes()).flatten() {
+            if halves.is_empty() && self.is_logged(scope, operation, wholes::ALL_KEYS, epoch)? {
+                return Ok(true);
+            }
+            for half in halves {
+                if self.is_refused(scope, operation, Some(wholes::keys_of_half(half)), epoch)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether one of the keys was invalidated or replaced after `epoch`, or the operation was.
+    fn is_refused(
+        &self,
+        scope: &Scope,
+        operation: &str,
+        keys: Option<[Digest; 2]>,
+        epoch: i64,
+    ) -> Result<bool> {
+        let Some([low, high]) = keys else {
+            return self.is_logged(scope, operation, wholes::NO_KEY, epoch);
         };
-        let [low, high] = wholes::keys_of_call(&key);
         let is_later = self
             .conn
             .prepare_cached(
@@ -153,7 +184,7 @@ impl Write<'_> {
                  AND domain = ?4 AND epoch > ?5",
             )?
             .exists((low.as_bytes(), high.as_bytes(), &scope.project, &scope.domain, epoch))?;
-        Ok(is_later || self.is_logged(scope, &part.operation, [low, high], epoch)?)
+        Ok(is_later || self.is_logged(scope, operation, [low, high], epoch)?)
     }
 
     /// Whether an invalidation after `epoch` meant the operation and one of these keys.

@@ -33,7 +33,8 @@ pub(super) struct Found {
 }
 
 /// The lowest and the highest key.
-const ALL_KEYS: [Digest; 2] = [Digest::from_bytes([0; 32]), Digest::from_bytes([0xff; 32])];
+pub(super) const ALL_KEYS: [Digest; 2] =
+    [Digest::from_bytes([0; 32]), Digest::from_bytes([0xff; 32])];
 
 /// Between these lies no key.
 pub(super) const NO_KEY: [Digest; 2] = [ALL_KEYS[1], ALL_KEYS[0]];
@@ -44,10 +45,14 @@ pub(super) const FIND: &str = "SELECT entry.id, entry.key, entry.project, entry.
 
 /// The keys between which all keys of the call lie that has this one.
 pub(super) fn keys_of_call(key: &Key) -> [Digest; 2] {
+    keys_of_half(&half(key))
+}
+
+/// The keys between which all lie that have this half.
+pub(super) fn keys_of_half(half: &Half) -> [Digest; 2] {
     [0, 0xff].map(|fill| {
         let mut bytes = [fill; 32];
-        let half = half(key);
-        bytes[..half.len()].copy_from_slice(&half);
+        bytes[..half.len()].copy_from_slice(half);
         Digest::from_bytes(bytes)
     })
 }
