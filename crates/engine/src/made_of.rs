@@ -16,7 +16,8 @@ pub struct Parts {
     /// All operations, down to the last.
     pub all: MadeOf,
     /// The results that vouch for them, as they were taken last: who commits the value says that they
-    /// are so still. One that has an entry vouches for all that it was made of itself.
+    /// are so still. One that has an entry vouches for all that it was made of itself, as long as that
+    /// is there.
     taken: BTreeMap<(String, Option<Key>), Taken>,
 }
 
