@@ -102,7 +102,8 @@ pub struct Part {
     pub key: Option<Key>,
     /// The entry that holds its result, if one does.
     pub entry: Option<EntryId>,
-    /// It was taken before the computation began, nobody knows how long.
+    /// It was taken before the computation began, nobody knows how long. If it is gone, all
+    /// invalidations that are remembered count, and the commit is refused if any was forgotten.
     pub is_old: bool,
 }
 

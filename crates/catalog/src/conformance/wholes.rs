@@ -200,3 +200,35 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
         }
     }
 }
+
+/// The catalog remembers so many invalidations and no more. Whether one of those forgotten meant what
+/// was taken long ago, and is gone since, nobody knows; what is there still is vouched for.
+pub fn refuses_what_was_taken_before_all_that_is_remembered(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let from = |name: &str, part: EntryId, is_old: bool| {
+        let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+        let parts = vec![Part { operation, key, entry: Some(part), is_old }];
+        NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
+    };
+    let part = put(&*catalog, &scope, &of("lab.clean", "part"));
+    let commit = |name: &str, is_old: bool| {
+        let (begun, _) = miss(&*catalog, &scope, name);
+        catalog.commit(&scope, &from(name, part, is_old), &begun).expect(WORKS)
+    };
+    for _ in 0..1_000 {
+        catalog.invalidate(Some(&scope), &by_operation("other")).expect(WORKS);
+    }
+    catalog.evict(&[part], Time::MAX).expect(WORKS);
+    let stored = commit("a", true);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: none of them meant it");
+
+    let part_again = put(&*catalog, &scope, &of("lab.clean", "part"));
+    catalog.invalidate(Some(&scope), &by_operation("other")).expect(WORKS);
+    assert_eq!(commit("b", true), Committed::Fenced);
+    let stored = commit("b", false);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it was taken since");
+    let (begun, _) = miss(&*catalog, &scope, "c");
+    let stored = catalog.commit(&scope, &from("c", part_again, true), &begun).expect(WORKS);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it is there");
+}

@@ -125,22 +125,25 @@ impl Write<'_> {
         if self.is_logged(scope, &entry.operation, [entry.key; 2], epoch)? {
             return Ok(true);
         }
-        let mut evicted = None;
+        let mut unvouched_since: Option<i64> = None;
         for part in &entry.parts {
             if self.is_there(part)? {
                 continue;
             }
             let since = if part.is_old { 0 } else { epoch };
             let keys = part.key.as_ref().map(wholes::keys_of_call);
-            if self.is_refused(scope, &part.operation, keys, since)? {
+            // What was forgotten since may have meant it.
+            let is_unknown = since < self.log_floor();
+            if is_unknown || self.is_refused(scope, &part.operation, keys, since)? {
                 return Ok(true);
             }
             if part.entry.is_some() {
-                evicted = Some(evicted.map_or(since, |before: i64| before.min(since)));
+                let earliest = unvouched_since.map_or(since, |before| before.min(since));
+                unvouched_since = Some(earliest);
             }
         }
         // What these were made of could be invalidated without anybody finding them.
-        let Some(since) = evicted else { return Ok(false) };
+        let Some(since) = unvouched_since else { return Ok(false) };
         self.is_made_of_refused(scope, &entry.made_of, since)
     }
 
