@@ -17,7 +17,7 @@ use thrifty_engine::catalog::{
 };
 use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Product, Value};
-use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Policy};
+use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Operation, Policy};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -62,7 +62,16 @@ fn call_as(
     interrupted: &dyn Fn() -> bool,
     body: &mut dyn FnMut() -> Result<Product, Failure>,
 ) -> Computed {
-    let operation = operation(name);
+    call_of(cache, &operation(name), policy, interrupted, body)
+}
+
+fn call_of(
+    cache: &Arc<Cache>,
+    operation: &Operation,
+    policy: Policy,
+    interrupted: &dyn Fn() -> bool,
+    body: &mut dyn FnMut() -> Result<Product, Failure>,
+) -> Computed {
     let key = operation.key([].into_iter());
     let (miss, slot) = match cache.look(&key, None) {
         Looked::Miss(miss, slot) => (miss, slot),
@@ -78,7 +87,7 @@ fn call_as(
         }
     };
     let task = Task {
-        operation: &operation,
+        operation,
         key: Ok(key),
         ingredients: &|| operation.ingredients([]),
         policy,
@@ -322,6 +331,29 @@ fn a_lost_answer_changes_nothing() {
         assert_eq!(call(&stage.again().cache, &|| false, &mut || Ok(number(6))), ("hit-local", 5));
         let standing = stage.catalog.standing(&scope(), &key).unwrap();
         assert_eq!(standing.held, None, "{method}: the place was given back");
+    }
+}
+
+/// Bytes are looked for, and texts and notes are kept, before an entry is committed.
+#[test]
+fn a_lost_answer_before_a_commit_changes_nothing() {
+    for method in ["find_blob", "put_texts", "remember"] {
+        let flaky = Flaky::new(Arc::new(Sqlite::in_memory().unwrap()), |_, _| false);
+        let stage = Stage::over(Arc::<Flaky>::clone(&flaky));
+        let lost = Arc::new(AtomicUsize::new(0));
+        let losing = Arc::clone(&lost);
+        *flaky.deaf.lock() = Box::new(move |_, called| {
+            called == method && losing.fetch_add(1, Ordering::SeqCst) < 2
+        });
+        let annotated = annotated("f");
+        let call = |cache, value| {
+            let body = &mut || Ok(big(value));
+            let policy = Policy::default();
+            settled(call_of(cache, &annotated, policy, &|| false, body)).outcome.word()
+        };
+        assert_eq!(call(&stage.cache, 5), "computed", "{method}");
+        assert_eq!(lost.load(Ordering::SeqCst), 3, "{method}");
+        assert_eq!(call(&stage.again().cache, 6), "hit-local", "{method}");
     }
 }
 

@@ -440,9 +440,22 @@ impl Settlement {
 }
 
 pub fn operation(name: &str) -> Arc<Operation> {
+    Arc::new(Operation::new(name, named(name), Vec::new()))
+}
+
+/// An operation with code, its text, and a note on it.
+pub fn annotated(name: &str) -> Operation {
+    let (text, code) = ("return 5".to_owned(), plain::digest_text("return 5"));
+    let mut fixed = named(name);
+    fixed.add(Kind::Code, "", code, Preview::text("return 5")).unwrap();
+    let operation = Operation::new(name, fixed, vec![(code, text)]);
+    operation.with_notes(vec!["it calls what was not followed".to_owned()])
+}
+
+fn named(name: &str) -> Ingredients {
     let mut fixed = Ingredients::new();
     fixed.add(Kind::Operation, "name", plain::digest_text(name), Preview::text(name)).unwrap();
-    Arc::new(Operation::new(name, fixed, Vec::new()))
+    fixed
 }
 
 pub fn whole(from: usize) -> Edge {
