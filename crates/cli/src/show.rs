@@ -59,7 +59,7 @@ impl Counts {
     /// Adds calls with an outcome of this word.
     pub(crate) fn add(&mut self, outcome: &str, calls: u64) {
         *match outcome {
-            "waited" | "hit-memory" | "hit-local" | "hit-remote" => &mut self.hits,
+            "waited" | "hit-memory" | "hit-local" => &mut self.hits,
             "computed" | "computed-not-stored" | "uncached" | "fenced" | "nondeterministic" => {
                 &mut self.computed
             }
