@@ -7,7 +7,7 @@ use thrifty_engine::catalog::{NewEntry, Scope};
 use thrifty_engine::key::{Ingredients, Key, Kind, Preview, plain};
 
 use crate::identity::CellId;
-use crate::model::Whole;
+use crate::model::{Part, Whole};
 use crate::options::Options;
 
 /// The keys, by the number of their cell.
@@ -71,7 +71,8 @@ impl Keys {
             place.scope == *scope && entry.made_of.holds(place.operation.name(), &place.key)
         };
         let taken = entry.parts.iter().filter_map(|part| {
-            Some((self.cell(scope, &part.key?), part.entry.map(|entry| entry.0)))
+            let (cell, entry) = (self.cell(scope, &part.key?), part.entry.map(|entry| entry.0));
+            Some(Part { cell, entry, is_old: part.is_old })
         });
         Whole {
             made_of: (0..self.len()).filter(|cell| is_part(&self.0[*cell])).collect(),

@@ -32,6 +32,10 @@ pub enum Mark {
     ReplacementRefused,
     /// A commit was refused because of what it was made of.
     WholeRefused,
+    /// It was refused because of what had been remembered from before its body began.
+    RememberedRefused,
+    /// It was refused because of what a part of it was made of, which had been evicted itself.
+    PartOfEvictedRefused,
     /// A result was removed because of what it was made of.
     WholeRemoved,
     /// Two processes computed one key at the same time, both under a reservation.
@@ -72,7 +76,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::ZombieRefused,
         Self::Takeover,
         Self::TakeoverDuringCommit,
@@ -87,6 +91,8 @@ impl Mark {
         Self::ReplacedAgain,
         Self::ReplacementRefused,
         Self::WholeRefused,
+        Self::RememberedRefused,
+        Self::PartOfEvictedRefused,
         Self::WholeRemoved,
         Self::TwoLeaders,
         Self::ClockRatcheted,
@@ -109,8 +115,14 @@ impl Mark {
 }
 
 /// How often each state was reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks([u64; Mark::ALL.len()]);
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self([0; Mark::ALL.len()])
+    }
+}
 
 impl Marks {
     /// Counts a state.

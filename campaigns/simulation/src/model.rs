@@ -153,8 +153,26 @@ struct Execution {
 pub struct Whole {
     /// The keys.
     pub made_of: BTreeSet<CellId>,
-    /// Those whose results its body took, and their entries.
-    pub taken: Vec<(CellId, Option<i64>)>,
+    /// Those whose results its body took.
+    pub taken: Vec<Part>,
+}
+
+/// A result that a body took.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Its key.
+    pub cell: CellId,
+    /// Its entry.
+    pub entry: Option<i64>,
+    /// It was taken before the body began.
+    pub is_old: bool,
+}
+
+impl Part {
+    /// What counts against it is what happened after this.
+    const fn since(self, began: u64) -> u64 {
+        if self.is_old { 0 } else { began }
+    }
 }
 
 /// A call of an operation, as its caller sees it.
@@ -272,13 +290,17 @@ impl Model {
         (id, version)
     }
 
-    /// A body took a value by calling another operation, out of this entry if there is one.
-    pub fn takes_part(&mut self, id: ExecutionId, value: Value, entry: Option<i64>) {
+    /// What is taken with a value, out of this entry if there is one: its state of the world, and
+    /// those that were taken to make it.
+    pub fn taken_with(&self, value: Value, entry: Option<i64>) -> Vec<(CellId, u64)> {
         let kept = entry.and_then(|entry| self.entries.get(&entry));
-        let beyond = kept.map(|kept| kept.took.clone()).unwrap_or_default();
-        let took = &mut self.executions[id as usize - 1].took;
-        took.push((value.cell, value.version));
-        took.extend(beyond);
+        let beyond = kept.map(|kept| kept.took.as_slice()).unwrap_or_default();
+        [(value.cell, value.version)].iter().chain(beyond).copied().collect()
+    }
+
+    /// A body took a value, and all that was taken with it.
+    pub fn takes_part(&mut self, id: ExecutionId, taken: &[(CellId, u64)]) {
+        self.executions[id as usize - 1].took.extend_from_slice(taken);
     }
 
     /// A body ends, with a value or without.

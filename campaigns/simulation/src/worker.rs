@@ -1,6 +1,7 @@
 //! A process that calls operations: what a program with a cache does.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome
 
 use crate::bytes::Bytes;
 use crate::handle::Handle;
-use crate::identity::{At, CellId, ExecutionId, ProcessId};
+use crate::identity::{At, CellId, ProcessId};
 use crate::mark::Mark;
 use crate::model::Call;
 use crate::options::{Micros, Operation};
@@ -28,6 +29,9 @@ use crate::world;
 /// Milliseconds after which a waiter has noticed that it may go on.
 const WAKING: Time = 150;
 
+/// How many of 100 bodies take what was remembered from before, if anything was.
+const RECALLING: u32 = 20;
+
 /// A process with its caches, one for each scope.
 #[derive(Clone)]
 pub struct Worker {
@@ -35,6 +39,8 @@ pub struct Worker {
     catalog: Arc<Sqlite>,
     caches: Arc<[Arc<Cache>]>,
     breakers: Rc<[Cell<Breaker>]>,
+    /// What bodies took first of each key, as a function does that remembers what it gave.
+    remembered: Rc<RefCell<BTreeMap<CellId, Part>>>,
 }
 
 /// How a process treats its catalog, as far as its calls show it.
@@ -59,6 +65,14 @@ pub enum Ended {
     Failed,
     /// Its bytes were gone; the next call computes it.
     Lost,
+}
+
+/// What a body takes into its value.
+#[derive(Clone)]
+struct Part {
+    made_of: Parts,
+    /// The states of the world that are in it.
+    states: Vec<(CellId, u64)>,
 }
 
 /// What a call gave.
@@ -98,6 +112,7 @@ impl Worker {
             catalog: Arc::clone(catalog),
             caches: caches.collect(),
             breakers: (0..scopes).map(|_| Cell::default()).collect(),
+            remembered: Rc::default(),
         }
     }
 
@@ -319,11 +334,13 @@ impl Worker {
         let mut made_of = Parts::default();
         for part in 0..parts {
             scheduler::sleep(takes / parts);
-            if let (0, Some(needed), true) = (part, operation.needs, depth == 0) {
+            let takes_again = part == 0 || world::with(|world| world.rng.bool());
+            if let (true, Some(needed), true) = (takes_again, operation.needs, depth == 0) {
                 let count = world::with(|world| world.options.operations.len());
                 let needed = cell / count * count + needed;
-                if let (_, Some(taken)) = self.take_from(needed, depth + 1) {
-                    self.absorb(execution, needed, &taken, &mut made_of);
+                if let Some(part) = self.recall(needed).or_else(|| self.part(needed, depth)) {
+                    world::with(|world| world.model.takes_part(execution, &part.states));
+                    made_of.merge(&part.made_of);
                 }
             }
         }
@@ -341,14 +358,25 @@ impl Worker {
         Ok(Product::Made(Made { made_of, ..value.made(operation.is_large) }))
     }
 
-    /// A body took what another operation gave.
-    fn absorb(&self, execution: ExecutionId, cell: CellId, taken: &Taken, made_of: &mut Parts) {
-        world::with(|world| {
+    /// A body calls another operation, and takes what that gives.
+    fn part(&self, cell: CellId, depth: usize) -> Option<Part> {
+        let taken = self.take_from(cell, depth + 1).1?;
+        let part = world::with(|world| {
             let entry = taken.entry.filter(|_| !taken.is_own).map(|entry| entry.0);
-            world.model.takes_part(execution, taken.value, entry);
-            let place = world.keys.place(cell);
+            let states = world.model.taken_with(taken.value, entry);
+            let (place, mut made_of) = (world.keys.place(cell), Parts::default());
             made_of.take(place.operation.name(), Some(place.key), taken.entry, &taken.made_of);
+            Part { made_of, states }
         });
+        self.remembered.borrow_mut().entry(cell).or_insert_with(|| part.clone());
+        Some(part)
+    }
+
+    /// A body calls a function that remembers what another operation gave to an earlier one.
+    fn recall(&self, cell: CellId) -> Option<Part> {
+        let is_asked = world::with(|world| world.is_chaos && world.rng.u32(..100) < RECALLING);
+        let part = self.remembered.borrow().get(&cell).filter(|_| is_asked).cloned()?;
+        Some(Part { made_of: part.made_of.of_before(), ..part })
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {

@@ -8,7 +8,7 @@ use thrifty_engine::catalog::{
 use thrifty_engine::record::Record;
 use thrifty_engine::store::BlobName;
 
-use super::{Execution, Kept, Model, Whole};
+use super::{Execution, Kept, Model, Part, Whole};
 use crate::identity::{At, CellId, ProcessId};
 use crate::mark::Mark;
 use crate::value::Value;
@@ -283,37 +283,54 @@ impl Model {
         took
     }
 
-    /// What the execution took that made a value; where several of a process made it, nobody knows
-    /// which of them it is, and each key counts as it was last.
+    /// What the execution took that made a value, each key as it was in its oldest state. Where
+    /// several of a process made it, nobody knows which of them it is: what all of them took, and of
+    /// the oldest states the newest.
     fn taken_by(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
-        let mut took = BTreeMap::new();
         let of_value = |it: &&Execution| (it.process, it.made) == (process, Some(value));
-        let all: Vec<_> = self.executions.iter().filter(of_value).collect();
-        let is_in_all =
-            |part: &CellId| all.iter().all(|it| it.took.iter().any(|(it, _)| it == part));
-        for (part, version) in all.iter().flat_map(|it| &it.took) {
-            if is_in_all(part) {
-                let last: &mut u64 = took.entry(*part).or_default();
-                *last = version.max(last).to_owned();
+        let all = self.executions.iter().filter(of_value).map(|execution| {
+            let mut oldest = BTreeMap::new();
+            for (part, version) in &execution.took {
+                let least = oldest.entry(*part).or_insert(*version);
+                *least = version.min(least).to_owned();
             }
-        }
-        took.into_iter().collect()
+            oldest
+        });
+        let common = all.reduce(|one, other| {
+            let both = one.into_iter().filter_map(|(part, version)| {
+                other.get(&part).map(|in_other| (part, version.max(*in_other)))
+            });
+            both.collect()
+        });
+        common.unwrap_or_default().into_iter().collect()
     }
 
     /// A part whose entry is gone, and that was removed or replaced after this; of one that has been
     /// evicted, also what it was made of.
-    fn late_part(&self, whole: &Whole, since: u64) -> Option<CellId> {
-        let is_gone = |(_, entry): &&(CellId, Option<i64>)| {
-            entry.is_none_or(|entry| !self.entries.contains_key(&entry))
-        };
-        let is_late = |cell: &CellId| {
-            let slot = &self.cells[*cell];
-            slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
-        };
-        let gone = || whole.taken.iter().filter(is_gone);
-        let is_any_evicted = gone().any(|(_, entry)| entry.is_some());
-        let beyond = whole.made_of.iter().filter(|_| is_any_evicted);
-        gone().map(|(cell, _)| cell).chain(beyond).find(|cell| is_late(cell)).copied()
+    fn late_part(&self, whole: &Whole, began: u64) -> Option<CellId> {
+        self.late_itself(whole, began).or_else(|| self.late_within(whole, began))
+    }
+
+    fn late_itself(&self, whole: &Whole, began: u64) -> Option<CellId> {
+        let late = self.gone(whole).find(|part| self.is_late(part.cell, part.since(began)));
+        late.map(|part| part.cell)
+    }
+
+    fn late_within(&self, whole: &Whole, began: u64) -> Option<CellId> {
+        let evicted = self.gone(whole).filter(|part| part.entry.is_some());
+        let since = evicted.map(|part| part.since(began)).min()?;
+        whole.made_of.iter().find(|cell| self.is_late(**cell, since)).copied()
+    }
+
+    fn gone(&self, whole: &Whole) -> impl Iterator<Item = Part> {
+        let is_gone =
+            |part: &Part| part.entry.is_none_or(|entry| !self.entries.contains_key(&entry));
+        whole.taken.iter().copied().filter(is_gone)
+    }
+
+    fn is_late(&self, cell: CellId, since: u64) -> bool {
+        let slot = &self.cells[cell];
+        slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
     }
 
     /// A refusal must have a reason: the slot is another's, or something was removed since it
@@ -326,7 +343,7 @@ impl Model {
         let is_of_late = self.late_part(whole, since.saturating_sub(1)).is_some();
         let is_disturbed = is_removed || slot.replaced.0 > since || is_of_late;
         if is_of_late && !is_removed {
-            self.marks.hit(Mark::WholeRefused);
+            self.refused_whole(whole, since);
         }
         let slot = &self.cells[cell];
         if slot.invalidated >= since {
@@ -341,6 +358,19 @@ impl Model {
             self.require(is_disturbed, "S6", || format!("the holder of key {cell} was refused"));
         } else {
             self.marks.hit(Mark::ZombieRefused);
+        }
+    }
+
+    fn refused_whole(&mut self, whole: &Whole, since: u64) {
+        self.marks.hit(Mark::WholeRefused);
+        let is_new = |part: &&Part| !part.is_old;
+        let taken = whole.taken.iter().filter(is_new).copied().collect();
+        let as_taken_now = Whole { made_of: whole.made_of.clone(), taken };
+        if self.late_part(&as_taken_now, since).is_none() {
+            self.marks.hit(Mark::RememberedRefused);
+        }
+        if self.late_itself(whole, since).is_none() {
+            self.marks.hit(Mark::PartOfEvictedRefused);
         }
     }
 
