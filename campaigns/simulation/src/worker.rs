@@ -358,17 +358,31 @@ impl Worker {
         Ok(Product::Made(Made { made_of, ..value.made(operation.is_large) }))
     }
 
-    /// A body calls another operation, and takes what that gives.
+    /// A body calls another operation, and takes what that gives; or it goes on without, which it
+    /// does because of the state in which that failed.
     fn part(&self, cell: CellId, depth: usize) -> Option<Part> {
-        let taken = self.take_from(cell, depth + 1).1?;
+        let version = world::with(|world| world.model.cells[cell].version);
+        let (ended, taken) = self.take_from(cell, depth + 1);
         let part = world::with(|world| {
-            let entry = taken.entry.filter(|_| !taken.is_own).map(|entry| entry.0);
-            let states = world.model.taken_with(taken.value, entry);
             let (place, mut made_of) = (world.keys.place(cell), Parts::default());
-            made_of.take(place.operation.name(), Some(place.key), taken.entry, &taken.made_of);
-            Part { made_of, states }
-        });
-        self.remembered.borrow_mut().entry(cell).or_insert_with(|| part.clone());
+            let (name, key) = (place.operation.name(), Some(place.key));
+            match taken {
+                Some(taken) => {
+                    let entry = taken.entry.filter(|_| !taken.is_own).map(|entry| entry.0);
+                    let states = world.model.taken_with(taken.value, entry);
+                    made_of.take(name, key, taken.entry, &taken.made_of);
+                    Some(Part { made_of, states })
+                }
+                None if ended == Ended::Failed => {
+                    made_of.take_unstored(name, key);
+                    Some(Part { made_of, states: vec![(cell, version)] })
+                }
+                None => None,
+            }
+        })?;
+        if ended != Ended::Failed {
+            self.remembered.borrow_mut().entry(cell).or_insert_with(|| part.clone());
+        }
         Some(part)
     }
 
