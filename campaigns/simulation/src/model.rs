@@ -298,6 +298,13 @@ impl Model {
         [(value.cell, value.version)].iter().chain(beyond).copied().collect()
     }
 
+    /// What is taken with a value that a process made itself.
+    pub fn made_of(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
+        let mut states = self.taken_by(process, value);
+        states.push((value.cell, value.version));
+        states
+    }
+
     /// A body took a value, and all that was taken with it.
     pub fn takes_part(&mut self, id: ExecutionId, taken: &[(CellId, u64)]) {
         self.executions[id as usize - 1].took.extend_from_slice(taken);

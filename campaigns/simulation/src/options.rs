@@ -23,6 +23,8 @@ pub struct Options {
     pub calls: usize,
     /// The operations.
     pub operations: Vec<Operation>,
+    /// How many bodies stand in each other that call others.
+    pub deepest: usize,
     /// How many scopes share the catalog.
     pub scopes: usize,
     /// How long a reservation outlives the last heartbeat.
@@ -157,6 +159,7 @@ impl Options {
             workers,
             calls: 2 + rng.usize(..5),
             operations,
+            deepest: 1,
             scopes: if rng.u32(..4) == 0 { 2 } else { 1 },
             lease,
             think,
@@ -169,6 +172,9 @@ impl Options {
         if rng.u32(..16) == 0 {
             options.collect_under_writers();
         }
+        if !is_peaceful && rng.u32(..16) == 0 {
+            options.remove_under_chains();
+        }
         options
     }
 
@@ -179,6 +185,27 @@ impl Options {
         collector.grace = Duration::from_secs(121);
         self.faults.stall = 2_000;
         self.operations.iter_mut().for_each(|operation| operation.is_large = true);
+    }
+
+    /// Results are made of each other in a row, for as long as it takes to evict and to invalidate
+    /// some of them.
+    fn remove_under_chains(&mut self) {
+        self.deepest = 2;
+        let last = self.operations.len() - 1;
+        for (number, operation) in self.operations.iter_mut().enumerate() {
+            operation.needs = (number < last).then_some(number + 1);
+            (operation.takes, operation.failing) = (30 * SECOND, 0);
+            operation.expires = None;
+        }
+        self.think = 20 * SECOND;
+        self.invalidator = Some(200 * SECOND);
+        let grace = Duration::from_secs(3600);
+        self.collector = Some(Collector {
+            period: 10 * SECOND,
+            grace,
+            older_than: Some(Duration::from_secs(1)),
+            budget: None,
+        });
     }
 }
 

@@ -331,11 +331,12 @@ impl Worker {
             (execution, version, fails, world.rng.u64(1..=3))
         });
         let takes: Micros = world::with(|world| world.rng.u64(1..=operation.takes));
+        let deepest = world::with(|world| world.options.deepest);
         let mut made_of = Parts::default();
         for part in 0..parts {
             scheduler::sleep(takes / parts);
             let takes_again = part == 0 || world::with(|world| world.rng.bool());
-            if let (true, Some(needed), true) = (takes_again, operation.needs, depth == 0) {
+            if let (true, Some(needed), true) = (takes_again, operation.needs, depth < deepest) {
                 let count = world::with(|world| world.options.operations.len());
                 let needed = cell / count * count + needed;
                 if let Some(part) = self.recall(needed).or_else(|| self.part(needed, depth)) {
@@ -368,8 +369,11 @@ impl Worker {
             let (name, key) = (place.operation.name(), Some(place.key));
             match taken {
                 Some(taken) => {
-                    let entry = taken.entry.filter(|_| !taken.is_own).map(|entry| entry.0);
-                    let states = world.model.taken_with(taken.value, entry);
+                    let entry = taken.entry.map(|entry| entry.0);
+                    let states = match taken.is_own {
+                        true => world.model.made_of(self.process, taken.value),
+                        false => world.model.taken_with(taken.value, entry),
+                    };
                     made_of.take(name, key, taken.entry, &taken.made_of);
                     Some(Part { made_of, states })
                 }

@@ -286,7 +286,7 @@ impl Model {
     /// What the execution took that made a value, each key as it was in its oldest state. Where
     /// several of a process made it, nobody knows which of them it is: what all of them took, and of
     /// the oldest states the newest.
-    fn taken_by(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
+    pub(super) fn taken_by(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
         let of_value = |it: &&Execution| (it.process, it.made) == (process, Some(value));
         let all = self.executions.iter().filter(of_value).map(|execution| {
             let mut oldest = BTreeMap::new();
