@@ -235,3 +235,91 @@ def test_what_runs_at_the_same_time_is_no_part(flows):
 def test_a_part_that_is_computed_anew_each_time_keeps_nothing_from_being_stored(flows):
     assert flows.run("flows.py", "polls") == "polls\n4\n"
     assert flows.run("flows.py", "polls") == "4\n"
+
+
+TAKES = """
+    import functools
+    import subprocess
+    import sys
+    from thrifty import Cache, task
+
+    @task(cache=Cache(observe=False))
+    def source() -> int:
+        with open("source.txt") as file:
+            return int(file.read())
+
+    @task(cache="refresh")
+    def latest() -> int:
+        return 1
+
+    def changed(value, operation="source"):
+        with open("source.txt", "w") as file:
+            file.write(str(value))
+        subprocess.run(
+            [sys.executable, "-m", "thrifty", "invalidate", "--operation", operation, "--yes"],
+            check=True, capture_output=True,
+        )
+
+    @functools.lru_cache
+    def remembered():
+        return source()
+
+    @task
+    def first(n: int) -> int:
+        return remembered()
+
+    @task
+    def both(n: int) -> int:
+        return remembered() * 10 + source()
+
+    @task
+    def twice(n: int) -> int:
+        before = source()
+        changed(2)
+        return before * 10 + source()
+
+    @task
+    def polls() -> int:
+        return sum(latest() for _ in range(40))
+
+    @task
+    def polls_while_it_is_changed() -> int:
+        before = latest()
+        changed(1, "latest")
+        return before + latest()
+
+    @task
+    def no_more(n: int) -> int:
+        return source()
+
+    if __name__ == "__main__":
+        print(eval(sys.argv[1]))
+    """
+
+
+@pytest.fixture
+def takes(programs):
+    programs.write("takes.py", TAKES)
+    programs.write("source.txt", "1")
+    return programs
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "stale", "right"),
+    [
+        # What a function remembered was taken anew by another body, and then from it again.
+        ("first(1), changed(2), both(2)", "first(3)", 1, 2),
+        ("first(1), changed(2)", "both(1)", 12, 22),
+        ("0", "twice(1)", 12, 22),
+    ],
+)
+def test_all_that_was_taken_of_a_call_counts(takes, before, call, stale, right):
+    assert takes.run("takes.py", f"[{before}, {call}][-1]") == f"{stale}\n"
+    assert takes.run("takes.py", call) == f"{right}\n"
+
+
+def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_stored(takes):
+    outcome = "[polls.run().nodes[0]['outcome'] for _ in range(2)]"
+    assert takes.run("takes.py", outcome) == "['computed', 'hit-memory']\n"
+    outcome = "polls_while_it_is_changed.run().nodes[0]['outcome']"
+    assert takes.run("takes.py", outcome) == "fenced\n"

@@ -1,5 +1,6 @@
 //! Computing one operation: claim, look again, run, publish.
 
+mod came;
 mod prepare;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use thrifty_catalog::{Claim as CatalogClaim, Ended, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
 
+pub use self::came::Came;
 use self::prepare::{Instead, Start};
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
@@ -94,6 +96,8 @@ pub struct Settled {
     pub outcome: Outcome,
     /// The entry that was hit or stored.
     pub entry: Option<EntryId>,
+    /// How it came here.
+    pub came: Came,
     /// Time spent.
     pub spent: Duration,
     /// Why others may have computed it at the same time, if its policy asks for a reservation.
@@ -397,6 +401,10 @@ impl Cache {
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome: outcome.unwrap_or(Outcome::Computed(miss)),
+                came: match goal.claim {
+                    CatalogClaim { replace: true, epoch: ticket, .. } => Came::Replacing(ticket),
+                    CatalogClaim { replace: false, .. } => Came::Now,
+                },
                 spent,
                 alone: None,
                 made: Some(output.object),
@@ -517,6 +525,7 @@ impl Output<'_> {
             },
             outcome,
             entry: None,
+            came: Came::Now,
             spent,
             alone: None,
             made: Some(self.object),
@@ -564,6 +573,7 @@ fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {
         entry: answer.entry,
         value: Value::Known(answer),
         outcome: Outcome::Waited,
+        came: Came::Now,
         spent,
         alone: None,
         made: None,

@@ -38,7 +38,7 @@ use self::later::Later;
 use self::room::Aside;
 use self::wait::PutAside;
 use crate::cache::Cache;
-use crate::compute::{Settled, Unfinished};
+use crate::compute::{Came, Settled, Unfinished};
 use crate::event::{Event, Listener};
 use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
@@ -392,6 +392,7 @@ impl<'a> Schedule<'a> {
                     entry: answer.entry,
                     value: Value::Known(answer),
                     outcome,
+                    came: Came::Now,
                     spent: Duration::ZERO,
                     alone: None,
                     made: None,

@@ -15,7 +15,7 @@ use stage::*;
 use thrifty_engine::catalog::{
     Catalog, Clock, Ended, Holder, Mode as Access, Reserved, Sqlite, System, Time,
 };
-use thrifty_engine::compute::{Computed, Settled, Task};
+use thrifty_engine::compute::{Came, Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Product, Value};
 use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Operation, Policy};
 
@@ -80,6 +80,7 @@ fn call_of(
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome,
+                came: Came::Now,
                 spent: Duration::ZERO,
                 alone: None,
                 made: None,

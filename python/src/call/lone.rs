@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use thrifty_engine::answer::Answer;
-use thrifty_engine::catalog::{EntryId, Node};
+use thrifty_engine::catalog::Node;
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
 use thrifty_engine::made_of::Parts;
@@ -150,7 +150,13 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
-                self.absorb(&Value::Known(Arc::clone(answer)), answer.entry);
+                let parts = || {
+                    let mut parts = Parts::default();
+                    let (operation, key) = (self.operation.name(), Some(self.key));
+                    parts.take(operation, key, answer.entry, &answer.made_of);
+                    parts
+                };
+                observe::absorb(py, parts, &answer.observed, answer.expires_at);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -260,7 +266,7 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
-        self.absorb(&settled.value, settled.entry);
+        self.absorb(&settled);
         let reason = settled.reason();
         if let Some(reason) = reason {
             self.session.is_not_stored(reason);
@@ -291,12 +297,13 @@ impl<'py> Lone<'_, 'py> {
     }
 
     /// The body that called it, if any, depends on it.
-    fn absorb(&self, value: &Value, entry: Option<EntryId>) {
+    fn absorb(&self, settled: &Settled) {
         let parts = || {
             let mut parts = Parts::default();
-            parts.take(self.operation.name(), Some(self.key), entry, value.made_of());
+            settled.add_to(&mut parts, self.operation.name(), Some(self.key));
             parts
         };
+        let value = &settled.value;
         observe::absorb(self.slf.py(), parts, value.observed(), value.expires_at());
     }
 

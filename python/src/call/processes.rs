@@ -75,23 +75,27 @@ type Sent<'py> = (
 /// As it arrives.
 type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, String)>, Vec<String>);
 
-/// What it was made of: all, and those that vouch for it with their keys and the numbers of their
-/// entries.
-type SentParts = (Vec<u8>, Vec<(String, Option<[u8; 32]>, Option<i64>, bool)>);
+/// What it was made of: all, and those that vouch for it.
+type SentParts = (Vec<u8>, Vec<SentPart>);
+
+/// The operation, its key, the number of its entry, whether it was taken before, and the ticket with
+/// which the body itself replaced it.
+type SentPart = (String, Option<[u8; 32]>, Option<i64>, bool, Option<i64>);
 
 fn sent_parts(made_of: &Parts) -> SentParts {
-    let taken = made_of.taken().map(|Part { operation, key, entry, is_old }| {
-        (operation, key.map(|key| *key.as_bytes()), entry.map(|it| it.0), is_old)
+    let taken = made_of.taken().map(|Part { operation, key, entry, is_old, own_ticket }| {
+        (operation, key.map(|key| *key.as_bytes()), entry.map(|it| it.0), is_old, own_ticket)
     });
     (made_of.all.to_bytes(), taken.collect())
 }
 
 fn parts_of((all, taken): SentParts) -> Result<Parts, &'static str> {
-    let taken = taken.into_iter().map(|(operation, key, entry, is_old)| Part {
+    let taken = taken.into_iter().map(|(operation, key, entry, is_old, own_ticket)| Part {
         operation,
         key: key.map(Key::from_bytes),
         entry: entry.map(EntryId),
         is_old,
+        own_ticket,
     });
     let all = MadeOf::from_bytes(&all).ok_or("what it was made of cannot be read")?;
     Ok(Parts::of(all, taken))

@@ -32,9 +32,7 @@ impl Schedule<'_> {
             let (operation, key) =
                 (self.nodes[number].node.operation.name(), self.nodes[number].key);
             match self.settled(number) {
-                Some(Ok(settled)) => {
-                    parts.take(operation, key, settled.entry, settled.value.made_of());
-                }
+                Some(Ok(settled)) => settled.add_to(parts, operation, key),
                 Some(Err(_)) => parts.take_unstored(operation, key),
                 None => {}
             }
