@@ -257,30 +257,40 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
         };
         (id, claim.epoch)
     };
-    let commit = |catalog: &dyn Catalog, begun: &Claim, taken: [EntryId; 2], own, is_old| {
-        let part = |entry, is_old| {
-            let (operation, key, entry) = ("lab.clean".to_owned(), Some(key("part")), Some(entry));
-            Part { operation, key, entry, is_old, own_ticket: own }
+    let commit =
+        |catalog: &dyn Catalog, begun: &Claim, taken: [Option<EntryId>; 2], own, is_old| {
+            let part = |entry, is_old| {
+                let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+                Part { operation, key, entry, is_old, own_ticket: own }
+            };
+            let parts = vec![part(taken[0], is_old), part(taken[1], false)];
+            let all = [("lab.load", Some("inner")), ("lab.clean", Some("part"))];
+            let entry = NewEntry { parts, ..whole("whole", "lab.flow", &all) };
+            catalog.commit(&scope, &entry, begun).expect(WORKS) == Committed::Fenced
         };
-        let parts = vec![part(taken[0], is_old), part(taken[1], false)];
-        let all = [("lab.load", Some("inner")), ("lab.clean", Some("part"))];
-        let entry = NewEntry { parts, ..whole("whole", "lab.flow", &all) };
-        catalog.commit(&scope, &entry, begun).expect(WORKS) == Committed::Fenced
-    };
 
     let catalog = make();
     let (first, begun) = begins(&*catalog);
     catalog.invalidate(Some(&scope), &by_id(first)).expect(WORKS);
     let again = put(&*catalog, &scope, &of("lab.clean", "part"));
-    assert!(commit(&*catalog, &begun, [first, again], None, false), "the first is gone");
-    assert!(!commit(&*catalog, &begun, [again, again], None, false), "the last is there");
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(again)], None, false),
+        "the first is gone"
+    );
+    assert!(!commit(&*catalog, &begun, [Some(again); 2], None, false), "the last is there");
 
     let catalog = make();
     let (first, begun) = begins(&*catalog);
     let (second, own) = replace(&*catalog, 1);
-    assert!(commit(&*catalog, &begun, [first, second], None, false), "another replaced it");
-    assert!(commit(&*catalog, &begun, [first, second], Some(own), true), "it was taken before");
-    assert!(!commit(&*catalog, &begun, [first, second], Some(own), false), "by itself");
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], None, false),
+        "another replaced it"
+    );
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), true),
+        "it was taken before"
+    );
+    assert!(!commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false), "by itself");
 
     let selectors: [Selecting; 3] =
         [|_| by_operation("clean"), |_| by_key("part"), |_| by_operation("load")];
@@ -289,12 +299,21 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
         let (first, begun) = begins(&*catalog);
         catalog.invalidate(Some(&scope), &selector(first)).expect(WORKS);
         let (second, own) = replace(&*catalog, 1);
-        assert!(commit(&*catalog, &begun, [first, second], Some(own), false), "in between");
+        assert!(
+            commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+            "in between"
+        );
+        // What was never stored has no entry of which that was made.
+        let is_refused = commit(&*catalog, &begun, [None, Some(second)], Some(own), false);
+        assert_eq!(is_refused, selector(first) != by_operation("load"));
     }
 
     let catalog = make();
     let (first, begun) = begins(&*catalog);
     let (second, own) = replace(&*catalog, 1);
     replace(&*catalog, 2);
-    assert!(commit(&*catalog, &begun, [first, second], Some(own), false), "another did it later");
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+        "another did it later"
+    );
 }
