@@ -133,6 +133,10 @@ impl Unfinished {
 /// Why a call that would wait for itself is not cached.
 pub(crate) const CYCLE: &str = "it is part of its own computation";
 
+/// Why a value is not stored that was made of something unknown.
+const UNKNOWN: &str = "it goes on after a failure in another process, and what that was made of is \
+     not known here";
+
 /// Under which key a result is committed, and what the commit stands on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal {
@@ -222,8 +226,10 @@ impl Cache {
             {
                 Some(waited(answer, self.since(began)))
             }
-            Landing::Failure(failure) if policy.on_failure == OnFailure::Share => {
-                Some(Computed::Failed(failure, self.since(began)))
+            Landing::Failure(failure)
+                if policy.on_failure == OnFailure::Share && missing.epoch() <= landed.epoch =>
+            {
+                Some(Computed::Failed(failure.shared(), self.since(began)))
             }
             Landing::Answer(_) | Landing::Failure(_) => None,
             Landing::Failed | Landing::Own | Landing::Nothing => None,
@@ -390,7 +396,11 @@ impl Cache {
                 return output.unstored(outcome, spent);
             }
         };
-        let goal = match goal {
+        let is_known = || match output.terms.made_of.is_unknown() {
+            true => Err((Reason::Unknown, UNKNOWN.to_owned())),
+            false => Ok(()),
+        };
+        let goal = match goal.and_then(|goal| is_known().map(|()| goal)) {
             Ok(goal) => goal,
             Err((reason, text)) => {
                 return output.unstored(Outcome::NotStored(miss, reason, text), spent);

@@ -26,6 +26,8 @@ pub struct Parts {
     /// are so still. One that has an entry vouches for all that it was made of itself, as long as that
     /// is there.
     taken: BTreeMap<Call, Takes>,
+    /// Whether it was made of more, and nobody knows of what.
+    is_unknown: bool,
 }
 
 /// The name of an operation, and the key under which it was called.
@@ -64,12 +66,17 @@ impl Takes {
 impl Parts {
     /// Those that an entry names.
     pub(crate) fn kept(all: MadeOf) -> Arc<Self> {
-        Self { all, taken: BTreeMap::new() }.shared()
+        Self { all, ..Self::default() }.shared()
+    }
+
+    /// Of something that nobody knows.
+    pub fn unknown() -> Self {
+        Self { is_unknown: true, ..Self::default() }
     }
 
     /// Those of a value of another process.
-    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = Part>) -> Self {
-        let mut parts = Self { all, taken: BTreeMap::new() };
+    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = Part>, is_unknown: bool) -> Self {
+        let mut parts = Self { all, taken: BTreeMap::new(), is_unknown };
         for Part { operation, key, entry, is_old, own_ticket } in taken {
             let takes = parts.taken.entry((operation, key)).or_default();
             takes.add(Taken { entry, is_old });
@@ -81,7 +88,7 @@ impl Parts {
     /// To be handed on. Most values are made of nothing, and then nothing is allocated.
     pub(crate) fn shared(self) -> Arc<Self> {
         static NOTHING: LazyLock<Arc<Parts>> = LazyLock::new(Arc::default);
-        if self.all.is_empty() { Arc::clone(&NOTHING) } else { Arc::new(self) }
+        if self.is_empty() { Arc::clone(&NOTHING) } else { Arc::new(self) }
     }
 
     /// Adds an operation whose value was taken, and what that was made of.
@@ -93,6 +100,7 @@ impl Parts {
         made_of: &Self,
     ) {
         self.all.add(operation, key.as_ref());
+        self.is_unknown |= made_of.is_unknown;
         self.all.merge(&made_of.all);
         if entry.is_none() {
             // What others replaced for a value of theirs was replaced by others.
@@ -127,6 +135,7 @@ impl Parts {
     /// Adds all that another value was made of which was computed for this one.
     pub fn merge(&mut self, other: &Self) {
         self.all.merge(&other.all);
+        self.is_unknown |= other.is_unknown;
         for (call, takes) in &other.taken {
             self.add(call, takes).replaced(takes.ticket);
         }
@@ -161,9 +170,22 @@ impl Parts {
         self
     }
 
+    /// The same, of a value that was computed for somebody else: what was replaced for it was replaced by
+    /// others.
+    #[must_use]
+    pub(crate) fn of_others(mut self) -> Self {
+        self.taken.values_mut().for_each(|takes| takes.ticket = None);
+        self
+    }
+
     /// Whether it was made of no other operation.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.is_empty() && !self.is_unknown
+    }
+
+    /// Whether nobody knows all that it was made of: who invalidates that would not find it.
+    pub const fn is_unknown(&self) -> bool {
+        self.is_unknown
     }
 }
 
@@ -189,7 +211,7 @@ mod tests {
         parts.take("clean", None, None, &Parts::default());
         let all = [(None, false, None), (Some(1), false, None), (Some(3), false, None)];
         assert_eq!(took(&parts), [all[0], all[1], all[2], (Some(3), true, None)]);
-        assert_eq!(Parts::of(parts.all.clone(), parts.taken()), parts);
+        assert_eq!(Parts::of(parts.all.clone(), parts.taken(), false), parts);
     }
 
     #[test]

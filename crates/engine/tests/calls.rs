@@ -39,6 +39,7 @@ fn call(
     let (miss, target) = match policy.mode.reads().then(|| cache.look(&key, policy.max_age)) {
         Some(Looked::Hit(answer, outcome)) => {
             return Computed::Settled(Settled {
+                came: thrifty_engine::compute::Came::Now,
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome,
@@ -344,7 +345,7 @@ fn a_shared_failure_is_the_leaders_own() {
             compute(&stage.cache, "f", policy, Miss::Absent, slot, &mut || {
                 leading.wait();
                 waiting.wait();
-                Err(Failure::Raised { message: "broken".to_owned(), cause: Arc::clone(&cause) })
+                Err(Failure::raised("broken".to_owned(), Arc::clone(&cause)))
             });
         });
         leading.wait();

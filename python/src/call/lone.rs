@@ -220,17 +220,15 @@ impl<'py> Lone<'_, 'py> {
                 let shared = || Shared::with_others(task, &arguments, self.inputs, self.files);
                 let shared = mode.writes().then(shared).flatten();
                 let call = || seed::call(task, &arguments, frame, stream);
-                body::perform(task, session, mode, on_disk.paths(), call)
-                    .map(|(made, gathered)| {
-                        observe::tell(py, cache, operation, mode, &gathered.notes);
-                        let gathered = on_disk.check(py, gathered);
-                        let gathered = match shared {
-                            Some(shared) => shared.end(gathered),
-                            None => gathered,
-                        };
-                        Product::Made(gathered.onto(made))
-                    })
-                    .map_err(|error| load::failure(py, error, None))
+                body::perform(task, session, mode, on_disk.paths(), call).map(|(made, gathered)| {
+                    observe::tell(py, cache, operation, mode, &gathered.notes);
+                    let gathered = on_disk.check(py, gathered);
+                    let gathered = match shared {
+                        Some(shared) => shared.end(gathered),
+                        None => gathered,
+                    };
+                    Product::Made(gathered.onto(made))
+                })
             })
         };
         let (key, policy) = (self.key, self.policy);
@@ -250,8 +248,7 @@ impl<'py> Lone<'_, 'py> {
         match computed {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {
-                // The body that called it may go on without.
-                observe::absorb(py, || unstored(self.operation.name(), Some(self.key)), &[], None);
+                self.absorb_failure(&failure);
                 let outcome = Outcome::Failed(failure.message().to_owned());
                 self.record(numbered, Node { spent, ..self.node(&outcome) });
                 Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
@@ -305,6 +302,17 @@ impl<'py> Lone<'_, 'py> {
         };
         let value = &settled.value;
         observe::absorb(self.slf.py(), parts, value.observed(), value.expires_at());
+    }
+
+    /// As [`Lone::absorb`], of a failure: the body may go on without the value.
+    fn absorb_failure(&self, failure: &Failure) {
+        let terms = failure.terms().cloned().unwrap_or_default();
+        let parts = || {
+            let mut parts = unstored(self.operation.name(), Some(self.key));
+            parts.merge(&terms.made_of);
+            parts
+        };
+        observe::absorb(self.slf.py(), parts, &terms.observed, terms.expires_at);
     }
 
     fn parts(&self) -> impl Iterator<Item = (String, Part)> {
