@@ -334,7 +334,7 @@ fn what_is_invalidated_while_a_run_recovers_is_not_taken_from_before() {
     let project = Project::new();
     let at = |name: &str| project.at(name).display().to_string();
     let invalidate = format!(
-        "THRIFTY_HOME={} {} invalidate --operation '*table.b' --yes",
+        "THRIFTY_HOME={} {} invalidate --operation \"*table.b\" --yes",
         at("home"),
         env!("CARGO_BIN_EXE_thrifty")
     );
