@@ -235,3 +235,204 @@ def test_what_runs_at_the_same_time_is_no_part(flows):
 def test_a_part_that_is_computed_anew_each_time_keeps_nothing_from_being_stored(flows):
     assert flows.run("flows.py", "polls") == "polls\n4\n"
     assert flows.run("flows.py", "polls") == "4\n"
+
+
+TAKES = """
+    import functools
+    import subprocess
+    import sys
+    from thrifty import Cache, task
+
+    @task(cache=Cache(observe=False))
+    def source() -> int:
+        with open("source.txt") as file:
+            return int(file.read())
+
+    @task(cache="refresh")
+    def latest() -> int:
+        return 1
+
+    def changed(value, operation="source"):
+        with open("source.txt", "w") as file:
+            file.write(str(value))
+        subprocess.run(
+            [sys.executable, "-m", "thrifty", "invalidate", "--operation", operation, "--yes"],
+            check=True, capture_output=True,
+        )
+
+    @functools.lru_cache
+    def remembered(n):
+        return source()
+
+    @task
+    def first(n: int) -> int:
+        return remembered(n)
+
+    @task
+    def second(n: int) -> int:
+        return remembered(n)
+
+    @task
+    def both(n: int) -> int:
+        return remembered(n) * 10 + source()
+
+    @task
+    def twice(n: int) -> int:
+        before = source()
+        changed(2)
+        return before * 10 + source()
+
+    @task
+    def polls() -> int:
+        return sum(latest() for _ in range(40))
+
+    @task
+    def polls_while_it_is_changed() -> int:
+        before = latest()
+        changed(1, "latest")
+        return before + latest()
+
+    if __name__ == "__main__":
+        print(eval(sys.argv[1]))
+    """
+
+
+@pytest.fixture
+def takes(programs):
+    programs.write("takes.py", TAKES)
+    programs.write("source.txt", "1")
+    return programs
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "stale", "right"),
+    [
+        # A function that remembers takes it for two bodies, and a third one gets what is older.
+        ("first(1), changed(2), first(2)", "second(1)", 1, 2),
+        ("first(1), changed(2)", "both(1)", 12, 22),
+        ("0", "twice(1)", 12, 22),
+    ],
+)
+def test_all_that_was_taken_of_a_call_counts(takes, before, call, stale, right):
+    assert takes.run("takes.py", f"[{before}, {call}][-1]") == f"{stale}\n"
+    assert takes.run("takes.py", call) == f"{right}\n"
+
+
+def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_stored(takes):
+    outcome = "[polls.run().nodes[0]['outcome'] for _ in range(2)]"
+    assert takes.run("takes.py", outcome) == "['computed', 'hit-memory']\n"
+    outcome = "polls_while_it_is_changed.run().nodes[0]['outcome']"
+    assert takes.run("takes.py", outcome) == "fenced\n"
+
+
+FALLS = """
+    import os
+    import subprocess
+    import sys
+    import threading
+    import time
+    from thrifty import Cache, task, workflow
+
+    @task(cache=Cache(observe=False))
+    def source() -> int:
+        with open("source.txt") as file:
+            return int(file.read())
+
+    @task
+    def breaks() -> int:
+        if source() == 1:
+            raise ValueError
+        return 5
+
+    @task(cache=False)
+    def breaks_uncached() -> int:
+        if source() == 1:
+            raise ValueError
+        return 5
+
+    @task(cache=Cache(observe=False))
+    def ends() -> int:
+        if source() == 1:
+            os._exit(1)
+        return 5
+
+    @task
+    def beside(n: int) -> int:
+        return n
+
+    @task
+    def becomes():
+        if source() == 1:
+            return [broken(), beside(3)]
+        return 5
+
+    @task
+    def broken() -> int:
+        raise ValueError
+
+    @workflow
+    def stored():
+        return [beside(1), breaks(), beside(2)]
+
+    @workflow
+    def uncached():
+        return [beside(1), breaks_uncached(), beside(2)]
+
+    @workflow
+    def became():
+        return [beside(1), becomes(), beside(2)]
+
+    @workflow
+    def ended():
+        return [beside(1), ends(), beside(2)]
+
+    def change():
+        if os.path.exists("changes"):
+            os.remove("changes")
+            with open("source.txt", "w") as file:
+                file.write("2")
+            subprocess.run(
+                [sys.executable, "-m", "thrifty", "invalidate", "--operation", "source", "--yes"],
+                check=True, capture_output=True,
+            )
+
+    @task(cache=Cache(observe=False))
+    def goes_on(name: str, executor: str) -> int:
+        flow = globals()[name].with_options(executor=executor, workers=2)
+        try:
+            flow()
+        except (ValueError, RuntimeError):
+            change()
+            return -1
+        return 1
+
+    if __name__ == "__main__":
+        print(goes_on(sys.argv[1], sys.argv[2]))
+    """
+
+
+@pytest.fixture
+def falls(programs):
+    programs.write("falls.py", FALLS)
+    programs.write("source.txt", "1")
+    return programs
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("name", ["stored", "uncached", "became", "ended"])
+def test_a_failure_that_is_caught_is_part_of_what_goes_on(falls, name, executor):
+    if (name, executor) == ("ended", "threads"):
+        pytest.skip("it ends the program")
+    falls.write("changes", "")
+    assert falls.run("falls.py", name, executor) == "-1\n"
+    assert falls.run("falls.py", name, executor) == "1\n"
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("name", ["stored", "uncached", "became"])
+def test_and_goes_with_what_failed_because_of(falls, name, executor):
+    falls.run("falls.py", name, executor)
+    falls.write("source.txt", "2")
+    assert falls.run("falls.py", name, executor) == "-1\n"
+    assert invalidate(falls, "--operation", "source") == 2
+    assert falls.run("falls.py", name, executor) == "1\n"

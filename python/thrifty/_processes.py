@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from thrifty import _native
 from thrifty._raised import arrived
 from thrifty._task import Task
-from thrifty._worker import READY, Answer, Origin, Performed, Surroundings, serve
+from thrifty._worker import READY, Answer, Fallen, Origin, Performed, Surroundings, serve
 
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2
@@ -118,16 +118,17 @@ def submit(
     workers: int,
     chosen: dict[str, Any],
     mode: str,
-) -> Performed:
+) -> tuple[Performed | None, BaseException | None, Fallen | None]:
     """Calls the function of the task in a worker; returns what `perform` returned there.
 
-    What the function raises is raised here, with the worker's traceback as its cause.
+    Or else what the function raised, with the worker's traceback as its cause, and what that
+    depends on.
     """
     call = _sent(task, args, kwargs)
     origin, surroundings = around
     worker = _take(workers, origin)
     try:
-        performed, raised, unstored = worker.call(surroundings, call, chosen, mode)
+        performed, raised, fallen, unstored = worker.call(surroundings, call, chosen, mode)
         _give_back(worker)
     except _Died:
         _tell_of_death(task, worker)
@@ -136,10 +137,7 @@ def submit(
         _drop(worker)
         raise
     _native.count_unstored(unstored)
-    if raised is not None:
-        raise arrived(raised)
-    assert performed is not None
-    return performed
+    return performed, None if raised is None else arrived(raised), fallen
 
 
 def _tell_of_death(task: Task[..., Any], worker: _Worker) -> NoReturn:

@@ -25,8 +25,12 @@ Surroundings = tuple[dict[str, str], str, list[str], list[str]]
 # result must not be stored, in one word and for people; notes.
 Performed = tuple[bytes, bytes, Any, int | None, tuple[str, str] | None, list[str]]
 
-# What a body gave or raised; and how many results of calls in it are not stored, by the reason.
-Answer = tuple[Performed | None, Raised | None, dict[str, int]]
+# What a body depends on that raised: what was observed, what it was made of, when that expires.
+Fallen = tuple[bytes, Any, int | None]
+
+# What a body gave or raised, and what that depends on; and how many results of calls in it are not
+# stored, by the reason.
+Answer = tuple[Performed | None, Raised | None, Fallen | None, dict[str, int]]
 
 # What a worker says when it is about to take calls.
 READY = b"ready"
@@ -100,13 +104,15 @@ def _take_on(around: Surroundings) -> None:
 def _answer(around: Surroundings, call: bytes, chosen: dict[str, Any], mode: str) -> Answer:
     performed: Performed | None = None
     raised: Raised | None = None
+    fallen: Fallen | None = None
     try:
         # What a body before this one changed is not there any more, either.
         _take_on(around)
         performed = _perform(call, chosen, mode)
     except BaseException as error:
         raised = sent(error)
-    return performed, raised, _native.take_unstored()
+        fallen = _native.take_fallen()
+    return performed, raised, fallen, _native.take_unstored()
 
 
 def _perform(call: bytes, chosen: dict[str, Any], mode: str) -> Performed:

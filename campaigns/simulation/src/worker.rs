@@ -354,7 +354,7 @@ impl Worker {
         });
         if fails {
             let message = "it fails".to_owned();
-            return Err(Failure::Raised { message, cause: Arc::new(()) });
+            return Err(Failure::raised(message, Arc::new(())));
         }
         Ok(Product::Made(Made { made_of, ..value.made(operation.is_large) }))
     }

@@ -105,6 +105,9 @@ pub struct Part {
     /// It was taken before the computation began, nobody knows how long. If it is gone, all
     /// invalidations that are remembered count, and the commit is refused if any was forgotten.
     pub is_old: bool,
+    /// The last ticket with which the computation itself replaced the entry of this key, if it did.
+    /// What it had taken before is gone for that, and nobody else replaced or removed it later.
+    pub own_ticket: Option<i64>,
 }
 
 /// An entry as the catalog keeps it.

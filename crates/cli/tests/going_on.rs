@@ -327,3 +327,42 @@ fn who_does_a_run_again_says_what_of_the_machine_it_may_use() {
     assert_eq!(nodes(&["resume"]), "second");
     assert_eq!(nodes(&["restart", "last"]), "first second");
 }
+
+/// What is taken from before is there when it is taken, not when the run began.
+#[test]
+fn what_is_invalidated_while_a_run_recovers_is_not_taken_from_before() {
+    let project = Project::new();
+    let at = |name: &str| project.at(name).display().to_string();
+    let invalidate = format!(
+        "THRIFTY_HOME={} {} invalidate --operation \"*table.b\" --yes",
+        at("home"),
+        env!("CARGO_BIN_EXE_thrifty")
+    );
+    let text = "operations:
+  up: {run: 'UP; echo 1 > o', outputs: {o: o}}
+  table:
+    needs: [up]
+    operations:
+      b: {run: 'X=data; cat AT/$X > o', outputs: {o: o}}
+      c: {run: 'X=pass; test -e AT/$X && cat {{ inputs.o }} > p', inputs: {o: {from: b.o}}, outputs: {p: p}}
+    outputs: {p: c.p}
+outputs: {p: {from: table.p, to: got}}
+";
+    let text = text.replace("AT", &project.0.path().display().to_string());
+    for verb in [&["recover", "last"][..], &["resume"]] {
+        project.write("p/p.yaml", &text.replace("UP", "true"));
+        project.write("data", "old");
+        _ = fs::remove_file(project.at("pass"));
+        project.said(&["clear", "--yes"]);
+        assert!(project.said(&["run", "p.yaml"]).starts_with("1\n"));
+        project.write("data", "new");
+        project.write("pass", "");
+        project.write("p/p.yaml", &text.replace("UP", &invalidate));
+        let said = project.said(verb);
+        assert!(said.starts_with("0\n"), "{said}");
+        assert_eq!(project.read("p/got"), "new", "{verb:?}");
+        _ = fs::remove_file(project.at("p/got"));
+        assert!(project.said(&["run", "p.yaml"]).starts_with("0\n"));
+        assert_eq!(project.read("p/got"), "new", "{verb:?}");
+    }
+}

@@ -394,7 +394,7 @@ impl Cache {
                 failed => {
                     own = failed;
                     let message = format!("{} failed", task.operation.name());
-                    return Err(Failure::Raised { message, cause: Arc::new(()) });
+                    return Err(Failure::raised(message, Arc::new(())));
                 }
             };
             Ok(Product::Made(Made::new(Arc::new(()), Draft::Plain(made))))

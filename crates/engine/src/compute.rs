@@ -1,5 +1,6 @@
 //! Computing one operation: claim, look again, run, publish.
 
+mod came;
 mod prepare;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use thrifty_catalog::{Claim as CatalogClaim, Ended, EntryId, Origin, RunId, Time};
 use thrifty_key::{Ingredients, Key};
 
+pub use self::came::Came;
 use self::prepare::{Instead, Start};
 use crate::answer::{Answer, Terms, shared};
 use crate::cache::Cache;
@@ -94,6 +96,8 @@ pub struct Settled {
     pub outcome: Outcome,
     /// The entry that was hit or stored.
     pub entry: Option<EntryId>,
+    /// How it came here.
+    pub came: Came,
     /// Time spent.
     pub spent: Duration,
     /// Why others may have computed it at the same time, if its policy asks for a reservation.
@@ -128,6 +132,10 @@ impl Unfinished {
 
 /// Why a call that would wait for itself is not cached.
 pub(crate) const CYCLE: &str = "it is part of its own computation";
+
+/// Why a value is not stored that was made of something unknown.
+const UNKNOWN: &str = "it goes on after a failure in another process, and what that was made of is \
+     not known here";
 
 /// Under which key a result is committed, and what the commit stands on.
 #[derive(Debug, Clone, Copy)]
@@ -218,8 +226,10 @@ impl Cache {
             {
                 Some(waited(answer, self.since(began)))
             }
-            Landing::Failure(failure) if policy.on_failure == OnFailure::Share => {
-                Some(Computed::Failed(failure, self.since(began)))
+            Landing::Failure(failure)
+                if policy.on_failure == OnFailure::Share && missing.epoch() <= landed.epoch =>
+            {
+                Some(Computed::Failed(failure.shared(), self.since(began)))
             }
             Landing::Answer(_) | Landing::Failure(_) => None,
             Landing::Failed | Landing::Own | Landing::Nothing => None,
@@ -386,7 +396,11 @@ impl Cache {
                 return output.unstored(outcome, spent);
             }
         };
-        let goal = match goal {
+        let is_known = || match output.terms.made_of.is_unknown() {
+            true => Err((Reason::Unknown, UNKNOWN.to_owned())),
+            false => Ok(()),
+        };
+        let goal = match goal.and_then(|goal| is_known().map(|()| goal)) {
             Ok(goal) => goal,
             Err((reason, text)) => {
                 return output.unstored(Outcome::NotStored(miss, reason, text), spent);
@@ -397,6 +411,10 @@ impl Cache {
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome: outcome.unwrap_or(Outcome::Computed(miss)),
+                came: match goal.claim {
+                    CatalogClaim { replace: true, epoch: ticket, .. } => Came::Replacing(ticket),
+                    CatalogClaim { replace: false, .. } => Came::Now,
+                },
                 spent,
                 alone: None,
                 made: Some(output.object),
@@ -517,6 +535,7 @@ impl Output<'_> {
             },
             outcome,
             entry: None,
+            came: Came::Now,
             spent,
             alone: None,
             made: Some(self.object),
@@ -564,6 +583,7 @@ fn waited(answer: Arc<Answer>, spent: Duration) -> Computed {
         entry: answer.entry,
         value: Value::Known(answer),
         outcome: Outcome::Waited,
+        came: Came::Now,
         spent,
         alone: None,
         made: None,

@@ -311,6 +311,8 @@ pub enum Failure {
         message: String,
         /// The error itself.
         cause: Arc<dyn Any + Send + Sync>,
+        /// What it depends on, as a value does, for whoever makes a value of it all the same.
+        terms: Terms,
     },
     /// The input of this number is in the cache no longer, or damaged.
     Lost {
@@ -334,6 +336,39 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The operation failed, which depends on nothing that is known.
+    pub fn raised(message: impl Into<String>, cause: Arc<dyn Any + Send + Sync>) -> Self {
+        Self::Raised { message: message.into(), cause, terms: Terms::default() }
+    }
+
+    /// The same, depending on this.
+    #[must_use]
+    pub fn on(self, terms: Terms) -> Self {
+        match self {
+            Self::Raised { message, cause, .. } => Self::Raised { message, cause, terms },
+            other => other,
+        }
+    }
+
+    /// What it depends on, if the operation failed.
+    pub const fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::Raised { terms, .. } => Some(terms),
+            Self::Lost { .. } | Self::Again { .. } | Self::Cancelled => None,
+        }
+    }
+
+    /// That of somebody else, for whoever shares it.
+    pub(crate) fn shared(self) -> Self {
+        match self.terms().cloned() {
+            Some(Terms { observed, expires_at, made_of }) => {
+                let made_of = Parts::clone(&made_of).of_others().shared();
+                self.on(Terms { observed, expires_at, made_of })
+            }
+            None => self,
+        }
+    }
+
     /// One line for records and logs.
     pub fn message(&self) -> &str {
         match self {

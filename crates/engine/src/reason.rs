@@ -28,6 +28,8 @@ pub enum Reason {
     Fenced,
     /// Another result was stored before.
     Nondeterministic,
+    /// It was made of something that nobody knows.
+    Unknown,
     /// What it refers to was collected meanwhile.
     Collected,
     /// There is no key: an input or the code has no digest.
@@ -38,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Busy,
         Self::Full,
         Self::ReadOnly,
@@ -49,6 +51,7 @@ impl Reason {
         Self::Changed,
         Self::Fenced,
         Self::Nondeterministic,
+        Self::Unknown,
         Self::Collected,
         Self::Unkeyed,
         Self::Unserialised,
@@ -67,6 +70,7 @@ impl Reason {
             Self::Changed => "changed",
             Self::Fenced => "fenced",
             Self::Nondeterministic => "nondeterministic",
+            Self::Unknown => "unknown",
             Self::Collected => "collected",
             Self::Unkeyed => "unkeyed",
             Self::Unserialised => "unserialised",
@@ -91,6 +95,7 @@ impl Reason {
             Self::Changed => "an input changed meanwhile",
             Self::Fenced => "invalidated, replaced or taken over meanwhile",
             Self::Nondeterministic => "another result was stored before",
+            Self::Unknown => "made of something that is not known",
             Self::Collected => "a part was collected meanwhile",
             Self::Unkeyed => "no key could be made",
             Self::Unserialised => "computed without waiting for others",
@@ -115,6 +120,7 @@ impl Reason {
             | Self::Changed
             | Self::Fenced
             | Self::Nondeterministic
+            | Self::Unknown
             | Self::Collected
             | Self::Unkeyed
             | Self::Unserialised => false,

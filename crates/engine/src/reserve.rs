@@ -21,12 +21,13 @@ use thrifty_key::Key;
 pub(crate) use self::held::Reservations;
 pub(crate) use self::told::Rows;
 use self::told::Told;
-use crate::answer::Answer;
+use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::Task;
 use crate::flight::{Landing, Lineage};
 use crate::graph::Failure;
 use crate::lookup::Looked;
+use crate::made_of::Parts;
 use crate::outcome::Miss;
 use crate::policy::OnFailure;
 use crate::process;
@@ -343,7 +344,10 @@ impl Trying {
 fn shared_failure(task: &Task<'_>, standing: &Standing, waited: Option<i64>) -> Option<Failure> {
     let (fence, message) = standing.failure.as_ref()?;
     let shares = task.policy.on_failure == OnFailure::Share && waited == Some(*fence);
-    shares.then(|| Failure::Raised { message: message.clone(), cause: Arc::new(()) })
+    // Of a failure there is no entry, which would tell what it was made of.
+    let made_of = Parts::unknown().shared();
+    let terms = Terms { made_of, ..Terms::default() };
+    shares.then(|| Failure::raised(message.clone(), Arc::new(())).on(terms))
 }
 
 /// A reservation that is kept alive until it is dropped. Unless it [ends](Reservation::end)

@@ -37,8 +37,9 @@ use self::label::Labels;
 use self::later::Later;
 use self::room::Aside;
 use self::wait::PutAside;
+use crate::answer::Terms;
 use crate::cache::Cache;
-use crate::compute::{Settled, Unfinished};
+use crate::compute::{Came, Settled, Unfinished};
 use crate::event::{Event, Listener};
 use crate::graph::{Edge, Failure, From, Loss, Node, Taken, Value};
 use crate::lookup::Looked;
@@ -128,6 +129,8 @@ struct Slate {
     parent: Option<usize>,
     /// Time its own body took, if it failed or became other operations: theirs is not counted.
     ran: Option<Duration>,
+    /// What its body depends on, if that became other operations, one of which failed.
+    fell: Option<Terms>,
 }
 
 enum State {
@@ -392,6 +395,7 @@ impl<'a> Schedule<'a> {
                     entry: answer.entry,
                     value: Value::Known(answer),
                     outcome,
+                    came: Came::Now,
                     spent: Duration::ZERO,
                     alone: None,
                     made: None,
@@ -472,7 +476,7 @@ impl<'a> Schedule<'a> {
         if node.edges.iter().any(|edge| edge.node().is_none()) {
             let message = format!("{} takes an argument of no operation", node.operation.name());
             let cause = Arc::new(message.clone());
-            let failure = Failure::Raised { message, cause };
+            let failure = Failure::raised(message, cause);
             self.close(number, Err(Problem::Failed(failure)));
             return None;
         }
@@ -573,6 +577,7 @@ impl Slate {
             is_apart: false,
             parent: None,
             ran: None,
+            fell: None,
         }
     }
 }

@@ -11,10 +11,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use stage::*;
+use thrifty_engine::answer::Terms;
 use thrifty_engine::catalog::*;
 use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Made, Product, Value};
 use thrifty_engine::key::{Digest, Ingredients, Key, plain};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::record::{Draft, Record, Source};
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::{Cache, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason, Target};
@@ -39,6 +41,7 @@ fn call(
     let (miss, target) = match policy.mode.reads().then(|| cache.look(&key, policy.max_age)) {
         Some(Looked::Hit(answer, outcome)) => {
             return Computed::Settled(Settled {
+                came: thrifty_engine::compute::Came::Now,
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome,
@@ -332,22 +335,22 @@ fn of_two_that_stored_the_same_both_have_the_blobs_that_stay() {
     assert_eq!(later.record.blobs(), stored.record.blobs());
 }
 
-#[test]
-fn a_shared_failure_is_the_leaders_own() {
-    let stage = Stage::new();
-    let cause: Arc<dyn std::any::Any + Send + Sync> = Arc::new("the error itself");
+/// What one gets who waits for another that fails; he asks after this was done.
+fn waits_for(stage: &Stage, failure: &Failure, meanwhile: impl FnOnce()) -> Computed {
     let policy = Policy { on_failure: OnFailure::Share, ..Policy::default() };
     let (leading, waiting) = (Barrier::new(2), Barrier::new(2));
     let slot = stage.cache.slot(&key("f"));
-    let failure = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         scope.spawn(|| {
             compute(&stage.cache, "f", policy, Miss::Absent, slot, &mut || {
                 leading.wait();
                 waiting.wait();
-                Err(Failure::Raised { message: "broken".to_owned(), cause: Arc::clone(&cause) })
+                Err(failure.clone())
             });
         });
         leading.wait();
+        meanwhile();
+        let slot = stage.cache.slot(&key("f"));
         let released = AtomicUsize::new(0);
         let operation = operation("f");
         let task = Task {
@@ -363,12 +366,36 @@ fn a_shared_failure_is_the_leaders_own() {
                 false
             },
         };
-        match stage.cache.compute(&task, Miss::Absent, slot, &mut || Ok(number(7))) {
-            Computed::Failed(Failure::Raised { cause, .. }, _) => cause,
-            _ => panic!("it did not fail"),
-        }
-    });
-    assert_eq!(failure.downcast_ref::<&str>(), Some(&"the error itself"));
+        stage.cache.compute(&task, Miss::Absent, slot, &mut || Ok(number(7)))
+    })
+}
+
+#[test]
+fn a_shared_failure_is_the_leaders_own_with_what_it_was_made_of() {
+    let mut parts = Parts::default();
+    parts.take_computed("clean", None, Some(EntryId(3)), &Parts::default(), Some(7));
+    let terms = Terms { made_of: Arc::new(parts), ..Terms::default() };
+    let failure = Failure::raised("broken", Arc::new("the error itself")).on(terms);
+    let shared = waits_for(&Stage::new(), &failure, || ());
+    let Computed::Failed(Failure::Raised { cause, terms, .. }, _) = shared else {
+        panic!("it did not fail")
+    };
+    assert_eq!(cause.downcast_ref::<&str>(), Some(&"the error itself"));
+    // What it replaced was replaced by the leader.
+    let taken: Vec<_> = terms.made_of.taken().map(|it| (it.entry, it.own_ticket)).collect();
+    assert_eq!(taken, [(Some(EntryId(3)), None)]);
+}
+
+#[test]
+fn a_failure_that_began_before_an_invalidation_is_not_shared_with_who_asks_after_it() {
+    let stage = Stage::new();
+    let failure = Failure::raised("broken", Arc::new(()));
+    let other = Selector { operation: Some("other".to_owned()), ..Selector::default() };
+    let invalidates = || _ = stage.catalog.invalidate(None, &other).unwrap();
+    let Computed::Settled(settled) = waits_for(&stage, &failure, invalidates) else {
+        panic!("it has no value")
+    };
+    assert_eq!(settled.outcome.word(), "computed");
 }
 
 #[test]

@@ -5,10 +5,13 @@
 mod stage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stage::*;
 use thrifty_engine::catalog::{Catalog, EntryId, Selector, Time};
-use thrifty_engine::graph::Node as Call;
+use thrifty_engine::event::Event;
+use thrifty_engine::graph::{Edge, Failure, Made, Node as Call, Product};
+use thrifty_engine::record::{Draft, Record};
 use thrifty_engine::{Mode, Policy};
 
 /// What happens to the results of `clean` while the rest of the whole is made.
@@ -146,4 +149,66 @@ fn a_whole_is_not_stored_of_what_was_taken_by_a_part_that_is_not_stored() {
         let stored = usize::from(outcome == "computed");
         assert_eq!(invalidate(&*stage.catalog, "clean"), 2 * stored as u64);
     }
+}
+
+/// What becomes of a whole that begins after an invalidation, and takes from an operation of the same run
+/// what that began before it: `clean`, with this policy and body.
+fn follows(
+    policy: Policy,
+    edges: Vec<Edge>,
+    clean: impl Fn(&Stage) -> Result<Product, Failure> + Send + Sync + 'static,
+) -> Settlement {
+    let stage = Arc::new(Stage::new());
+    let (catalog, clean) = (Arc::clone(&stage.catalog), Arc::new(clean));
+    let begun = Arc::new(AtomicBool::new(false));
+    let cleans = {
+        let begun = Arc::clone(&begun);
+        move |stage: &Arc<Stage>| {
+            let (here, begun, clean) = (Arc::clone(stage), Arc::clone(&begun), Arc::clone(&clean));
+            let call = stage.scripted("clean", vec![], move |_| {
+                begun.store(true, Ordering::SeqCst);
+                clean(&here)
+            });
+            Call { policy, ..call }
+        }
+    };
+    let invalidates = stage.scripted("invalidates", edges, move |_| {
+        while !begun.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        invalidate(&*catalog, "clean");
+        Ok(number(1))
+    });
+    let (here, cleaned) = (Arc::clone(&stage), cleans(&stage));
+    let around = stage.scripted("around", vec![whole(1)], move |_| {
+        let late = here.call("late", &[0], |it| it[0] + 1);
+        Ok(expanded(vec![cleans(&here), late], 1))
+    });
+    let settled = stage.settle(vec![cleaned, invalidates, around], &[0, 2], 2);
+    assert_eq!(stage.take_ran(), ["around", "clean", "invalidates", "late"]);
+    assert_eq!((settled.words()[3], settled.values[2]), ("waited", Some(2)));
+    settled
+}
+
+#[test]
+fn a_whole_is_not_stored_of_what_the_run_made_afresh_before_an_invalidation() {
+    let refresh = Policy { mode: Mode::Refresh, ..Policy::default() };
+    let settled = follows(refresh, vec![whole(0)], |_| Ok(number(1)));
+    assert_eq!(settled.words()[..3], ["computed", "computed", "fenced"]);
+}
+
+#[test]
+fn a_whole_is_not_stored_of_what_was_under_way_in_the_run_at_an_invalidation() {
+    let settled = follows(Policy::default(), vec![], |stage| {
+        // It ends when the whole waits for it, and is kept in the store though it is refused.
+        let is_there = |event: &Event| matches!(event, Event::Expanded { .. });
+        while !stage.events.lock().iter().any(is_there) {
+            std::thread::yield_now();
+        }
+        let Product::Made(made) = number(1) else { panic!("it is made") };
+        let Ok(Draft::Plain(encoding)) = made.draft else { panic!("it is plain") };
+        let stored = Draft::Stored(Record::Plain(encoding));
+        Ok(Product::Made(Made::new(made.object, stored)))
+    });
+    assert_eq!(settled.words()[..3], ["fenced", "computed", "fenced"]);
 }

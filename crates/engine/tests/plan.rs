@@ -216,7 +216,7 @@ fn a_nested_workflow_is_told_by_its_parts_and_known_if_they_are() {
 #[test]
 fn what_a_nested_workflow_raises_ends_the_plan() {
     let stage = Stage::new();
-    let raised = || Failure::Raised { message: "no".to_owned(), cause: Arc::new(()) };
+    let raised = || Failure::raised("no".to_owned(), Arc::new(()));
     let nested = unit(&stage, "unit", move || Err(raised()));
     let failed = plan(&stage.cache, vec![nested]).err().unwrap();
     assert_eq!(failed.message(), "no");

@@ -15,9 +15,9 @@ use stage::*;
 use thrifty_engine::catalog::{
     Catalog, Clock, Ended, Holder, Mode as Access, Reserved, Sqlite, System, Time,
 };
-use thrifty_engine::compute::{Computed, Settled, Task};
+use thrifty_engine::compute::{Came, Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Product, Value};
-use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Operation, Policy};
+use thrifty_engine::{Alone, Cache, Looked, Miss, OnFailure, Operation, Outcome, Policy, Reason};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -80,6 +80,7 @@ fn call_of(
                 entry: answer.entry,
                 value: Value::Known(answer),
                 outcome,
+                came: Came::Now,
                 spent: Duration::ZERO,
                 alone: None,
                 made: None,
@@ -267,10 +268,22 @@ fn the_next_computes_at_once_when_the_first_fails() {
 #[test]
 fn a_failure_is_shared_with_those_who_waited_for_it_alone() {
     let (first, second) = one_waits(shared(), || failed("broken"), || panic!("it waited"));
+    let mut of = Vec::new();
     for computed in [first, second] {
         let Computed::Failed(failure, _) = computed else { panic!("it did not fail") };
         assert!(failure.message().contains("broken"), "{}", failure.message());
+        of.push(failure.terms().cloned().unwrap_or_default().made_of);
     }
+    // Who goes on after the failure of another process does not know what that was made of.
+    assert_eq!([of[0].is_unknown(), of[1].is_unknown()], [false, true]);
+    let stage = Stage::new();
+    let goes_on = settled(call_as(&stage.cache, "g", Policy::default(), &|| false, &mut || {
+        let Product::Made(mut made) = number(1) else { panic!("it is made") };
+        made.made_of.take("f", None, None, &of[1]);
+        Ok(Product::Made(made))
+    }));
+    assert_eq!(goes_on.reason(), Some(Reason::Unknown));
+    assert!(matches!(goes_on.outcome, Outcome::NotStored(..)));
     let stage = Stage::new();
     let fail = || call_as(&stage.cache, "f", shared(), &|| false, &mut || failed("broken"));
     assert!(matches!(fail(), Computed::Failed(..)));

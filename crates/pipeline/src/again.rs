@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use thrifty_engine::catalog::{Entry, NewRun, Node, Run, RunId, Selector};
+use thrifty_engine::catalog::{Entry, EntryId, NewRun, Node, Run, RunId, Selector};
 use thrifty_engine::compute::Settled;
 use thrifty_engine::graph::Made;
 use thrifty_engine::schedule::Earlier;
@@ -79,7 +79,6 @@ pub(crate) struct Before {
     cache: Arc<Cache>,
     directory: RunDirectory,
     nodes: Vec<Node>,
-    entries: HashMap<i64, Entry>,
     commands: Commands,
     /// What is taken whatever its key is now, if that was asked for.
     given: Option<HashMap<usize, Settled>>,
@@ -195,12 +194,6 @@ impl Before {
         };
         let unreadable = |error: &dyn std::fmt::Display| refused(&run, &error.to_string());
         let nodes = cache.catalog().nodes(&run).map_err(|error| unreadable(&error))?;
-        let ids = nodes.iter().filter_map(|node| node.entry).collect();
-        let selector = Selector { ids: Some(ids), ..Selector::default() };
-        let entries = cache
-            .catalog()
-            .entries(Some(cache.scope()), &selector, usize::MAX >> 1)
-            .map_err(|error| unreadable(&error))?;
         let mut commands = Commands::new();
         collect(pipeline, &pipeline.commands, &mut commands);
         let mut before = Self {
@@ -208,7 +201,6 @@ impl Before {
             run,
             cache: Arc::clone(cache),
             nodes,
-            entries: entries.into_iter().map(|entry| (entry.id.0, entry)).collect(),
             commands,
             given: None,
         };
@@ -267,9 +259,16 @@ impl Before {
 
     /// What an operation of the earlier run gave, if it is there still.
     fn settled(&self, node: &Node, strict: bool) -> Option<Settled> {
-        let entry = node.entry.and_then(|entry| self.entries.get(&entry.0));
-        let stored = entry.and_then(|it| self.cache.taken_from(&self.run.0, it.clone(), strict));
+        let entry = node.entry.and_then(|entry| self.entry(entry));
+        let stored = entry.and_then(|it| self.cache.taken_from(&self.run.0, it, strict));
         stored.or_else(|| self.kept(&node.operation, node.key.as_ref()))
+    }
+
+    /// An entry, if it is there now: it may have been invalidated since the run began.
+    fn entry(&self, id: EntryId) -> Option<Entry> {
+        let selector = Selector { ids: Some(vec![id]), ..Selector::default() };
+        let found = self.cache.catalog().entries(Some(self.cache.scope()), &selector, 1);
+        found.ok()?.pop()
     }
 
     /// A result that went into no cache and stayed with the run.

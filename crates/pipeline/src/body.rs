@@ -443,6 +443,6 @@ fn failure(error: AttemptError) -> Failure {
     match error {
         AttemptError::Lost { edge, reason } => Failure::Lost { edge, loss: Loss::Bytes, reason },
         AttemptError::Cancelled => Failure::Cancelled,
-        other => Failure::Raised { message: other.to_string(), cause: Arc::new(other) },
+        other => Failure::raised(other.to_string(), Arc::new(other)),
     }
 }

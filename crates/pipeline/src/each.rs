@@ -50,10 +50,9 @@ fn before_each(edge: &Edge) -> Edge {
 
 impl Body for Each {
     fn run(&self, inputs: &[Taken]) -> Result<Product, Failure> {
-        let names = self.partitions(inputs).map_err(|reason| Failure::Raised {
-            cause: Arc::new(reason.clone()),
-            message: reason,
-        })?;
+        let names = self
+            .partitions(inputs)
+            .map_err(|reason| Failure::raised(reason.clone(), Arc::new(reason)))?;
         Ok(Product::Became(self.expansion(&names)))
     }
 }

@@ -129,5 +129,5 @@ fn items_of(items: impl Iterator<Item = (String, Vec<u8>)>) -> Expansion {
 }
 
 fn raised(message: String) -> Failure {
-    Failure::Raised { cause: Arc::new(message.clone()), message }
+    Failure::raised(message.clone(), Arc::new(message))
 }

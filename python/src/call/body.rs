@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use thrifty_engine::answer::Terms;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken, Unstored};
 use thrifty_engine::made_of::Parts;
@@ -114,8 +115,7 @@ impl Body for CallBody {
         Python::attach(|py| {
             let slf = self.call.task.bind(py);
             // Without its inputs, it draws as if it had none.
-            let expanded = slf.get().is_workflow.then(|| self.expand(slf, &[]))?;
-            Some(expanded.map_err(|error| load::failure(py, error, None)))
+            slf.get().is_workflow.then(|| self.expand(slf, &[]))
         })
     }
 }
@@ -131,7 +131,7 @@ impl CallBody {
         if task.is_workflow {
             self.check_unchanged(slf).map_err(raised)?;
             debug_assert_eq!(inputs.len(), self.call.takes.len());
-            return self.expand(slf, inputs).map(Product::Expanded).map_err(raised);
+            return self.expand(slf, inputs).map(Product::Expanded);
         }
         if self.session.executor(&self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
@@ -144,26 +144,39 @@ impl CallBody {
         let before = handle::calls();
         let watch = self.watch(py).map_err(raised)?;
         let frame = Frame::Running(Arc::clone(&self.call.run));
-        let value = seed::call(slf, &arguments, frame, self.stream(inputs)).map_err(raised)?;
-        let value = places::without_params(&value).map_err(raised)?;
+        let value = seed::call(slf, &arguments, frame, self.stream(inputs));
+        let value = value.and_then(|value| places::without_params(&value));
         let gathered = self.end(watch, py);
-        // Only a body that made handles can return one.
-        if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
-            let expansion = graph::expand(&value, &self.session, &self.running, 0);
-            let expansion = expansion.map(|it| gathered.onto_expansion(it));
-            return expansion.map(Product::Expanded).map_err(raised);
+        if value.is_ok() {
+            self.tell(py, &gathered);
         }
-        made(slf, &value).map(|made| Product::Made(gathered.onto(made))).map_err(raised)
+        let product = value.and_then(|value| {
+            // Only a body that made handles can return one.
+            if handle::calls() != before && graph::has_handles(&value)? {
+                return graph::expand(&value, &self.session, &self.running, 0)
+                    .map(Product::Expanded);
+            }
+            made(slf, &value).map(Product::Made)
+        });
+        match product {
+            Ok(Product::Made(made)) => Ok(Product::Made(gathered.onto(made))),
+            Ok(Product::Expanded(it)) => Ok(Product::Expanded(gathered.onto_expansion(it))),
+            Ok(Product::Became(it)) => Ok(Product::Became(gathered.onto_expansion(it))),
+            Err(error) => Err(failed(py, error, gathered)),
+        }
     }
 
-    /// What the body read, which is over, and whether what it was given still is what it was. It
-    /// is told what could not be followed; to the catalog not where this is a plan.
+    /// What the body read, which is over, and whether what it was given still is what it was.
     fn end(&self, watch: Watch, py: Python<'_>) -> Gathered {
-        let gathered = self.call.on_disk.check(py, watch.end(py));
+        self.call.on_disk.check(py, watch.end(py))
+    }
+
+    /// Tells what a body that gave something did that could not be followed; the catalog not where
+    /// this is a plan.
+    fn tell(&self, py: Python<'_>, gathered: &Gathered) {
         let mode = if context::is_planning() { Mode::Off } else { self.mode() };
         let (cache, operation) = (&self.session.cache, &self.call.operation);
         observe::tell(py, cache, operation, mode, &gathered.notes);
-        gathered
     }
 
     fn mode(&self) -> Mode {
@@ -285,28 +298,36 @@ impl CallBody {
     }
 
     /// Builds the nested workflow. What it was given as handles, its function sees as handles.
-    fn expand(&self, slf: &Bound<'_, Task>, inputs: &[Taken]) -> PyResult<Expansion> {
+    fn expand(&self, slf: &Bound<'_, Task>, inputs: &[Taken]) -> Result<Expansion, Failure> {
         let (py, task) = (slf.py(), slf.get());
         let expansion = EXPANSIONS.fetch_add(1, Ordering::Relaxed);
         let mut with = |handle: &Bound<'_, Handle>| {
             let number = self.number_of(handle.get()).unwrap_or(usize::MAX);
             Ok(Bound::new(py, Handle::argument(expansion, number))?.into_any())
         };
+        let raised = |error| load::failure(py, error, None);
         let arguments: PyResult<Vec<_>> = self
             .call
             .arguments
             .iter()
             .map(|it| it.as_ref().map(|it| places::substitute(it.bind(py), &mut with)).transpose())
             .collect();
+        let arguments = arguments.map_err(raised)?;
         let options = Arc::clone(&self.call.run);
         let mode =
             self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
         let frame = Frame::Building { options, mode };
-        let watch = self.watch(py)?;
-        let value = seed::call(slf, &arguments?, frame, self.stream(inputs))?;
+        let watch = self.watch(py).map_err(raised)?;
+        let value = seed::call(slf, &arguments, frame, self.stream(inputs));
         let gathered = self.end(watch, py);
-        let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
-        Ok(gathered.onto_expansion(expansion))
+        if value.is_ok() {
+            self.tell(py, &gathered);
+        }
+        let expand = |value| graph::expand(&value, &self.session, &self.running, expansion);
+        match value.and_then(expand) {
+            Ok(expansion) => Ok(gathered.onto_expansion(expansion)),
+            Err(error) => Err(failed(py, error, gathered)),
+        }
     }
 }
 
@@ -328,6 +349,14 @@ fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
+/// The failure of a body that is over: whoever goes on after it depends on what the body had read and
+/// called.
+fn failed(py: Python<'_>, error: PyErr, gathered: Gathered) -> Failure {
+    let Gathered { observed, expires_at, made_of, .. } = gathered;
+    let terms = Terms { observed: observed.into(), expires_at, made_of: Arc::new(made_of) };
+    load::failure(py, error, None).on(terms)
+}
+
 /// Calls a task, for a call of its own: what it returns holds no handles.
 pub fn perform<'py>(
     slf: &Bound<'py, Task>,
@@ -335,14 +364,19 @@ pub fn perform<'py>(
     mode: Mode,
     given: Vec<PathBuf>,
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<(Made, Gathered)> {
+) -> Result<(Made, Gathered), Failure> {
     let py = slf.py();
     let task = slf.get();
     let wish = task.definition().wish(session, mode);
-    let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, given, &[])?;
-    let value = places::without_params(&forced(&call()?)?)?;
+    let begin = |scenery| Watch::begin(py, task.name(), wish, scenery, given, &[]);
+    let watch = session.scenery(py).and_then(begin);
+    let watch = watch.map_err(|error| load::failure(py, error, None))?;
+    let value = call().and_then(|value| places::without_params(&forced(&value)?));
     let gathered = watch.end(py);
-    Ok((made(slf, &value)?, gathered))
+    match value.and_then(|value| made(slf, &value)) {
+        Ok(made) => Ok((made, gathered)),
+        Err(error) => Err(failed(py, error, gathered)),
+    }
 }
 
 /// A value, with the values in the places of handles that it holds.
@@ -415,7 +449,7 @@ fn encode_or_draw(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
 /// The exception that a failure is: the user's own, with its traceback.
 pub fn raise(py: Python<'_>, failure: &Failure) -> PyErr {
     match failure {
-        Failure::Raised { cause, message } => match cause.downcast_ref::<PyErr>() {
+        Failure::Raised { cause, message, .. } => match cause.downcast_ref::<PyErr>() {
             Some(error) => error.clone_ref(py),
             None => PyRuntimeError::new_err(message.clone()),
         },

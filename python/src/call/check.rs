@@ -101,7 +101,7 @@ struct NotStored;
 
 /// What a body gives that is not to run.
 pub fn not_stored() -> Failure {
-    Failure::Raised { message: "no result of it is stored".to_owned(), cause: Arc::new(NotStored) }
+    Failure::raised("no result of it is stored".to_owned(), Arc::new(NotStored))
 }
 
 /// How a call uses the cache while it is only looked up what there is. What is not cached by

@@ -218,7 +218,7 @@ pub fn failure(py: Python<'_>, error: PyErr, edge: Option<usize>) -> Failure {
     let text = secret::message(py, &error);
     let line = text.lines().next().unwrap_or_default();
     let message = if line.is_empty() { class } else { format!("{class}: {line}") };
-    Failure::Raised { message, cause: Arc::new(error) }
+    Failure::raised(message, Arc::new(error))
 }
 
 /// Stands for a value that another process made: it is loaded from its record.

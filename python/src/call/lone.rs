@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use thrifty_engine::answer::Answer;
-use thrifty_engine::catalog::{EntryId, Node};
+use thrifty_engine::catalog::Node;
 use thrifty_engine::compute::{Computed, Settled, Task as EngineTask};
 use thrifty_engine::graph::{Failure, Input, Product, Taken, Value};
 use thrifty_engine::made_of::Parts;
@@ -150,7 +150,13 @@ impl<'py> Lone<'_, 'py> {
         let py = self.slf.py();
         match load::record(py, self.session, &answer.record) {
             Ok(value) => {
-                self.absorb(&Value::Known(Arc::clone(answer)), answer.entry);
+                let parts = || {
+                    let mut parts = Parts::default();
+                    let (operation, key) = (self.operation.name(), Some(self.key));
+                    parts.take(operation, key, answer.entry, &answer.made_of);
+                    parts
+                };
+                observe::absorb(py, parts, &answer.observed, answer.expires_at);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -214,17 +220,15 @@ impl<'py> Lone<'_, 'py> {
                 let shared = || Shared::with_others(task, &arguments, self.inputs, self.files);
                 let shared = mode.writes().then(shared).flatten();
                 let call = || seed::call(task, &arguments, frame, stream);
-                body::perform(task, session, mode, on_disk.paths(), call)
-                    .map(|(made, gathered)| {
-                        observe::tell(py, cache, operation, mode, &gathered.notes);
-                        let gathered = on_disk.check(py, gathered);
-                        let gathered = match shared {
-                            Some(shared) => shared.end(gathered),
-                            None => gathered,
-                        };
-                        Product::Made(gathered.onto(made))
-                    })
-                    .map_err(|error| load::failure(py, error, None))
+                body::perform(task, session, mode, on_disk.paths(), call).map(|(made, gathered)| {
+                    observe::tell(py, cache, operation, mode, &gathered.notes);
+                    let gathered = on_disk.check(py, gathered);
+                    let gathered = match shared {
+                        Some(shared) => shared.end(gathered),
+                        None => gathered,
+                    };
+                    Product::Made(gathered.onto(made))
+                })
             })
         };
         let (key, policy) = (self.key, self.policy);
@@ -244,8 +248,7 @@ impl<'py> Lone<'_, 'py> {
         match computed {
             Computed::Settled(settled) => self.settled(settled, numbered),
             Computed::Failed(failure, spent) => {
-                // The body that called it may go on without.
-                observe::absorb(py, || unstored(self.operation.name(), Some(self.key)), &[], None);
+                self.absorb_failure(&failure);
                 let outcome = Outcome::Failed(failure.message().to_owned());
                 self.record(numbered, Node { spent, ..self.node(&outcome) });
                 Err(raised.into_inner().unwrap_or_else(|| body::raise(py, &failure)))
@@ -260,7 +263,7 @@ impl<'py> Lone<'_, 'py> {
         numbered: (Option<thrifty_engine::catalog::RunId>, u32),
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.slf.py();
-        self.absorb(&settled.value, settled.entry);
+        self.absorb(&settled);
         let reason = settled.reason();
         if let Some(reason) = reason {
             self.session.is_not_stored(reason);
@@ -291,13 +294,25 @@ impl<'py> Lone<'_, 'py> {
     }
 
     /// The body that called it, if any, depends on it.
-    fn absorb(&self, value: &Value, entry: Option<EntryId>) {
+    fn absorb(&self, settled: &Settled) {
         let parts = || {
             let mut parts = Parts::default();
-            parts.take(self.operation.name(), Some(self.key), entry, value.made_of());
+            settled.add_to(&mut parts, self.operation.name(), Some(self.key));
             parts
         };
+        let value = &settled.value;
         observe::absorb(self.slf.py(), parts, value.observed(), value.expires_at());
+    }
+
+    /// As [`Lone::absorb`], of a failure: the body may go on without the value.
+    fn absorb_failure(&self, failure: &Failure) {
+        let terms = failure.terms().cloned().unwrap_or_default();
+        let parts = || {
+            let mut parts = unstored(self.operation.name(), Some(self.key));
+            parts.merge(&terms.made_of);
+            parts
+        };
+        observe::absorb(self.slf.py(), parts, &terms.observed, terms.expires_at);
     }
 
     fn parts(&self) -> impl Iterator<Item = (String, Part)> {

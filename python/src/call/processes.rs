@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use glob::Pattern;
+use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use thrifty_engine::answer::Terms;
 use thrifty_engine::catalog::{EntryId, MadeOf, Part, Time};
 use thrifty_engine::graph::{Failure, Made, Taken, Unstored, Value};
 use thrifty_engine::key::Key;
@@ -49,7 +51,11 @@ pub fn run(
     let mut edge = None;
     let sent = send(py, session, call, inputs, stream, &mut edge);
     let failed = |error| load::failure(py, error, edge);
-    let (record, gathered) = sent.map_err(failed)?;
+    let (record, gathered) = match sent {
+        Ok(Ok(sent)) => sent,
+        Ok(Err(Raised { error, terms })) => return Err(load::failure(py, error, None).on(terms)),
+        Err(error) => return Err(failed(error).on(unknown())),
+    };
     let gathered = call.on_disk.check(py, gathered);
     let mode = policy(call.choices, &call.options, &call.run).mode;
     observe::tell(py, &session.cache, &call.operation, mode, &gathered.notes);
@@ -72,29 +78,44 @@ type Sent<'py> = (
     Vec<&'static str>,
 );
 
+/// What a body of a worker depends on that raised: what it observed, what it was made of, and when that
+/// expires.
+type Fell<'py> = (Bound<'py, PyBytes>, SentParts, Option<Time>);
+
+/// What the body depends on that raised last, in a worker, which runs one at a time.
+static FELL: Mutex<Option<Terms>> = Mutex::new(None);
+
+/// What a worker gave, or the exception that its body raised, and what that depends on.
+type Received<'py> =
+    (Option<Arrived>, Option<Bound<'py, PyAny>>, Option<(Vec<u8>, SentParts, Option<Time>)>);
+
 /// As it arrives.
 type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, String)>, Vec<String>);
 
-/// What it was made of: all, and those that vouch for it with their keys and the numbers of their
-/// entries.
-type SentParts = (Vec<u8>, Vec<(String, Option<[u8; 32]>, Option<i64>, bool)>);
+/// What it was made of: all, those that vouch for it, and whether nobody knows of what else.
+type SentParts = (Vec<u8>, Vec<SentPart>, bool);
+
+/// The operation, its key, the number of its entry, whether it was taken before, and the ticket with
+/// which the body itself replaced it.
+type SentPart = (String, Option<[u8; 32]>, Option<i64>, bool, Option<i64>);
 
 fn sent_parts(made_of: &Parts) -> SentParts {
-    let taken = made_of.taken().map(|Part { operation, key, entry, is_old }| {
-        (operation, key.map(|key| *key.as_bytes()), entry.map(|it| it.0), is_old)
+    let taken = made_of.taken().map(|Part { operation, key, entry, is_old, own_ticket }| {
+        (operation, key.map(|key| *key.as_bytes()), entry.map(|it| it.0), is_old, own_ticket)
     });
-    (made_of.all.to_bytes(), taken.collect())
+    (made_of.all.to_bytes(), taken.collect(), made_of.is_unknown())
 }
 
-fn parts_of((all, taken): SentParts) -> Result<Parts, &'static str> {
-    let taken = taken.into_iter().map(|(operation, key, entry, is_old)| Part {
+fn parts_of((all, taken, is_unknown): SentParts) -> Result<Parts, &'static str> {
+    let taken = taken.into_iter().map(|(operation, key, entry, is_old, own_ticket)| Part {
         operation,
         key: key.map(Key::from_bytes),
         entry: entry.map(EntryId),
         is_old,
+        own_ticket,
     });
     let all = MadeOf::from_bytes(&all).ok_or("what it was made of cannot be read")?;
-    Ok(Parts::of(all, taken))
+    Ok(Parts::of(all, taken, is_unknown))
 }
 
 fn send(
@@ -104,7 +125,7 @@ fn send(
     inputs: &[Taken],
     stream: Option<Stream>,
     edge: &mut Option<usize>,
-) -> PyResult<(Record, Gathered)> {
+) -> PyResult<Result<(Record, Gathered), Raised>> {
     let Packed { args, kwargs, stream } = packed(py, session, call, inputs, stream, edge)?;
     let submit = py.import(intern!(py, "thrifty._processes"))?.getattr(intern!(py, "submit"))?;
     let around = (origin_of(session), around(py)?);
@@ -113,8 +134,13 @@ fn send(
     let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options, &call.run).mode;
     let sent = submit.call1((slf, args, kwargs, around, workers, chosen, mode.word()))?;
-    let (record, observed, made_of, expires_at, problem, notes): Arrived = sent.extract()?;
     let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
+    let (arrived, error, fell): Received<'_> = sent.extract()?;
+    let Some((record, observed, made_of, expires_at, problem, notes)) = arrived else {
+        let error = error.map_or_else(|| damaged(&"a worker gave nothing"), PyErr::from_value);
+        let terms = fell.and_then(terms_of).unwrap_or_else(unknown);
+        return Ok(Err(Raised { error, terms }));
+    };
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
     let problem = problem.map(|(word, text)| Unstored {
@@ -125,7 +151,24 @@ fn send(
     let made_of = parts_of(made_of).map_err(|error| damaged(&error))?;
     let gathered =
         Gathered { observed, problem, expires_at, made_of, notes, ..Gathered::default() };
-    Ok((record, gathered))
+    Ok(Ok((record, gathered)))
+}
+
+/// What a body raised in a worker, and what that depends on.
+struct Raised {
+    error: PyErr,
+    terms: Terms,
+}
+
+fn terms_of((observed, made_of, expires_at): (Vec<u8>, SentParts, Option<Time>)) -> Option<Terms> {
+    let observed = observed::decode(&observed).ok()?.into();
+    let made_of = Arc::new(parts_of(made_of).ok()?);
+    Some(Terms { observed, expires_at, made_of })
+}
+
+/// Of a worker that did not come to say what it had taken, such as one that died.
+fn unknown() -> Terms {
+    Terms { made_of: Arc::new(Parts::unknown()), ..Terms::default() }
 }
 
 /// The variables, the directory and the arguments of this process, as they are now.
@@ -236,7 +279,13 @@ fn perform<'py>(
     }
     let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
-    let (made, mut gathered) = body::perform(slf, &session, mode, given, call)?;
+    let (made, mut gathered) = match body::perform(slf, &session, mode, given, call) {
+        Ok(performed) => performed,
+        Err(failure) => {
+            *FELL.lock() = failure.terms().cloned();
+            return Err(body::raise(py, &failure));
+        }
+    };
     let unstorable = |unstored: Unstored| crate::value::codec::NotStorable::new_err(unstored.text);
     let draft = gathered.measured(made.draft.map_err(unstorable)?);
     let record = py
@@ -256,6 +305,14 @@ fn perform<'py>(
     let record = PyBytes::new(py, &record.to_bytes());
     let observed = PyBytes::new(py, &observed);
     Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
+}
+
+/// In a worker: what the body depends on that raised last; nothing where it does not say.
+#[pyfunction]
+fn take_fallen(py: Python<'_>) -> Option<Fell<'_>> {
+    let Terms { observed, expires_at, made_of } = FELL.lock().take()?;
+    let observed = observed::encode(&observed).ok()?;
+    Some((PyBytes::new(py, &observed), sent_parts(&made_of), expires_at))
 }
 
 /// In a worker: opens the session. What its bodies do not store is told by the program.
@@ -291,5 +348,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(perform, module)?)?;
     module.add_function(wrap_pyfunction!(open_session, module)?)?;
     module.add_function(wrap_pyfunction!(take_unstored, module)?)?;
+    module.add_function(wrap_pyfunction!(take_fallen, module)?)?;
     module.add_function(wrap_pyfunction!(count_unstored, module)?)
 }

@@ -119,9 +119,15 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let scope = scope("lab");
     let part = |entry| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        Part { operation, key, entry, is_old: false }
+        Part { operation, key, entry, is_old: false, own_ticket: None }
     };
-    let keyless = Part { operation: "lab.look".to_owned(), key: None, entry: None, is_old: false };
+    let keyless = Part {
+        operation: "lab.look".to_owned(),
+        key: None,
+        entry: None,
+        is_old: false,
+        own_ticket: None,
+    };
     let from = |name: &str, parts: &[Part]| {
         let parts = parts.to_vec();
         NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
@@ -174,7 +180,7 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
     let all = [inner[0], inner[1], ("lab.clean", Some("part"))];
     let from = |part: EntryId, is_old: bool| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        let parts = vec![Part { operation, key, entry: Some(part), is_old }];
+        let parts = vec![Part { operation, key, entry: Some(part), is_old, own_ticket: None }];
         NewEntry { parts, ..whole("whole", "lab.flow", &all) }
     };
     let selectors: [(&str, Selecting, bool); 6] = [
@@ -208,7 +214,7 @@ pub fn refuses_what_was_taken_before_all_that_is_remembered(make: Make<'_>) {
     let scope = scope("lab");
     let from = |name: &str, part: EntryId, is_old: bool| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        let parts = vec![Part { operation, key, entry: Some(part), is_old }];
+        let parts = vec![Part { operation, key, entry: Some(part), is_old, own_ticket: None }];
         NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
     };
     let part = put(&*catalog, &scope, &of("lab.clean", "part"));
@@ -231,4 +237,83 @@ pub fn refuses_what_was_taken_before_all_that_is_remembered(make: Make<'_>) {
     let (begun, _) = miss(&*catalog, &scope, "c");
     let stored = catalog.commit(&scope, &from("c", part_again, true), &begun).expect(WORKS);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it is there");
+}
+
+/// All that was taken of one call counts, whatever was taken of it last; and what the computation itself
+/// replaced is as good as it was when it was taken, unless somebody else meant it.
+pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
+    let scope = scope("lab");
+    let begins = |catalog: &dyn Catalog| {
+        put(catalog, &scope, &of("lab.load", "inner"));
+        let first =
+            put(catalog, &scope, &whole("part", "lab.clean", &[("lab.load", Some("inner"))]));
+        (first, miss(catalog, &scope, "whole").0)
+    };
+    let replace = |catalog: &dyn Catalog, output: u8| {
+        let claim = catalog.draw_ticket(&scope, &key("part")).expect(WORKS);
+        let new = NewEntry { output: vec![output], ..of("lab.clean", "part") };
+        let Committed::Stored(id) = catalog.commit(&scope, &new, &claim).expect(WORKS) else {
+            panic!("a ticket replaces");
+        };
+        (id, claim.epoch)
+    };
+    let commit =
+        |catalog: &dyn Catalog, begun: &Claim, taken: [Option<EntryId>; 2], own, is_old| {
+            let part = |entry, is_old| {
+                let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+                Part { operation, key, entry, is_old, own_ticket: own }
+            };
+            let parts = vec![part(taken[0], is_old), part(taken[1], false)];
+            let all = [("lab.load", Some("inner")), ("lab.clean", Some("part"))];
+            let entry = NewEntry { parts, ..whole("whole", "lab.flow", &all) };
+            catalog.commit(&scope, &entry, begun).expect(WORKS) == Committed::Fenced
+        };
+
+    let catalog = make();
+    let (first, begun) = begins(&*catalog);
+    catalog.invalidate(Some(&scope), &by_id(first)).expect(WORKS);
+    let again = put(&*catalog, &scope, &of("lab.clean", "part"));
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(again)], None, false),
+        "the first is gone"
+    );
+    assert!(!commit(&*catalog, &begun, [Some(again); 2], None, false), "the last is there");
+
+    let catalog = make();
+    let (first, begun) = begins(&*catalog);
+    let (second, own) = replace(&*catalog, 1);
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], None, false),
+        "another replaced it"
+    );
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), true),
+        "it was taken before"
+    );
+    assert!(!commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false), "by itself");
+
+    let selectors: [Selecting; 3] =
+        [|_| by_operation("clean"), |_| by_key("part"), |_| by_operation("load")];
+    for selector in selectors {
+        let catalog = make();
+        let (first, begun) = begins(&*catalog);
+        catalog.invalidate(Some(&scope), &selector(first)).expect(WORKS);
+        let (second, own) = replace(&*catalog, 1);
+        assert!(
+            commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+            "in between"
+        );
+        // What was never stored has no entry of which that was made.
+        let is_refused = commit(&*catalog, &begun, [None, Some(second)], Some(own), false);
+        assert_eq!(is_refused, selector(first) != by_operation("load"));
+    }
+
+    let catalog = make();
+    let (first, begun) = begins(&*catalog);
+    let (second, own) = replace(&*catalog, 1);
+    replace(&*catalog, 2);
+    assert!(
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+        "another did it later"
+    );
 }

@@ -1,5 +1,7 @@
 //! Removing entries so that they stay removed.
 
+use std::collections::HashMap;
+
 use rusqlite::Result;
 use thrifty_key::{Digest, Key};
 
@@ -10,7 +12,7 @@ use super::wholes::{self, FIND, Wholes};
 use super::write::Write;
 use crate::entry::{EntryId, Invalidated, NewEntry, Part, Scope, Selector};
 use crate::error::CatalogError;
-use crate::made_of::{MadeOf, told};
+use crate::made_of::{Half, MadeOf, half, told};
 
 /// Entries removed in one transaction, so that others need not wait longer than a moment.
 const BATCH: usize = 10_000;
@@ -66,6 +68,38 @@ impl Sqlite {
             }
         }
     }
+}
+
+/// After which epochs what was done to a part refuses what was made of it.
+#[derive(Clone, Copy)]
+struct Since {
+    /// Invalidations that are remembered.
+    invalidated: i64,
+    /// What the slot tells: its last invalidation or replacement. One that the computation made
+    /// itself hides what was before it.
+    replaced: i64,
+}
+
+impl Since {
+    fn new(epoch: i64, own_ticket: Option<i64>) -> Self {
+        Self { invalidated: epoch, replaced: own_ticket.map_or(epoch, |own| own.max(epoch)) }
+    }
+
+    fn taken(part: &Part, epoch: i64) -> Self {
+        if part.is_old { Self::new(0, None) } else { Self::new(epoch, part.own_ticket) }
+    }
+}
+
+/// The tickets with which a computation itself replaced what it took, by call.
+fn own_tickets(parts: &[Part]) -> HashMap<(&str, Half), i64> {
+    let mut own = HashMap::new();
+    for part in parts {
+        if let (Some(key), Some(ticket)) = (&part.key, part.own_ticket) {
+            let last = own.entry((part.operation.as_str(), half(key))).or_insert(ticket);
+            *last = ticket.max(*last);
+        }
+    }
+    own
 }
 
 impl Write<'_> {
@@ -130,21 +164,22 @@ impl Write<'_> {
             if self.is_there(part)? {
                 continue;
             }
-            let since = if part.is_old { 0 } else { epoch };
+            let since = Since::taken(part, epoch);
             let keys = part.key.as_ref().map(wholes::keys_of_call);
             // What was forgotten since may have meant it.
-            let is_unknown = since < self.log_floor();
+            let is_unknown = since.invalidated < self.log_floor();
             if is_unknown || self.is_refused(scope, &part.operation, keys, since)? {
                 return Ok(true);
             }
             if part.entry.is_some() {
-                let earliest = unvouched_since.map_or(since, |before| before.min(since));
-                unvouched_since = Some(earliest);
+                let earliest = unvouched_since.unwrap_or(epoch);
+                unvouched_since = Some(earliest.min(since.invalidated));
             }
         }
         // What these were made of could be invalidated without anybody finding them.
         let Some(since) = unvouched_since else { return Ok(false) };
-        self.is_made_of_refused(scope, &entry.made_of, since)
+        let own = if since < epoch { HashMap::new() } else { own_tickets(&entry.parts) };
+        self.is_made_of_refused(scope, &entry.made_of, since, &own)
     }
 
     fn is_there(&self, part: &Part) -> Result<bool> {
@@ -154,14 +189,22 @@ impl Write<'_> {
         self.conn.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?.exists([id.0])
     }
 
-    /// Whether any of these calls was invalidated or replaced after `epoch`.
-    fn is_made_of_refused(&self, scope: &Scope, made_of: &MadeOf, epoch: i64) -> Result<bool> {
+    /// Whether any of these calls was invalidated or replaced after `epoch`, but for what the computation
+    /// itself replaced.
+    fn is_made_of_refused(
+        &self,
+        scope: &Scope,
+        made_of: &MadeOf,
+        epoch: i64,
+        own: &HashMap<(&str, Half), i64>,
+    ) -> Result<bool> {
         for (operation, halves) in told(&made_of.to_bytes()).flatten() {
             if halves.is_empty() && self.is_logged(scope, operation, wholes::ALL_KEYS, epoch)? {
                 return Ok(true);
             }
             for half in halves {
-                if self.is_refused(scope, operation, Some(wholes::keys_of_half(half)), epoch)? {
+                let since = Since::new(epoch, own.get(&(operation, *half)).copied());
+                if self.is_refused(scope, operation, Some(wholes::keys_of_half(half)), since)? {
                     return Ok(true);
                 }
             }
@@ -169,25 +212,26 @@ impl Write<'_> {
         Ok(false)
     }
 
-    /// Whether one of the keys was invalidated or replaced after `epoch`, or the operation was.
+    /// Whether one of the keys was invalidated or replaced since, or the operation was.
     fn is_refused(
         &self,
         scope: &Scope,
         operation: &str,
         keys: Option<[Digest; 2]>,
-        epoch: i64,
+        since: Since,
     ) -> Result<bool> {
         let Some([low, high]) = keys else {
-            return self.is_logged(scope, operation, wholes::NO_KEY, epoch);
+            return self.is_logged(scope, operation, wholes::NO_KEY, since.invalidated);
         };
+        let (project, domain) = (&scope.project, &scope.domain);
         let is_later = self
             .conn
             .prepare_cached(
                 "SELECT 1 FROM slot WHERE key BETWEEN ?1 AND ?2 AND project = ?3 \
                  AND domain = ?4 AND epoch > ?5",
             )?
-            .exists((low.as_bytes(), high.as_bytes(), &scope.project, &scope.domain, epoch))?;
-        Ok(is_later || self.is_logged(scope, operation, [low, high], epoch)?)
+            .exists((low.as_bytes(), high.as_bytes(), project, domain, since.replaced))?;
+        Ok(is_later || self.is_logged(scope, operation, [low, high], since.invalidated)?)
     }
 
     /// Whether an invalidation after `epoch` meant the operation and one of these keys.

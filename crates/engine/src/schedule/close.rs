@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Closing, Problem, Schedule, State};
-use crate::compute::Settled;
+use crate::compute::{Came, Settled};
 use crate::event::Event;
 use crate::graph::{Node, Value};
 use crate::outcome::Outcome;
@@ -101,10 +101,12 @@ pub(super) fn shares(settled: &Settled, leader: &Node, follower: &Node) -> bool 
     loads && (accepts || settled.outcome.ran())
 }
 
-/// What an operation gets that took the result of another one of this run.
+/// What an operation gets that took the result of another one of this run, which may have begun before
+/// what the two are a part of.
 pub(super) fn followed(settled: &Settled) -> Settled {
     Settled {
         outcome: if settled.outcome.is_hit() { settled.outcome.clone() } else { Outcome::Waited },
+        came: Came::Before,
         spent: Duration::ZERO,
         made: None,
         ..settled.clone()

@@ -10,7 +10,7 @@ use thrifty_key::Key;
 use super::{Schedule, State};
 use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
-use crate::compute::Settled;
+use crate::compute::{Came, Settled};
 use crate::graph::{Made, Value};
 use crate::outcome::Outcome;
 
@@ -54,7 +54,8 @@ impl Settled {
 
     fn of_before(run: &str, entry: Option<thrifty_catalog::EntryId>, value: Value) -> Self {
         let outcome = Outcome::Skipped(run.to_owned());
-        Self { entry, value, outcome, spent: Duration::ZERO, alone: None, made: None }
+        let (came, spent) = (Came::Before, Duration::ZERO);
+        Self { entry, value, outcome, came, spent, alone: None, made: None }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use thrifty_catalog::Time;
 
 use super::{Closing, Expanded, Problem, Schedule, Slate, State};
+use crate::answer::{Terms, shared};
 use crate::compute::{Task, Unfinished};
 use crate::event::Event;
 use crate::expansion::Gathered;
@@ -24,7 +25,7 @@ impl Schedule<'_> {
                 parent.operation.name()
             );
             let cause = std::sync::Arc::new(message.clone());
-            let failure = Failure::Raised { message, cause };
+            let failure = Failure::raised(message, cause);
             return self.close(number, Err(Problem::Failed(failure)));
         }
         self.nodes[number].ran = Some(self.cache.since(unfinished.began));
@@ -71,6 +72,9 @@ impl Schedule<'_> {
             return self.await_parts(number, expanded);
         }
         if let Some(child) = needed.find(|child| self.has_failed(*child)) {
+            let Unfinished { observed, expires_at, made_of, .. } = expanded.unfinished;
+            let (observed, made_of) = (shared(observed), made_of.shared());
+            self.nodes[number].fell = Some(Terms { observed, expires_at, made_of });
             return Some((number, Err(self.problem_behind(child))));
         }
         let Expanded { output, edges, mut unfinished } = *expanded;

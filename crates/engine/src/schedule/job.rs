@@ -89,7 +89,7 @@ impl Job {
                 None => format!("{} panicked", self.node.operation.name()),
             };
             let cause: Arc<dyn Any + Send + Sync> = Arc::new(text.unwrap_or_default());
-            let failure = Failure::Raised { message, cause };
+            let failure = Failure::raised(message, cause);
             Attempted::done(Computed::Failed(failure, self.cache.since(began)))
         })
     }

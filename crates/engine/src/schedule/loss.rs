@@ -28,7 +28,7 @@ impl Schedule<'_> {
                 slate.node.operation.name()
             );
             let cause = Arc::new(message.clone());
-            let failure = Failure::Raised { message, cause };
+            let failure = Failure::raised(message, cause);
             self.close(number, Err(Problem::Failed(failure)));
             return false;
         }
@@ -44,7 +44,7 @@ impl Schedule<'_> {
         let from = self.nodes[number].node.edges.get(edge).and_then(Edge::node);
         let Some(from) = from else {
             let (message, cause) = (reason.to_owned(), Arc::new(reason.to_owned()));
-            let failure = Failure::Raised { message, cause };
+            let failure = Failure::raised(message, cause);
             return self.close(number, Err(Problem::Failed(failure)));
         };
         self.nodes[number].state = State::Idle;

@@ -517,7 +517,7 @@ pub fn expanded(nodes: Vec<Call>, output: usize) -> Product {
 }
 
 pub fn failed<T>(message: &str) -> Result<T, Failure> {
-    Err(Failure::Raised { message: message.to_owned(), cause: Arc::new(()) })
+    Err(Failure::raised(message.to_owned(), Arc::new(())))
 }
 
 type Scripted = dyn Fn(&[i64]) -> Result<Product, Failure> + Send + Sync;

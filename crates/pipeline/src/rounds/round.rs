@@ -376,5 +376,5 @@ fn argument(number: usize) -> Edge {
 }
 
 fn raised(reason: &str) -> Failure {
-    Failure::Raised { message: reason.to_owned(), cause: Arc::new(reason.to_owned()) }
+    Failure::raised(reason.to_owned(), Arc::new(reason.to_owned()))
 }
