@@ -45,7 +45,7 @@ pub use self::wholes::{
     keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_a_part_of_an_evicted_one,
     refuses_what_was_made_of_something_invalidated,
     refuses_what_was_taken_before_all_that_is_remembered, removes_what_was_made_of_it,
-    removes_what_was_made_of_what_is_gone,
+    removes_what_was_made_of_what_is_gone, takes_no_other_entry_for_a_part,
 };
 use crate::contract::Catalog;
 use crate::entry::{
@@ -107,6 +107,7 @@ pub fn all(make: Make<'_>) {
     refuses_what_was_made_of_something_invalidated(make);
     refuses_what_was_made_of_a_part_of_an_evicted_one(make);
     refuses_what_was_taken_before_all_that_is_remembered(make);
+    takes_no_other_entry_for_a_part(make);
 }
 
 /// Damages the row of an entry in one of three ways, for simulations.

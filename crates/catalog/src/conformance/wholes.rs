@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use thrifty_key::Digest;
+
 use super::{Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope};
 use crate::contract::Catalog;
 use crate::entry::{Claim, Committed, EntryId, NewEntry, Part, Scope, Selector, Time};
@@ -231,4 +233,32 @@ pub fn refuses_what_was_taken_before_all_that_is_remembered(make: Make<'_>) {
     let (begun, _) = miss(&*catalog, &scope, "c");
     let stored = catalog.commit(&scope, &from("c", part_again, true), &begun).expect(WORKS);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it is there");
+}
+
+/// A catalog that was made anew gives the numbers of another one again. What was taken from that is
+/// vouched for by no entry of another call or scope.
+pub fn takes_no_other_entry_for_a_part(make: Make<'_>) {
+    let (lab, other) = (scope("lab"), scope("other"));
+    let name = "part";
+    let half: Vec<u8> = key(name).as_bytes()[..16].iter().chain(&[0; 16]).copied().collect();
+    let variant = Digest::from_bytes(half.try_into().expect("it has 32 bytes"));
+    let of_variant = NewEntry { key: variant, ..of("lab.clean", name) };
+    let foreign = [
+        ("this call", &lab, of("lab.clean", name), Some(key(name)), true),
+        ("this call elsewhere", &lab, of_variant, Some(key(name)), true),
+        ("another call", &lab, of("lab.clean", "b"), Some(key(name)), false),
+        ("another scope", &other, of("lab.clean", name), Some(key(name)), false),
+        ("no key", &lab, of("lab.clean", name), None, false),
+    ];
+    for (what, where_it_is, there, key, is_vouched) in foreign {
+        let catalog = make();
+        let (begun, _) = miss(&*catalog, &lab, "whole");
+        catalog.invalidate(None, &by_operation("clean")).expect(WORKS);
+        let entry = Some(put(&*catalog, where_it_is, &there));
+        let part = Part { operation: "lab.clean".to_owned(), key, entry, is_old: false };
+        let new =
+            NewEntry { parts: vec![part], ..whole("whole", "lab.flow", &[("lab.clean", None)]) };
+        let done = catalog.commit(&lab, &new, &begun).expect(WORKS);
+        assert_eq!(done != Committed::Fenced, is_vouched, "{what}: {done:?}");
+    }
 }

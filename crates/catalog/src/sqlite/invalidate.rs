@@ -150,7 +150,7 @@ impl Write<'_> {
         }
         let mut unvouched_since: Option<i64> = None;
         for part in &entry.parts {
-            if self.is_there(part)? {
+            if self.is_there(scope, part)? {
                 continue;
             }
             let since = if part.is_old { 0 } else { epoch };
@@ -170,11 +170,19 @@ impl Write<'_> {
         self.is_made_of_refused(scope, &entry.made_of, since)
     }
 
-    fn is_there(&self, part: &Part) -> Result<bool> {
+    /// Whether the entry of a part is there. In a catalog that was made anew another call's may have
+    /// its number; what has no key has no entry.
+    fn is_there(&self, scope: &Scope, part: &Part) -> Result<bool> {
         let Some(id) = part.entry else {
             return Ok(false);
         };
-        self.conn.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?.exists([id.0])
+        let [low, high] = part.key.as_ref().map_or(wholes::NO_KEY, wholes::keys_of_call);
+        self.conn
+            .prepare_cached(
+                "SELECT 1 FROM entry WHERE id = ?1 AND key BETWEEN ?2 AND ?3 \
+                 AND project = ?4 AND domain = ?5",
+            )?
+            .exists((id.0, low.as_bytes(), high.as_bytes(), &scope.project, &scope.domain))
     }
 
     /// Whether any of these calls was invalidated or replaced after `epoch`.
