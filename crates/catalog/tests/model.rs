@@ -302,11 +302,11 @@ impl World {
         };
         let mut new = entry(&of.to_string(), &output.to_string());
         new.operation = operation(of).to_owned();
-        new.expires_in = expires.map(Duration::from_millis);
+        new.expires_at = expires.map(|after| self.model.now + after as i64);
         let kept = Kept {
             output,
             created: self.model.now,
-            expires: expires.map(|after| self.model.now + after as i64),
+            expires: new.expires_at,
             nondeterministic: false,
         };
         let there = self.model.slot(of).entry.is_some();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Time};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry};
 use thrifty_key::{Digest, Key, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
@@ -149,7 +149,7 @@ impl Cache {
         let bytes = entry.output.len() + entry.observed.len() + entry.made_of.size();
         let size = bytes + size_of::<Answer>();
         let answer = Answer { entry: id, size, ..answer };
-        if is_new && entry.expires_in.is_none() {
+        if is_new && entry.expires_at.is_none() {
             // What expires is taken from the catalog, whose clock it expires by.
             let remembered = Answer { run: entry.origin.run, ..answer.clone() };
             self.memory.put(goal.key, Arc::new(remembered), changes);
@@ -158,15 +158,16 @@ impl Cache {
     }
 
     /// An answer that somebody else has stored as well, in blobs of his own: nothing refers to
-    /// those of this one, so that they are collected while it is used.
+    /// those of this one, so that they are collected while it is used. And he may have made it of
+    /// others: whoever names the entry takes all that it says, and not what this one was made of.
     fn same(&self, goal: Goal, id: EntryId, answer: Answer) -> Arc<Answer> {
-        if answer.record.blobs().is_empty() {
-            return Arc::new(Answer { entry: Some(id), ..answer });
-        }
         Arc::new(match self.look_again(&goal.key, None) {
-            Looked::Hit(stored, _) if stored.entry == Some(id) => {
-                Answer { entry: Some(id), record: stored.record.clone(), ..answer }
-            }
+            Looked::Hit(stored, _) if stored.entry == Some(id) => Answer {
+                cost: answer.cost,
+                created_at: answer.created_at,
+                run: answer.run,
+                ..(*stored).clone()
+            },
             Looked::Hit(..) | Looked::Miss(..) => answer,
         })
     }
@@ -264,7 +265,7 @@ impl Cache {
             output_digest: answer.digest(),
             blobs,
             cost,
-            expires_in: answer.expires_at.map(|at| left(self.catalog_clock(), at)),
+            expires_at: answer.expires_at,
             origin: self.origin(&task.run),
             observed,
             made_of: answer.made_of.all.clone(),
@@ -313,11 +314,6 @@ impl Cache {
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.
         Ok(self.blobs.open(&name).ok().map(|_| name))
     }
-}
-
-/// The time that is left until a time.
-fn left(now: Time, at: Time) -> Duration {
-    Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs())
 }
 
 /// BLAKE3 of the bytes, on all cores where that is faster, and safe after a fork.

@@ -228,15 +228,13 @@ impl Model {
         if claim.replace {
             self.replaced(at, cell, claim, execution.began);
         }
-        let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
-        let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
         let kept = Kept {
             cell,
             value,
             digest: new.output_digest,
             blobs: new.blobs.clone(),
             created: at.now,
-            expires: expires_in.map(|life| at.now.saturating_add(life)),
+            expires: new.expires_at,
             used: at.now,
             step: at.step,
             is_spoiled: false,

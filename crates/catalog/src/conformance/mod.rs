@@ -145,7 +145,7 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         output_digest: Digest::of_blob(output.as_bytes()),
         blobs: Vec::new(),
         cost: Duration::from_secs(7),
-        expires_in: None,
+        expires_at: None,
         origin: Origin::default(),
         observed: Vec::new(),
         made_of: MadeOf::default(),

@@ -5,7 +5,7 @@ use thrifty_key::{Digest, Key};
 
 use super::Sqlite;
 use super::fault::fault;
-use super::lookup::{by_key, column, millis};
+use super::lookup::{by_key, column};
 use super::reserve::Slot;
 use super::seal::{Sealed, WIDTH, parts_digest};
 use super::write::Write;
@@ -199,7 +199,6 @@ impl Write<'_> {
 
     fn insert(&self, id: EntryId, scope: &Scope, new: &Prepared<'_>) -> Result<()> {
         let entry = new.entry;
-        let expires_in = entry.expires_in.map(millis);
         let sealed = Sealed {
             operation: &entry.operation,
             output_digest: entry.output_digest,
@@ -207,7 +206,7 @@ impl Write<'_> {
             size: new.size,
             cost: column(entry.cost),
             created_at: self.now,
-            expires_at: expires_in.map(|after| self.now.saturating_add(after)),
+            expires_at: entry.expires_at,
             run: entry.origin.run.as_ref().map(|run| run.0.as_str()),
             node: i64::from(entry.origin.node),
             host: &entry.origin.host,
