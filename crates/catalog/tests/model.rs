@@ -193,7 +193,11 @@ impl Model {
         }
         if claim.replace {
             slot.epoch = claim.epoch;
+            // Another value, or nobody knows: what was made of the one before is stale.
+            let is_same = slot.entry.as_ref().is_some_and(|there| there.output == kept.output);
+            self.epoch += i64::from(!is_same);
         }
+        let slot = self.slot(key);
         slot.entry = Some(kept);
         "stored"
     }

@@ -276,6 +276,25 @@ impl Write<'_> {
         Ok((is_full, removed))
     }
 
+    /// Removes what was made of a result in whose place another one comes, and has whoever took that,
+    /// or one of these, refused. Whoever computes one of these is not: he may have taken the new one.
+    pub(super) fn remove_wholes(&self, scope: &Scope, operation: &str, key: &Key) -> Result<()> {
+        let epoch = self.raise_epoch();
+        self.refuse_takers(scope, key, epoch)?;
+        for whole in wholes::of_call(self.conn, scope, operation, key)? {
+            self.refuse_takers(scope, &whole.key, epoch)?;
+            self.remove(whole.id)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what began before and took a result of this call that is gone. The slot that says so
+    /// is nobody's: its key is the lowest of those that the call may have.
+    fn refuse_takers(&self, scope: &Scope, key: &Key, epoch: i64) -> Result<()> {
+        let [lowest, _] = wholes::keys_of_call(key);
+        self.set_slot_epoch(scope, &lowest, epoch)
+    }
+
     /// Raises the epoch of a slot and takes it from whoever has it.
     fn set_slot_epoch(&self, scope: &Scope, key: &Key, epoch: i64) -> Result<()> {
         self.conn

@@ -134,6 +134,20 @@ pub(super) fn of(
     Ok(wholes)
 }
 
+/// The entries that were made of what this call of the operation gave.
+pub(super) fn of_call(
+    conn: &Connection,
+    scope: &Scope,
+    operation: &str,
+    key: &Key,
+) -> Result<Vec<Found>> {
+    let id = EntryId(0);
+    let part =
+        Found { id, key: *key, scope: scope.clone(), size: 0, operation: operation.to_owned() };
+    let none_else = Selector { ids: Some(Vec::new()), ..Selector::default() };
+    of(conn, Some(scope), &none_else, &[part], usize::MAX)
+}
+
 /// The query for the entries that were made of others.
 fn candidates(conditions: &Conditions) -> String {
     format!(
