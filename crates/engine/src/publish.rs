@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Selector};
 use thrifty_key::{Digest, Key, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
+use crate::explain::remember_removed;
 use crate::graph::Taken;
 use crate::lookup::Looked;
 use crate::notes::{self, Note};
@@ -29,6 +30,8 @@ const INLINE: usize = 16 << 10;
 const SEVERAL_CORES: usize = 128 << 10;
 /// How long a blob found in the store is protected until the entry refers to it.
 const PIN: Duration = Duration::from_secs(3600);
+/// How many entries, with their results, are in memory at once to tell their keys.
+const TOLD_AT_ONCE: usize = 100;
 
 /// What became of an output.
 pub(crate) enum Published {
@@ -124,6 +127,10 @@ impl Cache {
             Ok(entry) => entry,
             Err(change) => return Ok(Published::Failed(Reason::Changed, change.to_string())),
         };
+        let superseded = match goal.claim.replace {
+            true => self.superseded_by(&entry).unwrap_or_default(),
+            false => Vec::new(),
+        };
         self.health.begin();
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
@@ -131,6 +138,11 @@ impl Cache {
             .keep_texts(task.operation)
             .and_then(|()| repeated(|| self.catalog.commit(&self.scope, &entry, &goal.claim)));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
+        if is_new && !superseded.is_empty() {
+            let gone = superseded.iter().map(|key| (&self.scope, key));
+            let how = format!("refresh of {}", entry.operation);
+            _ = remember_removed(self.catalog.as_ref(), gone, &how, self.who());
+        }
         let committed = match self.health.wrote(committed) {
             Ok(committed) => committed,
             Err(error) => {
@@ -155,6 +167,24 @@ impl Cache {
             self.memory.put(goal.key, Arc::new(remembered), changes);
         }
         Ok(Published::Stored(Arc::new(answer), outcome))
+    }
+
+    /// The keys of the results that go if this entry takes the place of another value, since they were
+    /// made of that. Only so that a later miss can say it: what others store meanwhile is not told.
+    fn superseded_by(&self, entry: &NewEntry) -> Result<Vec<Key>, CatalogError> {
+        let scope = Some(&self.scope);
+        let selector = Selector { key_prefix: Some(entry.key.to_string()), ..Selector::default() };
+        let there = self.catalog.entries_in_time(scope, &selector, 1)?;
+        if there.iter().any(|there| there.output_digest == entry.output_digest) {
+            return Ok(Vec::new());
+        }
+        let mut keys = Vec::new();
+        for ids in self.catalog.wholes(scope, &selector)?.chunks(TOLD_AT_ONCE) {
+            let these = Selector { ids: Some(ids.to_vec()), ..Selector::default() };
+            let entries = self.catalog.entries_in_time(scope, &these, ids.len())?;
+            keys.extend(entries.iter().map(|entry| entry.key));
+        }
+        Ok(keys)
     }
 
     /// An answer that somebody else has stored as well, in blobs of his own: nothing refers to
