@@ -13,7 +13,6 @@ use thrifty_store::{BlobName, PutError, parallel};
 use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
-use crate::explain::remember_removed;
 use crate::graph::Taken;
 use crate::lookup::Looked;
 use crate::notes::{self, Note};
@@ -22,6 +21,7 @@ use crate::operation::Operation;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::record::{Buffer, Draft, Record, Source, reference};
+use crate::removal::remember_removed;
 use crate::reserve::{nonce, repeated};
 
 /// The longest buffer that stands in the record itself, in bytes.
