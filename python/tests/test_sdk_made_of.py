@@ -436,3 +436,50 @@ def test_and_goes_with_what_failed_because_of(falls, name, executor):
     assert falls.run("falls.py", name, executor) == "-1\n"
     assert invalidate(falls, "--operation", "source") == 2
     assert falls.run("falls.py", name, executor) == "1\n"
+REFRESHED = """
+    import sys
+    from pathlib import Path
+    from thrifty import Cache, task, workflow
+
+    @task(cache=Cache(observe=False))
+    def state() -> int:
+        return int(Path("state").read_text())
+
+    @task
+    def whole() -> int:
+        print("whole")
+        return state() * 10
+
+    @workflow
+    def flow() -> int:
+        return whole()
+
+    if __name__ == "__main__":
+        if sys.argv[1] == "refresh":
+            print(state.with_options(refresh="state")())
+        else:
+            print(flow())
+    """
+
+
+def test_a_refresh_to_another_value_removes_what_was_made_of_the_old(programs):
+    programs.write("flows.py", REFRESHED)
+
+    def run(state, name):
+        programs.write("state", str(state))
+        return programs.run("flows.py", name)
+
+    assert run(1, "flow") == "whole\n10\n"
+    assert run(1, "refresh") == "1\n"
+    assert run(2, "flow") == "10\n"
+    assert run(2, "refresh") == "2\n"
+    assert run(2, "flow") == "whole\n20\n"
+    runs = json.loads(programs.run("-m", "thrifty", "runs", "--json"))
+    last = next(it["id"] for it in runs if it["name"].endswith("flow"))
+    assert "by `refresh of " in programs.run("-m", "thrifty", "why", last, "whole")
+    # Taken away, so that nobody knows what it was.
+    programs.run("-m", "thrifty", "pin", "whole")
+    programs.run("-m", "thrifty", "gc", "--budget", "0B")
+    assert run(3, "flow") == "20\n"
+    assert run(3, "refresh") == "3\n"
+    assert run(3, "flow") == "whole\n30\n"

@@ -379,7 +379,7 @@ fn entry(number: usize, it: &Expected, run: &RunId) -> Result<NewEntry, Broken> 
         output_digest: plain::digest_of_contribution(&contribution),
         blobs: it.blobs.iter().map(|(name, _)| reference(name)).collect(),
         cost: Duration::from_secs(3),
-        expires_in: None,
+        expires_at: None,
         origin: Origin { run: Some(run.clone()), node: 1, host: "desk".into(), user: "ada".into() },
         observed: if number.is_multiple_of(4) {
             observed::encode(&[observed]).map_err(|change| format!("{change:?}"))?

@@ -258,7 +258,7 @@ fn commit(cache: &Cache, key: Key, claim: &Claim) {
         output_digest: name.digest,
         blobs: vec![reference(&name)],
         cost: Duration::from_secs(1),
-        expires_in: None,
+        expires_at: None,
         origin: Origin::default(),
         observed: Vec::new(),
         made_of: MadeOf::default(),

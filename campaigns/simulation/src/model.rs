@@ -80,6 +80,9 @@ pub struct Cell {
     disturbed: u64,
     /// When the ticket was drawn of the last commit that replaced its entry, and when it did.
     replaced: (u64, u64),
+    /// When another value took the place of its result last, or of what that was made of: who took it
+    /// before has something stale.
+    superseded: u64,
     /// When it was invalidated last.
     invalidated: u64,
     fence: i64,

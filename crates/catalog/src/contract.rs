@@ -77,7 +77,9 @@ pub trait Catalog: Send + Sync {
     /// Makes an entry visible, or says why not. Checks epoch, and fence and nonce where the
     /// claim has a reservation, in the transaction that inserts. Ends the reservation, unless it
     /// answers [`Committed::Fenced`] or [`Committed::BlobGone`]. A loss of power may take the entry
-    /// away again; what it was to replace does not come back.
+    /// away again; what it was to replace does not come back. One that replaces removes what was made
+    /// of the entry there, unless that is known to hold the same value, and refuses who took it or
+    /// one of those; who computes one of those may commit it if he did not.
     fn commit(
         &self,
         scope: &Scope,

@@ -79,8 +79,9 @@ pub struct NewEntry {
     pub blobs: Vec<BlobRef>,
     /// How long the computation took.
     pub cost: Duration,
-    /// How long the entry is valid; `None` for ever.
-    pub expires_in: Option<Duration>,
+    /// When the entry ceases to be valid, by the catalog's clock: however long it takes to commit it.
+    /// `None` for never.
+    pub expires_at: Option<Time>,
     /// Where it came from.
     pub origin: Origin,
     /// What the computation observed besides: canonical bytes of the engine, opaque here; empty

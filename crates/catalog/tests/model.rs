@@ -193,7 +193,11 @@ impl Model {
         }
         if claim.replace {
             slot.epoch = claim.epoch;
+            // Another value, or nobody knows: what was made of the one before is stale.
+            let is_same = slot.entry.as_ref().is_some_and(|there| there.output == kept.output);
+            self.epoch += i64::from(!is_same);
         }
+        let slot = self.slot(key);
         slot.entry = Some(kept);
         "stored"
     }
@@ -302,11 +306,11 @@ impl World {
         };
         let mut new = entry(&of.to_string(), &output.to_string());
         new.operation = operation(of).to_owned();
-        new.expires_in = expires.map(Duration::from_millis);
+        new.expires_at = expires.map(|after| self.model.now + after as i64);
         let kept = Kept {
             output,
             created: self.model.now,
-            expires: expires.map(|after| self.model.now + after as i64),
+            expires: new.expires_at,
             nondeterministic: false,
         };
         let there = self.model.slot(of).entry.is_some();

@@ -1049,7 +1049,7 @@ fn a_wall_clock_set_back_revives_nothing_and_stops_nothing() {
         || Sqlite::open_with_clock(&place.path, Mode::ReadWrite, Arc::clone(&shared)).unwrap();
     let catalog = open();
     let mut new = entry("a", "a");
-    new.expires_in = Some(HOUR);
+    new.expires_at = Some(catalog.now().unwrap() + 3_600_000);
     catalog.commit(&scope("lab"), &new, &Claim::default()).unwrap();
     let lease = Duration::from_secs(60);
     catalog.reserve(&scope("lab"), &key("b"), &holder(1), lease).unwrap();

@@ -17,12 +17,12 @@ use thrifty_key::{Digest, Ingredients, Kind};
 use crate::notes::{Unseen, noted};
 use crate::outcome::observed_change;
 use crate::plan::{Forecast, Plan};
+use crate::removal;
 
 mod calls;
 mod difference;
 mod history;
 mod label;
-mod removal;
 mod root;
 
 use calls::Nearest;
@@ -31,7 +31,6 @@ use history::{History, ingredients_of};
 
 pub use difference::unified_diff;
 pub use label::labels;
-pub use removal::{remember_cleared, remember_removed};
 pub use root::{Cause, Root};
 
 /// What may be shown in place of a secret.

@@ -62,6 +62,7 @@ mod publish;
 mod reason;
 pub mod record;
 mod recorder;
+pub mod removal;
 mod reserve;
 pub mod schedule;
 mod secret;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Time};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Selector};
 use thrifty_key::{Digest, Key, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
@@ -21,6 +21,7 @@ use crate::operation::Operation;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::record::{Buffer, Draft, Record, Source, reference};
+use crate::removal::remember_removed;
 use crate::reserve::{nonce, repeated};
 
 /// The longest buffer that stands in the record itself, in bytes.
@@ -29,6 +30,8 @@ const INLINE: usize = 16 << 10;
 const SEVERAL_CORES: usize = 128 << 10;
 /// How long a blob found in the store is protected until the entry refers to it.
 const PIN: Duration = Duration::from_secs(3600);
+/// How many entries, with their results, are in memory at once to tell their keys.
+const TOLD_AT_ONCE: usize = 100;
 
 /// What became of an output.
 pub(crate) enum Published {
@@ -124,6 +127,10 @@ impl Cache {
             Ok(entry) => entry,
             Err(change) => return Ok(Published::Failed(Reason::Changed, change.to_string())),
         };
+        let superseded = match goal.claim.replace {
+            true => self.superseded_by(&entry).unwrap_or_default(),
+            false => Vec::new(),
+        };
         self.health.begin();
         // Read before the commit: an answer that is removed right after it is never kept.
         let changes = self.catalog.changes();
@@ -131,6 +138,11 @@ impl Cache {
             .keep_texts(task.operation)
             .and_then(|()| repeated(|| self.catalog.commit(&self.scope, &entry, &goal.claim)));
         let is_new = matches!(committed, Ok(Committed::Stored(_)));
+        if is_new && !superseded.is_empty() {
+            let gone = superseded.iter().map(|key| (&self.scope, key));
+            let how = format!("refresh of {}", entry.operation);
+            _ = remember_removed(self.catalog.as_ref(), gone, &how, self.who());
+        }
         let committed = match self.health.wrote(committed) {
             Ok(committed) => committed,
             Err(error) => {
@@ -149,7 +161,7 @@ impl Cache {
         let bytes = entry.output.len() + entry.observed.len() + entry.made_of.size();
         let size = bytes + size_of::<Answer>();
         let answer = Answer { entry: id, size, ..answer };
-        if is_new && entry.expires_in.is_none() {
+        if is_new && entry.expires_at.is_none() {
             // What expires is taken from the catalog, whose clock it expires by.
             let remembered = Answer { run: entry.origin.run, ..answer.clone() };
             self.memory.put(goal.key, Arc::new(remembered), changes);
@@ -157,16 +169,35 @@ impl Cache {
         Ok(Published::Stored(Arc::new(answer), outcome))
     }
 
-    /// An answer that somebody else has stored as well, in blobs of his own: nothing refers to
-    /// those of this one, so that they are collected while it is used.
-    fn same(&self, goal: Goal, id: EntryId, answer: Answer) -> Arc<Answer> {
-        if answer.record.blobs().is_empty() {
-            return Arc::new(Answer { entry: Some(id), ..answer });
+    /// The keys of the results that go if this entry takes the place of another value, since they were
+    /// made of that. Only so that a later miss can say it: what others store meanwhile is not told.
+    fn superseded_by(&self, entry: &NewEntry) -> Result<Vec<Key>, CatalogError> {
+        let scope = Some(&self.scope);
+        let selector = Selector { key_prefix: Some(entry.key.to_string()), ..Selector::default() };
+        let there = self.catalog.entries_in_time(scope, &selector, 1)?;
+        if there.iter().any(|there| there.output_digest == entry.output_digest) {
+            return Ok(Vec::new());
         }
+        let mut keys = Vec::new();
+        for ids in self.catalog.wholes(scope, &selector)?.chunks(TOLD_AT_ONCE) {
+            let these = Selector { ids: Some(ids.to_vec()), ..Selector::default() };
+            let entries = self.catalog.entries_in_time(scope, &these, ids.len())?;
+            keys.extend(entries.iter().map(|entry| entry.key));
+        }
+        Ok(keys)
+    }
+
+    /// An answer that somebody else has stored as well, in blobs of his own: nothing refers to
+    /// those of this one, so that they are collected while it is used. And he may have made it of
+    /// others: whoever names the entry takes all that it says, and not what this one was made of.
+    fn same(&self, goal: Goal, id: EntryId, answer: Answer) -> Arc<Answer> {
         Arc::new(match self.look_again(&goal.key, None) {
-            Looked::Hit(stored, _) if stored.entry == Some(id) => {
-                Answer { entry: Some(id), record: stored.record.clone(), ..answer }
-            }
+            Looked::Hit(stored, _) if stored.entry == Some(id) => Answer {
+                cost: answer.cost,
+                created_at: answer.created_at,
+                run: answer.run,
+                ..(*stored).clone()
+            },
             Looked::Hit(..) | Looked::Miss(..) => answer,
         })
     }
@@ -264,7 +295,7 @@ impl Cache {
             output_digest: answer.digest(),
             blobs,
             cost,
-            expires_in: answer.expires_at.map(|at| left(self.catalog_clock(), at)),
+            expires_at: answer.expires_at,
             origin: self.origin(&task.run),
             observed,
             made_of: answer.made_of.all.clone(),
@@ -313,11 +344,6 @@ impl Cache {
         // The catalog may be wrong about the disk; a blob that cannot be opened is written anew.
         Ok(self.blobs.open(&name).ok().map(|_| name))
     }
-}
-
-/// The time that is left until a time.
-fn left(now: Time, at: Time) -> Duration {
-    Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs())
 }
 
 /// BLAKE3 of the bytes, on all cores where that is faster, and safe after a fork.

@@ -335,6 +335,60 @@ fn of_two_that_stored_the_same_both_have_the_blobs_that_stay() {
     assert_eq!(later.record.blobs(), stored.record.blobs());
 }
 
+fn plain_five(expires_at: Time, made_of: Parts) -> Result<Product, Failure> {
+    let draft = Draft::Stored(Record::Plain(plain::int(5)));
+    let made = Made::new(Arc::new(5_i64), draft);
+    Ok(Product::Made(Made { expires_at: Some(expires_at), made_of, ..made }))
+}
+
+/// Whoever takes it names the entry, which is removed with what that was made of, and expires as that
+/// does.
+#[test]
+fn of_two_that_stored_the_same_both_say_what_the_entry_says() {
+    let (clock, first) = timed();
+    let second = Stage::over(Arc::clone(&first.catalog));
+    let of = |part: &str, life: Time| {
+        let mut made_of = Parts::default();
+        made_of.take_unstored(part, Some(key(part)));
+        plain_five(first.cache.catalog_clock() + life, made_of)
+    };
+    let answer = |computed| match computed {
+        Computed::Settled(Settled { value: Value::Known(answer), .. }) => answer,
+        _ => panic!("it is not stored"),
+    };
+    let policy = Policy::default();
+    let mut made = None;
+    let later = call(&second.cache, "f", policy, &mut || {
+        made = Some(answer(call(&first.cache, "f", policy, &mut || of("one", 10_000))));
+        clock.pass(Duration::from_secs(1));
+        of("other", 60_000)
+    });
+    let (made, later) = (made.unwrap(), answer(later));
+    assert_eq!(later.entry, made.entry);
+    assert_eq!(later.made_of.all, made.made_of.all);
+    assert_eq!(later.expires_at, made.expires_at);
+}
+
+/// Whoever waits to commit a result, or sleeps meanwhile, does not make it live longer than what it
+/// was made of.
+#[test]
+fn what_is_committed_late_expires_no_later() {
+    let (clock, stage) = timed();
+    let late = Flaky::new(Arc::clone(&stage.catalog), move |_, method| {
+        if method == "commit" {
+            clock.pass(Duration::from_secs(5));
+        }
+        false
+    });
+    let late = Arc::new(Cache::new(late, Arc::<Shaky>::clone(&stage.blobs), scope()));
+    let expires_at = late.catalog_clock() + 10_000;
+    let mut body = || plain_five(expires_at, Parts::default());
+    let computed = call(&late, "f", Policy::default(), &mut body);
+    assert_eq!(shown(&stage, computed), is("computed (no entry)", 5));
+    let kept = stage.catalog.entries(None, &Selector::default(), 9).unwrap();
+    assert_eq!(kept[0].expires_at, Some(expires_at));
+}
+
 /// What one gets who waits for another that fails; he asks after this was done.
 fn waits_for(stage: &Stage, failure: &Failure, meanwhile: impl FnOnce()) -> Computed {
     let policy = Policy { on_failure: OnFailure::Share, ..Policy::default() };
@@ -715,7 +769,7 @@ fn put_unreadable(catalog: &dyn Catalog, name: &str, id: u128) {
         output_digest: plain::digest_text("x"),
         blobs: Vec::new(),
         cost: Duration::ZERO,
-        expires_in: None,
+        expires_at: None,
         origin: Origin::default(),
         observed: vec![],
         made_of: Default::default(),

@@ -104,7 +104,10 @@ impl World {
 fn without_a_goal_nothing_goes_but_what_has_expired() {
     let world = World::new();
     world.entry("stays", HOUR, vec![]);
-    let expiring = NewEntry { expires_in: Some(HOUR), ..new_entry("f", "goes", vec![]) };
+    let expiring = NewEntry {
+        expires_at: Some(world.catalog.now().unwrap() + 3_600_000),
+        ..new_entry("f", "goes", vec![])
+    };
     let expiring = commit(&world.catalog, &expiring);
     assert_eq!(world.victims(Goal::default()), []);
     world.clock.pass(2 * HOUR);
@@ -372,7 +375,10 @@ fn what_is_pinned_stays_and_counts() {
     let big = vec![0; 10_000];
     let pinned = world.entry("pinned", Duration::from_millis(1), vec![world.upload(&big)]);
     let small = world.entry("small", HOUR, vec![world.upload(b"small")]);
-    let expiring = NewEntry { expires_in: Some(HOUR), ..new_entry("f", "expiring", vec![]) };
+    let expiring = NewEntry {
+        expires_at: Some(world.catalog.now().unwrap() + 3_600_000),
+        ..new_entry("f", "expiring", vec![])
+    };
     let expiring = commit(&world.catalog, &expiring);
     let by_id = |id| Selector { ids: Some(vec![id]), ..Selector::default() };
     for id in [pinned, expiring] {

@@ -76,6 +76,32 @@ fn to_remove_a_part_removes_all_around_it() {
 }
 
 #[test]
+fn what_was_made_of_a_part_goes_when_the_part_is_refreshed_to_another_value() {
+    let stage = Arc::new(Stage::new());
+    let settle = |stage: &Arc<Stage>| {
+        let settled = stage.settle(vec![nested(stage, Policy::default(), |_| ())], &[0], 1);
+        (stage.take_ran(), settled.values[0], settled.keys[0].unwrap())
+    };
+    let refresh = |to: i64| {
+        let policy = Policy { mode: Mode::Refresh, ..Policy::default() };
+        let call = Call { policy, ..stage.call("clean", &[], move |_| to) };
+        stage.settle(vec![call], &[0], 1);
+        assert_eq!(stage.take_ran(), ["clean"]);
+    };
+    let (_, _, whole) = settle(&stage);
+    let noted = || stage.catalog.recall("removed", &whole.as_bytes()[..2]).unwrap();
+    refresh(1);
+    assert_eq!(settle(&stage), (vec![], Some(2), whole));
+    assert_eq!(noted(), None);
+    refresh(5);
+    let noted = String::from_utf8_lossy(&noted().unwrap()).into_owned();
+    assert!(noted.contains("refresh of clean"), "{noted}");
+    let ran = ["around", "late", "middle"].map(str::to_owned).to_vec();
+    assert_eq!(settle(&stage), (ran, Some(6), whole));
+    assert_eq!(settle(&stage), (vec![], Some(6), whole));
+}
+
+#[test]
 fn a_part_of_a_hit_is_a_part_though_the_hit_is_gone() {
     let stage = Arc::new(Stage::new());
     let settle = |stage: &Arc<Stage>| {

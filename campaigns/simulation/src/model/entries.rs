@@ -222,21 +222,24 @@ impl Model {
             let bytes = self.blobs.entry(*blob).or_default();
             bytes.used = bytes.used.max(at.now);
         }
+        let there = self.cells[cell].entry.and_then(|id| self.entries.get(&id));
+        let is_same = there.is_some_and(|it| !it.is_spoiled && it.digest == new.output_digest);
         if let Some(old) = self.cells[cell].entry {
             self.remove(at, old);
         }
         if claim.replace {
             self.replaced(at, cell, claim, execution.began);
+            if !is_same {
+                self.supersede(at, cell);
+            }
         }
-        let expires_in = new.expires_in.map(|life| life.as_nanos().div_ceil(1_000_000));
-        let expires_in = expires_in.map(|life| Time::try_from(life).unwrap_or(Time::MAX));
         let kept = Kept {
             cell,
             value,
             digest: new.output_digest,
             blobs: new.blobs.clone(),
             created: at.now,
-            expires: expires_in.map(|life| at.now.saturating_add(life)),
+            expires: new.expires_at,
             used: at.now,
             step: at.step,
             is_spoiled: false,
@@ -260,6 +263,18 @@ impl Model {
             self.marks.hit(Mark::ReplacedAgain);
         }
         self.cells[cell].replaced = (since, at.step);
+    }
+
+    /// Another value is in the place of a result, or nobody knows: what was made of it goes.
+    fn supersede(&mut self, at: At, cell: CellId) {
+        self.cells[cell].superseded = at.step;
+        let wholes = self.entries.iter().filter(|(_, kept)| kept.made_of.contains(&cell));
+        let wholes: Vec<_> = wholes.map(|(id, kept)| (*id, kept.cell)).collect();
+        for (id, whole) in wholes {
+            self.marks.hit(Mark::WholeRemoved);
+            self.remove(at, id);
+            self.cells[whole].superseded = at.step;
+        }
     }
 
     /// A value is stored that says what it was made of: so it was, and all of it is so still. Says
@@ -330,7 +345,8 @@ impl Model {
 
     fn is_late(&self, cell: CellId, since: u64) -> bool {
         let slot = &self.cells[cell];
-        slot.disturbed.max(slot.invalidated).max(slot.replaced.0) > since
+        let removed = slot.disturbed.max(slot.invalidated).max(slot.superseded);
+        removed.max(slot.replaced.0) > since
     }
 
     /// A refusal must have a reason: the slot is another's, or something was removed since it

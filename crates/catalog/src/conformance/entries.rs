@@ -21,7 +21,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
     let before = catalog.now().expect(WORKS);
     let mut new = entry("a", "forty-two");
     new.blobs = vec![blob("x", 2), blob("x", 1), blob("w", 9)];
-    new.expires_in = Some(HOUR);
+    new.expires_at = Some(before + 3_600_000);
     new.origin = Origin {
         run: Some(RunId("run".to_owned())),
         node: 3,
@@ -38,7 +38,7 @@ pub fn finds_what_was_committed(make: Make<'_>) {
     assert_eq!(found.output, new.output);
     assert_eq!(found.output_digest, new.output_digest);
     assert_eq!(found.cost, new.cost);
-    assert_eq!(found.expires_at, Some(found.created_at + 3_600_000));
+    assert_eq!(found.expires_at, new.expires_at);
     assert_eq!(found.run, new.origin.run);
     assert_eq!(found.observed, new.observed);
 
@@ -92,12 +92,12 @@ pub fn judges_age_by_its_clock(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
     let mut short = entry("short", "x");
-    short.expires_in = Some(Duration::ZERO);
+    short.expires_at = Some(catalog.now().expect(WORKS));
     put(&*catalog, &scope, &short);
     let (claim, why) = miss(&*catalog, &scope, "short");
     assert_eq!(why, Why::Expired);
     let mut short = entry("short", "x");
-    short.expires_in = Some(HOUR);
+    short.expires_at = Some(catalog.now().expect(WORKS) + 3_600_000);
     let again = catalog.commit(&scope, &short, &claim).expect(WORKS);
     assert!(matches!(again, Committed::Stored(_)), "an expired entry gives way: {again:?}");
     hit(&*catalog, &scope, "short");

@@ -44,8 +44,10 @@ pub use self::waiting::{
 pub use self::wholes::{
     keeps_what_was_made_of_what_cannot_be_read, refuses_what_was_made_of_a_part_of_an_evicted_one,
     refuses_what_was_made_of_any_that_is_gone, refuses_what_was_made_of_something_invalidated,
-    refuses_what_was_taken_before_all_that_is_remembered, removes_what_was_made_of_it,
-    removes_what_was_made_of_what_is_gone,
+    refuses_what_was_taken_before_all_that_is_remembered,
+    refuses_who_took_what_is_replaced_by_another, removes_what_was_made_of_it,
+    removes_what_was_made_of_what_is_gone, removes_what_was_made_of_what_is_replaced_by_another,
+    takes_no_other_entry_for_a_part,
 };
 use crate::contract::Catalog;
 use crate::entry::{
@@ -108,6 +110,9 @@ pub fn all(make: Make<'_>) {
     refuses_what_was_made_of_a_part_of_an_evicted_one(make);
     refuses_what_was_taken_before_all_that_is_remembered(make);
     refuses_what_was_made_of_any_that_is_gone(make);
+    takes_no_other_entry_for_a_part(make);
+    removes_what_was_made_of_what_is_replaced_by_another(make);
+    refuses_who_took_what_is_replaced_by_another(make);
 }
 
 /// Damages the row of an entry in one of three ways, for simulations.
@@ -145,7 +150,7 @@ pub fn entry(name: &str, output: &str) -> NewEntry {
         output_digest: Digest::of_blob(output.as_bytes()),
         blobs: Vec::new(),
         cost: Duration::from_secs(7),
-        expires_in: None,
+        expires_at: None,
         origin: Origin::default(),
         observed: Vec::new(),
         made_of: MadeOf::default(),

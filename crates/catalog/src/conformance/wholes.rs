@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope};
+use thrifty_key::Digest;
+
+use super::{
+    HOUR, Make, WORKS, by_id, by_operation, entry, hit, key, miss, put, scope, take, ticket,
+};
 use crate::contract::Catalog;
 use crate::entry::{Claim, Committed, EntryId, NewEntry, Part, Scope, Selector, Time};
 use crate::made_of::MadeOf;
@@ -316,4 +320,125 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
         commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
         "another did it later"
     );
+}
+
+/// A catalog that was made anew gives the numbers of another one again. What was taken from that is
+/// vouched for by no entry of another call or scope.
+pub fn takes_no_other_entry_for_a_part(make: Make<'_>) {
+    let (lab, other) = (scope("lab"), scope("other"));
+    let name = "part";
+    let half: Vec<u8> = key(name).as_bytes()[..16].iter().chain(&[0; 16]).copied().collect();
+    let variant = Digest::from_bytes(half.try_into().expect("it has 32 bytes"));
+    let of_variant = NewEntry { key: variant, ..of("lab.clean", name) };
+    let foreign = [
+        ("this call", &lab, of("lab.clean", name), Some(key(name)), true),
+        ("this call elsewhere", &lab, of_variant, Some(key(name)), true),
+        ("another call", &lab, of("lab.clean", "b"), Some(key(name)), false),
+        ("another scope", &other, of("lab.clean", name), Some(key(name)), false),
+        ("no key", &lab, of("lab.clean", name), None, false),
+    ];
+    for (what, where_it_is, there, key, is_vouched) in foreign {
+        let catalog = make();
+        let (begun, _) = miss(&*catalog, &lab, "whole");
+        catalog.invalidate(None, &by_operation("clean")).expect(WORKS);
+        let entry = Some(put(&*catalog, where_it_is, &there));
+        let part =
+            Part { operation: "lab.clean".to_owned(), key, entry, is_old: false, own_ticket: None };
+        let new =
+            NewEntry { parts: vec![part], ..whole("whole", "lab.flow", &[("lab.clean", None)]) };
+        let done = catalog.commit(&lab, &new, &begun).expect(WORKS);
+        assert_eq!(done != Committed::Fenced, is_vouched, "{what}: {done:?}");
+    }
+}
+
+/// What was made of a result goes when another value takes its place, also where nobody knows what was
+/// there; what holds the same value again leaves everything as it is.
+pub fn removes_what_was_made_of_what_is_replaced_by_another(make: Make<'_>) {
+    let catalog = make();
+    let (lab, other) = (scope("lab"), scope("other"));
+    let names = ["part", "whole", "around", "beside"];
+    let parts = [("lab.clean", Some("part")), ("lab.load", Some("apart"))];
+    let outer = [parts[0], ("lab.flow", Some("whole"))];
+    put(&*catalog, &lab, &of("lab.clean", "part"));
+    put(&*catalog, &other, &whole("whole", "lab.flow", &parts));
+    let replace = |output: &str| {
+        let output_digest = Digest::of_blob(output.as_bytes());
+        let part = NewEntry { output_digest, ..of("lab.clean", "part") };
+        let ticket = ticket(&*catalog, &lab, "part");
+        let done = catalog.commit(&lab, &part, &ticket).expect(WORKS);
+        let Committed::Stored(id) = done else { panic!("{output}: {done:?}") };
+        id
+    };
+    let replacements: [(&str, &dyn Fn() -> EntryId, bool); 4] = [
+        ("the same", &|| replace("part"), false),
+        ("another", &|| replace("new"), true),
+        ("the same as the last", &|| replace("new"), false),
+        (
+            "nothing there",
+            &|| {
+                let id = hit(&*catalog, &lab, "part").entry;
+                catalog.evict(&[id], Time::MAX).expect(WORKS);
+                replace("new")
+            },
+            true,
+        ),
+    ];
+    for (what, replace, is_removed) in replacements {
+        for (name, operation, parts) in [
+            ("whole", "lab.flow", &parts[..]),
+            ("around", "lab.all", &outer),
+            ("beside", "lab.flow", &parts[1..]),
+        ] {
+            catalog.invalidate(Some(&lab), &by_key(name)).expect(WORKS);
+            put(&*catalog, &lab, &whole(name, operation, parts));
+        }
+        let changes = catalog.changes();
+        replace();
+        assert_ne!(catalog.changes(), changes, "{what}");
+        let still = left(&*catalog, &lab, &names);
+        assert_eq!(still.len(), if is_removed { 2 } else { 4 }, "{what}: {still:?}");
+        assert!(still.contains("part") && still.contains("beside"), "{what}");
+        assert_eq!(left(&*catalog, &other, &["whole"]).len(), 1, "{what}");
+    }
+}
+
+/// Whoever is computing what goes so is not disturbed, unless he took what was there before, whenever
+/// he began.
+pub fn refuses_who_took_what_is_replaced_by_another(make: Make<'_>) {
+    let catalog = make();
+    let scope = scope("lab");
+    let clean = ("lab.clean", Some("part"));
+    let old = put(&*catalog, &scope, &of("lab.clean", "part"));
+    let whole_there = put(&*catalog, &scope, &whole("whole", "lab.flow", &[clean]));
+    let commit = |claim: &Claim, name: &str, (operation, part, entry): (&str, &str, EntryId)| {
+        // Of so many calls that the part of the part cannot be told.
+        let mut made_of = MadeOf::default();
+        made_of.add("lab.clean", None);
+        let (operation, key) = (operation.to_owned(), Some(key(part)));
+        let parts =
+            vec![Part { operation, key, entry: Some(entry), is_old: false, own_ticket: None }];
+        let new = NewEntry { parts, made_of, ..of("lab.flow", name) };
+        catalog.commit(&scope, &new, claim).expect(WORKS)
+    };
+    let (before, _) = miss(&*catalog, &scope, "new");
+    let [first, last] = [0; 2].map(|_| ticket(&*catalog, &scope, "part"));
+    let (since, _) = miss(&*catalog, &scope, "new");
+    let held = take(&*catalog, &scope, "whole", 1, HOUR);
+    let replace = |output: &str, ticket: &Claim| {
+        let output_digest = Digest::of_blob(output.as_bytes());
+        let part = NewEntry { output_digest, ..of("lab.clean", "part") };
+        match catalog.commit(&scope, &part, ticket).expect(WORKS) {
+            Committed::Stored(id) => id,
+            refused => panic!("{refused:?}"),
+        }
+    };
+    replace("first", &first);
+    let new = replace("last", &last);
+    for (what, claim) in [("before the ticket", &before), ("after the ticket", &since)] {
+        for part in [("lab.clean", "part", old), ("lab.flow", "whole", whole_there)] {
+            assert_eq!(commit(claim, "new", part), Committed::Fenced, "{what}: {part:?}");
+        }
+    }
+    let done = commit(&held, "whole", ("lab.clean", "part", new));
+    assert!(matches!(done, Committed::Stored(_)), "{done:?}: he took the new one");
 }

@@ -5,7 +5,7 @@ use thrifty_key::{Digest, Key};
 
 use super::Sqlite;
 use super::fault::fault;
-use super::lookup::{by_key, column, millis};
+use super::lookup::{by_key, column};
 use super::reserve::Slot;
 use super::seal::{Sealed, WIDTH, parts_digest};
 use super::write::Write;
@@ -112,11 +112,13 @@ impl Write<'_> {
 
     fn put(&self, scope: &Scope, new: &Prepared<'_>, claim: &Claim) -> Result<Committed> {
         let there = self.existing(scope, &new.entry.key)?;
+        let is_same =
+            there.as_ref().is_some_and(|it| it.output_digest == Some(new.entry.output_digest));
         if let Some(there) = &there
             && !claim.replace
-            && let Some(digest) = there.valid
+            && there.is_valid
         {
-            if digest == new.entry.output_digest {
+            if is_same {
                 return Ok(Committed::Same(there.id));
             }
             self.conn
@@ -135,6 +137,9 @@ impl Write<'_> {
         if let Some(there) = there {
             is_pinned = self.is_pinned(there.id)?;
             self.remove(there.id)?;
+        }
+        if claim.replace && !is_same {
+            self.remove_wholes(scope, &new.entry.operation, &new.entry.key, claim.epoch)?;
         }
         let id = EntryId(self.next_entry());
         self.insert(id, scope, new)?;
@@ -171,10 +176,12 @@ impl Write<'_> {
         self.conn
             .prepare_cached(by_key())?
             .query_row((key.as_bytes(), &scope.project, &scope.domain), |row| {
-                let valid = Sealed::read(row, 0, scope, key)
-                    .filter(|sealed| sealed.expires_at.is_none_or(|at| at > self.now))
-                    .map(|sealed| sealed.output_digest);
-                Ok(Existing { id: EntryId(row.get(WIDTH)?), valid })
+                let sealed = Sealed::read(row, 0, scope, key);
+                let is_valid = sealed
+                    .as_ref()
+                    .is_some_and(|sealed| sealed.expires_at.is_none_or(|at| at > self.now));
+                let output_digest = sealed.map(|sealed| sealed.output_digest);
+                Ok(Existing { id: EntryId(row.get(WIDTH)?), output_digest, is_valid })
             })
             .optional()
     }
@@ -199,7 +206,6 @@ impl Write<'_> {
 
     fn insert(&self, id: EntryId, scope: &Scope, new: &Prepared<'_>) -> Result<()> {
         let entry = new.entry;
-        let expires_in = entry.expires_in.map(millis);
         let sealed = Sealed {
             operation: &entry.operation,
             output_digest: entry.output_digest,
@@ -207,7 +213,7 @@ impl Write<'_> {
             size: new.size,
             cost: column(entry.cost),
             created_at: self.now,
-            expires_at: expires_in.map(|after| self.now.saturating_add(after)),
+            expires_at: entry.expires_at,
             run: entry.origin.run.as_ref().map(|run| run.0.as_str()),
             node: i64::from(entry.origin.node),
             host: &entry.origin.host,
@@ -282,8 +288,10 @@ impl Write<'_> {
 /// What is under a key that is to be committed.
 struct Existing {
     id: EntryId,
-    /// The value digest of its output, if it is neither expired nor broken.
-    valid: Option<Digest>,
+    /// The value digest of its output, unless it is broken.
+    output_digest: Option<Digest>,
+    /// It is neither expired nor broken.
+    is_valid: bool,
 }
 
 /// The part of an operation's name behind the last `.` or `:`.

@@ -110,14 +110,41 @@ pub(super) fn of(
     parts: &[Found],
     most: usize,
 ) -> Result<Vec<Found>> {
-    let Some(conditions) = Conditions::new(scope, &Selector::default(), 0) else {
-        return Ok(Vec::new());
-    };
     // All are selected themselves.
     if *selector == Selector::default() {
         return Ok(Vec::new());
     }
     let mut meant = Meant::new(conn, selector, parts);
+    those(conn, scope, most, |found, made_of| meant.is_whole(found, made_of))
+}
+
+/// The entries that were made of what this call of the operation gave.
+pub(super) fn of_call(
+    conn: &Connection,
+    scope: &Scope,
+    operation: &str,
+    key: &Key,
+) -> Result<Vec<Found>> {
+    let half = half(key);
+    let is_it = |(name, halves): (&str, &[Half])| match halves {
+        [] => name == operation,
+        halves => halves.contains(&half),
+    };
+    those(conn, Some(scope), usize::MAX, |_, made_of| {
+        Ok(told(made_of).map_while(|told| told).any(is_it))
+    })
+}
+
+/// The entries that say that they were made of something that is so; not more than `most`.
+fn those(
+    conn: &Connection,
+    scope: Option<&Scope>,
+    most: usize,
+    mut is_whole: impl FnMut(&Found, &[u8]) -> Result<bool>,
+) -> Result<Vec<Found>> {
+    let Some(conditions) = Conditions::new(scope, &Selector::default(), 0) else {
+        return Ok(Vec::new());
+    };
     let mut statement = conn.prepare_cached(&candidates(&conditions))?;
     let mut rows = statement.query(conditions.params())?;
     let mut wholes = Vec::new();
@@ -127,7 +154,7 @@ pub(super) fn of(
         // A row that is damaged answers no key.
         let Ok(found) = read(row) else { continue };
         let Ok(made_of) = row.get_ref(6)?.as_blob() else { continue };
-        if meant.is_whole(&found, made_of)? {
+        if is_whole(&found, made_of)? {
             wholes.push(found);
         }
     }

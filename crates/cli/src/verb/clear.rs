@@ -2,7 +2,7 @@
 
 use clap::Args;
 use thrifty_engine::catalog::Selector;
-use thrifty_engine::explain::remember_cleared;
+use thrifty_engine::removal::remember_cleared;
 use thrifty_engine::units::show_size;
 
 use crate::console::Console;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use thrifty_engine::Ballast;
 use thrifty_engine::catalog::RunFilter;
 use thrifty_engine::evict::{Collected, GRACE, Goal, HISTORY, Means, Victim, collect, plan};
-use thrifty_engine::explain::remember_removed;
+use thrifty_engine::removal::remember_removed;
 use thrifty_engine::units::{parse_duration, parse_size, show_duration, show_size};
 use thrifty_pipeline::{collect_runs, collect_work};
 

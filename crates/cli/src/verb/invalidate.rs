@@ -7,7 +7,7 @@ use clap::Args;
 use glob::Pattern;
 use serde::Serialize;
 use thrifty_engine::catalog::{Entry, EntryId, Selector};
-use thrifty_engine::explain::remember_removed;
+use thrifty_engine::removal::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
 

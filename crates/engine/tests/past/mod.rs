@@ -46,7 +46,7 @@ pub fn new_entry(operation: &str, input: &str, blobs: Vec<BlobRef>) -> NewEntry 
         output_digest: digest(input),
         blobs,
         cost: Duration::from_secs(1),
-        expires_in: None,
+        expires_at: None,
         origin: Origin::default(),
         observed: vec![],
         made_of: Default::default(),
@@ -147,7 +147,7 @@ impl<'a> Past<'a> {
             output_digest: digest(output),
             blobs: Vec::new(),
             cost: Duration::from_millis(1_500),
-            expires_in: None,
+            expires_at: None,
             origin: Origin {
                 run: Some(self.id.clone()),
                 node: number,

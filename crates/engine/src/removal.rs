@@ -57,7 +57,7 @@ pub fn remember_cleared(
 }
 
 /// Who removed the entry of a key since a time, as a sentence.
-pub(super) fn told(
+pub(crate) fn told(
     catalog: &dyn Catalog,
     scope: &Scope,
     key: &Key,
