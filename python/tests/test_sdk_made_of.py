@@ -430,7 +430,7 @@ def test_a_failure_that_is_caught_is_part_of_what_goes_on(falls, name, executor)
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 @pytest.mark.parametrize("name", ["stored", "uncached", "became"])
-def test_and_goes_with_what_failed_because_of(falls, name, executor):
+def test_to_invalidate_what_led_to_a_failure_reaches_what_goes_on(falls, name, executor):
     falls.run("falls.py", name, executor)
     falls.write("source.txt", "2")
     assert falls.run("falls.py", name, executor) == "-1\n"
