@@ -325,6 +325,12 @@ def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_st
     assert takes.run("takes.py", outcome) == "fenced\n"
 
 
+def test_neither_does_it_in_another_process(takes):
+    for name, outcome in [("polls", "computed"), ("polls_while_it_is_changed", "fenced")]:
+        run = f"{name}.with_options(executor='processes').run()"
+        assert takes.run("takes.py", f"{run}.nodes[0]['outcome']") == f"{outcome}\n"
+
+
 FALLS = """
     import os
     import subprocess
