@@ -325,6 +325,12 @@ def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_st
     assert takes.run("takes.py", outcome) == "fenced\n"
 
 
+def test_neither_does_it_in_another_process(takes):
+    for name, outcome in [("polls", "computed"), ("polls_while_it_is_changed", "fenced")]:
+        run = f"{name}.with_options(executor='processes').run()"
+        assert takes.run("takes.py", f"{run}.nodes[0]['outcome']") == f"{outcome}\n"
+
+
 FALLS = """
     import os
     import subprocess
@@ -430,7 +436,7 @@ def test_a_failure_that_is_caught_is_part_of_what_goes_on(falls, name, executor)
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 @pytest.mark.parametrize("name", ["stored", "uncached", "became"])
-def test_and_goes_with_what_failed_because_of(falls, name, executor):
+def test_to_invalidate_what_led_to_a_failure_reaches_what_goes_on(falls, name, executor):
     falls.run("falls.py", name, executor)
     falls.write("source.txt", "2")
     assert falls.run("falls.py", name, executor) == "-1\n"

@@ -53,7 +53,7 @@ pub fn run(
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = match sent {
         Ok(Ok(sent)) => sent,
-        Ok(Err(Raised { error, terms })) => return Err(load::failure(py, error, None).on(terms)),
+        Ok(Err(Raised { error, terms })) => return Err(failed(error).on(terms)),
         Err(error) => return Err(failed(error).on(unknown())),
     };
     let gathered = call.on_disk.check(py, gathered);
