@@ -136,7 +136,8 @@ impl CallBody {
         if self.session.executor(&self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
             let stream = self.stream(inputs);
-            return processes::run(py, &self.session, &self.call, inputs, stream)
+            let outer = &self.running.outer;
+            return processes::run(py, &self.session, &self.call, inputs, stream, outer)
                 .map(Product::Made);
         }
         let own = self.own_arguments(slf).map_err(raised)?;
@@ -147,13 +148,18 @@ impl CallBody {
         let value = seed::call(slf, &arguments, frame, self.stream(inputs)).map_err(raised)?;
         let value = places::without_params(&value).map_err(raised)?;
         let gathered = self.end(watch, py);
+        let failed = |error| {
+            observe::failed_for(&self.running.outer, Some(&gathered));
+            raised(error)
+        };
         // Only a body that made handles can return one.
-        if handle::calls() != before && graph::has_handles(&value).map_err(raised)? {
+        if handle::calls() != before && graph::has_handles(&value).map_err(failed)? {
             let expansion = graph::expand(&value, &self.session, &self.running, 0);
-            let expansion = expansion.map(|it| gathered.onto_expansion(it));
-            return expansion.map(Product::Expanded).map_err(raised);
+            let expansion = expansion.map_err(failed)?;
+            return Ok(Product::Expanded(gathered.onto_expansion(expansion)));
         }
-        made(slf, &value).map(|made| Product::Made(gathered.onto(made))).map_err(raised)
+        let made = made(slf, &value).map_err(failed)?;
+        Ok(Product::Made(gathered.onto(made)))
     }
 
     /// What the body read, which is over, and whether what it was given still is what it was. It
@@ -179,7 +185,7 @@ impl CallBody {
         let task = self.call.task.get();
         let scenery = self.session.scenery(py)?;
         let given = self.call.on_disk.paths();
-        Watch::begin(py, task.name(), wish, scenery, given, &self.running.outer)
+        Watch::begin(py, task.name(), wish, scenery, given, Some(&self.running.outer))
     }
 
     /// Whether results of this call may be stored.
@@ -305,7 +311,8 @@ impl CallBody {
         let watch = self.watch(py)?;
         let value = seed::call(slf, &arguments?, frame, self.stream(inputs))?;
         let gathered = self.end(watch, py);
-        let expansion = graph::expand(&value, &self.session, &self.running, expansion)?;
+        let expansion = graph::expand(&value, &self.session, &self.running, expansion)
+            .inspect_err(|_| observe::failed_for(&self.running.outer, Some(&gathered)))?;
         Ok(gathered.onto_expansion(expansion))
     }
 }
@@ -328,7 +335,24 @@ fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// Calls a task, for a call of its own: what it returns holds no handles.
+/// A body for a call of its own begins.
+pub fn watch(
+    slf: &Bound<'_, Task>,
+    session: &Session,
+    mode: Mode,
+    given: Vec<PathBuf>,
+) -> PyResult<Watch> {
+    let (py, task) = (slf.py(), slf.get());
+    let wish = task.definition().wish(session, mode);
+    Watch::begin(py, task.name(), wish, session.scenery(py)?, given, None)
+}
+
+/// What a call of its own returned, which holds no handles.
+pub fn returned<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    places::without_params(&forced(value)?)
+}
+
+/// Calls a task, for a call of its own.
 pub fn perform<'py>(
     slf: &Bound<'py, Task>,
     session: &Session,
@@ -337,12 +361,14 @@ pub fn perform<'py>(
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<(Made, Gathered)> {
     let py = slf.py();
-    let task = slf.get();
-    let wish = task.definition().wish(session, mode);
-    let watch = Watch::begin(py, task.name(), wish, session.scenery(py)?, given, &[])?;
-    let value = places::without_params(&forced(&call()?)?)?;
+    let watch = watch(slf, session, mode, given)?;
+    let value = returned(&call()?)?;
     let gathered = watch.end(py);
-    Ok((made(slf, &value)?, gathered))
+    let made = made(slf, &value).inspect_err(|_| {
+        let Gathered { observed, expires_at, made_of, .. } = &gathered;
+        observe::absorb(py, || made_of.clone(), observed, *expires_at);
+    })?;
+    Ok((made, gathered))
 }
 
 /// A value, with the values in the places of handles that it holds.

@@ -31,23 +31,24 @@ use super::secret;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
-use crate::observe::{self, Gathered, Note};
+use crate::observe::{self, Gathered, Note, Recorder};
 
 /// Under which name the stream of a call is sent.
 const STREAM: &str = "stream";
 /// Under which name the paths of the files that the body is given are sent.
 const GIVEN: &str = "given";
 
-/// Runs a call in a worker process.
+/// Runs a call in a worker process, for these bodies.
 pub fn run(
     py: Python<'_>,
     session: &Arc<Session>,
     call: &Arc<Call>,
     inputs: &[Taken],
     stream: Option<Stream>,
+    outer: &[Arc<Recorder>],
 ) -> Result<Made, Failure> {
     let mut edge = None;
-    let sent = send(py, session, call, inputs, stream, &mut edge);
+    let sent = send(py, session, call, inputs, stream, outer, &mut edge);
     let failed = |error| load::failure(py, error, edge);
     let (record, gathered) = sent.map_err(failed)?;
     let gathered = call.on_disk.check(py, gathered);
@@ -61,19 +62,20 @@ pub fn run(
     Ok(gathered.onto(Made::new(object, Draft::Stored(record))))
 }
 
-/// What a worker gives: a record; what was observed, when what it was made of expires, why the
-/// result must not be stored, in one word and for people, and words for what was noted.
-type Sent<'py> = (
-    Bound<'py, PyBytes>,
-    Bound<'py, PyBytes>,
-    SentParts,
-    Option<Time>,
-    Option<(&'static str, String)>,
-    Vec<&'static str>,
-);
+/// What a worker gives: the record of a result and words for what was noted, or nothing; what the
+/// body read; what it raised.
+type Sent<'py> = (Option<(Bound<'py, PyBytes>, Words)>, SentRead<'py>, Option<Py<PyAny>>);
+type Words = Vec<&'static str>;
 
-/// As it arrives.
-type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, String)>, Vec<String>);
+/// What was observed, what it was made of, when that expires, and why a result must not be stored, in
+/// one word and for people.
+type SentRead<'py> =
+    (Bound<'py, PyBytes>, SentParts, Option<Time>, Option<(&'static str, String)>);
+
+/// As it arrives. Of a body whose process died nobody knows what it read.
+type Arrived<'py> =
+    (Option<(Vec<u8>, Vec<String>)>, Option<ArrivedRead>, Option<Bound<'py, PyAny>>);
+type ArrivedRead = (Vec<u8>, SentParts, Option<Time>, Option<(String, String)>);
 
 /// What it was made of: all, and those that vouch for it with their keys and the numbers of their
 /// entries.
@@ -103,6 +105,7 @@ fn send(
     call: &Arc<Call>,
     inputs: &[Taken],
     stream: Option<Stream>,
+    outer: &[Arc<Recorder>],
     edge: &mut Option<usize>,
 ) -> PyResult<(Record, Gathered)> {
     let Packed { args, kwargs, stream } = packed(py, session, call, inputs, stream, edge)?;
@@ -113,19 +116,33 @@ fn send(
     let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options, &call.run).mode;
     let sent = submit.call1((slf, args, kwargs, around, workers, chosen, mode.word()))?;
-    let (record, observed, made_of, expires_at, problem, notes): Arrived = sent.extract()?;
-    let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
+    let (kept, read, raised): Arrived<'_> = sent.extract()?;
+    let read = read.map(read_there).transpose()?;
+    if let Some(raised) = raised {
+        observe::failed_for(outer, read.as_ref());
+        return Err(PyErr::from_value(raised));
+    }
+    let (Some((record, notes)), Some(gathered)) = (kept, read) else {
+        return Err(damaged(&"a worker gave no result"));
+    };
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
+    let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
+    Ok((record, Gathered { notes, ..gathered }))
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> PyErr {
+    super::error::Lost::new_err(error.to_string())
+}
+
+/// What a body read in a worker.
+fn read_there((observed, made_of, expires_at, problem): ArrivedRead) -> PyResult<Gathered> {
     let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
     let problem = problem.map(|(word, text)| Unstored {
         reason: Reason::from_word(&word).unwrap_or(Reason::Changed),
         text,
     });
-    let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
     let made_of = parts_of(made_of).map_err(|error| damaged(&error))?;
-    let gathered =
-        Gathered { observed, problem, expires_at, made_of, notes, ..Gathered::default() };
-    Ok((record, gathered))
+    Ok(Gathered { observed, problem, expires_at, made_of, ..Gathered::default() })
 }
 
 /// The variables, the directory and the arguments of this process, as they are now.
@@ -214,7 +231,8 @@ fn dereference(py: Python<'_>, record: &[u8]) -> PyResult<Py<PyAny>> {
     load::record(py, &session, &record).map(Bound::unbind)
 }
 
-/// In a worker: calls the function of a task and keeps its result in the store.
+/// In a worker: calls the function of a task and keeps its result in the store. What the function
+/// raises is part of what is given: what it read counts for whoever goes on without a result.
 #[pyfunction]
 fn perform<'py>(
     slf: &Bound<'py, Task>,
@@ -234,15 +252,39 @@ fn perform<'py>(
     if let Some(arguments) = slf.get().parameters(py)?.bind(args, Some(kwargs), true)? {
         slf.get().hide(py, &arguments)?;
     }
-    let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
-    let (made, mut gathered) = body::perform(slf, &session, mode, given, call)?;
+    let watch = body::watch(slf, &session, mode, given)?;
+    let value = seed::call_with(slf, args, kwargs, frame, stream);
+    let value = value.and_then(|value| body::returned(&value));
+    let mut gathered = watch.end(py);
+    let kept = value.and_then(|value| keep(slf, &session, &value, &mut gathered));
+    let notes = gathered.notes.iter().map(|note| note.word()).collect();
+    let read = sent_read(py, gathered);
+    Ok(match kept {
+        Ok(record) => (Some((record, notes)), read, None),
+        Err(error) => (None, read, Some(error.into_value(py).into_any())),
+    })
+}
+
+/// In a worker: the record of a result, whose bytes are in the store.
+fn keep<'py>(
+    slf: &Bound<'py, Task>,
+    session: &Session,
+    value: &Bound<'py, PyAny>,
+    gathered: &mut Gathered,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = slf.py();
+    let made = body::made(slf, value)?;
     let unstorable = |unstored: Unstored| crate::value::codec::NotStorable::new_err(unstored.text);
     let draft = gathered.measured(made.draft.map_err(unstorable)?);
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    let Gathered { observed, problem, expires_at, made_of, notes, .. } = gathered;
+    Ok(PyBytes::new(py, &record.to_bytes()))
+}
+
+fn sent_read(py: Python<'_>, gathered: Gathered) -> SentRead<'_> {
+    let Gathered { observed, problem, expires_at, made_of, .. } = gathered;
     let (observed, problem) = match observed::encode(&observed) {
         Ok(observed) => (observed, problem),
         // Without what was observed, its result would hold for ever.
@@ -252,10 +294,7 @@ fn perform<'py>(
         }
     };
     let problem = problem.map(|Unstored { reason, text }| (reason.word(), text));
-    let notes = notes.into_iter().map(Note::word).collect();
-    let record = PyBytes::new(py, &record.to_bytes());
-    let observed = PyBytes::new(py, &observed);
-    Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
+    (PyBytes::new(py, &observed), sent_parts(&made_of), expires_at, problem)
 }
 
 /// In a worker: opens the session. What its bodies do not store is told by the program.

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use thrifty_engine::Reason;
 use thrifty_engine::annotations::Metric;
+use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::Unstored;
 use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
@@ -81,6 +82,8 @@ struct Seen {
     metrics: Vec<Metric>,
     /// What operations were called for the body.
     made_of: Parts,
+    /// When the first of their results expires.
+    expires_at: Option<Time>,
 }
 
 /// What the body made itself.
@@ -372,6 +375,11 @@ impl Recorder {
         self.seen.lock().made_of.clone()
     }
 
+    /// The body took a result that expires then.
+    pub(super) fn expires(&self, at: Option<Time>) {
+        self.seen.lock().expires(at);
+    }
+
     fn is_own(&self, own: &Own, what: &Observed) -> bool {
         match what {
             Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
@@ -390,8 +398,21 @@ impl Recorder {
         !self.roots.iter().any(|known| known == root)
     }
 
-    /// What a body read that ran for this one.
+    /// What a body read, made and took that ran for this one.
     pub(super) fn merge(&self, inner: &Self) {
+        self.merge_reads(inner);
+        let (inner, mut seen) = (inner.seen.lock(), self.seen.lock());
+        let Own { files, directories, variables } = &inner.own;
+        seen.own.files.extend(files.iter().cloned());
+        seen.own.directories.extend(directories.iter().cloned());
+        seen.own.variables.extend(variables.iter().cloned());
+        // The results that it took are vouched for by its own.
+        seen.made_of.all.merge(&inner.made_of.all);
+        seen.expires(inner.expires_at);
+    }
+
+    /// What a body read that may have run for this one.
+    pub(super) fn merge_reads(&self, inner: &Self) {
         let (inner, mut seen) = (inner.seen.lock(), self.seen.lock());
         for (what, look) in &inner.looks {
             if !seen.own.has(&look.path) {
@@ -405,15 +426,9 @@ impl Recorder {
                 _ => _ = seen.known.entry(what.clone()).or_insert(*state),
             }
         }
-        let Own { files, directories, variables } = &inner.own;
-        seen.own.files.extend(files.iter().cloned());
-        seen.own.directories.extend(directories.iter().cloned());
-        seen.own.variables.extend(variables.iter().cloned());
         if seen.problem.is_none() {
             seen.problem.clone_from(&inner.problem);
         }
-        // The results that it took are vouched for by its own.
-        seen.made_of.all.merge(&inner.made_of.all);
     }
 
     /// What was read, as it still is; a problem if something is not.
@@ -435,10 +450,10 @@ impl Recorder {
                 None => seen.changed(&what),
             }
         }
-        let Seen { known, notes, problem, made_of, .. } = seen;
+        let Seen { known, notes, problem, made_of, expires_at, .. } = seen;
         let observed = known.into_iter().map(|(what, state)| Observation { what, state });
         let observed = observed.collect();
-        Gathered { observed, notes, made_of, ..Gathered::default() }.unsteady(problem)
+        Gathered { observed, notes, made_of, expires_at, ..Gathered::default() }.unsteady(problem)
     }
 
     /// Whether the file came into being, or was written, while the body ran.
@@ -464,6 +479,10 @@ impl Recorder {
 }
 
 impl Seen {
+    fn expires(&mut self, at: Option<Time>) {
+        self.expires_at = self.expires_at.into_iter().chain(at).min();
+    }
+
     fn changed(&mut self, what: &Observed) {
         self.problem.get_or_insert_with(|| {
             (what.clone(), changed(format!("{what} was changed while the task ran")))

@@ -80,5 +80,8 @@ pub(super) fn within(py: Python<'_>, body: &Recorder) -> PyResult<Vec<Arc<Record
         }
         next = frame.caller();
     }
+    if remembering::is_any() {
+        inside.extend(thread::started_within(py)?);
+    }
     Ok(inside)
 }

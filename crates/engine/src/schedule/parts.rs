@@ -13,10 +13,12 @@ impl Schedule<'_> {
         settled.flat_map(|settled| settled.value.observed().iter().cloned()).collect()
     }
 
-    /// When the first result expires of all operations that are settled, computed or hit.
+    /// When the first result expires, or is too old for who asked for it, of all operations that
+    /// are settled, computed or hit.
     pub fn expires_at(&self) -> Option<Time> {
         let settled = (0..self.len()).filter_map(|number| self.settled(number)?.as_ref().ok());
-        settled.filter_map(|settled| settled.value.expires_at()).min()
+        let expiries = settled.filter_map(|settled| settled.value.expires_at());
+        expiries.chain((0..self.len()).filter_map(|number| self.too_old_at(number))).min()
     }
 
     /// All operations that are settled, computed or hit, as parts of something.
