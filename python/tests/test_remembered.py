@@ -212,8 +212,8 @@ ELSEWHERE = """
             return int(file.read())
 
     @functools.cache
-    def load():
-        return read("a")
+    def load(name="a"):
+        return read(name)
 
     @functools.cache
     def prepared():
@@ -258,8 +258,14 @@ ELSEWHERE = """
     def calls_in_a_thread():
         return in_a_thread(part, 1)
 
+    @functools.cache
+    def clears_itself():
+        number = read("a")
+        clears_itself.cache_clear()
+        return number + read("b")
+
     REMEMBER = [
-        load, prepared, calls, calls_another, tries,
+        load, prepared, clears_itself, calls, calls_another, tries,
         reads_in_a_thread, reads_in_a_thread_of_a_thread, calls_in_a_thread,
     ]
 
@@ -274,6 +280,18 @@ ELSEWHERE = """
         if n < 0:
             raise ValueError("not yet")
         return value + n
+
+    @task
+    def clears(n: int) -> int:
+        load.cache_clear()
+        return load() + n
+
+    @task
+    def takes_and_clears() -> int:
+        print("takes_and_clears", flush=True)
+        number = load()
+        load.cache_clear()
+        return number + load("b")
 
     @task(cache=Cache(observe=False))
     def unobserved(name: str) -> int:
@@ -372,3 +390,33 @@ def test_what_a_function_called_beside_a_body_counts(elsewhere):
 def test_what_a_function_read_in_a_body_that_is_not_observed_counts(elsewhere):
     run(elsewhere, "around('load'); takes('load', 1)")
     assert is_taken_anew(elsewhere, "load")
+
+
+CLEARED = {
+    "between bodies": "load.cache_clear(); takes('load', 2)",
+    "in a body": "clears(2)",
+    "and not asked before": "load.cache_clear()",
+}
+
+
+@pytest.mark.parametrize("case", CLEARED)
+def test_what_was_forgotten_keeps_nothing_from_being_stored(elsewhere, case):
+    # It gave more often than it will have when it is looked at again.
+    before = "takes('load', 0); takes('load', 1); takes('load', 5)"
+    change = "with open('a', 'w') as file: file.write('5')"
+    run(elsewhere, f"{before}\n{change}\n{CLEARED[case]}\ntakes('load', 3); takes('load', 4)")
+    assert run(elsewhere, "print(takes('load', 4))") == ["9"]
+
+
+def test_what_was_taken_before_it_was_forgotten_counts(elsewhere):
+    before = "takes('load', 0); takes('load', 1); takes('load', 2)"
+    run(elsewhere, f"{before}\ntakes_and_clears()")
+    assert run(elsewhere, "print(takes_and_clears())") == ["2"]
+    elsewhere.write("a", "5")
+    assert run(elsewhere, "print(takes_and_clears())") == ["takes_and_clears", "6"]
+
+
+def test_what_a_run_read_before_it_cleared_itself_counts(elsewhere):
+    run(elsewhere, "takes('clears_itself', 0); takes('clears_itself', 1)")
+    run(elsewhere, "takes('clears_itself', 0); takes('clears_itself', 2)")
+    assert is_taken_anew(elsewhere, "clears_itself")

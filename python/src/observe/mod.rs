@@ -139,10 +139,10 @@ impl Watch {
             Wish::Ignore => thread::push(None),
             Wish::Observe => {
                 watch.random = random::Before::first_runs(py, operation);
-                watch.remembered = Some(remembered::Before::now(py));
                 let surroundings = Arc::clone(&scenery.surroundings);
                 let ignored = Arc::clone(&scenery.ignored);
                 let recorder = Arc::new(Recorder::new(surroundings, ignored, given));
+                watch.remembered = Some(remembered::Before::now(py, &recorder));
                 parameters::begin(&recorder);
                 thread::push(Some(Arc::clone(&recorder)));
                 watch.recorder = Some(recorder);
