@@ -207,6 +207,9 @@ ELSEWHERE = """
     import concurrent.futures, functools, os, threading
     from thrifty import Cache, task
 
+    POOL = concurrent.futures.ThreadPoolExecutor(1)
+    POOL.submit(len, "").result()
+
     def read(name):
         with open(name) as file:
             return int(file.read())
@@ -264,8 +267,12 @@ ELSEWHERE = """
         clears_itself.cache_clear()
         return number + read("b")
 
+    @functools.cache
+    def reads_in_a_thread_of_before():
+        return POOL.submit(read, "a").result()
+
     REMEMBER = [
-        load, prepared, clears_itself, calls, calls_another, tries,
+        load, reads_in_a_thread_of_before, prepared, clears_itself, calls, calls_another, tries,
         reads_in_a_thread, reads_in_a_thread_of_a_thread, calls_in_a_thread,
     ]
 
@@ -348,6 +355,9 @@ def goes_with_part(elsewhere):
     return json.loads(said)["entries"]
 
 
+THREADS = ["reads_in_a_thread", "reads_in_a_thread_of_a_thread", "reads_in_a_thread_of_before"]
+
+
 def test_what_a_function_took_in_a_body_that_failed_counts(elsewhere):
     run(elsewhere, "takes('load', 0); raises('prepared'); takes('prepared', 1)")
     assert is_taken_anew(elsewhere, "prepared")
@@ -363,7 +373,7 @@ def test_what_fails_within_a_function_counts(elsewhere):
     assert goes_with_part(elsewhere) == 3
 
 
-@pytest.mark.parametrize("name", ["reads_in_a_thread", "reads_in_a_thread_of_a_thread"])
+@pytest.mark.parametrize("name", THREADS)
 def test_what_threads_of_a_function_read_counts(elsewhere, name):
     run(elsewhere, f"takes({name!r}, 0); takes({name!r}, 1)")
     assert is_taken_anew(elsewhere, name)

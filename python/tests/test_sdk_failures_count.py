@@ -71,12 +71,18 @@ FLOWS = """
     def on_its_own_thread(called, n):
         return called(n)
 
-    def in_a_thread(called, n):
+    def in_a_thread(called, *given):
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            return pool.submit(called, n).result()
+            return pool.submit(called, *given).result()
 
     def in_a_thread_of_before(called, n):
         return POOL.submit(called, n).result()
+
+    def in_a_flow(called, n):
+        return globals()[f"{called.__name__}_flow"](n)
+
+    def in_a_flow_of_a_thread(called, n):
+        return in_a_thread(in_a_flow, called, n)
 
     def in_a_process(called, n):
         flow = globals()[f"{called.__name__}_flow"]
@@ -112,7 +118,14 @@ def invalidate(flows, *selection):
     return json.loads(said)["entries"]
 
 
-WAYS = ["on_its_own_thread", "in_a_thread", "in_a_thread_of_before", "in_a_process"]
+WAYS = [
+    "on_its_own_thread",
+    "in_a_thread",
+    "in_a_thread_of_before",
+    "in_a_flow",
+    "in_a_flow_of_a_thread",
+    "in_a_process",
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -127,6 +140,8 @@ def test_what_it_read(flows, way, what):
 TAKES = [
     ("on_its_own_thread", "takes"),
     ("in_a_thread", "takes"),
+    ("in_a_flow", "takes"),
+    ("in_a_flow_of_a_thread", "takes"),
     ("in_a_process", "takes"),
     ("on_its_own_thread", "takes_unobserved"),
     ("in_a_thread", "takes_unobserved"),

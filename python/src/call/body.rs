@@ -34,7 +34,7 @@ use super::seed;
 use super::session::Session;
 use super::task::Task;
 use super::unchanged;
-use crate::observe::{self, Gathered, Recorder, Watch, Wish};
+use crate::observe::{self, Gathered, Readers, Watch, Wish};
 use crate::value::codec::{self, Encoded, NotStorable};
 
 static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
@@ -53,7 +53,7 @@ pub struct Running {
     threads: Mutex<HashSet<std::os::raw::c_ulong>>,
     ended: Mutex<Option<PyErr>>,
     /// The bodies for which the run is made.
-    outer: Vec<Arc<Recorder>>,
+    outer: Readers,
 }
 
 impl Running {
@@ -185,7 +185,7 @@ impl CallBody {
         let task = self.call.task.get();
         let scenery = self.session.scenery(py)?;
         let given = self.call.on_disk.paths();
-        Watch::begin(py, task.name(), wish, scenery, given, Some(&self.running.outer))
+        Watch::begin(py, task.name(), wish, scenery, given, Some(self.running.outer.clone()))
     }
 
     /// Whether results of this call may be stored.

@@ -31,7 +31,7 @@ use super::secret;
 use super::seed;
 use super::session::Session;
 use super::task::Task;
-use crate::observe::{self, Gathered, Note, Recorder};
+use crate::observe::{self, Gathered, Note, Readers};
 
 /// Under which name the stream of a call is sent.
 const STREAM: &str = "stream";
@@ -45,7 +45,7 @@ pub fn run(
     call: &Arc<Call>,
     inputs: &[Taken],
     stream: Option<Stream>,
-    outer: &[Arc<Recorder>],
+    outer: &Readers,
 ) -> Result<Made, Failure> {
     let mut edge = None;
     let sent = send(py, session, call, inputs, stream, outer, &mut edge);
@@ -69,8 +69,7 @@ type Words = Vec<&'static str>;
 
 /// What was observed, what it was made of, when that expires, and why a result must not be stored, in
 /// one word and for people.
-type SentRead<'py> =
-    (Bound<'py, PyBytes>, SentParts, Option<Time>, Option<(&'static str, String)>);
+type SentRead<'py> = (Bound<'py, PyBytes>, SentParts, Option<Time>, Option<(&'static str, String)>);
 
 /// As it arrives. Of a body whose process died nobody knows what it read.
 type Arrived<'py> =
@@ -105,7 +104,7 @@ fn send(
     call: &Arc<Call>,
     inputs: &[Taken],
     stream: Option<Stream>,
-    outer: &[Arc<Recorder>],
+    outer: &Readers,
     edge: &mut Option<usize>,
 ) -> PyResult<(Record, Gathered)> {
     let Packed { args, kwargs, stream } = packed(py, session, call, inputs, stream, edge)?;

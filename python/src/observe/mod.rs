@@ -39,6 +39,7 @@ pub use gathered::Gathered;
 pub use note::{Note, tell};
 pub use parameters::{after_body, is_given_parameters, parameter};
 pub use recorder::Recorder;
+pub use thread::{Readers, readers};
 
 /// What is to become of what a body reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub struct Watch {
     random: Option<random::Before>,
     remembered: Option<remembered::Before>,
     /// Bodies in other threads for which this one runs; `None` if its thread says for which.
-    outer: Option<Vec<Arc<Recorder>>>,
+    outer: Option<Readers>,
     /// As of [`EXPIRES_AT`], of the body around this one.
     expires_before: Option<Time>,
     /// As of [`MADE_OF`].
@@ -102,6 +103,8 @@ struct Taken {
     made_of: Parts,
     expires_at: Option<Time>,
     metrics: Vec<Metric>,
+    /// For whom it ran.
+    readers: Readers,
 }
 
 impl Watch {
@@ -118,7 +121,7 @@ impl Watch {
         wish: Wish,
         scenery: &Scenery,
         given: Vec<PathBuf>,
-        outer: Option<&[Arc<Recorder>]>,
+        outer: Option<Readers>,
     ) -> PyResult<Self> {
         if wish == Wish::Observe {
             hook::install(py)?;
@@ -128,7 +131,7 @@ impl Watch {
             recorder: None,
             random: None,
             remembered: None,
-            outer: outer.map(<[_]>::to_vec),
+            outer,
             expires_before: EXPIRES_AT.take(),
             made_of_before: MADE_OF.replace(Some(Parts::default())),
             is_over: false,
@@ -154,7 +157,7 @@ impl Watch {
     /// The body is over: what it read.
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
-        let Taken { made_of, expires_at, mut metrics } = self.close(py);
+        let Taken { made_of, expires_at, mut metrics, .. } = self.close(py);
         let Some(recorder) = self.recorder.take() else {
             return Gathered { expires_at, made_of, metrics, ..Gathered::default() };
         };
@@ -185,27 +188,28 @@ impl Watch {
         if self.wish != Wish::Pass {
             thread::pop();
         }
+        let readers = match &self.outer {
+            Some(Readers { known, others }) => {
+                let known = known.iter().cloned().chain(thread::innermost()).collect();
+                Readers { known, others: others.clone() }
+            }
+            None => thread::readers(py),
+        };
         if let Some(recorder) = &self.recorder {
-            let known = if is_watched() { thread::known_readers(py).0 } else { Vec::new() };
-            let outer = self.outer.iter().flatten();
-            outer.chain(&known).for_each(|outer| outer.merge(recorder));
+            readers.known.iter().for_each(|body| body.merge(recorder));
         }
-        Taken { made_of, expires_at, metrics }
+        Taken { made_of, expires_at, metrics, readers }
     }
 
     /// The body came to nothing: no result vouches for what it took, and whoever goes on without
     /// one depends on that as well as on what it read.
     fn fail(&mut self, py: Python<'_>) {
-        let Taken { made_of, expires_at, .. } = self.close(py);
-        absorb(py, || made_of.clone(), &[], expires_at);
-        for outer in self.outer.iter().flatten() {
-            outer.take_parts(&made_of);
-            outer.expires(expires_at);
+        let Taken { made_of, expires_at, readers, .. } = self.close(py);
+        readers.take(&made_of, expires_at);
+        if let Some(recorder) = &self.recorder {
+            readers.others.iter().for_each(|body| body.merge_reads(recorder));
         }
-        let is_anybodys = self.outer.is_none() && is_watched() && !thread::known_readers(py).1;
-        if let (Some(recorder), true) = (&self.recorder, is_anybodys) {
-            thread::all().iter().for_each(|body| body.merge_reads(recorder));
-        }
+        absorb(py, || made_of, &[], expires_at);
     }
 }
 
@@ -215,15 +219,6 @@ impl Drop for Watch {
             Python::attach(|py| self.fail(py));
         }
     }
-}
-
-/// The bodies for which this thread runs.
-pub fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
-    if is_watched() { thread::readers(py) } else { Vec::new() }
-}
-
-fn is_watched() -> bool {
-    thread::is_anybody_watching()
 }
 
 /// A body of this thread is about to take the content of a file as a value, or of a directory with
@@ -249,19 +244,15 @@ pub fn absorb(
     expires_at: Option<Time>,
 ) {
     expires(expires_at);
-    let mut known = if is_watched() { thread::known_readers(py).0 } else { Vec::new() };
-    let mut readers = if observed.is_empty() { Vec::new() } else { readers(py) };
-    let functions = functions_around(py, readers.first().or(known.first()), observed);
-    readers.extend(functions.iter().cloned());
-    known.extend(functions);
-    readers.iter().for_each(|reader| reader.absorb(observed));
-    if !known.is_empty() || MADE_OF.with_borrow(Option::is_some) {
+    let readers = readers(py);
+    let functions = functions_around(py, readers.all().next(), observed);
+    readers.all().chain(&functions).for_each(|reader| reader.absorb(observed));
+    let is_in_body = MADE_OF.with_borrow(Option::is_some);
+    if is_in_body || !readers.known.is_empty() || !functions.is_empty() {
         let parts = parts();
         note_parts(&parts);
-        for reader in known {
-            reader.take_parts(&parts);
-            reader.expires(expires_at);
-        }
+        readers.take(&parts, expires_at);
+        Readers::known(functions).take(&parts, expires_at);
     }
 }
 
@@ -272,7 +263,7 @@ fn functions_around(
     body: Option<&Arc<Recorder>>,
     observed: &[Observation],
 ) -> Vec<Arc<Recorder>> {
-    if !is_watched() || (observed.is_empty() && !remembering::is_any()) {
+    if !thread::is_anybody_watching() || (observed.is_empty() && !remembering::is_any()) {
         return Vec::new();
     }
     let Some(body) = body.cloned().or_else(thread::any) else {
@@ -286,17 +277,17 @@ fn functions_around(
 
 /// What bodies of other threads depend on for which an operation failed: what was gathered of it,
 /// or that nobody knows what it read.
-pub fn failed_for(outer: &[Arc<Recorder>], gathered: Option<&Gathered>) {
-    for body in outer {
-        match gathered {
-            Some(Gathered { observed, problem, expires_at, made_of, .. }) => {
-                body.absorb(observed);
-                body.take_parts(made_of);
-                body.expires(*expires_at);
-                problem.iter().for_each(|problem| body.trouble(&problem.text));
-            }
-            None => body.trouble("a process ended that ran another task for it"),
-        }
+pub fn failed_for(outer: &Readers, gathered: Option<&Gathered>) {
+    let Some(Gathered { observed, problem, expires_at, made_of, .. }) = gathered else {
+        return outer
+            .known
+            .iter()
+            .for_each(|body| body.trouble("a process ended that worked for it"));
+    };
+    outer.take(made_of, *expires_at);
+    for body in outer.all() {
+        body.absorb(observed);
+        problem.iter().for_each(|problem| body.trouble(&problem.text));
     }
 }
 

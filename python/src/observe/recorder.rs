@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -64,6 +64,8 @@ pub struct Recorder {
     is_accompanied: AtomicBool,
     /// The mappings that the body, and those around it, were given to read from.
     roots: Vec<String>,
+    /// What threads read that may work for any body, and so for any function that the body calls.
+    of_others: OnceLock<Arc<Self>>,
     seen: Mutex<Seen>,
 }
 
@@ -128,6 +130,7 @@ impl Recorder {
             is_over: AtomicBool::new(false),
             is_accompanied: AtomicBool::new(false),
             roots: super::parameters::roots(),
+            of_others: OnceLock::new(),
             seen: Mutex::default(),
         }
     }
@@ -135,6 +138,16 @@ impl Recorder {
     /// One for something else that runs now, which is given nothing.
     pub(super) fn beside(&self) -> Self {
         Self::new(Arc::clone(&self.surroundings), Arc::clone(&self.ignored), Vec::new())
+    }
+
+    /// The recorder of what threads read that may work for any body.
+    pub(super) fn of_others(&self) -> Arc<Self> {
+        Arc::clone(self.of_others.get_or_init(|| Arc::new(self.beside())))
+    }
+
+    /// What such threads read.
+    pub(super) fn read_by_others(&self) -> Option<&Self> {
+        self.of_others.get().map(|it| &**it)
     }
 
     /// Whether the body is over.

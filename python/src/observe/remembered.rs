@@ -88,6 +88,7 @@ impl Before {
             let own = read.entry(code).or_insert_with(|| Memory::new(body));
             own.read.merge(&taken);
             own.read.take_parts(&parts);
+            body.read_by_others().into_iter().for_each(|others| own.read.merge_reads(others));
             if is_unseen {
                 remembering::took_unseen(code);
             }
@@ -144,9 +145,7 @@ pub(super) fn within(py: Python<'_>, body: &Recorder) -> PyResult<Vec<Arc<Record
 fn read_within(frame: &Frame<'_>, body: &Recorder) -> Arc<Recorder> {
     let (py, code) = (frame.py(), frame.code().as_ptr() as usize);
     // If it has run since and only one run is under way, that is it.
-    if remembering::has_run_anew(py, code)
-        && runs_under_way(py, code).is_ok_and(|runs| runs == 1)
-    {
+    if remembering::has_run_anew(py, code) && runs_under_way(py, code).is_ok_and(|runs| runs == 1) {
         begin_anew(code, body);
     }
     let mut read = READ.lock();

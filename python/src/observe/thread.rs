@@ -14,6 +14,8 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use thrifty_engine::catalog::Time;
+use thrifty_engine::made_of::Parts;
 
 use super::recorder::Recorder;
 use super::remembered;
@@ -58,6 +60,11 @@ fn is_here(recorder: &Arc<Recorder>) -> bool {
     HERE.with_borrow(|here| here.iter().flatten().any(|it| Arc::ptr_eq(it, recorder)))
 }
 
+/// The innermost body of this thread, if it is observed.
+pub(super) fn innermost() -> Option<Arc<Recorder>> {
+    HERE.with_borrow(|here| here.last().cloned().flatten())
+}
+
 /// The innermost body of this thread is over.
 pub(super) fn pop() {
     let over = HERE.with_borrow_mut(Vec::pop).flatten();
@@ -81,37 +88,80 @@ pub(super) fn any() -> Option<Arc<Recorder>> {
     ACTIVE.lock().first().cloned()
 }
 
-/// The bodies that this thread reads for.
-pub(super) fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
-    let (known, is_known) = known_readers(py);
-    if is_known { known } else { all() }
+/// The bodies for which a thread works.
+#[derive(Clone, Default)]
+pub struct Readers {
+    /// Those that it is known to work for.
+    pub(super) known: Vec<Arc<Recorder>>,
+    /// Those that it may work for. They get what it reads, and nothing else: it would be part of
+    /// whatever runs at the same time.
+    pub(super) others: Vec<Arc<Recorder>>,
 }
 
-/// The bodies that this thread is known to read for, and whether it is known to read for no other.
-pub(super) fn known_readers(py: Python<'_>) -> (Vec<Arc<Recorder>>, bool) {
-    let here = HERE.with_borrow(|here| here.last().cloned());
-    match here {
-        Some(Some(recorder)) => (vec![recorder], true),
-        Some(None) => (Vec::new(), true),
-        None => readers_elsewhere(py).unwrap_or_default(),
+impl Readers {
+    /// These, and no others.
+    pub(super) fn known(known: Vec<Arc<Recorder>>) -> Self {
+        Self { known, others: Vec::new() }
+    }
+
+    fn anybody() -> Self {
+        let mut others = all();
+        let functions: Vec<_> = others.iter().map(|body| body.of_others()).collect();
+        others.extend(functions);
+        Self { known: Vec::new(), others }
+    }
+
+    /// All that get what the thread reads.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Recorder>> {
+        self.known.iter().chain(&self.others)
+    }
+
+    /// Whether the thread works for nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.others.is_empty()
+    }
+
+    /// The only body that it may be, if it is the only one.
+    pub(super) fn only(&self) -> Option<&Arc<Recorder>> {
+        match (self.known.as_slice(), self.others.as_slice()) {
+            ([body], _) | ([], [body, _]) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// What an operation that was asked for them took.
+    pub(super) fn take(&self, parts: &Parts, expires_at: Option<Time>) {
+        for body in &self.known {
+            body.take_parts(parts);
+            body.expires(expires_at);
+        }
     }
 }
 
-fn readers_elsewhere(py: Python<'_>) -> PyResult<(Vec<Arc<Recorder>>, bool)> {
+/// The bodies that this thread works for.
+pub fn readers(py: Python<'_>) -> Readers {
+    if !is_anybody_watching() {
+        return Readers::default();
+    }
+    let here = HERE.with_borrow(|here| here.last().cloned());
+    match here {
+        Some(body) => Readers::known(body.into_iter().collect()),
+        None => readers_elsewhere(py).unwrap_or_else(|_| Readers::anybody()),
+    }
+}
+
+fn readers_elsewhere(py: Python<'_>) -> PyResult<Readers> {
     let threading = py.import(intern!(py, "threading"))?;
     // SAFETY: only reads the id of this thread.
     let id = unsafe { ffi::PyThread_get_thread_ident() };
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     if main.getattr(intern!(py, "ident"))?.extract::<std::os::raw::c_ulong>().ok() == Some(id as _)
     {
-        return Ok((Vec::new(), true));
+        return Ok(Readers::default());
     }
-    let Some(tag) = tag(py)? else {
-        return Ok((Vec::new(), false));
-    };
-    let running = if tag.get().is_for_these { tag.get().running() } else { Vec::new() };
-    let is_known = !running.is_empty();
-    Ok((running, is_known))
+    let tag = tag(py)?.filter(|tag| tag.get().is_for_these);
+    let running = tag.map(|tag| tag.get().running()).unwrap_or_default();
+    Ok(if running.is_empty() { Readers::anybody() } else { Readers::known(running) })
 }
 
 /// By whom a thread was started.
@@ -156,9 +206,9 @@ pub(super) fn started_within(py: Python<'_>) -> PyResult<Vec<Arc<Recorder>>> {
 /// A thread is about to be started.
 pub(super) fn starting(thread: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = thread.py();
-    let readers = readers(py);
-    let is_for_these = !readers.is_empty();
-    let bodies = if is_for_these { readers } else { all() };
+    let Readers { known, .. } = readers(py);
+    let is_for_these = !known.is_empty();
+    let bodies = if is_for_these { known } else { all() };
     let Some(body) = bodies.first() else {
         return Ok(());
     };
@@ -181,7 +231,7 @@ pub(super) fn observing(py: Python<'_>, act: impl FnOnce(&[Arc<Recorder>]) -> Py
     if !is_anybody_watching() || BUSY.replace(true) {
         return;
     }
-    let mut told = readers(py);
+    let mut told: Vec<_> = readers(py).all().cloned().collect();
     if let Some(body) = told.first().cloned().or_else(any) {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             told.extend(remembered::within(py, &body)?);
