@@ -293,6 +293,17 @@ ELSEWHERE = """
         load.cache_clear()
         return load() + n
 
+    @functools.cache
+    def is_there(n):
+        return os.path.exists("a")
+
+    @task
+    def clears_often(n: int) -> int:
+        for _ in range(n):
+            is_there(1), is_there(2)
+            is_there.cache_clear()
+        return n
+
     @task
     def takes_and_clears() -> int:
         print("takes_and_clears", flush=True)
@@ -430,3 +441,13 @@ def test_what_a_run_read_before_it_cleared_itself_counts(elsewhere):
     run(elsewhere, "takes('clears_itself', 0); takes('clears_itself', 1)")
     run(elsewhere, "takes('clears_itself', 0); takes('clears_itself', 2)")
     assert is_taken_anew(elsewhere, "clears_itself")
+
+
+def test_a_body_may_clear_a_function_without_end(elsewhere):
+    on_a_small_stack = """
+threading.stack_size(512 * 1024)
+thread = threading.Thread(target=lambda: print(clears_often(20_000)))
+thread.start()
+thread.join()
+"""
+    assert run(elsewhere, on_a_small_stack) == ["20000"]

@@ -37,6 +37,16 @@ impl Memory {
     }
 }
 
+impl Drop for Memory {
+    /// One after the other: a body may clear a function without end, and a stack has one.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(memory) = next {
+            next = Arc::into_inner(memory).and_then(|mut memory| memory.next.take());
+        }
+    }
+}
+
 /// What was read within functions, by the identity of their code. Locked for moments in which no
 /// Python runs.
 static READ: LazyLock<Mutex<HashMap<usize, Arc<Memory>>>> = LazyLock::new(Mutex::default);
