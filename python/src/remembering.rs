@@ -18,6 +18,40 @@ struct Remembering {
     ran_unseen: bool,
 }
 
+/// What was known of a function, to be looked at without the lock.
+struct Copied {
+    function: Py<PyWeakrefReference>,
+    before: (u64, u64),
+}
+
+/// How often it gave what it remembered, and ran: now, and as was known before.
+struct Look {
+    hits: u64,
+    runs: u64,
+    before: (u64, u64),
+}
+
+impl Copied {
+    fn now(self, py: Python<'_>) -> Option<Look> {
+        let (hits, runs) = counted(&self.function.bind(py).upgrade()?).ok()?;
+        Some(Look { hits, runs, before: self.before })
+    }
+}
+
+impl Remembering {
+    fn copied(&self, py: Python<'_>) -> Copied {
+        Copied { function: self.function.clone_ref(py), before: (self.hits, self.runs) }
+    }
+
+    /// Takes on what was looked at; whether the function was made to forget since what was known
+    /// before. Who comes second, of two that look at once, does not say so again.
+    fn take(&mut self, look: &Look) -> bool {
+        let is_first = (self.hits, self.runs) == look.before;
+        (self.hits, self.runs) = (look.hits, look.runs);
+        is_first && (look.hits < look.before.0 || look.runs < look.before.1)
+    }
+}
+
 /// The functions that are known, by the identity of their code, as long as they live. Locked for
 /// moments in which no Python runs.
 static KNOWN: LazyLock<Mutex<HashMap<usize, Remembering>>> = LazyLock::new(Mutex::default);
@@ -40,6 +74,8 @@ pub struct Uses {
     pub runs: u64,
     /// Whether it ran while no body did.
     pub ran_unseen: bool,
+    /// Whether it was made to forget since this was last asked; not always noticed.
+    pub has_forgotten: bool,
 }
 
 /// A task can reach this object: if it is a function that remembers, it is known from now on.
@@ -94,26 +130,34 @@ pub fn is_any() -> bool {
 pub fn all(py: Python<'_>, nobody_ran: bool) -> HashMap<usize, Uses> {
     let known: Vec<_> = {
         let known = KNOWN.lock();
-        known.iter().map(|(code, it)| (*code, it.function.clone_ref(py))).collect()
+        let copies = known.iter().map(|(code, it)| (*code, it.copied(py)));
+        copies.collect()
     };
-    let lives = |(code, function): (usize, Py<PyWeakrefReference>)| {
-        let function = function.bind(py).upgrade()?;
-        Some((code, counted(&function).ok()?))
-    };
-    let counts: Vec<_> = known.into_iter().filter_map(lives).collect();
+    let counts: Vec<_> =
+        known.into_iter().filter_map(|(code, it)| Some((code, it.now(py)?))).collect();
     let living: HashSet<usize> = counts.iter().map(|(code, _)| *code).collect();
     let mut known = KNOWN.lock();
     known.retain(|code, _| living.contains(code));
     let mut all = HashMap::new();
-    for (code, (hits, runs)) in counts {
+    for (code, look) in counts {
         if let Some(it) = known.get_mut(&code) {
             // With fewer hits than before it was made to forget, and has run since.
-            it.ran_unseen |= nobody_ran && (it.runs != runs || it.hits > hits);
-            (it.hits, it.runs) = (hits, runs);
-            all.insert(code, Uses { hits, runs, ran_unseen: it.ran_unseen });
+            it.ran_unseen |= nobody_ran && (it.runs != look.runs || it.hits > look.hits);
+            let has_forgotten = it.take(&look);
+            let (hits, runs, ran_unseen) = (it.hits, it.runs, it.ran_unseen);
+            all.insert(code, Uses { hits, runs, ran_unseen, has_forgotten });
         }
     }
     all
+}
+
+/// Whether the function with this code was made to forget since this was last asked, and ran since.
+pub fn has_run_anew(py: Python<'_>, code: usize) -> bool {
+    let known = KNOWN.lock().get(&code).map(|it| it.copied(py));
+    let Some(look) = known.and_then(|it| it.now(py)) else {
+        return false;
+    };
+    KNOWN.lock().get_mut(&code).is_some_and(|it| it.take(&look)) && look.runs > 0
 }
 
 /// The function with this code has taken something of which nobody knows what it read.

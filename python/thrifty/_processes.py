@@ -10,12 +10,12 @@ import signal
 import threading
 import time
 from multiprocessing import get_context, util
-from typing import Any, NoReturn
+from typing import Any
 
 from thrifty import _native
 from thrifty._raised import arrived
 from thrifty._task import Task
-from thrifty._worker import READY, Answer, Fallen, Origin, Performed, Surroundings, serve
+from thrifty._worker import READY, Answer, Origin, Performed, Surroundings, serve
 
 # A waiting thread notices an interrupt only between two waits.
 _PATIENCE = 0.2
@@ -118,29 +118,36 @@ def submit(
     workers: int,
     chosen: dict[str, Any],
     mode: str,
-) -> tuple[Performed | None, BaseException | None, Fallen | None]:
+) -> Performed:
     """Calls the function of the task in a worker; returns what `perform` returned there.
 
-    Or else what the function raised, with the worker's traceback as its cause, and what that
-    depends on.
+    What the function raises has the worker's traceback as its cause. Raised here is what kept it
+    from beginning.
     """
     call = _sent(task, args, kwargs)
     origin, surroundings = around
     worker = _take(workers, origin)
     try:
-        performed, raised, fallen, unstored = worker.call(surroundings, call, chosen, mode)
+        kept, read, raised, unstored = worker.call(surroundings, call, chosen, mode)
         _give_back(worker)
     except _Died:
-        _tell_of_death(task, worker)
+        error = _death(task, worker)
+        if worker.is_ready:
+            return None, None, error
+        raise error from None
     except BaseException:
         # Nobody waits for its answer any more.
         _drop(worker)
         raise
     _native.count_unstored(unstored)
-    return performed, None if raised is None else arrived(raised), fallen
+    if raised is None:
+        return kept, read, None
+    if read is None:
+        raise arrived(raised)
+    return None, read, arrived(raised)
 
 
-def _tell_of_death(task: Task[..., Any], worker: _Worker) -> NoReturn:
+def _death(task: Task[..., Any], worker: _Worker) -> RuntimeError:
     while worker.is_over:
         # The end of the program does not wait for this thread.
         time.sleep(_PATIENCE)
@@ -155,7 +162,7 @@ def _tell_of_death(task: Task[..., Any], worker: _Worker) -> NoReturn:
             "program starts work when it is imported (put it under "
             '`if __name__ == "__main__":`)'
         )
-    raise RuntimeError(f'{text}. With executor="threads" there are no workers') from None
+    return RuntimeError(f'{text}. With executor="threads" there are no workers')
 
 
 def _sent(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -21,16 +21,18 @@ Origin = tuple[str, list[tuple[str, str]]]
 # imports from, its arguments.
 Surroundings = tuple[dict[str, str], str, list[str], list[str]]
 
-# The record of a result; what was observed; what it was made of; when that expires; why the
-# result must not be stored, in one word and for people; notes.
-Performed = tuple[bytes, bytes, Any, int | None, tuple[str, str] | None, list[str]]
+# The record of a result, and notes.
+Kept = tuple[bytes, list[str]]
 
-# What a body depends on that raised: what was observed, what it was made of, when that expires.
-Fallen = tuple[bytes, Any, int | None]
+# What a body observed; what it was made of; when that expires; why a result must not be stored, in
+# one word and for people.
+Read = tuple[bytes, Any, int | None, tuple[str, str] | None]
 
-# What a body gave or raised, and what that depends on; and how many results of calls in it are not
-# stored, by the reason.
-Answer = tuple[Performed | None, Raised | None, Fallen | None, dict[str, int]]
+# What a body gave; what it read, if it began; what it raised.
+Performed = tuple[Kept | None, Read | None, BaseException | None]
+
+# The same; and how many results of calls in it are not stored, by the reason.
+Answer = tuple[Kept | None, Read | None, Raised | None, dict[str, int]]
 
 # What a worker says when it is about to take calls.
 READY = b"ready"
@@ -102,17 +104,17 @@ def _take_on(around: Surroundings) -> None:
 
 
 def _answer(around: Surroundings, call: bytes, chosen: dict[str, Any], mode: str) -> Answer:
-    performed: Performed | None = None
-    raised: Raised | None = None
-    fallen: Fallen | None = None
+    kept: Kept | None = None
+    read: Read | None = None
+    error: BaseException | None
     try:
         # What a body before this one changed is not there any more, either.
         _take_on(around)
-        performed = _perform(call, chosen, mode)
-    except BaseException as error:
-        raised = sent(error)
-        fallen = _native.take_fallen()
-    return performed, raised, fallen, _native.take_unstored()
+        kept, read, error = _perform(call, chosen, mode)
+    except BaseException as before:
+        error = before
+    raised = None if error is None else sent(error)
+    return kept, read, raised, _native.take_unstored()
 
 
 def _perform(call: bytes, chosen: dict[str, Any], mode: str) -> Performed:

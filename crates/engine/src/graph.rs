@@ -200,6 +200,16 @@ impl Value {
         }
     }
 
+    /// When it is too old for who takes none that is older than this.
+    pub fn too_old_at(&self, max_age: Duration, now: impl FnOnce() -> Time) -> Time {
+        let created_at = match self {
+            Self::Known(answer) if answer.created_at > 0 => answer.created_at,
+            Self::Known(_) | Self::Live { .. } => now(),
+        };
+        let max_age = Time::try_from(max_age.as_millis()).unwrap_or(Time::MAX);
+        created_at.saturating_add(max_age)
+    }
+
     /// What it was made of, also if it is a hit.
     pub fn made_of(&self) -> &Parts {
         match self {

@@ -11,7 +11,6 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
-use thrifty_engine::answer::Terms;
 use thrifty_engine::config::Executor;
 use thrifty_engine::graph::{Body, Expansion, Failure, Made, Product, Taken, Unstored};
 use thrifty_engine::made_of::Parts;
@@ -35,7 +34,7 @@ use super::seed;
 use super::session::Session;
 use super::task::Task;
 use super::unchanged;
-use crate::observe::{self, Gathered, Recorder, Watch, Wish};
+use crate::observe::{self, Gathered, Readers, Watch, Wish};
 use crate::value::codec::{self, Encoded, NotStorable};
 
 static EXPANSIONS: AtomicU64 = AtomicU64::new(1);
@@ -54,7 +53,7 @@ pub struct Running {
     threads: Mutex<HashSet<std::os::raw::c_ulong>>,
     ended: Mutex<Option<PyErr>>,
     /// The bodies for which the run is made.
-    outer: Vec<Arc<Recorder>>,
+    outer: Readers,
 }
 
 impl Running {
@@ -192,7 +191,7 @@ impl CallBody {
         let task = self.call.task.get();
         let scenery = self.session.scenery(py)?;
         let given = self.call.on_disk.paths();
-        Watch::begin(py, task.name(), wish, scenery, given, &self.running.outer)
+        Watch::begin(py, task.name(), wish, scenery, given, Some(self.running.outer.clone()))
     }
 
     /// Whether results of this call may be stored.
@@ -352,12 +351,27 @@ fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// The failure of a body that is over: whoever goes on after it depends on what the body had read and
 /// called.
 fn failed(py: Python<'_>, error: PyErr, gathered: Gathered) -> Failure {
-    let Gathered { observed, expires_at, made_of, .. } = gathered;
-    let terms = Terms { observed: observed.into(), expires_at, made_of: Arc::new(made_of) };
-    load::failure(py, error, None).on(terms)
+    load::failure(py, error, None).on(gathered.into_terms())
 }
 
-/// Calls a task, for a call of its own: what it returns holds no handles.
+/// A body for a call of its own begins.
+pub fn watch(
+    slf: &Bound<'_, Task>,
+    session: &Session,
+    mode: Mode,
+    given: Vec<PathBuf>,
+) -> PyResult<Watch> {
+    let (py, task) = (slf.py(), slf.get());
+    let wish = task.definition().wish(session, mode);
+    Watch::begin(py, task.name(), wish, session.scenery(py)?, given, None)
+}
+
+/// What a call of its own returned, which holds no handles.
+pub fn returned<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    places::without_params(&forced(value)?)
+}
+
+/// Calls a task, for a call of its own.
 pub fn perform<'py>(
     slf: &Bound<'py, Task>,
     session: &Session,
@@ -366,12 +380,9 @@ pub fn perform<'py>(
     call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> Result<(Made, Gathered), Failure> {
     let py = slf.py();
-    let task = slf.get();
-    let wish = task.definition().wish(session, mode);
-    let begin = |scenery| Watch::begin(py, task.name(), wish, scenery, given, &[]);
-    let watch = session.scenery(py).and_then(begin);
-    let watch = watch.map_err(|error| load::failure(py, error, None))?;
-    let value = call().and_then(|value| places::without_params(&forced(&value)?));
+    let failure = |error| load::failure(py, error, None);
+    let watch = watch(slf, session, mode, given).map_err(failure)?;
+    let value = call().and_then(|value| returned(&value));
     let gathered = watch.end(py);
     match value.and_then(|value| made(slf, &value)) {
         Ok(made) => Ok((made, gathered)),

@@ -81,7 +81,7 @@ fn repeat<'py>(
     let py = slf.py();
     let session = Session::current(py)?;
     let (name, scenery) = (slf.get().name(), session.scenery(py)?);
-    let watch = Watch::begin(py, name, Wish::Observe, scenery, given(args, kwargs), &[])?;
+    let watch = Watch::begin(py, name, Wish::Observe, scenery, given(args, kwargs), None)?;
     STATE.store(REPEATING, Ordering::Relaxed);
     let value = execute(slf, args, kwargs, stream.map(Stream::from_bytes))?;
     let Gathered { observed, problem, notes, .. } = watch.end(py);

@@ -301,7 +301,10 @@ impl<'py> Lone<'_, 'py> {
             parts
         };
         let value = &settled.value;
-        observe::absorb(self.slf.py(), parts, value.observed(), value.expires_at());
+        let now = || self.session.cache.wall_clock();
+        let too_old = self.policy.max_age.map(|max_age| value.too_old_at(max_age, now));
+        let expires_at = value.expires_at().into_iter().chain(too_old).min();
+        observe::absorb(self.slf.py(), parts, value.observed(), expires_at);
     }
 
     /// As [`Lone::absorb`], of a failure: the body may go on without the value.

@@ -67,30 +67,19 @@ pub fn run(
     Ok(gathered.onto(Made::new(object, Draft::Stored(record))))
 }
 
-/// What a worker gives: a record; what was observed, when what it was made of expires, why the
-/// result must not be stored, in one word and for people, and words for what was noted.
-type Sent<'py> = (
-    Bound<'py, PyBytes>,
-    Bound<'py, PyBytes>,
-    SentParts,
-    Option<Time>,
-    Option<(&'static str, String)>,
-    Vec<&'static str>,
-);
+/// What a worker gives: the record of a result and words for what was noted, or nothing; what the
+/// body read; what it raised.
+type Sent<'py> = (Option<(Bound<'py, PyBytes>, Words)>, SentRead<'py>, Option<Py<PyAny>>);
+type Words = Vec<&'static str>;
 
-/// What a body of a worker depends on that raised: what it observed, what it was made of, and when that
-/// expires.
-type Fell<'py> = (Bound<'py, PyBytes>, SentParts, Option<Time>);
+/// What was observed, what it was made of, when that expires, and why a result must not be stored, in
+/// one word and for people.
+type SentRead<'py> = (Bound<'py, PyBytes>, SentParts, Option<Time>, Option<(&'static str, String)>);
 
-/// What the body depends on that raised last, in a worker, which runs one at a time.
-static FELL: Mutex<Option<Terms>> = Mutex::new(None);
-
-/// What a worker gave, or the exception that its body raised, and what that depends on.
-type Received<'py> =
-    (Option<Arrived>, Option<Bound<'py, PyAny>>, Option<(Vec<u8>, SentParts, Option<Time>)>);
-
-/// As it arrives.
-type Arrived = (Vec<u8>, Vec<u8>, SentParts, Option<Time>, Option<(String, String)>, Vec<String>);
+/// As it arrives. Of a body whose process died nobody knows what it read.
+type Arrived<'py> =
+    (Option<(Vec<u8>, Vec<String>)>, Option<ArrivedRead>, Option<Bound<'py, PyAny>>);
+type ArrivedRead = (Vec<u8>, SentParts, Option<Time>, Option<(String, String)>);
 
 /// What it was made of: all, those that vouch for it, and whether nobody knows of what else.
 type SentParts = (Vec<u8>, Vec<SentPart>, bool);
@@ -134,24 +123,18 @@ fn send(
     let chosen = chosen(py, call, stream)?;
     let mode = policy(call.choices, &call.options, &call.run).mode;
     let sent = submit.call1((slf, args, kwargs, around, workers, chosen, mode.word()))?;
-    let damaged = |error: &dyn std::fmt::Display| super::error::Lost::new_err(error.to_string());
-    let (arrived, error, fell): Received<'_> = sent.extract()?;
-    let Some((record, observed, made_of, expires_at, problem, notes)) = arrived else {
-        let error = error.map_or_else(|| damaged(&"a worker gave nothing"), PyErr::from_value);
-        let terms = fell.and_then(terms_of).unwrap_or_else(unknown);
-        return Ok(Err(Raised { error, terms }));
+    let (kept, read, raised): Arrived<'_> = sent.extract()?;
+    let read = read.map(read_there).transpose()?;
+    if let Some(error) = raised {
+        let terms = read.map_or_else(unknown, Gathered::into_terms);
+        return Ok(Err(Raised { error: PyErr::from_value(error), terms }));
+    }
+    let (Some((record, notes)), Some(gathered)) = (kept, read) else {
+        return Err(damaged(&"a worker gave no result"));
     };
     let record = Record::from_bytes(&record).map_err(|error| damaged(&error))?;
-    let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
-    let problem = problem.map(|(word, text)| Unstored {
-        reason: Reason::from_word(&word).unwrap_or(Reason::Changed),
-        text,
-    });
     let notes = notes.iter().filter_map(|word| Note::from_word(word)).collect();
-    let made_of = parts_of(made_of).map_err(|error| damaged(&error))?;
-    let gathered =
-        Gathered { observed, problem, expires_at, made_of, notes, ..Gathered::default() };
-    Ok(Ok((record, gathered)))
+    Ok(Ok((record, Gathered { notes, ..gathered })))
 }
 
 /// What a body raised in a worker, and what that depends on.
@@ -160,15 +143,24 @@ struct Raised {
     terms: Terms,
 }
 
-fn terms_of((observed, made_of, expires_at): (Vec<u8>, SentParts, Option<Time>)) -> Option<Terms> {
-    let observed = observed::decode(&observed).ok()?.into();
-    let made_of = Arc::new(parts_of(made_of).ok()?);
-    Some(Terms { observed, expires_at, made_of })
-}
-
 /// Of a worker that did not come to say what it had taken, such as one that died.
 fn unknown() -> Terms {
     Terms { made_of: Arc::new(Parts::unknown()), ..Terms::default() }
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> PyErr {
+    super::error::Lost::new_err(error.to_string())
+}
+
+/// What a body read in a worker.
+fn read_there((observed, made_of, expires_at, problem): ArrivedRead) -> PyResult<Gathered> {
+    let observed = observed::decode(&observed).map_err(|error| damaged(&error))?;
+    let problem = problem.map(|(word, text)| Unstored {
+        reason: Reason::from_word(&word).unwrap_or(Reason::Changed),
+        text,
+    });
+    let made_of = parts_of(made_of).map_err(|error| damaged(&error))?;
+    Ok(Gathered { observed, problem, expires_at, made_of, ..Gathered::default() })
 }
 
 /// The variables, the directory and the arguments of this process, as they are now.
@@ -257,7 +249,8 @@ fn dereference(py: Python<'_>, record: &[u8]) -> PyResult<Py<PyAny>> {
     load::record(py, &session, &record).map(Bound::unbind)
 }
 
-/// In a worker: calls the function of a task and keeps its result in the store.
+/// In a worker: calls the function of a task and keeps its result in the store. What the function
+/// raises is part of what is given: what it read counts for whoever goes on without a result.
 #[pyfunction]
 fn perform<'py>(
     slf: &Bound<'py, Task>,
@@ -277,21 +270,39 @@ fn perform<'py>(
     if let Some(arguments) = slf.get().parameters(py)?.bind(args, Some(kwargs), true)? {
         slf.get().hide(py, &arguments)?;
     }
-    let call = || seed::call_with(slf, args, kwargs, frame, stream);
     let mode = Mode::from_word(mode).unwrap_or_default();
-    let (made, mut gathered) = match body::perform(slf, &session, mode, given, call) {
-        Ok(performed) => performed,
-        Err(failure) => {
-            *FELL.lock() = failure.terms().cloned();
-            return Err(body::raise(py, &failure));
-        }
-    };
+    let watch = body::watch(slf, &session, mode, given)?;
+    let value = seed::call_with(slf, args, kwargs, frame, stream);
+    let value = value.and_then(|value| body::returned(&value));
+    let mut gathered = watch.end(py);
+    let kept = value.and_then(|value| keep(slf, &session, &value, &mut gathered));
+    let notes = gathered.notes.iter().map(|note| note.word()).collect();
+    let read = sent_read(py, gathered);
+    Ok(match kept {
+        Ok(record) => (Some((record, notes)), read, None),
+        Err(error) => (None, read, Some(error.into_value(py).into_any())),
+    })
+}
+
+/// In a worker: the record of a result, whose bytes are in the store.
+fn keep<'py>(
+    slf: &Bound<'py, Task>,
+    session: &Session,
+    value: &Bound<'py, PyAny>,
+    gathered: &mut Gathered,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = slf.py();
+    let made = body::made(slf, value)?;
     let unstorable = |unstored: Unstored| crate::value::codec::NotStorable::new_err(unstored.text);
     let draft = gathered.measured(made.draft.map_err(unstorable)?);
     let record = py
         .detach(|| session.cache.keep(draft))
         .map_err(|error| pyo3::exceptions::PyOSError::new_err(error.to_string()))?;
-    let Gathered { observed, problem, expires_at, made_of, notes, .. } = gathered;
+    Ok(PyBytes::new(py, &record.to_bytes()))
+}
+
+fn sent_read(py: Python<'_>, gathered: Gathered) -> SentRead<'_> {
+    let Gathered { observed, problem, expires_at, made_of, .. } = gathered;
     let (observed, problem) = match observed::encode(&observed) {
         Ok(observed) => (observed, problem),
         // Without what was observed, its result would hold for ever.
@@ -301,18 +312,7 @@ fn perform<'py>(
         }
     };
     let problem = problem.map(|Unstored { reason, text }| (reason.word(), text));
-    let notes = notes.into_iter().map(Note::word).collect();
-    let record = PyBytes::new(py, &record.to_bytes());
-    let observed = PyBytes::new(py, &observed);
-    Ok((record, observed, sent_parts(&made_of), expires_at, problem, notes))
-}
-
-/// In a worker: what the body depends on that raised last; nothing where it does not say.
-#[pyfunction]
-fn take_fallen(py: Python<'_>) -> Option<Fell<'_>> {
-    let Terms { observed, expires_at, made_of } = FELL.lock().take()?;
-    let observed = observed::encode(&observed).ok()?;
-    Some((PyBytes::new(py, &observed), sent_parts(&made_of), expires_at))
+    (PyBytes::new(py, &observed), sent_parts(&made_of), expires_at, problem)
 }
 
 /// In a worker: opens the session. What its bodies do not store is told by the program.
@@ -348,6 +348,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(perform, module)?)?;
     module.add_function(wrap_pyfunction!(open_session, module)?)?;
     module.add_function(wrap_pyfunction!(take_unstored, module)?)?;
-    module.add_function(wrap_pyfunction!(take_fallen, module)?)?;
     module.add_function(wrap_pyfunction!(count_unstored, module)?)
 }

@@ -26,7 +26,7 @@ impl<'py> Frame<'py> {
         frame.map(Self::of)
     }
 
-    fn of(frame: Bound<'py, PyAny>) -> Self {
+    pub(super) fn of(frame: Bound<'py, PyAny>) -> Self {
         // SAFETY: it is a frame, which always has code; the reference is new.
         let code = unsafe {
             let code = ffi::PyFrame_GetCode(frame.as_ptr().cast::<ffi::PyFrameObject>());

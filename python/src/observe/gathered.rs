@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use thrifty_engine::Reason;
 use thrifty_engine::annotations::Metric;
+use thrifty_engine::answer::Terms;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::{Expansion, Made, Unstored};
 use thrifty_engine::made_of::Parts;
@@ -65,6 +67,15 @@ impl Gathered {
     /// The value that the body made, with what it measured.
     pub fn measured(&mut self, draft: Draft) -> Draft {
         measured::with(draft, std::mem::take(&mut self.metrics))
+    }
+
+    /// What whoever goes on after the failure of the body depends on.
+    pub fn into_terms(self) -> Terms {
+        let Self { observed, expires_at, mut made_of, problem, .. } = self;
+        if problem.is_some() {
+            made_of.merge(&Parts::unknown());
+        }
+        Terms { observed: observed.into(), expires_at, made_of: Arc::new(made_of) }
     }
 
     /// Puts it with the operations that the body became.

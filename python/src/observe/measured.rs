@@ -68,10 +68,7 @@ pub(super) fn log_metric(
         body.map(|body| body.push(metric.clone())).is_some()
     });
     // A thread that was there before may be anybody's.
-    if !is_kept
-        && thread::is_anybody_watching()
-        && let [reader] = thread::readers(py).as_slice()
-    {
+    if !is_kept && let Some(reader) = thread::readers(py).only() {
         reader.measure(metric);
     }
     Ok(())

@@ -39,6 +39,7 @@ pub use gathered::Gathered;
 pub use note::{Note, tell};
 pub use parameters::{after_body, is_given_parameters, parameter};
 pub use recorder::Recorder;
+pub use thread::{Readers, readers};
 
 /// What is to become of what a body reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +89,8 @@ pub struct Watch {
     recorder: Option<Arc<Recorder>>,
     random: Option<random::Before>,
     remembered: Option<remembered::Before>,
-    /// Bodies in other threads for which this one runs.
-    outer: Vec<Arc<Recorder>>,
+    /// Bodies in other threads for which this one runs; `None` if its thread says for which.
+    outer: Option<Readers>,
     /// As of [`EXPIRES_AT`], of the body around this one.
     expires_before: Option<Time>,
     /// As of [`MADE_OF`].
@@ -97,9 +98,19 @@ pub struct Watch {
     is_over: bool,
 }
 
+/// What a body took and measured.
+struct Taken {
+    made_of: Parts,
+    expires_at: Option<Time>,
+    metrics: Vec<Metric>,
+    /// For whom it ran.
+    readers: Readers,
+}
+
 impl Watch {
-    /// A body of the operation begins, on behalf of these bodies of other threads. What it is
-    /// given by value is no news: files, and directories with all that is in them.
+    /// A body of the operation begins, on behalf of these bodies of other threads, or of those
+    /// for which this thread runs. What it is given by value is no news: files, and directories
+    /// with all that is in them.
     ///
     /// # Errors
     ///
@@ -110,14 +121,17 @@ impl Watch {
         wish: Wish,
         scenery: &Scenery,
         given: Vec<PathBuf>,
-        outer: &[Arc<Recorder>],
+        outer: Option<Readers>,
     ) -> PyResult<Self> {
+        if wish == Wish::Observe {
+            hook::install(py)?;
+        }
         let mut watch = Self {
             wish,
             recorder: None,
             random: None,
             remembered: None,
-            outer: outer.to_vec(),
+            outer,
             expires_before: EXPIRES_AT.take(),
             made_of_before: MADE_OF.replace(Some(Parts::default())),
             is_over: false,
@@ -127,12 +141,11 @@ impl Watch {
             Wish::Pass => {}
             Wish::Ignore => thread::push(None),
             Wish::Observe => {
-                hook::install(py)?;
                 watch.random = random::Before::first_runs(py, operation);
-                watch.remembered = Some(remembered::Before::now(py));
                 let surroundings = Arc::clone(&scenery.surroundings);
                 let ignored = Arc::clone(&scenery.ignored);
                 let recorder = Arc::new(Recorder::new(surroundings, ignored, given));
+                watch.remembered = Some(remembered::Before::now(py, &recorder));
                 parameters::begin(&recorder);
                 thread::push(Some(Arc::clone(&recorder)));
                 watch.recorder = Some(recorder);
@@ -144,12 +157,7 @@ impl Watch {
     /// The body is over: what it read.
     pub fn end(mut self, py: Python<'_>) -> Gathered {
         let random = self.random.take();
-        let expires_at = EXPIRES_AT.get();
-        let made_of = MADE_OF.with_borrow(Clone::clone).unwrap_or_default();
-        if let (Some(before), Some(recorder)) = (self.remembered.take(), &self.recorder) {
-            before.tell(py, recorder);
-        }
-        let mut metrics = self.close();
+        let Taken { made_of, expires_at, mut metrics, .. } = self.close(py);
         let Some(recorder) = self.recorder.take() else {
             return Gathered { expires_at, made_of, metrics, ..Gathered::default() };
         };
@@ -159,41 +167,58 @@ impl Watch {
         if is_alone && random.is_some_and(|before| before.was_drawn_from(py)) {
             recorder.note(Note::Random);
         }
+        recorder.expires(expires_at);
         let mut gathered = py.detach(|| recorder.gather());
         gathered.made_of.merge(&made_of);
-        Gathered { expires_at, metrics, ..gathered }
+        Gathered { metrics, ..gathered }
     }
 
-    fn close(&mut self) -> Vec<Metric> {
-        if std::mem::replace(&mut self.is_over, true) {
-            return Vec::new();
+    /// This thread goes on as before the body.
+    fn close(&mut self, py: Python<'_>) -> Taken {
+        self.is_over = true;
+        if let (Some(before), Some(recorder)) = (self.remembered.take(), &self.recorder) {
+            before.tell(py, recorder);
         }
-        expires(self.expires_before);
+        let expires_at = EXPIRES_AT.replace(self.expires_before);
+        expires(expires_at);
         // What it took last counts: it may have made anew what was taken before.
-        if let Some(inner) = MADE_OF.replace(self.made_of_before.take()) {
-            note_parts(&inner);
-        }
+        let made_of = MADE_OF.replace(self.made_of_before.take()).unwrap_or_default();
+        note_parts(&made_of);
         let metrics = measured::end();
-        if self.wish == Wish::Pass {
-            return metrics;
+        if self.wish != Wish::Pass {
+            thread::pop();
         }
-        let around = thread::pop();
+        let readers = match &self.outer {
+            Some(Readers { known, others }) => {
+                let known = known.iter().cloned().chain(thread::innermost()).collect();
+                Readers { known, others: others.clone() }
+            }
+            None => thread::readers(py),
+        };
         if let Some(recorder) = &self.recorder {
-            self.outer.iter().chain(&around).for_each(|outer| outer.merge(recorder));
+            readers.known.iter().for_each(|body| body.merge(recorder));
         }
-        metrics
+        Taken { made_of, expires_at, metrics, readers }
+    }
+
+    /// The body came to nothing: no result vouches for what it took, and whoever goes on without
+    /// one depends on that as well as on what it read.
+    fn fail(&mut self, py: Python<'_>) {
+        let Taken { made_of, expires_at, readers, .. } = self.close(py);
+        readers.take(&made_of, expires_at);
+        if let Some(recorder) = &self.recorder {
+            readers.others.iter().for_each(|body| body.merge_reads(recorder));
+        }
+        absorb(py, || made_of, &[], expires_at);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.close();
+        if !self.is_over {
+            Python::attach(|py| self.fail(py));
+        }
     }
-}
-
-/// The bodies for which this thread runs.
-pub fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
-    if thread::is_anybody_watching() { thread::readers(py) } else { Vec::new() }
 }
 
 /// A body of this thread is about to take the content of a file as a value, or of a directory with
@@ -219,27 +244,35 @@ pub fn absorb(
     expires_at: Option<Time>,
 ) {
     expires(expires_at);
-    let is_watched = thread::is_anybody_watching();
-    let known = if is_watched { thread::known_readers(py).0 } else { Vec::new() };
-    let is_in_body = MADE_OF.with_borrow(Option::is_some) || !known.is_empty();
-    let parts = if is_in_body { parts() } else { Parts::default() };
-    note_parts(&parts);
-    if !is_watched || (parts.is_empty() && observed.is_empty()) {
-        return;
+    let readers = readers(py);
+    let functions = functions_around(py, readers.all().next(), observed);
+    readers.all().chain(&functions).for_each(|reader| reader.absorb(observed));
+    let is_in_body = MADE_OF.with_borrow(Option::is_some);
+    if is_in_body || !readers.known.is_empty() || !functions.is_empty() {
+        let parts = parts();
+        note_parts(&parts);
+        readers.take(&parts, expires_at);
+        Readers::known(functions).take(&parts, expires_at);
     }
-    let readers = if observed.is_empty() { Vec::new() } else { readers(py) };
-    let within = match readers.first().or(known.first()) {
-        Some(body) if !observed.is_empty() || remembering::is_any() => {
-            let within = thread::aside(|| remembered::within(py, body));
-            within.unwrap_or_else(|error| {
-                body.trouble(&error.to_string());
-                Vec::new()
-            })
-        }
-        _ => Vec::new(),
+}
+
+/// Where what the functions that this thread is within read, and remember, is recorded; nothing
+/// where it cannot be any of them.
+fn functions_around(
+    py: Python<'_>,
+    body: Option<&Arc<Recorder>>,
+    observed: &[Observation],
+) -> Vec<Arc<Recorder>> {
+    if !thread::is_anybody_watching() || (observed.is_empty() && !remembering::is_any()) {
+        return Vec::new();
+    }
+    let Some(body) = body.cloned().or_else(thread::any) else {
+        return Vec::new();
     };
-    readers.iter().chain(&within).for_each(|reader| reader.absorb(observed));
-    known.iter().chain(&within).for_each(|reader| reader.take_parts(&parts));
+    thread::aside(|| remembered::within(py, &body)).unwrap_or_else(|error| {
+        body.trouble(&error.to_string());
+        Vec::new()
+    })
 }
 
 /// Whether a body of this thread, or one that it may work for, depends on what is asked for here.

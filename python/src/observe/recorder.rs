@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use thrifty_engine::Reason;
 use thrifty_engine::annotations::Metric;
+use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::Unstored;
 use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
@@ -63,6 +64,8 @@ pub struct Recorder {
     is_accompanied: AtomicBool,
     /// The mappings that the body, and those around it, were given to read from.
     roots: Vec<String>,
+    /// What threads read that may work for any body, and so for any function that the body calls.
+    of_others: OnceLock<Arc<Self>>,
     seen: Mutex<Seen>,
 }
 
@@ -81,6 +84,8 @@ struct Seen {
     metrics: Vec<Metric>,
     /// What operations were called for the body.
     made_of: Parts,
+    /// When the first of their results expires.
+    expires_at: Option<Time>,
 }
 
 /// What the body made itself.
@@ -125,6 +130,7 @@ impl Recorder {
             is_over: AtomicBool::new(false),
             is_accompanied: AtomicBool::new(false),
             roots: super::parameters::roots(),
+            of_others: OnceLock::new(),
             seen: Mutex::default(),
         }
     }
@@ -132,6 +138,16 @@ impl Recorder {
     /// One for something else that runs now, which is given nothing.
     pub(super) fn beside(&self) -> Self {
         Self::new(Arc::clone(&self.surroundings), Arc::clone(&self.ignored), Vec::new())
+    }
+
+    /// The recorder of what threads read that may work for any body.
+    pub(super) fn of_others(&self) -> Arc<Self> {
+        Arc::clone(self.of_others.get_or_init(|| Arc::new(self.beside())))
+    }
+
+    /// What such threads read.
+    pub(super) fn read_by_others(&self) -> Option<&Self> {
+        self.of_others.get().map(|it| &**it)
     }
 
     /// Whether the body is over.
@@ -372,6 +388,11 @@ impl Recorder {
         self.seen.lock().made_of.clone()
     }
 
+    /// The body took a result that expires then.
+    pub(super) fn expires(&self, at: Option<Time>) {
+        self.seen.lock().expires(at);
+    }
+
     fn is_own(&self, own: &Own, what: &Observed) -> bool {
         match what {
             Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
@@ -390,8 +411,21 @@ impl Recorder {
         !self.roots.iter().any(|known| known == root)
     }
 
-    /// What a body read that ran for this one.
+    /// What a body read, made and took that ran for this one.
     pub(super) fn merge(&self, inner: &Self) {
+        self.merge_reads(inner);
+        let (inner, mut seen) = (inner.seen.lock(), self.seen.lock());
+        let Own { files, directories, variables } = &inner.own;
+        seen.own.files.extend(files.iter().cloned());
+        seen.own.directories.extend(directories.iter().cloned());
+        seen.own.variables.extend(variables.iter().cloned());
+        // The results that it took are vouched for by its own.
+        seen.made_of.all.merge(&inner.made_of.all);
+        seen.expires(inner.expires_at);
+    }
+
+    /// What a body read that may have run for this one.
+    pub(super) fn merge_reads(&self, inner: &Self) {
         let (inner, mut seen) = (inner.seen.lock(), self.seen.lock());
         for (what, look) in &inner.looks {
             if !seen.own.has(&look.path) {
@@ -405,15 +439,9 @@ impl Recorder {
                 _ => _ = seen.known.entry(what.clone()).or_insert(*state),
             }
         }
-        let Own { files, directories, variables } = &inner.own;
-        seen.own.files.extend(files.iter().cloned());
-        seen.own.directories.extend(directories.iter().cloned());
-        seen.own.variables.extend(variables.iter().cloned());
         if seen.problem.is_none() {
             seen.problem.clone_from(&inner.problem);
         }
-        // The results that it took are vouched for by its own.
-        seen.made_of.all.merge(&inner.made_of.all);
     }
 
     /// What was read, as it still is; a problem if something is not.
@@ -435,10 +463,10 @@ impl Recorder {
                 None => seen.changed(&what),
             }
         }
-        let Seen { known, notes, problem, made_of, .. } = seen;
+        let Seen { known, notes, problem, made_of, expires_at, .. } = seen;
         let observed = known.into_iter().map(|(what, state)| Observation { what, state });
         let observed = observed.collect();
-        Gathered { observed, notes, made_of, ..Gathered::default() }.unsteady(problem)
+        Gathered { observed, notes, made_of, expires_at, ..Gathered::default() }.unsteady(problem)
     }
 
     /// Whether the file came into being, or was written, while the body ran.
@@ -464,6 +492,10 @@ impl Recorder {
 }
 
 impl Seen {
+    fn expires(&mut self, at: Option<Time>) {
+        self.expires_at = self.expires_at.into_iter().chain(at).min();
+    }
+
     fn changed(&mut self, what: &Observed) {
         self.problem.get_or_insert_with(|| {
             (what.clone(), changed(format!("{what} was changed while the task ran")))

@@ -14,6 +14,8 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use thrifty_engine::catalog::Time;
+use thrifty_engine::made_of::Parts;
 
 use super::recorder::Recorder;
 use super::remembered;
@@ -58,8 +60,13 @@ fn is_here(recorder: &Arc<Recorder>) -> bool {
     HERE.with_borrow(|here| here.iter().flatten().any(|it| Arc::ptr_eq(it, recorder)))
 }
 
-/// The innermost body of this thread is over; the one around it, if that is observed.
-pub(super) fn pop() -> Option<Arc<Recorder>> {
+/// The innermost body of this thread, if it is observed.
+pub(super) fn innermost() -> Option<Arc<Recorder>> {
+    HERE.with_borrow(|here| here.last().cloned().flatten())
+}
+
+/// The innermost body of this thread is over.
+pub(super) fn pop() {
     let over = HERE.with_borrow_mut(Vec::pop).flatten();
     if let Some(over) = over {
         over.end();
@@ -69,7 +76,6 @@ pub(super) fn pop() -> Option<Arc<Recorder>> {
         // A forked child has none of its parent's.
         COUNT.fetch_sub(before - active.len(), Ordering::Relaxed);
     }
-    HERE.with_borrow(|here| here.last().cloned().flatten())
 }
 
 /// The bodies that are observed now, in whatever thread.
@@ -77,78 +83,167 @@ pub(super) fn all() -> Vec<Arc<Recorder>> {
     ACTIVE.lock().clone()
 }
 
-/// The bodies that this thread reads for.
-pub(super) fn readers(py: Python<'_>) -> Vec<Arc<Recorder>> {
-    let (known, is_known) = known_readers(py);
-    if is_known { known } else { all() }
+/// One of them.
+pub(super) fn any() -> Option<Arc<Recorder>> {
+    ACTIVE.lock().first().cloned()
 }
 
-/// The bodies that this thread is known to read for, and whether it is known to read for no other.
-pub(super) fn known_readers(py: Python<'_>) -> (Vec<Arc<Recorder>>, bool) {
-    let here = HERE.with_borrow(|here| here.last().cloned());
-    match here {
-        Some(Some(recorder)) => (vec![recorder], true),
-        Some(None) => (Vec::new(), true),
-        None => readers_elsewhere(py).unwrap_or_default(),
+/// The bodies for which a thread works.
+#[derive(Clone, Default)]
+pub struct Readers {
+    /// Those that it is known to work for.
+    pub(super) known: Vec<Arc<Recorder>>,
+    /// Those that it may work for. They get what it reads, and nothing else: it would be part of
+    /// whatever runs at the same time.
+    pub(super) others: Vec<Arc<Recorder>>,
+}
+
+impl Readers {
+    /// These, and no others.
+    pub(super) fn known(known: Vec<Arc<Recorder>>) -> Self {
+        Self { known, others: Vec::new() }
+    }
+
+    fn anybody() -> Self {
+        let mut others = all();
+        let functions: Vec<_> = others.iter().map(|body| body.of_others()).collect();
+        others.extend(functions);
+        Self { known: Vec::new(), others }
+    }
+
+    /// All that get what the thread reads.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Recorder>> {
+        self.known.iter().chain(&self.others)
+    }
+
+    /// Whether the thread works for nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.others.is_empty()
+    }
+
+    /// The only body that it may be, if it is the only one.
+    pub(super) fn only(&self) -> Option<&Arc<Recorder>> {
+        match (self.known.as_slice(), self.others.as_slice()) {
+            ([body], _) | ([], [body, _]) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// What an operation that was asked for them took.
+    pub(super) fn take(&self, parts: &Parts, expires_at: Option<Time>) {
+        for body in &self.known {
+            body.take_parts(parts);
+            body.expires(expires_at);
+        }
     }
 }
 
-fn readers_elsewhere(py: Python<'_>) -> PyResult<(Vec<Arc<Recorder>>, bool)> {
+/// The bodies that this thread works for.
+pub fn readers(py: Python<'_>) -> Readers {
+    if !is_anybody_watching() {
+        return Readers::default();
+    }
+    let here = HERE.with_borrow(|here| here.last().cloned());
+    match here {
+        Some(body) => Readers::known(body.into_iter().collect()),
+        None => readers_elsewhere(py).unwrap_or_else(|_| Readers::anybody()),
+    }
+}
+
+fn readers_elsewhere(py: Python<'_>) -> PyResult<Readers> {
     let threading = py.import(intern!(py, "threading"))?;
     // SAFETY: only reads the id of this thread.
     let id = unsafe { ffi::PyThread_get_thread_ident() };
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     if main.getattr(intern!(py, "ident"))?.extract::<std::os::raw::c_ulong>().ok() == Some(id as _)
     {
-        return Ok((Vec::new(), true));
+        return Ok(Readers::default());
     }
-    let threads = threading.getattr(intern!(py, "_active"))?.cast_into::<PyDict>()?;
-    let tag = threads.get_item(id)?.and_then(|thread| thread.getattr(STARTED_BY).ok());
-    let started_by = match tag.as_ref().map(|tag| tag.cast::<StartedBy>()) {
-        Some(Ok(tag)) => tag.get().0.iter().filter_map(Weak::upgrade).collect(),
-        _ => Vec::new(),
-    };
-    let mut running = started_by;
-    running.retain(|recorder: &Arc<Recorder>| !recorder.is_over());
-    let is_known = !running.is_empty();
-    Ok((running, is_known))
+    let tag = tag(py)?.filter(|tag| tag.get().is_for_these);
+    let running = tag.map(|tag| tag.get().running()).unwrap_or_default();
+    Ok(if running.is_empty() { Readers::anybody() } else { Readers::known(running) })
 }
 
-/// The bodies that a thread was started by.
+/// By whom a thread was started.
 #[pyclass(frozen, module = "thrifty._native")]
-struct StartedBy(Vec<Weak<Recorder>>);
+struct StartedBy {
+    /// The bodies that ran then.
+    bodies: Vec<Weak<Recorder>>,
+    /// Whether it works for these alone.
+    is_for_these: bool,
+    /// What the functions read that remember, and within which it was started: as long as one of
+    /// the bodies runs, since nobody tells when a function is over.
+    functions: Vec<Weak<Recorder>>,
+}
+
+impl StartedBy {
+    fn running(&self) -> Vec<Arc<Recorder>> {
+        let bodies = self.bodies.iter().filter_map(Weak::upgrade);
+        bodies.filter(|recorder| !recorder.is_over()).collect()
+    }
+}
+
+fn tag(py: Python<'_>) -> PyResult<Option<Bound<'_, StartedBy>>> {
+    // SAFETY: only reads the id of this thread.
+    let id = unsafe { ffi::PyThread_get_thread_ident() };
+    let threading = py.import(intern!(py, "threading"))?;
+    let threads = threading.getattr(intern!(py, "_active"))?.cast_into::<PyDict>()?;
+    let tag = threads.get_item(id)?.and_then(|thread| thread.getattr(STARTED_BY).ok());
+    Ok(tag.and_then(|tag| tag.cast_into::<StartedBy>().ok()))
+}
+
+/// What the functions read within which this thread was started.
+pub(super) fn started_within(py: Python<'_>) -> PyResult<Vec<Arc<Recorder>>> {
+    let Some(tag) = tag(py)?.filter(|tag| !tag.get().functions.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    match tag.get().running().is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(tag.get().functions.iter().filter_map(Weak::upgrade).collect()),
+    }
+}
 
 /// A thread is about to be started.
 pub(super) fn starting(thread: &Bound<'_, PyAny>) -> PyResult<()> {
-    let readers = readers(thread.py());
-    if readers.is_empty() {
+    let py = thread.py();
+    let Readers { known, .. } = readers(py);
+    let is_for_these = !known.is_empty();
+    let bodies = if is_for_these { known } else { all() };
+    let Some(body) = bodies.first() else {
+        return Ok(());
+    };
+    let functions = aside(|| remembered::within(py, body)).unwrap_or_else(|error| {
+        bodies.iter().for_each(|body| body.trouble(&error.to_string()));
+        Vec::new()
+    });
+    if !is_for_these && functions.is_empty() {
         return Ok(());
     }
-    let tag = StartedBy(readers.iter().map(Arc::downgrade).collect());
-    thread.setattr(STARTED_BY, Bound::new(thread.py(), tag)?)
+    let weak = |all: &[Arc<Recorder>]| all.iter().map(Arc::downgrade).collect();
+    let tag = StartedBy { bodies: weak(&bodies), is_for_these, functions: weak(&functions) };
+    thread.setattr(STARTED_BY, Bound::new(py, tag)?)
 }
 
-/// Does something for the bodies that this thread reads for. What goes wrong never reaches the
-/// user's code: what was read is not known then, so the results are not stored.
+/// Does something for the bodies that this thread reads for, and the functions that remember. What
+/// goes wrong never reaches the user's code: what was read is not known then, so the results are
+/// not stored.
 pub(super) fn observing(py: Python<'_>, act: impl FnOnce(&[Arc<Recorder>]) -> PyResult<()>) {
     if !is_anybody_watching() || BUSY.replace(true) {
         return;
     }
-    let readers = readers(py);
-    if let Some(body) = readers.first() {
-        let all = || {
-            let mut all = readers.clone();
-            all.extend(remembered::within(py, body)?);
-            act(&all)
-        };
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(all));
+    let mut told: Vec<_> = readers(py).all().cloned().collect();
+    if let Some(body) = told.first().cloned().or_else(any) {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            told.extend(remembered::within(py, &body)?);
+            if told.is_empty() { Ok(()) } else { act(&told) }
+        }));
         let trouble = match done {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("a defect of thrifty".to_owned()),
         };
         if let Some(trouble) = trouble {
-            readers.iter().for_each(|reader| reader.trouble(&trouble));
+            told.iter().for_each(|reader| reader.trouble(&trouble));
         }
     }
     BUSY.set(false);

@@ -122,14 +122,9 @@ impl Schedule<'_> {
     }
 
     /// When an operation would no longer take the result that it has, for its age.
-    fn too_old_at(&self, number: usize) -> Option<Time> {
+    pub(super) fn too_old_at(&self, number: usize) -> Option<Time> {
         let max_age = self.nodes[number].node.policy.max_age?;
-        let created_at = match self.value_of(number)? {
-            Value::Known(answer) if answer.created_at > 0 => answer.created_at,
-            Value::Known(_) | Value::Live { .. } => self.cache.wall_clock(),
-        };
-        let max_age = Time::try_from(max_age.as_millis()).unwrap_or(Time::MAX);
-        Some(created_at.saturating_add(max_age))
+        Some(self.value_of(number)?.too_old_at(max_age, || self.cache.wall_clock()))
     }
 
     fn value_of(&self, number: usize) -> Option<&Value> {

@@ -16,11 +16,13 @@ impl Schedule<'_> {
         values.chain(failures).cloned().collect()
     }
 
-    /// When the first result expires of all operations that are settled, and of what those took that
-    /// failed.
+    /// When the first result expires, or is too old for who asked for it, of all operations that are
+    /// settled, and of what those took that failed.
     pub fn expires_at(&self) -> Option<Time> {
         let values = self.values().filter_map(Value::expires_at);
-        values.chain(self.failures().filter_map(|terms| terms.expires_at)).min()
+        let too_old = (0..self.len()).filter_map(|number| self.too_old_at(number));
+        let failures = self.failures().filter_map(|terms| terms.expires_at);
+        values.chain(too_old).chain(failures).min()
     }
 
     fn values(&self) -> impl Iterator<Item = &Value> {
