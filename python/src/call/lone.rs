@@ -156,7 +156,7 @@ impl<'py> Lone<'_, 'py> {
                     parts.take(operation, key, answer.entry, &answer.made_of);
                     parts
                 };
-                observe::absorb(py, parts, &answer.observed, answer.expires_at);
+                self.depends_on(&Value::Known(Arc::clone(answer)), parts);
                 if let Some(entry) = answer.entry {
                     let node = || Node {
                         entry: Some(entry),
@@ -300,7 +300,10 @@ impl<'py> Lone<'_, 'py> {
             settled.add_to(&mut parts, self.operation.name(), Some(self.key));
             parts
         };
-        let value = &settled.value;
+        self.depends_on(&settled.value, parts);
+    }
+
+    fn depends_on(&self, value: &Value, parts: impl FnOnce() -> Parts) {
         let now = || self.session.cache.wall_clock();
         let too_old = self.policy.max_age.map(|max_age| value.too_old_at(max_age, now));
         let expires_at = value.expires_at().into_iter().chain(too_old).min();
