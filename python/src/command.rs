@@ -216,7 +216,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     };
     let failures = run.failed().iter().map(|(operation, error)| Failed {
         operation: operation.clone(),
-        message: traceback(py, error),
+        message: traceback(py, &PyErr::from_value(error.bind(py).clone().into_any())),
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());

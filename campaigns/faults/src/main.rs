@@ -29,7 +29,9 @@ fn main() -> ExitCode {
         ["power"] => lose_power(20),
         ["power", ways] => ways.parse().map_err(Into::into).and_then(lose_power),
         ["full"] => campaign("steps of a disk filling up", |it| full::at_steps(it, 1)),
-        _ => Err("usage: thrifty-faults crash [KILLS] | errors [STEP] | full | power [WAYS]".into()),
+        _ => {
+            Err("usage: thrifty-faults crash [KILLS] | errors [STEP] | full | power [WAYS]".into())
+        }
     };
     match done {
         Ok(code) => code,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -35,6 +36,17 @@ pub struct Prepared {
     outside: Outside,
     /// The operation under the seed that was asked for last.
     seeded: Mutex<Option<(Seed, Arc<Operation>)>>,
+}
+
+impl Prepared {
+    /// Shows the collector what is held.
+    ///
+    /// # Errors
+    ///
+    /// What it wants to be told back.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.closure.iter().try_for_each(|closure| closure.traverse(visit))
+    }
 }
 
 /// What lies outside of the program and was read for a key.

@@ -224,7 +224,7 @@ impl<'py> Lone<'_, 'py> {
                         };
                         Product::Made(gathered.onto(made))
                     })
-                    .map_err(|error| load::failure(py, error, None))
+                    .map_err(|error| body::sort(py, load::failure(py, error, None), &raised))
             })
         };
         let (key, policy) = (self.key, self.policy);

@@ -15,6 +15,7 @@ mod graph;
 mod handle;
 mod hooks;
 mod ingredients;
+mod inputs;
 mod keywords;
 mod load;
 mod lone;

@@ -379,6 +379,7 @@ fn close(py: Python<'_>) {
         }
         py.detach(|| session.remove_files());
     }
+    crate::code::forget();
 }
 
 /// Puts a cache in memory in the place of the session's, for tests. Returns what was there.
