@@ -18,7 +18,7 @@ use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
 use thrifty_pipeline::Language;
 
-use crate::call::{self, Chosen, Refused, Report, Run, RunOptions, Task};
+use crate::call::{self, CacheUnavailable, Chosen, Refused, Report, Run, RunOptions, Task};
 use crate::shown::traceback;
 use crate::value::digest;
 
@@ -165,6 +165,8 @@ fn arguments<'py>(
                 }
                 Err(error) => usage(&error),
             }
+        } else if error.is_instance_of::<CacheUnavailable>(py) {
+            usage(&error)
         } else {
             HostError::Usage(crate::shown::message(py, &error))
         }
@@ -252,7 +254,10 @@ fn signals(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 }
 
 fn usage(error: &PyErr) -> HostError {
-    HostError::Usage(error.to_string())
+    Python::attach(|py| match error.is_instance_of::<CacheUnavailable>(py) {
+        true => HostError::Cache(crate::shown::message(py, error)),
+        false => HostError::Usage(error.to_string()),
+    })
 }
 
 fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {

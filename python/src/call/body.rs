@@ -389,7 +389,14 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
 fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
     let (py, task) = (slf.py(), slf.get());
     let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(value.clone().unbind());
-    let hashed = task.hooks(py)?.result.digest(value, "the result")?;
+    let hashed = match task.hooks(py)?.result.digest(value, "the result") {
+        Ok(hashed) => hashed,
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            places::none_in_objects(value)?;
+            return Ok(not_stored(object, None, secret::message(py, &error)));
+        }
+        Err(error) => return Err(error),
+    };
     let draft = match codec::draft(value, &encode_or_draw) {
         Ok(draft) => draft,
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
@@ -398,9 +405,7 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            let draft = Err(Unstored::unstorable(secret::message(py, &error)));
-            let (observed, made_of) = (Vec::new(), Parts::default());
-            return Ok(Made { object, contribution, draft, observed, expires_at: None, made_of });
+            return Ok(not_stored(object, contribution, secret::message(py, &error)));
         }
         Err(error) => return Err(error),
     };
@@ -411,6 +416,17 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
             None => draft,
         },
     ))
+}
+
+/// What is handed on, and not stored for this reason.
+fn not_stored(
+    object: Arc<dyn std::any::Any + Send + Sync>,
+    contribution: Option<Vec<u8>>,
+    reason: String,
+) -> Made {
+    let draft = Err(Unstored::unstorable(reason));
+    let (observed, made_of) = (Vec::new(), Parts::default());
+    Made { object, contribution, draft, observed, expires_at: None, made_of }
 }
 
 /// What a value that stays in memory contributes: it has no record that names its classes, so

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -32,21 +31,10 @@ pub struct Prepared {
     pub unkeyed: Option<String>,
     /// Whether what its body reads is observed.
     pub observes: bool,
-    closure: Option<Closure>,
+    pub(super) closure: Option<Closure>,
     outside: Outside,
     /// The operation under the seed that was asked for last.
     seeded: Mutex<Option<(Seed, Arc<Operation>)>>,
-}
-
-impl Prepared {
-    /// Shows the collector what is held.
-    ///
-    /// # Errors
-    ///
-    /// What it wants to be told back.
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.closure.iter().try_for_each(|closure| closure.traverse(visit))
-    }
 }
 
 /// What lies outside of the program and was read for a key.

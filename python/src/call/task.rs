@@ -73,7 +73,7 @@ impl Task {
             && let Some(prepared) = &*prepared
             && Arc::strong_count(prepared) == 1
         {
-            prepared.traverse(&visit)?;
+            prepared.closure.iter().try_for_each(|closure| closure.traverse(&visit))?;
         }
         Ok(())
     }
