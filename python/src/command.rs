@@ -18,7 +18,7 @@ use thrifty_engine::catalog::RunStatus;
 use thrifty_engine::event::Listener;
 use thrifty_pipeline::Language;
 
-use crate::call::{self, Chosen, Refused, Report, Run, RunOptions, Task};
+use crate::call::{self, CacheUnavailable, Chosen, Refused, Report, Run, RunOptions, Task};
 use crate::shown::traceback;
 use crate::value::digest;
 
@@ -165,6 +165,8 @@ fn arguments<'py>(
                 }
                 Err(error) => usage(&error),
             }
+        } else if error.is_instance_of::<CacheUnavailable>(py) {
+            usage(&error)
         } else {
             HostError::Usage(crate::shown::message(py, &error))
         }
@@ -216,7 +218,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
     };
     let failures = run.failed().iter().map(|(operation, error)| Failed {
         operation: operation.clone(),
-        message: traceback(py, error),
+        message: traceback(py, &PyErr::from_value(error.bind(py).clone().into_any())),
     });
     let result = run.shown(py, &shown);
     let (run, checks) = (run.identity(), run.checked().to_vec());
@@ -252,7 +254,10 @@ fn signals(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 }
 
 fn usage(error: &PyErr) -> HostError {
-    HostError::Usage(error.to_string())
+    Python::attach(|py| match error.is_instance_of::<CacheUnavailable>(py) {
+        true => HostError::Cache(crate::shown::message(py, error)),
+        false => HostError::Usage(error.to_string()),
+    })
 }
 
 fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {

@@ -356,8 +356,14 @@ def test_values_of_libraries_go_through_a_pipeline(programs):
         (pa.table({"a": [1, 2]}), "Table(2×1)"),
         (sp.csr_array(np.ones((2, 3))), "csr_array(float64, 2×3)"),
         (pa.chunked_array([[1]]), "ChunkedArray(…)"),
+        (np.float64(0.9321), "float64(0.9321)"),
+        (np.float32(0.5), "float32(0.5)"),
+        (np.int64(3), "int64(3)"),
+        (np.bool_(True), "bool(True)"),
+        (np.array(5), "ndarray(int64, 5)"),
+        ([np.float64(1)], "[float64(1.0)]"),
     ],
-    ids=["table", "sparse", "chunked"],
+    ids=["table", "sparse", "chunked", "float", "small", "int", "bool", "array", "list"],
 )
 def test_previews(value, shown):
     assert _native.preview(value) == shown

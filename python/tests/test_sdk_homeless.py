@@ -185,6 +185,23 @@ def test_strict_makes_an_error_of_a_directory_that_cannot_be_opened(in_the_way, 
     assert issubclass(CacheUnavailable, RuntimeError)
 
 
+@pytest.mark.parametrize("word", ["", "0", "false", "No", "off"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_strict_is_switched_off_by_a_word(in_the_way, monkeypatch, word):
+    monkeypatch.setenv("THRIFTY_STRICT", word)
+    assert plus(1) == 2
+
+
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_strict_ends_a_command_with_the_code_of_the_cache(in_the_way, programs, monkeypatch, verb):
+    monkeypatch.setenv("THRIFTY_STRICT", "1")
+    programs.write(
+        "jobs.py", "from thrifty import task\n\n@task\ndef plus(n: int):\n    return n + 1\n"
+    )
+    said = programs.run("-m", "thrifty", verb, "jobs:plus", "-p", "n=1", code=3)
+    assert "Not a directory" in said
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [

@@ -79,6 +79,7 @@ impl From<HostError> for Failure {
         match error {
             HostError::Interrupted => Self::Interrupted,
             HostError::Failed(message) => Self::Raised(message),
+            HostError::Cache(message) => Self::Cache(message),
             HostError::UnknownTarget { .. }
             | HostError::UnknownParameter { .. }
             | HostError::UnknownOperation { .. }

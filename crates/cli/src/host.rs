@@ -230,6 +230,8 @@ pub enum HostError {
     Failed(String),
     /// It was interrupted.
     Interrupted,
+    /// The cache cannot be used, and is to be.
+    Cache(String),
     /// There is nothing here that can run workflows.
     Unavailable(String),
 }
@@ -251,9 +253,10 @@ impl fmt::Display for HostError {
                 write!(f, "--refresh: no operation is named `{name}`; {}", hint(name, known))
             }
             Self::Interrupted => f.write_str("interrupted"),
-            Self::Usage(message) | Self::Failed(message) | Self::Unavailable(message) => {
-                f.write_str(message)
-            }
+            Self::Usage(message)
+            | Self::Failed(message)
+            | Self::Cache(message)
+            | Self::Unavailable(message) => f.write_str(message),
         }
     }
 }

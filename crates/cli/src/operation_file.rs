@@ -6,7 +6,7 @@ use std::sync::Arc;
 use glob::Pattern;
 use jiff::Timestamp;
 use thrifty_engine::catalog::RunStatus;
-use thrifty_engine::config::{Settings, Source};
+use thrifty_engine::config::{self, Settings, Source};
 use thrifty_engine::event::Listener;
 use thrifty_engine::explain::foresee;
 use thrifty_engine::graph::Failure as Failed;
@@ -209,7 +209,7 @@ fn demand<'a>(
 /// The cache, or one that ends with the run, with what is to be said about it: that a cache cannot
 /// be opened must not keep anybody from their work.
 fn cache(console: &Console<'_>) -> Result<(Arc<Cache>, Option<String>), Failure> {
-    let is_strict = (console.variables)("THRIFTY_STRICT").is_some_and(|value| value != "0");
+    let is_strict = config::is_strict(console.variables);
     match console.open(console.settings()?) {
         Ok(cache) => Ok((cache, None)),
         Err(error) if is_strict => Err(error.into()),

@@ -193,6 +193,7 @@ fn what_kept_it_from_beginning() {
     let codes = [
         (HostError::Usage("no such name".to_owned()), 2),
         (HostError::Unavailable("no python".to_owned()), 2),
+        (HostError::Cache("no cache".to_owned()), 3),
         (HostError::Failed("ValueError: x".to_owned()), 1),
         (HostError::Interrupted, 130),
     ];

@@ -987,6 +987,10 @@ fn an_operation_file_runs_without_a_cache_that_cannot_be_opened() {
         let code = main_in(arguments, &host, &mut console);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     };
+    for lenient in ["", "false", "No", "off"] {
+        assert_eq!(run(lenient).0, 0, "{lenient}");
+    }
+    std::fs::remove_file(directory.path().join("count")).unwrap();
     let (code, out, err) = run("0");
     assert_eq!((code, out.as_str()), (0, "one.o = 2\n"), "{err}");
     assert!(err.contains("without its cache directory"), "{err}");

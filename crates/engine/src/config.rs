@@ -307,6 +307,14 @@ fn yes_unless(setting: Setting<Option<bool>>) -> Setting<bool> {
     Setting { value: setting.value.unwrap_or(true), source: setting.source }
 }
 
+/// Whether `THRIFTY_STRICT` asks that a cache that cannot be used be an error. Unlike what a
+/// configuration says, a word that means nothing asks for it: it is not a time to be lenient.
+pub fn is_strict(variables: Variables<'_>) -> bool {
+    let off = ["", "0", "false", "no", "off"];
+    let is_off = |value: OsString| off.iter().any(|word| value.eq_ignore_ascii_case(word));
+    variables("THRIFTY_STRICT").is_some_and(|value| !is_off(value))
+}
+
 fn truth(word: &str) -> Option<bool> {
     match word {
         "true" | "1" => Some(true),

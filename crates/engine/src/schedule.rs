@@ -220,8 +220,7 @@ impl<'a> Schedule<'a> {
                 self.run_here();
                 continue;
             }
-            self.start();
-            if !self.ready.is_empty() {
+            if self.start() || !self.ready.is_empty() {
                 continue;
             }
             if self.running == 0 && self.parked.is_empty() && self.later.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRecursionError, PyRuntimeError};
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -54,12 +55,35 @@ pub struct Running {
     ended: Mutex<Option<PyErr>>,
     /// The bodies for which the run is made.
     outer: Readers,
+    /// The context variables of who began the run: each body gets a copy, whatever its thread.
+    context: Option<Py<PyAny>>,
 }
 
 impl Running {
     /// A run that this thread begins.
-    pub fn begin(py: Python<'_>) -> Self {
-        Self { outer: observe::readers(py), ..Self::default() }
+    ///
+    /// # Errors
+    ///
+    /// What Python raised.
+    pub fn begin(py: Python<'_>) -> PyResult<Self> {
+        let contextvars = py.import(intern!(py, "contextvars"))?;
+        let context = contextvars.call_method0(intern!(py, "copy_context"))?.unbind();
+        Ok(Self { outer: observe::readers(py), context: Some(context), ..Self::default() })
+    }
+
+    /// Shows the collector what is held.
+    ///
+    /// # Errors
+    ///
+    /// What it wants to be told back.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)
+    }
+
+    /// A context for one body: none can be entered twice at a time.
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let copy = |it: &Py<PyAny>| it.bind(py).call_method0(intern!(py, "copy"));
+        self.context.as_ref().map(copy).transpose()
     }
 
     fn enter(&self) -> std::os::raw::c_ulong {
@@ -86,18 +110,19 @@ impl Running {
     pub fn take_end(&self) -> Option<PyErr> {
         self.ended.lock().take()
     }
+}
 
-    /// A body that ends the program ends the run; any other failure is its own.
-    fn sort(&self, py: Python<'_>, failure: Failure) -> Failure {
-        if let Failure::Raised { cause, .. } = &failure
-            && let Some(error) = cause.downcast_ref::<PyErr>()
-            && !error.is_instance_of::<PyException>(py)
-        {
-            self.ended.lock().get_or_insert_with(|| error.clone_ref(py));
-            return Failure::Cancelled;
-        }
-        failure
+/// A body that ends the program ends the run, or the call, and says nothing about what was to be
+/// computed; any other failure is its own. What ended it is kept.
+pub fn sort(py: Python<'_>, failure: Failure, ended: &Mutex<Option<PyErr>>) -> Failure {
+    if let Failure::Raised { cause, .. } = &failure
+        && let Some(error) = cause.downcast_ref::<PyErr>()
+        && !error.is_instance_of::<PyException>(py)
+    {
+        ended.lock().get_or_insert_with(|| error.clone_ref(py));
+        return Failure::Cancelled;
     }
+    failure
 }
 
 impl Body for CallBody {
@@ -106,7 +131,7 @@ impl Body for CallBody {
             let thread = self.running.enter();
             let product = self.run_attached(py, inputs);
             self.running.threads.lock().remove(&thread);
-            product.map_err(|failure| self.running.sort(py, failure))
+            product.map_err(|failure| sort(py, failure, &self.running.ended))
         })
     }
 
@@ -143,7 +168,9 @@ impl CallBody {
         let before = handle::calls();
         let watch = self.watch(py).map_err(raised)?;
         let frame = Frame::Running(Arc::clone(&self.call.run));
-        let value = seed::call(slf, &arguments, frame, self.stream(inputs));
+        let stream = self.stream(inputs);
+        let value = self.running.context(py);
+        let value = value.and_then(|it| seed::call_within(slf, &arguments, frame, stream, it));
         let value = value.and_then(|value| places::without_params(&value));
         let gathered = self.end(watch, py);
         if value.is_ok() {
@@ -317,7 +344,9 @@ impl CallBody {
             self.call.choices.invocation.or(task.inner_mode()).or(self.call.choices.workflow);
         let frame = Frame::Building { options, mode };
         let watch = self.watch(py).map_err(raised)?;
-        let value = seed::call(slf, &arguments, frame, self.stream(inputs));
+        let stream = self.stream(inputs);
+        let value = self.running.context(py);
+        let value = value.and_then(|it| seed::call_within(slf, &arguments, frame, stream, it));
         let gathered = self.end(watch, py);
         if value.is_ok() {
             self.tell(py, &gathered);
@@ -406,7 +435,14 @@ pub fn made(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
 fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made> {
     let (py, task) = (slf.py(), slf.get());
     let object: Arc<dyn std::any::Any + Send + Sync> = Arc::new(value.clone().unbind());
-    let hashed = task.hooks(py)?.result.digest(value, "the result")?;
+    let hashed = match task.hooks(py)?.result.digest(value, "the result") {
+        Ok(hashed) => hashed,
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            places::none_in_objects(value)?;
+            return Ok(not_stored(object, None, secret::message(py, &error)));
+        }
+        Err(error) => return Err(error),
+    };
     let draft = match codec::draft(value, &encode_or_draw) {
         Ok(draft) => draft,
         Err(error) if error.is_instance_of::<NotStorable>(py) => {
@@ -415,9 +451,7 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
                 Some(digest) => Some(plain::contribution_of_digest(&digest)),
                 None => live_contribution(value),
             };
-            let draft = Err(Unstored::unstorable(secret::message(py, &error)));
-            let (observed, made_of) = (Vec::new(), Parts::default());
-            return Ok(Made { object, contribution, draft, observed, expires_at: None, made_of });
+            return Ok(not_stored(object, contribution, secret::message(py, &error)));
         }
         Err(error) => return Err(error),
     };
@@ -428,6 +462,17 @@ fn taken_apart(slf: &Bound<'_, Task>, value: &Bound<'_, PyAny>) -> PyResult<Made
             None => draft,
         },
     ))
+}
+
+/// What is handed on, and not stored for this reason.
+fn not_stored(
+    object: Arc<dyn std::any::Any + Send + Sync>,
+    contribution: Option<Vec<u8>>,
+    reason: String,
+) -> Made {
+    let draft = Err(Unstored::unstorable(reason));
+    let (observed, made_of) = (Vec::new(), Parts::default());
+    Made { object, contribution, draft, observed, expires_at: None, made_of }
 }
 
 /// What a value that stays in memory contributes: it has no record that names its classes, so

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyDict, PyTuple};
@@ -94,6 +95,12 @@ impl Call {
         CALLS.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.task)?;
+        self.arguments.iter().flatten().try_for_each(|argument| visit.call(argument))?;
+        self.takes.iter().try_for_each(|handle| visit.call(handle))
+    }
+
     /// The arguments as they were passed.
     pub fn given<'py>(&self, py: Python<'py>) -> Arguments<'py> {
         let given = self.arguments.iter();
@@ -181,6 +188,15 @@ impl Handle {
 
 #[pymethods]
 impl Handle {
+    /// A call that other handles share, or a run, is not shown: nobody may show it twice.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.subscripts.iter().try_for_each(|subscript| visit.call(&subscript.object))?;
+        match &self.origin {
+            Origin::Call(call) if Arc::strong_count(call) == 1 => call.traverse(&visit),
+            Origin::Call(_) | Origin::Argument { .. } => Ok(()),
+        }
+    }
+
     fn __getitem__(&self, py: Python<'_>, index: Bound<'_, PyAny>) -> PyResult<Self> {
         let mut writer = plain::Writer::new();
         digest::encode(&index, "subscript", &mut writer, &mut digest::Alone)

@@ -1,10 +1,12 @@
 //! What annotations say about values: how one is hashed, and which are secret.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use thrifty_key::{Context, Digest, Hasher, plain};
+
+use super::error::UnhashableArgument;
 
 /// What the annotation of a parameter or result says.
 #[derive(Default)]
@@ -77,14 +79,14 @@ impl Hook {
     ///
     /// # Errors
     ///
-    /// What the user's function raised; `TypeError` if it returned something else than text,
-    /// bytes or an integer.
+    /// [`UnhashableArgument`] of what the user's function raised, unless that ends the program;
+    /// `TypeError` if it returned something else than text, bytes or an integer.
     pub fn digest(&self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<Digest>> {
         let py = value.py();
         let Some(method) = &self.method else {
             return Ok(None);
         };
-        let given = method.bind(py).call1((value,))?;
+        let given = method.bind(py).call1((value,)).map_err(|cause| refused(py, name, cause))?;
         let mut hasher = Hasher::new(Context::Value);
         hasher.framed(b"thrifty.HashMethod");
         if let Ok(text) = given.cast::<PyString>() {
@@ -101,6 +103,17 @@ impl Hook {
         }
         Ok(Some(hasher.finish()))
     }
+}
+
+/// What a hash method that raised means for the value.
+fn refused(py: Python<'_>, name: &str, cause: PyErr) -> PyErr {
+    if !cause.is_instance_of::<PyException>(py) {
+        return cause;
+    }
+    let message = crate::shown::message(py, &cause);
+    let error = UnhashableArgument::new_err(format!("the hash method of {name} raised {message}"));
+    error.set_cause(py, Some(cause));
+    error
 }
 
 /// The value of an annotation that is text, evaluated where the function was defined. The text of

@@ -31,7 +31,7 @@ pub struct Prepared {
     pub unkeyed: Option<String>,
     /// Whether what its body reads is observed.
     pub observes: bool,
-    closure: Option<Closure>,
+    pub(super) closure: Option<Closure>,
     outside: Outside,
     /// The operation under the seed that was asked for last.
     seeded: Mutex<Option<(Seed, Arc<Operation>)>>,

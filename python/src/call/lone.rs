@@ -220,15 +220,17 @@ impl<'py> Lone<'_, 'py> {
                 let shared = || Shared::with_others(task, &arguments, self.inputs, self.files);
                 let shared = mode.writes().then(shared).flatten();
                 let call = || seed::call(task, &arguments, frame, stream);
-                body::perform(task, session, mode, on_disk.paths(), call).map(|(made, gathered)| {
-                    observe::tell(py, cache, operation, mode, &gathered.notes);
-                    let gathered = on_disk.check(py, gathered);
-                    let gathered = match shared {
-                        Some(shared) => shared.end(gathered),
-                        None => gathered,
-                    };
-                    Product::Made(gathered.onto(made))
-                })
+                body::perform(task, session, mode, on_disk.paths(), call)
+                    .map(|(made, gathered)| {
+                        observe::tell(py, cache, operation, mode, &gathered.notes);
+                        let gathered = on_disk.check(py, gathered);
+                        let gathered = match shared {
+                            Some(shared) => shared.end(gathered),
+                            None => gathered,
+                        };
+                        Product::Made(gathered.onto(made))
+                    })
+                    .map_err(|failure| body::sort(py, failure, &raised))
             })
         };
         let (key, policy) = (self.key, self.policy);

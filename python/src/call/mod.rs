@@ -15,6 +15,7 @@ mod graph;
 mod handle;
 mod hooks;
 mod ingredients;
+mod inputs;
 mod keywords;
 mod load;
 mod lone;
@@ -42,6 +43,7 @@ use pyo3::prelude::*;
 
 pub use check::{Refused, Report, check};
 pub use context::{Chosen, RunOptions, matches};
+pub use error::CacheUnavailable;
 pub use operation_file::Functions;
 pub use plan::plan;
 pub use run::{Run, run};

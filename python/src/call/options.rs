@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use thrifty_engine::{Choices, Mode, OnFailure, Policy};
 
@@ -49,6 +50,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// Shows the collector what is held.
+    ///
+    /// # Errors
+    ///
+    /// What it wants to be told back.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.key)
+    }
+
     /// Reads the attributes of a `thrifty.Cache`; nothing of `None`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! what Python raises.
 
 use pyo3::exceptions::PyImportError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -39,6 +40,15 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Shows the collector what is held.
+    ///
+    /// # Errors
+    ///
+    /// What it wants to be told back.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.default)
+    }
+
     /// Whether the value is the very object that is the default.
     pub fn is_default(&self, value: &Bound<'_, PyAny>) -> bool {
         let default = self.default.as_ref();

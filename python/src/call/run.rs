@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRecursionError, PySystemExit, PyValueError};
+use pyo3::exceptions::{
+    PyBaseException, PyKeyboardInterrupt, PyRecursionError, PySystemExit, PyValueError,
+};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -114,7 +117,7 @@ pub fn execute(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
 
 fn execute_now(py: Python<'_>, demand: Demand<'_, '_>) -> PyResult<Finished> {
     let session = Session::current(py)?;
-    let running = Arc::new(Running::begin(py));
+    let running = Arc::new(Running::begin(py)?);
     let _under_way = UnderWay::begin(&running);
     let mut handles: Vec<Py<Handle>> = Vec::new();
     places::visit(demand.value, &mut |handle| handles.push(handle.clone().unbind()))?;
@@ -323,7 +326,7 @@ pub fn run<'py>(
     let arguments = shown(task, py, args, kwargs, &options)?;
     let demand =
         Demand { name: task.name(), arguments, value: &value, options: &options, listener };
-    Bound::new(py, Run::of(execute(py, demand)?))
+    Bound::new(py, Run::of(py, execute(py, demand)?))
 }
 
 /// The value of a call with handles in it: nothing ran yet.
@@ -387,18 +390,20 @@ pub struct Run {
     /// The id of the run, or `None` if its history is not kept.
     #[pyo3(get)]
     id: Option<String>,
-    value: Mutex<Option<PyResult<Py<PyAny>>>>,
+    value: Mutex<Option<Result<Py<PyAny>, Py<PyBaseException>>>>,
     nodes: Vec<Node>,
     status: RunStatus,
-    failures: Vec<(String, PyErr)>,
+    failures: Vec<(String, Py<PyBaseException>)>,
     checks: Vec<Py<PyAny>>,
     checked: Vec<Checked>,
 }
 
 impl Run {
-    fn of(finished: Finished) -> Self {
+    fn of(py: Python<'_>, finished: Finished) -> Self {
         let Finished { run, value, nodes, status, failures, checks, checked } = finished;
-        let value = Mutex::new(Some(value));
+        let value = Mutex::new(Some(value.map_err(|error| error.into_value(py))));
+        let failures =
+            failures.into_iter().map(|(name, error)| (name, error.into_value(py))).collect();
         Self { id: run, value, nodes, status, failures, checks, checked }
     }
 
@@ -418,7 +423,7 @@ impl Run {
     }
 
     /// What each failed operation raised.
-    pub fn failed(&self) -> &[(String, PyErr)] {
+    pub fn failed(&self) -> &[(String, Py<PyBaseException>)] {
         &self.failures
     }
 
@@ -442,7 +447,8 @@ impl Run {
     pub fn take<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let taken = slf.get().value.lock().take();
         match taken {
-            Some(value) => value.map(|value| value.into_bound(slf.py())),
+            Some(Ok(value)) => Ok(value.into_bound(slf.py())),
+            Some(Err(error)) => Err(PyErr::from_value(error.into_bound(slf.py()).into_any())),
             None => Err(PyValueError::new_err("the value was taken before")),
         }
     }
@@ -450,12 +456,25 @@ impl Run {
 
 #[pymethods]
 impl Run {
+    /// What it gave or raised can lead back to it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(value) = self.value.try_lock() {
+            match &*value {
+                Some(Ok(value)) => visit.call(value)?,
+                Some(Err(error)) => visit.call(error)?,
+                None => {}
+            }
+        }
+        self.failures.iter().try_for_each(|(_, error)| visit.call(error))?;
+        self.checks.iter().try_for_each(|check| visit.call(check))
+    }
+
     /// The value; raises what the run raised.
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &*self.value.lock() {
             Some(Ok(value)) => Ok(value.clone_ref(py)),
-            Some(Err(error)) => Err(error.clone_ref(py)),
+            Some(Err(error)) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
             None => Err(PyValueError::new_err("the value was taken before")),
         }
     }
@@ -483,8 +502,7 @@ impl Run {
     /// What each failed operation raised, as pairs of its name and the exception.
     #[getter]
     fn failures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let pairs =
-            self.failures.iter().map(|(name, error)| (name.clone(), error.value(py).clone()));
+        let pairs = self.failures.iter().map(|(name, error)| (name.clone(), error.clone_ref(py)));
         PyList::new(py, pairs)
     }
 

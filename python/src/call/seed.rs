@@ -231,12 +231,34 @@ pub fn call<'py>(
     frame: Frame,
     stream: Option<Stream>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    call_within(slf, arguments, frame, stream, None)
+}
+
+/// As [`call`], in a context of its own if there is one.
+///
+/// # Errors
+///
+/// What the function raises.
+pub fn call_within<'py>(
+    slf: &Bound<'py, Task>,
+    arguments: &Arguments<'py>,
+    frame: Frame,
+    stream: Option<Stream>,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let (py, task) = (slf.py(), slf.get());
     let mut arguments = arguments.clone();
     task.hide(py, &arguments)?;
     let stream = fill(py, task, &mut arguments, stream)?;
     let (args, kwargs) = task.parameters(py)?.unbind(py, &arguments)?;
-    call_with(slf, &args, &kwargs, frame, stream)
+    let function = slf.get().function.bind(py);
+    let Some(context) = context else {
+        return enter(function, &args, &kwargs, frame, stream);
+    };
+    let mut run = vec![function.clone()];
+    run.extend(args.iter());
+    let within = context.getattr(intern!(py, "run"))?;
+    enter(&within, &PyTuple::new(py, run)?, &kwargs, frame, stream)
 }
 
 /// As [`call`], with all parameters filled in, and for a body that draws from the generators of
@@ -252,11 +274,21 @@ pub fn call_with<'py>(
     frame: Frame,
     stream: Option<Stream>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
+    enter(slf.get().function.bind(slf.py()), args, kwargs, frame, stream)
+}
+
+fn enter<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+    frame: Frame,
+    stream: Option<Stream>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
     let generators = stream.map(|stream| generators(py, &stream)).transpose()?;
     turn::run(py, generators, || {
         let _guard = context::enter(frame);
-        ending::call(slf.get().function.bind(py), args, kwargs)
+        ending::call(function, args, kwargs)
     })
 }
 

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use thrifty_engine::catalog::{NewRun, Node, Scope};
-use thrifty_engine::config::{Executor, Settings, Source};
+use thrifty_engine::config::{self, Executor, Settings, Source};
 use thrifty_engine::store::hold::Holds;
 use thrifty_engine::{Cache, Mode, OpenError, Reason, Seeding};
 use thrifty_key::Digest;
@@ -340,7 +340,7 @@ pub fn tell_of_unstored<'a>(
 
 /// Whether a cache that fails is an error.
 fn is_strict() -> bool {
-    std::env::var_os("THRIFTY_STRICT").is_some_and(|value| value != "0")
+    config::is_strict(&|name| std::env::var_os(name))
 }
 
 /// The error for results that are not stored because the cache failed, where that is to be one.
@@ -379,6 +379,7 @@ fn close(py: Python<'_>) {
         }
         py.detach(|| session.remove_files());
     }
+    crate::code::forget();
 }
 
 /// Puts a cache in memory in the place of the session's, for tests. Returns what was there.

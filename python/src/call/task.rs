@@ -4,19 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use thrifty_engine::graph::Input;
 use thrifty_engine::{Choices, Mode};
-use thrifty_key::plain::Container;
-use thrifty_key::{Context, Hasher, Preview, plain};
+use thrifty_key::{Preview, plain};
 
 use super::context::{self, Frame, RunOptions};
 use super::error::{self, HandleError};
 use super::handle::{Call, Handle};
 use super::hooks::Hook;
 use super::ingredients::{Around, Prepared, Settings};
+use super::inputs::{encode, order_of};
 use super::on_disk::OnDisk;
 use super::options::Options;
 use super::parameters::{Arguments, Parameters};
@@ -54,6 +55,36 @@ pub(super) struct Hooks {
 
 #[pymethods]
 impl Task {
+    /// A function holds its module's globals, and these hold the task: without this the end of
+    /// the program would not reach what the module holds. What others hold as well is theirs to
+    /// show; nothing is locked, and no Python runs.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        if Arc::strong_count(&self.definition) == 1 {
+            self.definition.traverse(&visit)?;
+        }
+        let parameters = self.parameters.get().into_iter().flat_map(|it| &it.all);
+        parameters.into_iter().try_for_each(|parameter| parameter.traverse(&visit))?;
+        if let Some(hooks) = self.hooks.get() {
+            let all = hooks.parameters.iter().chain([&hooks.result]);
+            all.into_iter().try_for_each(|hook| visit.call(&hook.method))?;
+        }
+        if let Some(prepared) = self.prepared.try_lock()
+            && let Some(prepared) = &*prepared
+            && Arc::strong_count(prepared) == 1
+        {
+            prepared.closure.iter().try_for_each(|closure| closure.traverse(&visit))?;
+        }
+        Ok(())
+    }
+
+    /// What is left can be called still. All other circles lead through something of Python's that
+    /// can be cleared.
+    fn __clear__(&self) {
+        let prepared = self.prepared.try_lock().and_then(|mut prepared| prepared.take());
+        drop(prepared);
+    }
+
     #[new]
     #[pyo3(signature = (function, name, is_workflow, definition, invocation, run))]
     fn new(
@@ -551,50 +582,4 @@ impl Task {
         let parse = py.import(intern!(py, "thrifty._annotations"))?;
         parse.call_method1(intern!(py, "arity"), (&self.function,))?.extract()
     }
-}
-
-/// The names of keyword arguments that have no parameter of their own, in the order in which they were
-/// given, if there are several: as a value, a dict has none, but a body that hands them on shows it.
-fn order_of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Input>> {
-    let Ok(keywords) = value.cast_exact::<PyDict>() else {
-        return Ok(None);
-    };
-    if keywords.len() < 2 {
-        return Ok(None);
-    }
-    let mut writer = plain::Writer::new();
-    writer.open(Container::List, keywords.len());
-    let names: Vec<String> = keywords.keys().extract()?;
-    names.iter().for_each(|name| writer.text(name.as_bytes()));
-    let preview = Preview::text(names.join(", "));
-    let name = format!("{name} (order)");
-    Ok(Some(Input { name, encoding: writer.into_bytes(), preview }))
-}
-
-/// Appends the encoding of an argument, as its annotation says, and gives its preview.
-fn encode(
-    value: &Bound<'_, PyAny>,
-    name: &str,
-    hook: &Hook,
-    around: &mut Around<'_, '_>,
-    writer: &mut plain::Writer,
-) -> PyResult<Preview> {
-    let py = value.py();
-    let is_handle = value.is_instance_of::<Handle>();
-    let hashed = if is_handle { None } else { hook.digest(value, name)? };
-    match hashed {
-        Some(digest) => writer.digest(&digest),
-        None => around.encode(value, name, writer).map_err(|error| error::unhashable(py, error))?,
-    }
-    if !hook.secret {
-        return Ok(Preview::text(digest::preview(value)));
-    }
-    if !is_handle {
-        let plain = std::mem::take(writer);
-        let session = Session::current(py)?;
-        let mut hasher = Hasher::new(Context::Value);
-        hasher.framed(b"thrifty.Secret").framed(session.secret_key()?).framed(plain.as_bytes());
-        writer.digest(&hasher.finish());
-    }
-    Ok(Preview::Hidden)
 }

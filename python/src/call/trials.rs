@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use thrifty_engine::catalog::{NewRun, Node, RunId, RunStatus};
 use thrifty_engine::event::Event;
-use thrifty_engine::graph::{Edge, Taken};
+use thrifty_engine::graph::{Edge, Taken, Value};
 use thrifty_engine::schedule::{Options, Problem};
 use thrifty_engine::{Outcome, Reason, Schedule};
 
@@ -55,6 +56,16 @@ pub struct Kept {
 
 #[pymethods]
 impl Kept {
+    /// A value that others hold as well is not shown: nobody may show it twice.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.taken.value {
+            Value::Live { object, .. } if Arc::strong_count(object) == 1 => {
+                visit.call(object.downcast_ref::<Py<PyAny>>())
+            }
+            Value::Live { .. } | Value::Known(_) => Ok(()),
+        }
+    }
+
     /// The value, nobody else's.
     fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         load::taken(py, &self.session, &self.taken)
@@ -63,6 +74,13 @@ impl Kept {
 
 #[pymethods]
 impl Trials {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Arc::strong_count(&self.running) == 1 {
+            self.running.traverse(&visit)?;
+        }
+        visit.call(&self.task)
+    }
+
     /// Begins a run of this name.
     #[new]
     fn new(
@@ -92,7 +110,7 @@ impl Trials {
         options.serialize = true;
         let workers = session.workers(&options);
         options.workers = Some(concurrency.map_or(workers, |most| workers.min(most)));
-        let running = Arc::new(Running::begin(py));
+        let running = Arc::new(Running::begin(py)?);
         let under_way = Mutex::new(Some(UnderWay::begin(&running)));
         let new = NewRun { name: name.clone(), arguments, ..session.who() };
         let begin = || session.cache.recorder().begin(&new);

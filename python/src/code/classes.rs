@@ -24,6 +24,12 @@ const PROGRAM: &str = "__main__";
 /// Classes that were asked for, by address; holding the class keeps the address its own.
 static KNOWN: Mutex<Option<HashMap<usize, Known>>> = Mutex::new(None);
 
+/// Forgets all of them: what they hold can be collected then.
+pub(super) fn forget() {
+    let known = KNOWN.lock().take();
+    drop(known);
+}
+
 #[derive(Clone)]
 struct Known {
     _class: Arc<Py<PyAny>>,

@@ -3,6 +3,7 @@
 use std::os::raw::{c_int, c_void};
 
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
@@ -55,6 +56,58 @@ pub(super) enum Guard {
 }
 
 impl Guard {
+    /// Shows the collector what is held, all of it once for each time.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let all = |held: &[Py<PyAny>]| held.iter().try_for_each(|it| visit.call(it));
+        match self {
+            Self::Item { namespace, name, value } => {
+                visit.call(namespace)?;
+                visit.call(name)?;
+                visit.call(value)
+            }
+            Self::Unloaded { modules, name } => {
+                visit.call(modules)?;
+                visit.call(name)
+            }
+            Self::Function { function, referents: _, _parts } => {
+                visit.call(function)?;
+                all(_parts)
+            }
+            Self::Cell { cell, value } => {
+                visit.call(cell)?;
+                visit.call(value)
+            }
+            Self::Class { class, attributes } => {
+                visit.call(class)?;
+                attributes.iter().try_for_each(|(name, value)| {
+                    visit.call(name)?;
+                    visit.call(value)
+                })
+            }
+            Self::Elements { container, elements } => {
+                visit.call(container)?;
+                all(elements)
+            }
+            Self::Value { value, digest: _, keys, contents } => {
+                visit.call(value)?;
+                all(keys)?;
+                let held = contents.iter().flat_map(|contents| &contents.0);
+                held.map(|(object, _)| object).try_for_each(|object| visit.call(object))
+            }
+            Self::Attribute { holder, name: _, value } => {
+                visit.call(holder)?;
+                visit.call(value)
+            }
+            Self::Subclasses { class, found } => {
+                visit.call(class)?;
+                found.iter().try_for_each(|it| visit.call(it))
+            }
+            Self::Length { container, length: _ } => visit.call(container),
+            Self::Yaml { yaml, count: _ } => visit.call(yaml),
+            Self::Settings { task, digest: _ } => visit.call(task),
+        }
+    }
+
     /// A guard of what a function is made of.
     pub(super) fn of_function(function: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (mut referents, _parts) = (Vec::new(), parts(function)?);

@@ -17,6 +17,12 @@ use crate::program::imported_as;
 /// Hooks that were asked for, by address; holding the hook keeps the address its own.
 static KNOWN: Mutex<Option<HashMap<usize, Known>>> = Mutex::new(None);
 
+/// Forgets all of them: what they hold can be collected then.
+pub(super) fn forget() {
+    let known = KNOWN.lock().take();
+    drop(known);
+}
+
 #[derive(Clone)]
 struct Known {
     _hook: Arc<Py<PyAny>>,

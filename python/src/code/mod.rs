@@ -35,6 +35,7 @@ mod walk;
 use std::cell::RefCell;
 
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use thrifty_key::{Digest, plain};
 
@@ -130,6 +131,14 @@ pub struct Closure {
 }
 
 impl Closure {
+    /// Shows the collector what is held.
+    ///
+    /// # Errors
+    /// What it wants to be told back.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.guards.iter().try_for_each(|guard| guard.traverse(visit))
+    }
+
     /// Follows a function.
     ///
     /// # Errors
@@ -287,6 +296,13 @@ impl Held {
     fn is_current(&self, py: Python<'_>) -> bool {
         self.0.is_current(py, &value_digest)
     }
+}
+
+/// Forgets what is known of the program's classes and hooks, as the program ends: they lead to the
+/// globals of its modules, which could not be collected.
+pub fn forget() {
+    classes::forget();
+    hooks::forget();
 }
 
 /// Adds the functions of this module.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use thrifty_engine::observed::{Aspect, Observation, Observed, State};
@@ -50,6 +51,13 @@ pub struct Frame(Arc<Given>);
 
 #[pymethods]
 impl Frame {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match Arc::strong_count(&self.0) {
+            1 => visit.call(&self.0.mapping),
+            _ => Ok(()),
+        }
+    }
+
     #[new]
     fn new(root: String, mapping: Py<PyAny>) -> Self {
         Self(Arc::new(Given { root, mapping, recorders: Mutex::default() }))

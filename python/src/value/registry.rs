@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use pyo3::exceptions::{PyRuntimeWarning, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -64,8 +64,7 @@ impl Hooks {
         if self.warned.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let text = std::ffi::CString::new(text.replace('\0', " "))?;
-        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 2)
+        crate::warning::warn(py, text)
     }
 }
 

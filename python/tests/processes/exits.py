@@ -236,7 +236,10 @@ def at_exit() -> None:
 def pool() -> None:
     """A pool of processes is still there."""
     import multiprocessing
+    import warnings
 
+    # Python says so of any program, with or without tasks.
+    warnings.simplefilter("ignore", ResourceWarning)
     made = multiprocessing.get_context("fork").Pool(2)
     assert len(made.map(operations.work, range(4))) == 4
     KEPT.append(made)

@@ -37,11 +37,12 @@ impl Schedule<'_> {
         }
     }
 
-    /// Hands misses to free workers.
-    pub(super) fn start(&mut self) {
+    /// Hands misses to free workers. Whether one ran here: there is no worker then, and nobody
+    /// else who would begin the next.
+    pub(super) fn start(&mut self) -> bool {
         while self.running < self.options.workers.max(1) {
             let Some((number, missed)) = self.next_with_room() else {
-                return;
+                return false;
             };
             let Some(taken) = self.keyed_inputs(number) else {
                 continue;
@@ -49,7 +50,8 @@ impl Schedule<'_> {
             if !self.workers.are_there(self.running) {
                 // The system allows no thread: everything runs here.
                 self.missed.push_front((number, missed));
-                return self.run_here();
+                self.run_here();
+                return true;
             }
             let (coming, job) = (self.begin(number), self.job(number));
             let (done, above) = (self.done.0.clone(), flight::lineage());
@@ -76,6 +78,7 @@ impl Schedule<'_> {
             }));
             self.running += 1;
         }
+        false
     }
 
     pub(super) fn receive(&mut self, number: usize, missed: Missed, attempted: Attempted) {

@@ -77,14 +77,29 @@ fn shape(value: &Bound<'_, PyAny>) -> Option<String> {
         return None;
     }
     let shape: Vec<usize> = value.getattr("shape").ok()?.extract().ok()?;
-    let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
     let name = class.name().ok()?;
     let name = name.to_string_lossy();
+    let number = (root == "numpy" && shape.is_empty()).then(|| number(value)).flatten();
+    if let Some(number) = &number
+        && name != "ndarray"
+    {
+        return Some(format!("{name}({number})"));
+    }
+    let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
+    let shape = match shape.is_empty() {
+        true => number.unwrap_or_else(|| "()".to_owned()),
+        false => shape.join("×"),
+    };
     let dtype = value.getattr("dtype").ok();
     let dtype = dtype.and_then(|dtype| dtype.str().ok());
     let dtype =
         dtype.map_or_else(String::new, |dtype| format!("{}, ", cut(&dtype.to_string_lossy(), 40)));
-    Some(format!("{name}({dtype}{})", shape.join("×")))
+    Some(format!("{name}({dtype}{shape})"))
+}
+
+/// What numpy keeps without a dimension, as Python writes it.
+fn number(value: &Bound<'_, PyAny>) -> Option<String> {
+    scalar(&value.call_method0("item").ok()?)
 }
 
 /// A builtin container; whether it was one.
