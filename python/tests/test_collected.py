@@ -108,6 +108,16 @@ def test_a_task_whose_own_attribute_it_is_is_collected():
     assert gone() is None
 
 
+def test_a_collection_while_a_task_is_made():
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        made = [local() for _ in range(50)]
+    finally:
+        gc.set_threshold(*before)
+    assert len(made) == 50
+
+
 def test_what_is_in_use_is_not_collected():
     @task
     def one(i: int) -> list:

@@ -30,6 +30,9 @@ use crate::value::digest;
 /// A cached function. `thrifty.task` and `thrifty.workflow` make these.
 #[pyclass(subclass, frozen, dict, weakref, module = "thrifty._native")]
 pub struct Task {
+    /// Always set. Python makes room for a task, all zeros, shows it to the collector and then makes
+    /// its dict, which may collect, before the task is put there.
+    is_there: bool,
     pub(super) function: Py<PyAny>,
     name: String,
     pub(super) is_workflow: bool,
@@ -59,6 +62,9 @@ impl Task {
     /// the program would not reach what the module holds. What others hold as well is theirs to
     /// show; nothing is locked, and no Python runs.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.is_there {
+            return Ok(());
+        }
         visit.call(&self.function)?;
         if Arc::strong_count(&self.definition) == 1 {
             self.definition.traverse(&visit)?;
@@ -105,6 +111,7 @@ impl Task {
             turn::begin_use();
         }
         Ok(Self {
+            is_there: true,
             function: function.clone().unbind(),
             name,
             is_workflow,
