@@ -442,6 +442,8 @@ def test_to_invalidate_what_led_to_a_failure_reaches_what_goes_on(falls, name, e
     assert falls.run("falls.py", name, executor) == "-1\n"
     assert invalidate(falls, "--operation", "source") == 2
     assert falls.run("falls.py", name, executor) == "1\n"
+
+
 REFRESHED = """
     import sys
     from pathlib import Path
