@@ -181,7 +181,6 @@ impl Watch {
         }
         let expires_at = EXPIRES_AT.replace(self.expires_before);
         expires(expires_at);
-        // What it took last counts: it may have made anew what was taken before.
         let made_of = MADE_OF.replace(self.made_of_before.take()).unwrap_or_default();
         note_parts(&made_of);
         let metrics = measured::end();
