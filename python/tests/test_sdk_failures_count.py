@@ -128,11 +128,17 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("what", ["reads", "gives"])
-def test_what_it_read(flows, way, what):
-    assert flows.run("flows.py", way, what) == "goes_on\n-1\n"
-    assert flows.run("flows.py", way, what) == "-1\n"
+# A worker cannot hand on what it cannot store.
+READS = [("reads", way, -1) for way in WAYS] + [
+    ("gives", way, 1) for way in WAYS if way != "in_a_process"
+]
+
+
+@pytest.mark.parametrize(("what", "way", "first"), READS)
+def test_what_it_read(flows, way, what, first):
+    """Of an operation that fails, or gives what has no digest."""
+    assert flows.run("flows.py", way, what) == f"goes_on\n{first}\n"
+    assert flows.run("flows.py", way, what) == f"{first}\n"
     flows.write("number", "2")
     assert flows.run("flows.py", way, what) == "goes_on\n2\n"
 
