@@ -255,7 +255,8 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
     };
     let replace = |catalog: &dyn Catalog, output: u8| {
         let claim = catalog.draw_ticket(&scope, &key("part")).expect(WORKS);
-        let new = NewEntry { output: vec![output], ..of("lab.clean", "part") };
+        let output_digest = Digest::of_blob(&[output]);
+        let new = NewEntry { output_digest, ..of("lab.clean", "part") };
         let Committed::Stored(id) = catalog.commit(&scope, &new, &claim).expect(WORKS) else {
             panic!("a ticket replaces");
         };
