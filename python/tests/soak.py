@@ -251,7 +251,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--room", type=pathlib.Path, help="of an earlier soak, to go on with")
+    parser.add_argument("--room", type=pathlib.Path, help="where it is, or goes on")
     parser.add_argument("--worker", type=int)
     parser.add_argument("--until", type=float)
     given = parser.parse_args()
@@ -259,6 +259,7 @@ def main() -> int:
         work(given.worker, given.until)
         return 0
     room = given.room or pathlib.Path(tempfile.mkdtemp(prefix="thrifty-soak-"))
+    room.mkdir(exist_ok=True)
     home = os.environ.setdefault("THRIFTY_HOME", str(room / "home"))
     book = room / "book"
     os.environ["SOAK_BOOK"] = str(book)
