@@ -72,7 +72,7 @@ impl Keys {
         };
         let taken = entry.parts.iter().filter_map(|part| {
             let (cell, entry) = (self.cell(scope, &part.key?), part.entry.map(|entry| entry.0));
-            Some(Part { cell, entry, is_old: part.is_old })
+            Some(Part { cell, entry, since: part.since })
         });
         Whole {
             made_of: (0..self.len()).filter(|cell| is_part(&self.0[*cell])).collect(),

@@ -167,15 +167,8 @@ pub struct Part {
     pub cell: CellId,
     /// Its entry.
     pub entry: Option<i64>,
-    /// It was taken before the body began.
-    pub is_old: bool,
-}
-
-impl Part {
-    /// What counts against it is what happened after this.
-    const fn since(self, began: u64) -> u64 {
-        if self.is_old { 0 } else { began }
-    }
+    /// The epoch after which it was taken, if that was before the body began.
+    pub since: Option<i64>,
 }
 
 /// A call of an operation, as its caller sees it.

@@ -11,7 +11,7 @@ use thrifty_engine::catalog::{EntryId, Sqlite, Time};
 use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Made, Product, Value as Output};
 use thrifty_engine::key::Key;
-use thrifty_engine::made_of::Parts;
+use thrifty_engine::made_of::{Age, Parts};
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
 use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason};
 
@@ -97,12 +97,13 @@ impl Worker {
     pub fn new(catalog: &Arc<Sqlite>) -> Self {
         let (process, scopes) = world::with(|world| (world.process(), world.options.scopes));
         let per_scope = world::with(|world| world.options.operations.len());
+        let oldest = oldest(catalog, process);
         let caches = (0..scopes).map(|number| {
             let scope = world::with(|world| world.keys.place(number * per_scope).scope.clone());
             let handle = Arc::new(Handle::new(catalog, process, false));
             let blobs = Verified::new(Bytes::new(process), Arc::new(MemoryTrust::default()));
             let timer = Arc::new(Simulated::new(process));
-            let cache = Cache::over(handle, Arc::new(blobs), scope, timer);
+            let cache = Cache::over(handle, Arc::new(blobs), scope, timer).with_oldest(oldest);
             let lease = world::with(|world| world.options.lease);
             cache.set_lease(Lease::new(lease).expect("the simulation's leases are lawful"));
             Arc::new(cache)
@@ -394,7 +395,9 @@ impl Worker {
     fn recall(&self, cell: CellId) -> Option<Part> {
         let is_asked = world::with(|world| world.is_chaos && world.rng.u32(..100) < RECALLING);
         let part = self.remembered.borrow().get(&cell).filter(|_| is_asked).cloned()?;
-        Some(Part { made_of: part.made_of.of_before(), ..part })
+        let is_known = world::with(|world| world.rng.bool());
+        let age = if is_known { Age::OfProcess } else { Age::Unknown };
+        Some(Part { made_of: part.made_of.of_before(age), ..part })
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {
@@ -410,6 +413,18 @@ impl Worker {
         let now = self.catalog.now().unwrap_or(0);
         At { process: self.process, step: world::with(|world| world.step()), now }
     }
+}
+
+/// The epoch that a process sees when it begins.
+fn oldest(catalog: &Sqlite, process: ProcessId) -> i64 {
+    use thrifty_engine::catalog::Catalog;
+    let place = world::with(|world| world.keys.place(0).clone());
+    let epoch = catalog.slot(&place.scope, &place.key).map_or(0, |slot| slot.epoch);
+    let now = catalog.now().unwrap_or(0);
+    world::with(|world| {
+        world.model.saw_epoch(At { process, step: world.step(), now }, epoch);
+    });
+    epoch
 }
 
 fn policy(operation: &Operation, refreshes: bool) -> Policy {

@@ -103,9 +103,10 @@ pub struct Part {
     pub key: Option<Key>,
     /// The entry that holds its result, if one does.
     pub entry: Option<EntryId>,
-    /// It was taken before the computation began, nobody knows how long. If it is gone, all
-    /// invalidations that are remembered count, and the commit is refused if any was forgotten.
-    pub is_old: bool,
+    /// The epoch after which it was taken, if that was before the computation began; 0 if nobody knows
+    /// any. If it is gone, all invalidations since count, and the commit is refused if any of them was
+    /// forgotten.
+    pub since: Option<i64>,
     /// The last ticket with which the computation itself replaced the entry of this key, if it did.
     /// What it had taken before is gone for that, and nobody else replaced or removed it later.
     pub own_ticket: Option<i64>,

@@ -50,6 +50,7 @@ pub mod made_of;
 mod memory;
 mod notes;
 pub mod observed;
+mod oldest;
 mod operation;
 mod outcome;
 mod parked;

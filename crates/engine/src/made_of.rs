@@ -45,13 +45,52 @@ struct Takes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Taken {
     entry: Option<EntryId>,
-    is_old: bool,
+    age: Age,
+}
+
+/// When a result was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// By the very computation that the value is of.
+    New,
+    /// By this process, before that began.
+    OfProcess,
+    /// Nobody knows how long before.
+    Unknown,
+}
+
+/// A result that was taken, and its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartTaken {
+    /// The name of the operation.
+    pub operation: String,
+    /// The key under which it was called, if it has one.
+    pub key: Option<Key>,
+    /// The entry that holds it, if one does.
+    pub entry: Option<EntryId>,
+    /// When it was taken.
+    pub age: Age,
+    /// The last ticket with which the computation itself replaced the entry of this key, if it did.
+    pub own_ticket: Option<i64>,
+}
+
+impl PartTaken {
+    /// As the catalog is told of it, by a process that took nothing before this epoch.
+    pub(crate) fn told(self, oldest: i64) -> Part {
+        let Self { operation, key, entry, age, own_ticket } = self;
+        let since = match age {
+            Age::New => None,
+            Age::OfProcess => Some(oldest),
+            Age::Unknown => Some(0),
+        };
+        Part { operation, key, entry, since, own_ticket }
+    }
 }
 
 impl Takes {
     fn add(&mut self, taken: Taken) {
         self.results.insert(taken);
-        let is_alike = |it: &&Taken| it.is_old == taken.is_old;
+        let is_alike = |it: &&Taken| it.age == taken.age;
         if self.results.iter().filter(is_alike).count() > MOST {
             self.results.retain(|it| !is_alike(&it));
             self.results.insert(Taken { entry: Some(GONE), ..taken });
@@ -75,11 +114,11 @@ impl Parts {
     }
 
     /// Those of a value of another process.
-    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = Part>, is_unknown: bool) -> Self {
+    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = PartTaken>, is_unknown: bool) -> Self {
         let mut parts = Self { all, taken: BTreeMap::new(), is_unknown };
-        for Part { operation, key, entry, is_old, own_ticket } in taken {
+        for PartTaken { operation, key, entry, age, own_ticket } in taken {
             let takes = parts.taken.entry((operation, key)).or_default();
-            takes.add(Taken { entry, is_old });
+            takes.add(Taken { entry, age });
             takes.replaced(own_ticket);
         }
         parts
@@ -107,7 +146,7 @@ impl Parts {
             made_of.taken.iter().for_each(|(call, takes)| _ = self.add(call, takes));
         }
         let takes = self.taken.entry((operation.to_owned(), key)).or_default();
-        takes.add(Taken { entry, is_old: false });
+        takes.add(Taken { entry, age: Age::New });
     }
 
     /// As [`Parts::take`], of a value that was computed for this one: with this ticket, if it replaced
@@ -148,24 +187,26 @@ impl Parts {
     }
 
     /// The results that vouch for them.
-    pub fn taken(&self) -> impl Iterator<Item = Part> {
+    pub fn taken(&self) -> impl Iterator<Item = PartTaken> {
         self.taken.iter().flat_map(|((operation, key), takes)| {
-            takes.results.iter().map(|taken| Part {
+            takes.results.iter().map(|taken| PartTaken {
                 operation: operation.clone(),
                 key: *key,
                 entry: taken.entry,
-                is_old: taken.is_old,
-                own_ticket: takes.ticket.filter(|_| !taken.is_old),
+                age: taken.age,
+                own_ticket: takes.ticket.filter(|_| taken.age == Age::New),
             })
         })
     }
 
-    /// The same, taken before whatever began to take them now.
+    /// The same, taken before whatever takes them now began.
     #[must_use]
-    pub fn of_before(mut self) -> Self {
+    pub fn of_before(mut self, age: Age) -> Self {
         for takes in self.taken.values_mut() {
             let results = std::mem::take(takes).results;
-            results.into_iter().for_each(|taken| takes.add(Taken { is_old: true, ..taken }));
+            results
+                .into_iter()
+                .for_each(|taken| takes.add(Taken { age: age.max(taken.age), ..taken }));
         }
         self
     }
@@ -191,10 +232,11 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use super::Age::{New, OfProcess, Unknown};
     use super::*;
 
-    fn took(parts: &Parts) -> Vec<(Option<i64>, bool, Option<i64>)> {
-        parts.taken().map(|it| (it.entry.map(|id| id.0), it.is_old, it.own_ticket)).collect()
+    fn took(parts: &Parts) -> Vec<(Option<i64>, Age, Option<i64>)> {
+        parts.taken().map(|it| (it.entry.map(|id| id.0), it.age, it.own_ticket)).collect()
     }
 
     fn one(entry: i64, ticket: Option<i64>) -> Parts {
@@ -206,11 +248,11 @@ mod tests {
     #[test]
     fn each_result_that_was_taken_counts() {
         let mut parts = one(1, None);
-        parts.merge(&one(3, None).of_before());
+        parts.merge(&one(3, None).of_before(OfProcess));
         parts.merge(&one(3, None));
         parts.take("clean", None, None, &Parts::default());
-        let all = [(None, false, None), (Some(1), false, None), (Some(3), false, None)];
-        assert_eq!(took(&parts), [all[0], all[1], all[2], (Some(3), true, None)]);
+        let all = [(None, New, None), (Some(1), New, None), (Some(3), New, None)];
+        assert_eq!(took(&parts), [all[0], all[1], all[2], (Some(3), OfProcess, None)]);
         assert_eq!(Parts::of(parts.all.clone(), parts.taken(), false), parts);
     }
 
@@ -219,7 +261,7 @@ mod tests {
         let mut parts = one(1, None);
         parts.merge(&one(2, Some(7)));
         parts.merge(&one(3, Some(5)));
-        let new = [(Some(1), false, Some(7)), (Some(2), false, Some(7)), (Some(3), false, Some(7))];
+        let new = [(Some(1), New, Some(7)), (Some(2), New, Some(7)), (Some(3), New, Some(7))];
         assert_eq!(took(&parts), new);
         // Of what is not stored, and what others computed, it is theirs.
         let (mut own, mut of_others) = (Parts::default(), Parts::default());
@@ -227,8 +269,11 @@ mod tests {
         of_others.take("whole", None, None, &parts);
         assert!(took(&own).contains(&new[0]) && !took(&of_others).contains(&new[0]));
         // It says nothing of what was taken before.
-        let old = took(&parts.of_before());
-        assert_eq!(old, [1, 2, 3].map(|id| (Some(id), true, None)));
+        let old = parts.of_before(OfProcess);
+        assert_eq!(took(&old), [1, 2, 3].map(|id| (Some(id), OfProcess, None)));
+        let unknown = old.of_before(Unknown);
+        assert_eq!(took(&unknown), [1, 2, 3].map(|id| (Some(id), Unknown, None)));
+        assert_eq!(unknown.clone().of_before(OfProcess), unknown);
     }
 
     #[test]
@@ -236,10 +281,10 @@ mod tests {
         let mut parts = Parts::default();
         let most = i64::try_from(MOST).unwrap();
         (1..=most).for_each(|id| parts.merge(&one(id, Some(id))));
-        parts.merge(&one(1, None).of_before());
+        parts.merge(&one(1, None).of_before(OfProcess));
         assert_eq!(took(&parts).len(), MOST + 1);
         parts.merge(&one(most + 1, Some(most + 1)));
-        let gone = (Some(GONE.0), false, Some(most + 1));
-        assert_eq!(took(&parts), [gone, (Some(1), true, None)]);
+        let gone = (Some(GONE.0), New, Some(most + 1));
+        assert_eq!(took(&parts), [gone, (Some(1), OfProcess, None)]);
     }
 }

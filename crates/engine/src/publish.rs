@@ -299,7 +299,7 @@ impl Cache {
             origin: self.origin(&task.run),
             observed,
             made_of: answer.made_of.all.clone(),
-            parts: answer.made_of.taken().collect(),
+            parts: answer.made_of.taken().map(|part| part.told(self.oldest)).collect(),
         })
     }
 

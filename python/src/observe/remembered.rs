@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use thrifty_engine::made_of::Age;
 
 use super::frame::Frame;
 use super::note::Note;
@@ -81,7 +82,7 @@ impl Before {
             let first = self.read.get(code).or_else(|| read.get(code)).cloned();
             for memory in successors(first, |it| it.next.get().cloned()) {
                 taken.merge(&memory.read);
-                taken.take_parts(&memory.read.parts().of_before());
+                taken.take_parts(&memory.read.parts().of_before(Age::OfProcess));
             }
             is_unseen |= uses.ran_unseen && uses.hits > 0;
         }

@@ -21,6 +21,15 @@ pub struct Meant {
     pub ids: Option<Vec<i64>>,
 }
 
+/// Since when what is done to a part counts against what was made of it.
+#[derive(Clone, Copy)]
+struct Began {
+    /// When the body began, or saw the epoch.
+    step: u64,
+    /// What was removed so shortly before an epoch was seen may be either.
+    slack: u64,
+}
+
 impl Model {
     /// A key was looked up.
     pub fn looked(&mut self, at: At, cell: CellId, request: &Request, found: &Found) {
@@ -286,7 +295,7 @@ impl Model {
         whole: &Whole,
         since: u64,
     ) -> Vec<(CellId, u64)> {
-        let late = self.late_part(whole, since);
+        let late = self.late_part(whole, Began { step: since, slack: 0 });
         self.require(late.is_none(), "S5", || {
             format!("process {process} stored {value:?}, made of {late:?} of before a removal")
         });
@@ -322,18 +331,25 @@ impl Model {
 
     /// A part whose entry is gone, and that was removed or replaced after this; of one that has been
     /// evicted, also what it was made of.
-    fn late_part(&self, whole: &Whole, began: u64) -> Option<CellId> {
+    fn late_part(&self, whole: &Whole, began: Began) -> Option<CellId> {
         self.late_itself(whole, began).or_else(|| self.late_within(whole, began))
     }
 
-    fn late_itself(&self, whole: &Whole, began: u64) -> Option<CellId> {
-        let late = self.gone(whole).find(|part| self.is_late(part.cell, part.since(began)));
-        late.map(|part| part.cell)
+    fn late_itself(&self, whole: &Whole, began: Began) -> Option<CellId> {
+        let late = |part: &Part| self.is_late(part.cell, self.taken_since(*part, began));
+        self.gone(whole).find(late).map(|part| part.cell)
     }
 
-    fn late_within(&self, whole: &Whole, began: u64) -> Option<CellId> {
+    /// What counts against a part is what happened after this.
+    fn taken_since(&self, part: Part, began: Began) -> u64 {
+        let seen = |epoch| self.epochs.get(&epoch).copied().unwrap_or(0);
+        let step = part.since.map_or(began.step, |epoch| seen(epoch).min(began.step));
+        step.saturating_sub(began.slack)
+    }
+
+    fn late_within(&self, whole: &Whole, began: Began) -> Option<CellId> {
         let evicted = self.gone(whole).filter(|part| part.entry.is_some());
-        let since = evicted.map(|part| part.since(began)).min()?;
+        let since = evicted.map(|part| self.taken_since(part, began)).min()?;
         whole.made_of.iter().find(|cell| self.is_late(**cell, since)).copied()
     }
 
@@ -355,8 +371,7 @@ impl Model {
         let since = self.epochs.get(&claim.epoch).copied().unwrap_or(0);
         let slot = &self.cells[cell];
         let is_removed = slot.disturbed.max(slot.invalidated) >= since;
-        // What was removed right when the epoch was seen may be either.
-        let is_of_late = self.late_part(whole, since.saturating_sub(1)).is_some();
+        let is_of_late = self.late_part(whole, Began { step: since, slack: 1 }).is_some();
         let is_disturbed = is_removed || slot.replaced.0 > since || is_of_late;
         if is_of_late && !is_removed {
             self.refused_whole(whole, since);
@@ -379,7 +394,8 @@ impl Model {
 
     fn refused_whole(&mut self, whole: &Whole, since: u64) {
         self.marks.hit(Mark::WholeRefused);
-        let is_new = |part: &&Part| !part.is_old;
+        let since = Began { step: since, slack: 0 };
+        let is_new = |part: &&Part| part.since.is_none();
         let taken = whole.taken.iter().filter(is_new).copied().collect();
         let as_taken_now = Whole { made_of: whole.made_of.clone(), taken };
         if self.late_part(&as_taken_now, since).is_none() {

@@ -123,13 +123,13 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let scope = scope("lab");
     let part = |entry| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        Part { operation, key, entry, is_old: false, own_ticket: None }
+        Part { operation, key, entry, since: None, own_ticket: None }
     };
     let keyless = Part {
         operation: "lab.look".to_owned(),
         key: None,
         entry: None,
-        is_old: false,
+        since: None,
         own_ticket: None,
     };
     let from = |name: &str, parts: &[Part]| {
@@ -165,11 +165,15 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     assert_eq!(commit(&from("d", &[part(Some(new))]), &begun), Committed::Fenced);
 
     // It began after the removal, with what it had taken before.
-    let old = Part { is_old: true, ..part(Some(new)) };
+    let old = Part { since: Some(0), ..part(Some(new)) };
     let (begun, _) = miss(&*catalog, &scope, "e");
     assert_eq!(commit(&from("e", &[old]), &begun), Committed::Fenced);
     let stored = commit(&from("e", &[part(Some(new))]), &begun);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}");
+    let unstored = |since| Part { since: Some(since), ..part(None) };
+    assert_eq!(commit(&from("e", &[unstored(begun.epoch - 1)]), &begun), Committed::Fenced);
+    let stored = commit(&from("e", &[unstored(begun.epoch)]), &begun);
+    assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it was taken since");
 
     let (begun, _) = miss(&*catalog, &scope, "f");
     catalog.invalidate(Some(&scope), &by_operation("l?ok")).expect(WORKS);
@@ -182,9 +186,9 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
     let scope = scope("lab");
     let inner = [("lab.load", Some("inner")), ("lab.look", None)];
     let all = [inner[0], inner[1], ("lab.clean", Some("part"))];
-    let from = |part: EntryId, is_old: bool| {
+    let from = |part: EntryId, since: Option<i64>| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        let parts = vec![Part { operation, key, entry: Some(part), is_old, own_ticket: None }];
+        let parts = vec![Part { operation, key, entry: Some(part), since, own_ticket: None }];
         NewEntry { parts, ..whole("whole", "lab.flow", &all) }
     };
     let selectors: [(&str, Selecting, bool); 6] = [
@@ -196,7 +200,7 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
         ("another call", |_| Selector { operation: Some("load".to_owned()), ..by_key("b") }, false),
     ];
     for (what, selector, is_meant) in selectors {
-        for is_old in [false, true] {
+        for takes in [None, Some(false), Some(true)] {
             let catalog = make();
             let inside = put(&*catalog, &scope, &of("lab.load", "inner"));
             let part = put(&*catalog, &scope, &whole("part", "lab.clean", &inner));
@@ -204,9 +208,13 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
             catalog.evict(&[part], Time::MAX).expect(WORKS);
             catalog.invalidate(Some(&scope), &selector(inside)).expect(WORKS);
             let (since, _) = miss(&*catalog, &scope, "whole");
-            let begun = if is_old { since } else { before };
-            let done = catalog.commit(&scope, &from(part, is_old), &begun).expect(WORKS);
-            assert_eq!(done == Committed::Fenced, is_meant, "{what}, {is_old}: {done:?}");
+            let begun = if takes.is_some() { since } else { before };
+            let taken = takes.map(|knows| if knows { before.epoch } else { 0 });
+            let done = catalog.commit(&scope, &from(part, taken), &begun).expect(WORKS);
+            assert_eq!(done == Committed::Fenced, is_meant, "{what}, {taken:?}: {done:?}");
+            let stored =
+                catalog.commit(&scope, &from(part, Some(since.epoch)), &since).expect(WORKS);
+            assert_ne!(stored, Committed::Fenced, "{what}: it was taken since");
         }
     }
 }
@@ -216,30 +224,30 @@ pub fn refuses_what_was_made_of_a_part_of_an_evicted_one(make: Make<'_>) {
 pub fn refuses_what_was_taken_before_all_that_is_remembered(make: Make<'_>) {
     let catalog = make();
     let scope = scope("lab");
-    let from = |name: &str, part: EntryId, is_old: bool| {
+    let from = |name: &str, part: EntryId, since: Option<i64>| {
         let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-        let parts = vec![Part { operation, key, entry: Some(part), is_old, own_ticket: None }];
+        let parts = vec![Part { operation, key, entry: Some(part), since, own_ticket: None }];
         NewEntry { parts, ..whole(name, "lab.flow", &[("lab.clean", Some("part"))]) }
     };
     let part = put(&*catalog, &scope, &of("lab.clean", "part"));
-    let commit = |name: &str, is_old: bool| {
+    let commit = |name: &str, since: Option<i64>| {
         let (begun, _) = miss(&*catalog, &scope, name);
-        catalog.commit(&scope, &from(name, part, is_old), &begun).expect(WORKS)
+        catalog.commit(&scope, &from(name, part, since), &begun).expect(WORKS)
     };
     for _ in 0..1_000 {
         catalog.invalidate(Some(&scope), &by_operation("other")).expect(WORKS);
     }
     catalog.evict(&[part], Time::MAX).expect(WORKS);
-    let stored = commit("a", true);
+    let stored = commit("a", Some(0));
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: none of them meant it");
 
     let part_again = put(&*catalog, &scope, &of("lab.clean", "part"));
     catalog.invalidate(Some(&scope), &by_operation("other")).expect(WORKS);
-    assert_eq!(commit("b", true), Committed::Fenced);
-    let stored = commit("b", false);
+    assert_eq!(commit("b", Some(0)), Committed::Fenced);
+    let stored = commit("b", None);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it was taken since");
     let (begun, _) = miss(&*catalog, &scope, "c");
-    let stored = catalog.commit(&scope, &from("c", part_again, true), &begun).expect(WORKS);
+    let stored = catalog.commit(&scope, &from("c", part_again, Some(0)), &begun).expect(WORKS);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it is there");
 }
 
@@ -262,40 +270,36 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
         };
         (id, claim.epoch)
     };
-    let commit =
-        |catalog: &dyn Catalog, begun: &Claim, taken: [Option<EntryId>; 2], own, is_old| {
-            let part = |entry, is_old| {
-                let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
-                Part { operation, key, entry, is_old, own_ticket: own }
-            };
-            let parts = vec![part(taken[0], is_old), part(taken[1], false)];
-            let all = [("lab.load", Some("inner")), ("lab.clean", Some("part"))];
-            let entry = NewEntry { parts, ..whole("whole", "lab.flow", &all) };
-            catalog.commit(&scope, &entry, begun).expect(WORKS) == Committed::Fenced
+    let commit = |catalog: &dyn Catalog, begun: &Claim, taken: [Option<EntryId>; 2], own, since| {
+        let part = |entry, since| {
+            let (operation, key) = ("lab.clean".to_owned(), Some(key("part")));
+            Part { operation, key, entry, since, own_ticket: own }
         };
+        let parts = vec![part(taken[0], since), part(taken[1], None)];
+        let all = [("lab.load", Some("inner")), ("lab.clean", Some("part"))];
+        let entry = NewEntry { parts, ..whole("whole", "lab.flow", &all) };
+        catalog.commit(&scope, &entry, begun).expect(WORKS) == Committed::Fenced
+    };
 
     let catalog = make();
     let (first, begun) = begins(&*catalog);
     catalog.invalidate(Some(&scope), &by_id(first)).expect(WORKS);
     let again = put(&*catalog, &scope, &of("lab.clean", "part"));
-    assert!(
-        commit(&*catalog, &begun, [Some(first), Some(again)], None, false),
-        "the first is gone"
-    );
-    assert!(!commit(&*catalog, &begun, [Some(again); 2], None, false), "the last is there");
+    assert!(commit(&*catalog, &begun, [Some(first), Some(again)], None, None), "the first is gone");
+    assert!(!commit(&*catalog, &begun, [Some(again); 2], None, None), "the last is there");
 
     let catalog = make();
     let (first, begun) = begins(&*catalog);
     let (second, own) = replace(&*catalog, 1);
     assert!(
-        commit(&*catalog, &begun, [Some(first), Some(second)], None, false),
+        commit(&*catalog, &begun, [Some(first), Some(second)], None, None),
         "another replaced it"
     );
     assert!(
-        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), true),
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), Some(0)),
         "it was taken before"
     );
-    assert!(!commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false), "by itself");
+    assert!(!commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), None), "by itself");
 
     let selectors: [Selecting; 3] =
         [|_| by_operation("clean"), |_| by_key("part"), |_| by_operation("load")];
@@ -305,11 +309,11 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
         catalog.invalidate(Some(&scope), &selector(first)).expect(WORKS);
         let (second, own) = replace(&*catalog, 1);
         assert!(
-            commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+            commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), None),
             "in between"
         );
         // What was never stored has no entry of which that was made.
-        let is_refused = commit(&*catalog, &begun, [None, Some(second)], Some(own), false);
+        let is_refused = commit(&*catalog, &begun, [None, Some(second)], Some(own), None);
         assert_eq!(is_refused, selector(first) != by_operation("load"));
     }
 
@@ -318,7 +322,7 @@ pub fn refuses_what_was_made_of_any_that_is_gone(make: Make<'_>) {
     let (second, own) = replace(&*catalog, 1);
     replace(&*catalog, 2);
     assert!(
-        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), false),
+        commit(&*catalog, &begun, [Some(first), Some(second)], Some(own), None),
         "another did it later"
     );
 }
@@ -344,7 +348,7 @@ pub fn takes_no_other_entry_for_a_part(make: Make<'_>) {
         catalog.invalidate(None, &by_operation("clean")).expect(WORKS);
         let entry = Some(put(&*catalog, where_it_is, &there));
         let part =
-            Part { operation: "lab.clean".to_owned(), key, entry, is_old: false, own_ticket: None };
+            Part { operation: "lab.clean".to_owned(), key, entry, since: None, own_ticket: None };
         let new =
             NewEntry { parts: vec![part], ..whole("whole", "lab.flow", &[("lab.clean", None)]) };
         let done = catalog.commit(&lab, &new, &begun).expect(WORKS);
@@ -417,7 +421,7 @@ pub fn refuses_who_took_what_is_replaced_by_another(make: Make<'_>) {
         made_of.add("lab.clean", None);
         let (operation, key) = (operation.to_owned(), Some(key(part)));
         let parts =
-            vec![Part { operation, key, entry: Some(entry), is_old: false, own_ticket: None }];
+            vec![Part { operation, key, entry: Some(entry), since: None, own_ticket: None }];
         let new = NewEntry { parts, made_of, ..of("lab.flow", name) };
         catalog.commit(&scope, &new, claim).expect(WORKS)
     };

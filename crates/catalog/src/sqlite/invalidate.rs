@@ -103,7 +103,10 @@ impl Since {
     }
 
     fn taken(part: &Part, epoch: i64) -> Self {
-        if part.is_old { Self::new(0, None) } else { Self::new(epoch, part.own_ticket) }
+        match part.since {
+            Some(since) => Self::new(since.min(epoch), None),
+            None => Self::new(epoch, part.own_ticket),
+        }
     }
 }
 
@@ -179,7 +182,8 @@ impl Write<'_> {
         entry: &NewEntry,
         epoch: i64,
     ) -> Result<bool> {
-        if epoch >= self.epoch() && !entry.parts.iter().any(|part| part.is_old) {
+        let earliest = entry.parts.iter().filter_map(|part| part.since).fold(epoch, i64::min);
+        if earliest >= self.epoch() {
             return Ok(false);
         }
         if self.is_logged(scope, &entry.operation, [entry.key; 2], epoch)? {
@@ -415,13 +419,8 @@ mod tests {
         let (operation, of) = ("lab.clean".to_owned(), key(part));
         let mut made_of = MadeOf::default();
         made_of.add(&operation, Some(&of));
-        let parts = vec![Part {
-            operation,
-            key: Some(of),
-            entry: Some(id),
-            is_old: false,
-            own_ticket: None,
-        }];
+        let parts =
+            vec![Part { operation, key: Some(of), entry: Some(id), since: None, own_ticket: None }];
         NewEntry { made_of, parts, ..entry(name, name) }
     }
 
