@@ -239,6 +239,7 @@ def test_a_part_that_is_computed_anew_each_time_keeps_nothing_from_being_stored(
 
 TAKES = """
     import functools
+    import os
     import subprocess
     import sys
     from thrifty import Cache, task
@@ -271,6 +272,27 @@ TAKES = """
     @task
     def second(n: int) -> int:
         return remembered(n)
+
+    @task(cache=False)
+    def look() -> int:
+        return 1
+
+    @functools.lru_cache
+    def remembered_look():
+        return look()
+
+    @task
+    def looks(n: int) -> int:
+        return remembered_look() + n
+
+    def outcome(n):
+        return looks.run(n).nodes[0]["outcome"]
+
+    def outcome_in_a_child(n):
+        if child := os.fork():
+            return os.waitpid(child, 0)[1]
+        print(outcome(n), flush=True)
+        os._exit(0)
 
     @task
     def both(n: int) -> int:
@@ -316,6 +338,15 @@ def takes(programs):
 def test_all_that_was_taken_of_a_call_counts(takes, before, call, stale, right):
     assert takes.run("takes.py", f"[{before}, {call}][-1]") == f"{stale}\n"
     assert takes.run("takes.py", call) == f"{right}\n"
+
+
+def test_what_was_invalidated_before_the_process_began_says_nothing_of_what_it_remembers(takes):
+    takes.run("takes.py", "looks(0)")
+    takes.run("-m", "thrifty", "invalidate", "--operation", "look*", "--yes")
+    calls = "looks(1), outcome(2), outcome_in_a_child(3)"
+    assert takes.run("takes.py", calls) == "computed\n(2, 'computed', 0)\n"
+    calls = "looks(4), changed(1, 'look'), outcome(5)"
+    assert takes.run("takes.py", calls) == "(5, None, 'fenced')\n"
 
 
 def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_stored(takes):
