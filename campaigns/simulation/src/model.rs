@@ -50,6 +50,8 @@ pub struct Model {
     /// What each commit that was not refused was answered.
     answers: HashMap<u128, Committed>,
     last_entry: i64,
+    /// What every entry was made of that ever was.
+    took: HashMap<i64, Vec<(CellId, u64)>>,
     blobs: BTreeMap<BlobRef, Bytes>,
     committing: HashMap<ProcessId, CellId>,
     claims: HashMap<(ProcessId, CellId), Claimed>,
@@ -202,6 +204,7 @@ impl Model {
             removed: HashMap::new(),
             answers: HashMap::new(),
             last_entry: 0,
+            took: HashMap::new(),
             blobs: BTreeMap::new(),
             committing: HashMap::new(),
             claims: HashMap::new(),
@@ -286,17 +289,16 @@ impl Model {
         (id, version)
     }
 
-    /// What is taken with a value, out of this entry if there is one: its state of the world, and
-    /// those that were taken to make it.
-    pub fn taken_with(&self, value: Value, entry: Option<i64>) -> Vec<(CellId, u64)> {
-        let kept = entry.and_then(|entry| self.entries.get(&entry));
-        let beyond = kept.map(|kept| kept.took.as_slice()).unwrap_or_default();
-        [(value.cell, value.version)].iter().chain(beyond).copied().collect()
-    }
-
-    /// What is taken with a value that a process made itself.
-    pub fn made_of(&self, process: ProcessId, value: Value) -> Vec<(CellId, u64)> {
-        let mut states = self.taken_by(process, value);
+    /// What is taken with a value: its state of the world, and those that were taken to make it. If it
+    /// is that of an entry, to make that one, whoever did.
+    pub fn taken_with(
+        &self,
+        process: ProcessId,
+        value: Value,
+        entry: Option<i64>,
+    ) -> Vec<(CellId, u64)> {
+        let stored = entry.and_then(|entry| self.took.get(&entry).cloned());
+        let mut states = stored.unwrap_or_else(|| self.taken_by(process, value));
         states.push((value.cell, value.version));
         states
     }

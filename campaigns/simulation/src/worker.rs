@@ -79,8 +79,6 @@ struct Part {
 struct Taken {
     value: Value,
     entry: Option<EntryId>,
-    /// Its own body made it, whatever the entry holds that was there before.
-    is_own: bool,
     made_of: Parts,
 }
 
@@ -88,7 +86,7 @@ impl Taken {
     fn of(answer: &Answer) -> Option<Self> {
         let value = Value::described(&answer.record)?;
         let made_of = (*answer.made_of).clone();
-        Some(Self { value, entry: answer.entry, is_own: false, made_of })
+        Some(Self { value, entry: answer.entry, made_of })
     }
 }
 
@@ -233,7 +231,7 @@ impl Worker {
                     };
                     let made_of = settled.value.made_of().clone();
                     let (value, entry) = (*own, settled.entry);
-                    return (ended, Some(Taken { value, entry, is_own: true, made_of }));
+                    return (ended, Some(Taken { value, entry, made_of }));
                 }
                 let Output::Known(answer) = &settled.value else {
                     world::with(|world| {
@@ -371,10 +369,7 @@ impl Worker {
             match taken {
                 Some(taken) => {
                     let entry = taken.entry.map(|entry| entry.0);
-                    let states = match taken.is_own {
-                        true => world.model.made_of(self.process, taken.value),
-                        false => world.model.taken_with(taken.value, entry),
-                    };
+                    let states = world.model.taken_with(self.process, taken.value, entry);
                     made_of.take(name, key, taken.entry, &taken.made_of);
                     Some(Part { made_of, states })
                 }

@@ -255,6 +255,7 @@ impl Model {
             took,
             made_of: whole.made_of.clone(),
         };
+        self.took.insert(id, kept.took.clone());
         self.entries.insert(id, kept);
         self.cells[cell].entry = Some(id);
     }
