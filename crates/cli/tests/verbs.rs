@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +15,15 @@ use thrifty_cli::{
     RunRequest, main_in,
 };
 use thrifty_engine::catalog::{
-    Catalog, Claim, Committed, Found, Holder, NewEntry, NewRun, Node, Origin, Request, Reserved,
-    RunId, RunStatus, Scope,
+    BlobRef, Catalog, Claim, Committed, Found, Holder, NewEntry, NewRun, Node, Origin, Request,
+    Reserved, RunId, RunStatus, Scope,
 };
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::key::{Digest, Ingredients, Kind, Preview, plain};
 use thrifty_engine::observed::{Observation, Observed, Place, State, encode};
 use thrifty_engine::record::Record;
+use thrifty_engine::store::BlobName;
 use thrifty_engine::{Cache, Miss, Mode, Outcome, Seed};
 
 /// A host that answers as told and keeps what it was asked.
@@ -148,6 +151,18 @@ impl World {
 
     /// A node that ran and was stored.
     fn computed(&self, run: &RunId, number: u32, operation: &str, parts: &[(Kind, &str, Preview)]) {
+        self.stored(run, number, operation, parts, vec![]);
+    }
+
+    /// As [`World::computed`], with these blobs.
+    fn stored(
+        &self,
+        run: &RunId,
+        number: u32,
+        operation: &str,
+        parts: &[(Kind, &str, Preview)],
+        blobs: Vec<BlobRef>,
+    ) {
         let mut ingredients = Ingredients::new();
         for (kind, name, preview) in parts {
             let digest = plain::digest_text(&format!("{preview:?}"));
@@ -160,7 +175,7 @@ impl World {
             output: Record::Plain(plain::text(&ingredients.key().to_string())).to_bytes(),
             output_digest: plain::digest_text(&ingredients.key().to_string()),
             ingredients,
-            blobs: vec![],
+            blobs,
             cost: Duration::from_secs(90),
             expires_at: None,
             origin: Origin {
@@ -762,6 +777,55 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
     let repaired = world.run(&["fsck", "--repair"]);
     assert!(repaired.out.ends_with("repaired: 1 entry removed, 0 blobs set aside\n"));
     assert_eq!((repaired.code, world.run(&["fsck"]).code), (0, 0));
+}
+
+#[test]
+fn fsck_changes_nothing_unless_it_repairs() {
+    let world = World::new();
+    let run = world.begin("m:experiment");
+    let blobs = [b"sound", b"wrong"].map(|bytes| world.cache.blobs().put(&[bytes]).unwrap());
+    for (number, name) in blobs.iter().enumerate() {
+        let BlobName { digest, generation, length } = *name;
+        let blob = BlobRef { digest, generation, length };
+        world.stored(
+            &run,
+            number as u32,
+            "m:load",
+            &[(Kind::Inputs, "n", text(&number.to_string()))],
+            vec![blob],
+        );
+    }
+    let places = files(&world.home.path().join("cache/blobs"));
+    let (short, turned) = (places.keys().next().unwrap(), places.keys().last().unwrap());
+    for (path, bytes) in [(short, "shor"), (turned, "torns")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let home = world.home.path().join("cache");
+    let before = files(&home);
+    for (level, found) in [("quick", "1 finding"), ("full", "2 findings")] {
+        let seen = world.run(&["fsck", "--level", level]);
+        assert!(seen.out.trim_end().ends_with(found), "{}", seen.out);
+        assert_eq!((seen.code, files(&home) == before), (3, true), "{level}: {}", seen.out);
+    }
+    let repaired = world.run(&["fsck", "--full", "--repair"]);
+    assert!(repaired.out.ends_with("repaired: 2 entries removed, 2 blobs set aside\n"));
+    assert_eq!(files(&home.join("quarantine")).len(), 2);
+    assert_eq!(world.run(&["fsck", "--full"]).code, 0);
+}
+
+/// The files below a directory with their bytes; of a catalog, not those that it writes itself.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.to_string_lossy().contains("/catalog.") {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
 }
 
 #[test]
