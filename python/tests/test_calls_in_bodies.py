@@ -114,6 +114,7 @@ def test_a_run_warns_of_a_refresh_that_meant_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert refreshed.run(1).value == 4
+        assert pipeline.with_options(refresh="pipeline").run(1).value == 4
     with pytest.warns(RuntimeWarning, match='refresh="part": nothing of that name') as caught:
         assert pipeline.with_options(refresh="part").run(1).value == 4
     assert len(caught) == 1

@@ -24,14 +24,17 @@ impl Asked {
     }
 }
 
-/// The options of a run with what notes the patterns that mean something; and whether they had none,
-/// so that it is this run that tells.
-pub fn noted(options: Arc<RunOptions>) -> (Arc<RunOptions>, bool) {
+/// The options of a run of this name with what notes the patterns that mean something; and whether
+/// they had none, so that it is this run that tells.
+pub fn noted(options: Arc<RunOptions>, name: &str) -> (Arc<RunOptions>, bool) {
     if options.refresh.is_empty() || options.asked.is_some() {
         return (options, false);
     }
     let asked = Some(Asked::default());
-    (Arc::new(RunOptions { asked, ..RunOptions::clone(&options) }), true)
+    let options = RunOptions { asked, ..RunOptions::clone(&options) };
+    // The workflow itself is none of its operations.
+    options.of_operation(name);
+    (Arc::new(options), true)
 }
 
 /// The names by which a run that succeeded asked for nothing.

@@ -323,7 +323,7 @@ pub fn run<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let (py, task) = (slf.py(), slf.get());
     let _under_way = secret::begin();
-    let (options, tells) = asked::noted(options);
+    let (options, tells) = asked::noted(options, task.name());
     let value = built(slf, args, kwargs, &options)?;
     let arguments = shown(task, py, args, kwargs, &options)?;
     let is_told = listener.is_some();
