@@ -22,8 +22,8 @@ use crate::told;
 #[command(after_help = "\
 Nothing that is being computed now from before the invalidation can come back afterwards. What was
 made of a removed result goes with it: workflows, processes, and tasks that called it; of a run, so do
-the results that it took, those that bodies of its tasks called included. The calls of a task whose own
-result is not stored are left: the run of lone calls of that process has them.
+the results that it took, and all that those were made of which it computed. What a task called whose own
+result is not stored is left: the run without a name of that process has it.
 
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
@@ -143,13 +143,12 @@ fn selected(
 }
 
 /// The selected entries of all runs that this one took: its operations, and the bodies of what it
-/// computed or took, which called them.
+/// computed, which called them.
 fn taken(cache: &Cache, selector: &Selector, run: &RunId) -> Result<Vec<Entry>, Failure> {
     let (catalog, scope) = (cache.catalog().as_ref(), Some(cache.scope()));
     let all = |selector: &Selector| catalog.entries(scope, selector, usize::MAX >> 1);
     let own: Vec<_> = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
-    let mut wholes = all(&by_number(own.clone()))?;
-    wholes.extend(all(&Selector { run: Some(run.clone()), ..Selector::default() })?);
+    let mut wholes = all(&Selector { run: Some(run.clone()), ..Selector::default() })?;
     wholes.retain(|entry| !entry.made_of.is_empty());
     if wholes.is_empty() {
         return Ok(all(&Selector { run: None, ids: Some(own), ..selector.clone() })?);
