@@ -381,6 +381,23 @@ fn stored_text_does_nothing_to_a_terminal() {
 }
 
 #[test]
+fn a_log_is_as_the_command_wrote_it_unless_it_goes_to_a_terminal() {
+    let world = World::new();
+    let file = r"operations:
+  say:
+    run: printf 'a\033[2Jb\n' && echo 1 > o
+    outputs: {o: o}
+";
+    fs::write(world.home.path().join("p.yaml"), file).unwrap();
+    let ran = world.run(&["run", "p.yaml", "--cache"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let log = world.run(&["logs", "say"]);
+    assert_eq!(log.out, "a\x1b[2Jb\n", "{log:?}");
+    let host = Told::new(Err(HostError::Usage(String::new())));
+    assert_eq!(world.run_on(&["logs", "say"], &host, None, Some(80)).out, "a\\u{1b}[2Jb\n");
+}
+
+#[test]
 fn on_a_terminal_tables_are_coloured_and_fit() {
     let (world, ..) = edited();
     let host = Told::new(Err(HostError::Usage(String::new())));
