@@ -221,6 +221,8 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         message: traceback(py, &PyErr::from_value(error.bind(py).clone().into_any())),
     });
     let result = run.shown(py, &shown);
+    let unasked = run.unasked().iter();
+    let notes = unasked.map(|name| format!("--refresh {name}: {}", call::NOTHING)).collect();
     let (run, checks) = (run.identity(), run.checked().to_vec());
     RunReport {
         run,
@@ -228,7 +230,7 @@ fn report(py: Python<'_>, run: &Run) -> RunReport {
         result,
         failures: failures.collect(),
         checks,
-        notes: Vec::new(),
+        notes,
         given: Given::default(),
     }
 }

@@ -58,7 +58,8 @@ class Task(_native.Task[P, R]):
 
         Args:
             cache: How all operations of the run use the cache, whatever their definitions say.
-            refresh: Names of operations that are computed again, with ``*`` for any text.
+            refresh: Names of operations that are computed again, with ``*`` for any text. A run
+                warns of those by which nothing was asked for.
             workers: How many operations run at once.
             executor: Where they run: ``"threads"`` or ``"processes"``. A call on its own, outside
                 of workflows and ``map``, always runs where it is made.

@@ -11,7 +11,10 @@ use crate::show::short_name;
 /// How many calls of one name are shown.
 const SHOWN: usize = 10;
 
-/// The run with this id, or the only one whose id begins so; the newest of the scope for `last`.
+/// Among how many runs the newest is looked for: each worker process has one for its lone calls.
+const LOOKED_AT: usize = 200;
+
+/// The run with this id, or the only one whose id begins so; the [`newest`] of the scope for `last`.
 pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Run, Failure> {
     if text == "last" || text == "latest" {
         return newest(catalog, scope);
@@ -26,11 +29,23 @@ pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Ru
     }
 }
 
-/// The newest run of the scope.
+/// The newest run of the scope. What gathers the lone calls of a process that began other runs gives
+/// way to these: mostly their bodies made the calls.
 pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failure> {
-    let filter = RunFilter { limit: Some(1), ..RunFilter::default() };
-    let newest = catalog.runs(Some(scope), &filter)?.pop();
-    newest.map(judged).ok_or_else(|| {
+    let is_lone = |run: &Run| run.name.is_empty();
+    let list = |limit| {
+        catalog.runs(Some(scope), &RunFilter { limit: Some(limit), ..RunFilter::default() })
+    };
+    let mut runs = list(1)?;
+    if runs.iter().all(is_lone) {
+        runs = list(LOOKED_AT)?;
+    }
+    let gives_way = |run: &Run| {
+        let is_of_same = |other: &Run| !is_lone(other) && other.process == run.process;
+        is_lone(run) && !run.process.is_empty() && runs.iter().any(is_of_same)
+    };
+    let meant = runs.iter().find(|run| !gives_way(run)).or(runs.first()).cloned();
+    meant.map(judged).ok_or_else(|| {
         Failure::Usage(format!(
             "there is no run in {scope} yet; `thrifty config` shows which cache and project this is"
         ))

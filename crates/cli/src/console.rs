@@ -1,9 +1,10 @@
 //! Where a verb reads and writes, and what it looks like there.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -80,17 +81,18 @@ impl Console<'_> {
             Paint::Yellow => 33,
             Paint::Cyan => 36,
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        let mark = MARK.as_str();
+        format!("{mark}{code}m{text}{mark}0m")
     }
 
     /// Writes one line of a result.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        Ok(writeln!(self.out, "{}", text.trim_end())?)
+        Ok(writeln!(self.out, "{}", shown(text.trim_end()))?)
     }
 
     /// Writes one line beside the result.
     pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
-        Ok(writeln!(self.err, "{text}")?)
+        Ok(writeln!(self.err, "{}", shown(text))?)
     }
 
     /// Writes a result for programs.
@@ -107,7 +109,7 @@ impl Console<'_> {
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> Result<(), Failure> {
         for line in self.aligned(heading, rows) {
-            self.line(&line)?;
+            writeln!(self.out, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -119,11 +121,12 @@ impl Console<'_> {
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> Result<(), Failure> {
         for line in self.aligned(heading, rows) {
-            self.note(line.trim_end())?;
+            writeln!(self.err, "{}", line.trim_end())?;
         }
         Ok(())
     }
 
+    /// The lines of a table, as they are shown: its columns are as wide as what is seen of the cells.
     fn aligned<const N: usize>(
         &self,
         heading: [&str; N],
@@ -131,8 +134,8 @@ impl Console<'_> {
     ) -> Vec<String> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(heading.map(|title| self.paint(Paint::Bold, title.trim_end())));
-        table.add_rows(rows);
+        table.set_header(heading.map(|title| shown(&self.paint(Paint::Bold, title.trim_end()))));
+        table.add_rows(rows.into_iter().map(|row| row.map(|cell| shown(&cell))));
         if let Some(width) = self.width {
             table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
         }
@@ -167,7 +170,7 @@ impl Console<'_> {
         let Some(input) = self.input.as_mut() else {
             return Err(Failure::Usage(format!("{question}: add --yes to go on")));
         };
-        write!(self.err, "{question}? [y/N] ")?;
+        write!(self.err, "{}? [y/N] ", shown(question))?;
         self.err.flush()?;
         let mut answer = String::new();
         input.read_line(&mut answer)?;
@@ -176,6 +179,28 @@ impl Console<'_> {
             _ => Err(Failure::Interrupted),
         }
     }
+}
+
+/// Begins each colour until it is shown. Nobody can guess it, so no stored text has one.
+static MARK: LazyLock<String> =
+    LazyLock::new(|| format!("\x1b{}:", RandomState::new().hash_one("colour")));
+
+/// A text with its colours as it is written to a terminal.
+fn shown(text: &str) -> String {
+    let mut pieces = text.split(MARK.as_str()).map(escaped);
+    let first = pieces.next().unwrap_or_default();
+    pieces.fold(first, |before, piece| before + "\x1b[" + &piece)
+}
+
+/// A text, of whoever it is, that does nothing to a terminal but stand there: its control characters
+/// are shown, but for newlines and tabs.
+pub(crate) fn escaped(text: &str) -> String {
+    let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) { escaped.push(c) } else { escaped.extend(c.escape_default()) }
+    }
+    escaped
 }
 
 /// The environment of this process.

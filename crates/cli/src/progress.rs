@@ -10,6 +10,7 @@ use thrifty_engine::event::Event;
 use thrifty_engine::units::show_duration;
 use thrifty_engine::{Outcome, Reason};
 
+use crate::console::escaped;
 use crate::show::{Counts, count, short_name};
 
 /// How often the live line moves; what happens meanwhile is shown with the next move.
@@ -115,7 +116,7 @@ impl Progress {
             Event::Checked(_) => self.bar.inc(1),
             Event::Ended => self.bar.finish_and_clear(),
         }
-        self.bar.set_message(state.shown());
+        self.bar.set_message(escaped(&state.shown()));
     }
 
     /// One line over the whole run.
@@ -140,6 +141,7 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
+        let line = escaped(line);
         if self.is_live {
             self.bar.println(line);
         } else {

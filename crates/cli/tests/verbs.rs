@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +15,15 @@ use thrifty_cli::{
     RunRequest, main_in,
 };
 use thrifty_engine::catalog::{
-    Catalog, Claim, Committed, Found, Holder, NewEntry, NewRun, Node, Origin, Request, Reserved,
-    RunId, RunStatus, Scope,
+    BlobRef, Catalog, Claim, Committed, Found, Holder, NewEntry, NewRun, Node, Origin, Request,
+    Reserved, RunId, RunStatus, Scope,
 };
 use thrifty_engine::config::Executor;
 use thrifty_engine::event::{Event, Listener};
 use thrifty_engine::key::{Digest, Ingredients, Kind, Preview, plain};
 use thrifty_engine::observed::{Observation, Observed, Place, State, encode};
 use thrifty_engine::record::Record;
+use thrifty_engine::store::BlobName;
 use thrifty_engine::{Cache, Miss, Mode, Outcome, Seed};
 
 /// A host that answers as told and keeps what it was asked.
@@ -138,7 +141,13 @@ impl World {
     }
 
     fn begin(&self, name: &str) -> RunId {
-        let run = NewRun { name: name.to_owned(), ..NewRun::default() };
+        self.begin_in(name, "")
+    }
+
+    /// A run that this process began.
+    fn begin_in(&self, name: &str, process: &str) -> RunId {
+        let (name, process) = (name.to_owned(), process.to_owned());
+        let run = NewRun { name, process, ..NewRun::default() };
         self.cache.catalog().begin_run(self.cache.scope(), &run).unwrap()
     }
 
@@ -148,12 +157,24 @@ impl World {
 
     /// A node that ran and was stored.
     fn computed(&self, run: &RunId, number: u32, operation: &str, parts: &[(Kind, &str, Preview)]) {
+        self.stored(run, number, operation, parts, |_| ());
+    }
+
+    /// As [`World::computed`], of an entry that is made so.
+    fn stored(
+        &self,
+        run: &RunId,
+        number: u32,
+        operation: &str,
+        parts: &[(Kind, &str, Preview)],
+        made: impl FnOnce(&mut NewEntry),
+    ) {
         let mut ingredients = Ingredients::new();
         for (kind, name, preview) in parts {
             let digest = plain::digest_text(&format!("{preview:?}"));
             ingredients.add(*kind, *name, digest, preview.clone()).unwrap();
         }
-        let entry = NewEntry {
+        let mut entry = NewEntry {
             id: 1,
             key: ingredients.key(),
             operation: operation.to_owned(),
@@ -173,6 +194,7 @@ impl World {
             made_of: Default::default(),
             parts: vec![],
         };
+        made(&mut entry);
         let id = commit(self.cache.catalog().as_ref(), self.cache.scope(), &entry);
         let node = Node {
             number,
@@ -286,6 +308,93 @@ fn runs_lists_the_newest_first() {
     assert!(lines[2].contains("m:experiment") && lines[2].contains("succeeded"));
     assert!(done.out.lines().all(|line| !line.ends_with(' ')));
     assert_eq!(world.run(&["runs", "--limit", "1"]).out.lines().count(), 2);
+}
+
+#[test]
+fn the_last_run_is_not_what_gathers_the_calls_of_its_bodies() {
+    let world = World::new();
+    let last = || {
+        let shown: serde_json::Value =
+            serde_json::from_str(&world.run(&["show", "last", "--json"]).out).unwrap();
+        RunId(shown["id"].as_str().unwrap().to_owned())
+    };
+    let alone = world.begin_in("", "boot 1 10 1");
+    assert_eq!(last(), alone, "a script that calls tasks");
+    let workflow = world.begin_in("m:experiment", "boot 1 20 1");
+    world.begin_in("", "boot 1 20 1");
+    world.begin_in("", "boot 1 20 1");
+    assert_eq!(last(), workflow, "its bodies and those of its workers called tasks");
+    assert!(world.run(&["why", "last"]).out.contains(&workflow.0));
+    let said = world.run(&["metrics"]).err;
+    assert!(said.contains(&workflow.0), "{said}");
+    let later = world.begin_in("", "boot 1 30 1");
+    assert_eq!(last(), later, "another script that calls tasks");
+    world.begin_in("m:experiment", "");
+    let unknown = world.begin_in("", "");
+    assert_eq!(last(), unknown, "the system does not tell processes apart");
+}
+
+#[test]
+fn stored_text_does_nothing_to_a_terminal() {
+    let world = World::new();
+    let hostile = "a\x1b]0;owned\x07b\x1b[31mc\rd\u{9b}2Je\x7ff\tg";
+    let escaped = "a\\u{1b}]0;owned\\u{7}b\\u{1b}[31mc\\rd\\u{9b}2Je\\u{7f}f";
+    let run = world.begin(hostile);
+    world.computed(&run, 0, hostile, &[(Kind::Inputs, "x", text(hostile))]);
+    let mut failed = world.cache.catalog().nodes(&run).unwrap().remove(0);
+    let error = hostile.to_owned();
+    failed = Node { number: 1, outcome: "failed".to_owned(), detail: error, entry: None, ..failed };
+    world.cache.catalog().record(&run, &[failed]).unwrap();
+    let host = Told::new(Ok(RunReport {
+        run: None,
+        end: End::Failed,
+        result: Some(hostile.to_owned()),
+        failures: vec![Failed { operation: hostile.to_owned(), message: hostile.to_owned() }],
+        checks: Vec::new(),
+        notes: vec![hostile.to_owned()],
+        given: Given::default(),
+    }));
+    let verbs: [&[&str]; 9] = [
+        &["runs"],
+        &["show"],
+        &["show", "#0"],
+        &["why"],
+        &["why", "last", "#1"],
+        &["stats"],
+        &["metrics", "nobody"],
+        &["invalidate", "--operation", "*", "--dry-run"],
+        &["run", "m:experiment"],
+    ];
+    let colours = ["0", "1", "2", "31", "32", "33", "36"].map(|code| format!("\x1b[{code}m"));
+    for (verb, width) in verbs.into_iter().flat_map(|verb| [(verb, None), (verb, Some(1000))]) {
+        let done = world.run_on(verb, &host, None, width);
+        let own =
+            |text: &str| colours.iter().fold(text.to_owned(), |it, code| it.replace(code, ""));
+        let seen = own(&done.out) + &own(&done.err);
+        assert!(seen.contains(escaped), "{verb:?}: {seen:?}");
+        assert!(!seen.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{seen:?}");
+        assert!(!(done.out + &done.err).contains("\x1b[31mc"), "{verb:?}: {seen:?}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&world.run(&["runs", "--json"]).out).unwrap();
+    assert_eq!(json[0]["name"], hostile);
+}
+
+#[test]
+fn a_log_is_as_the_command_wrote_it_unless_it_goes_to_a_terminal() {
+    let world = World::new();
+    let file = r"operations:
+  say:
+    run: printf 'a\033[2Jb\n' && echo 1 > o
+    outputs: {o: o}
+";
+    fs::write(world.home.path().join("p.yaml"), file).unwrap();
+    let ran = world.run(&["run", "p.yaml", "--cache"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let log = world.run(&["logs", "say"]);
+    assert_eq!(log.out, "a\x1b[2Jb\n", "{log:?}");
+    let host = Told::new(Err(HostError::Usage(String::new())));
+    assert_eq!(world.run_on(&["logs", "say"], &host, None, Some(80)).out, "a\\u{1b}[2Jb\n");
 }
 
 #[test]
@@ -605,6 +714,19 @@ fn stats_sum_up_by_operation() {
 }
 
 #[test]
+fn stats_count_what_was_computed_and_not_what_was_waited_for() {
+    let (world, first, second) = edited();
+    let other = world.cache.catalog().nodes(&first).unwrap().remove(0);
+    let waited = Node { number: 7, outcome: "waited".to_owned(), ..other };
+    world.cache.catalog().record(&second, &[waited]).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&world.run(&["stats", "--json"]).out).unwrap();
+    let load = json["operations"].as_array().unwrap().iter().find(|it| it["operation"] == "m:load");
+    let load = load.unwrap();
+    assert_eq!((&load["hits"], &load["seconds"]), (&2.into(), &90.0.into()));
+}
+
+#[test]
 fn who_computes_a_key_now_is_told_with_the_lease_that_is_left() {
     let (world, ..) = edited();
     let key = Digest::of_blob(b"a key of nothing");
@@ -701,6 +823,86 @@ fn invalidate_shows_asks_and_removes() {
 }
 
 #[test]
+fn an_invalidated_run_takes_what_its_bodies_called_along() {
+    let world = World::new();
+    let script = world.begin("");
+    let inputs = |n: &str| [(Kind::Inputs, "n", text(n))];
+    let keys = ["1", "2"].map(|n| {
+        world.computed(&script, n.parse().unwrap(), "m:part", &inputs(n));
+        let all = world.cache.catalog().nodes(&script).unwrap();
+        all.last().unwrap().key.unwrap()
+    });
+    let run = world.begin("m:experiment");
+    let whole = [(Kind::Inputs, "whole", text("1"))];
+    world.stored(&run, 0, "m:whole", &whole, |entry| entry.made_of.add("m:part", Some(&keys[0])));
+    let left = || {
+        let all = world.cache.catalog().entries(None, &Default::default(), 10).unwrap();
+        let mut left: Vec<_> = all.into_iter().map(|it| (it.operation, it.key)).collect();
+        left.sort();
+        left
+    };
+    let whole = left().pop().unwrap();
+    let none = world.run(&["invalidate", "--run", "last", "--operation", "whol", "--yes"]);
+    assert_eq!((left().len(), none.out.as_str()), (3, ""), "the other conditions hold as well");
+    let part = ["invalidate", "--run", &run.0, "--operation", "part", "--dry-run", "--json"];
+    let part: serde_json::Value = serde_json::from_str(&world.run(&part).out).unwrap();
+    assert_eq!(part["keys"], serde_json::json!([keys[0].to_string(), whole.1.to_string()]));
+    assert_eq!(world.run(&["invalidate", "--run", &run.0, "--yes"]).code, 0);
+    assert_eq!(left(), [("m:part".to_owned(), keys[1])]);
+}
+
+#[test]
+fn what_is_computed_for_the_first_time_is_invalidated_and_that_is_said() {
+    let (world, ..) = edited();
+    let (catalog, scope) = (world.cache.catalog(), world.cache.scope());
+    let mut ingredients = Ingredients::new();
+    ingredients.add(Kind::Inputs, "x", plain::digest_text("x"), text("x")).unwrap();
+    let key = ingredients.key();
+    let holder = Holder {
+        nonce: 7,
+        operation: "m:score".to_owned(),
+        host: "desk".to_owned(),
+        process: String::new(),
+    };
+    let lease = Duration::from_secs(60);
+    let Reserved::Taken(claim) = catalog.reserve(scope, &key, &holder, lease).unwrap() else {
+        panic!("there already")
+    };
+    let told = |arguments: &[&str]| {
+        let done = world.run(&[&["invalidate", "--yes"], arguments].concat());
+        assert_eq!((done.code, done.out.as_str()), (0, ""));
+        done.err
+    };
+    let other = told(&["--operation", "nobody"]);
+    assert!(other.starts_with("no entry of ") && other.contains("known: `m:clean`"), "{other}");
+    let entries = told(&["--operation", "score", "--older-than", "1s"]);
+    assert!(entries.contains("matches `score`"), "entries alone are meant: {entries}");
+    let dry = told(&["--operation", "score", "--dry-run"]);
+    assert!(dry.ends_with("1 computation under way would not be stored\n"), "{dry}");
+    assert!(told(&["--key", &key.to_string()[..8], "--dry-run"]).contains("1 computation"));
+    let said = told(&["--operation", "score"]);
+    let plain = "0 entries of flights/development; 1 computation under way will not be stored\n";
+    assert_eq!(said, plain);
+    let entry = NewEntry {
+        id: 7,
+        key,
+        operation: "m:score".to_owned(),
+        ingredients,
+        output: vec![],
+        output_digest: plain::digest_text("y"),
+        blobs: vec![],
+        cost: Duration::ZERO,
+        expires_at: None,
+        origin: Origin::default(),
+        observed: vec![],
+        made_of: Default::default(),
+        parts: vec![],
+    };
+    let refused = catalog.commit(scope, &entry, &claim).unwrap();
+    assert!(matches!(refused, Committed::Fenced), "{refused:?}");
+}
+
+#[test]
 fn clear_takes_this_project_alone_unless_told_otherwise() {
     let (world, ..) = edited();
     let other = Scope { project: "other".to_owned(), domain: "development".to_owned() };
@@ -762,6 +964,50 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
     let repaired = world.run(&["fsck", "--repair"]);
     assert!(repaired.out.ends_with("repaired: 1 entry removed, 0 blobs set aside\n"));
     assert_eq!((repaired.code, world.run(&["fsck"]).code), (0, 0));
+}
+
+#[test]
+fn fsck_changes_nothing_unless_it_repairs() {
+    let world = World::new();
+    let run = world.begin("m:experiment");
+    let blobs = [b"sound", b"wrong"].map(|bytes| world.cache.blobs().put(&[bytes]).unwrap());
+    for (number, name) in blobs.iter().enumerate() {
+        let BlobName { digest, generation, length } = *name;
+        let blob = BlobRef { digest, generation, length };
+        let parts = [(Kind::Inputs, "n", text(&number.to_string()))];
+        world.stored(&run, number as u32, "m:load", &parts, |entry| entry.blobs.push(blob));
+    }
+    let places = files(&world.home.path().join("cache/blobs"));
+    let (short, turned) = (places.keys().next().unwrap(), places.keys().last().unwrap());
+    for (path, bytes) in [(short, "shor"), (turned, "torns")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let home = world.home.path().join("cache");
+    let before = files(&home);
+    for (level, found) in [("quick", "1 finding"), ("full", "2 findings")] {
+        let seen = world.run(&["fsck", "--level", level]);
+        assert!(seen.out.trim_end().ends_with(found), "{}", seen.out);
+        assert_eq!((seen.code, files(&home) == before), (3, true), "{level}: {}", seen.out);
+    }
+    let repaired = world.run(&["fsck", "--full", "--repair"]);
+    assert!(repaired.out.ends_with("repaired: 2 entries removed, 2 blobs set aside\n"));
+    assert_eq!(files(&home.join("quarantine")).len(), 2);
+    assert_eq!(world.run(&["fsck", "--full"]).code, 0);
+}
+
+/// The files below a directory with their bytes; of a catalog, not those that it writes itself.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.to_string_lossy().contains("/catalog.") {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
 }
 
 #[test]

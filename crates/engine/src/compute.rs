@@ -229,7 +229,7 @@ impl Cache {
             Landing::Failure(failure)
                 if policy.on_failure == OnFailure::Share && missing.epoch() <= landed.epoch =>
             {
-                Some(Computed::Failed(failure.shared(), self.since(began)))
+                Some(Computed::Failed(failure.shared(), Duration::ZERO))
             }
             Landing::Answer(_) | Landing::Failure(_) => None,
             Landing::Failed | Landing::Own | Landing::Nothing => None,
@@ -286,7 +286,7 @@ impl Cache {
     fn landed(&self, landing: Landing, began: Duration) -> Computed {
         match landing {
             Landing::Answer(answer) => waited(answer, self.since(began)),
-            Landing::Failure(failure) => Computed::Failed(failure, self.since(began)),
+            Landing::Failure(failure) => Computed::Failed(failure, Duration::ZERO),
             Landing::Failed | Landing::Own | Landing::Nothing => {
                 Computed::Failed(Failure::Cancelled, self.since(began))
             }

@@ -160,6 +160,8 @@ pub fn salvage(home: &Path) -> Result<Salvaged, SalvageError> {
 }
 
 /// Checks the cache, and with `repair` makes it so that every entry that is left can be served.
+/// Without, it changes nothing if `blobs` are handed over as they are: those of a cache set aside
+/// what turns out corrupt when it is read.
 ///
 /// # Errors
 ///

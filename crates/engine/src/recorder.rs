@@ -61,6 +61,7 @@ struct Pending {
 #[derive(Default)]
 struct Lone {
     name: String,
+    process: String,
     run: Option<Option<RunId>>,
     next: u32,
     hits: HashMap<EntryId, Hits>,
@@ -99,12 +100,15 @@ impl Recorder {
         }
     }
 
-    /// Begins a run; `None` if the catalog does not take it, or is left alone because it kept
-    /// failing.
+    /// Begins a run, of this process unless it names one; `None` if the catalog does not take it,
+    /// or is left alone because it kept failing.
     pub fn begin(&self, run: &NewRun) -> Option<RunId> {
         let History { catalog, health, .. } = &*self.history;
         health.may_write().ok()?;
-        let run = NewRun { process: process::identity(), ..run.clone() };
+        let mut run = run.clone();
+        if run.process.is_empty() {
+            run.process = process::identity();
+        }
         health.note_write(self.history.counted(catalog.begin_run(&self.scope, &run)))
     }
 
@@ -145,6 +149,12 @@ impl Recorder {
         self.lone.lock().name = name.to_owned();
     }
 
+    /// Says that the lone calls of this process are made for another one, which began the run that
+    /// gathers them.
+    pub fn lone_for(&self, process: String) {
+        self.lone.lock().process = process;
+    }
+
     /// The run that gathers the lone calls of this process, and a number for one more.
     pub fn lone(&self) -> (Option<RunId>, u32) {
         let run = self.lone_run();
@@ -161,10 +171,11 @@ impl Recorder {
     fn lone_run(&self) -> Option<RunId> {
         let _beginning = self.beginning.lock();
         let lone = self.lone.lock();
-        let (name, known) = (lone.name.clone(), lone.run.clone());
+        let (name, process) = (lone.name.clone(), lone.process.clone());
+        let known = lone.run.clone();
         drop(lone);
         known.unwrap_or_else(|| {
-            let run = self.begin(&NewRun { name, ..NewRun::default() });
+            let run = self.begin(&NewRun { name, process, ..NewRun::default() });
             self.lone.lock().run.insert(run).clone()
         })
     }

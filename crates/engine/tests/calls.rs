@@ -431,9 +431,10 @@ fn a_shared_failure_is_the_leaders_own_with_what_it_was_made_of() {
     let terms = Terms { made_of: Arc::new(parts), ..Terms::default() };
     let failure = Failure::raised("broken", Arc::new("the error itself")).on(terms);
     let shared = waits_for(&Stage::new(), &failure, || ());
-    let Computed::Failed(Failure::Raised { cause, terms, .. }, _) = shared else {
+    let Computed::Failed(Failure::Raised { cause, terms, .. }, spent) = shared else {
         panic!("it did not fail")
     };
+    assert_eq!(spent, Duration::ZERO, "waiting is no work");
     assert_eq!(cause.downcast_ref::<&str>(), Some(&"the error itself"));
     // What it replaced was replaced by the leader.
     let taken: Vec<_> = terms.made_of.taken().map(|it| (it.entry, it.own_ticket)).collect();

@@ -269,8 +269,9 @@ fn the_next_computes_at_once_when_the_first_fails() {
 fn a_failure_is_shared_with_those_who_waited_for_it_alone() {
     let (first, second) = one_waits(shared(), || failed("broken"), || panic!("it waited"));
     let mut of = Vec::new();
-    for computed in [first, second] {
-        let Computed::Failed(failure, _) = computed else { panic!("it did not fail") };
+    for (computed, has_run) in [(first, true), (second, false)] {
+        let Computed::Failed(failure, spent) = computed else { panic!("it did not fail") };
+        assert_eq!(spent > Duration::ZERO, has_run, "waiting is no work");
         assert!(failure.message().contains("broken"), "{}", failure.message());
         of.push(failure.terms().cloned().unwrap_or_default().made_of);
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
+use thrifty_engine::process;
 
 /// Whether this process runs bodies for a program, which tells what is to be told.
 static IS_WORKER: AtomicBool = AtomicBool::new(false);
@@ -20,6 +21,12 @@ const LAST: i32 = -1000;
 /// This process runs bodies for a program.
 pub fn is_a_worker() {
     IS_WORKER.store(true, Ordering::Relaxed);
+}
+
+/// The process that this one runs bodies for, if it does and the system tells.
+pub fn program() -> Option<String> {
+    let parent = std::os::unix::process::parent_id();
+    IS_WORKER.load(Ordering::Relaxed).then(|| process::identity_of(parent)).flatten()
 }
 
 /// Whether this process may be killed when it has nothing to do any more.

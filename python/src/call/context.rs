@@ -7,6 +7,8 @@ use glob::Pattern;
 use thrifty_engine::config::Executor;
 use thrifty_engine::{Mode, Seeding};
 
+use super::asked::Asked;
+
 /// What was chosen for a whole run, at run time.
 #[derive(Default, Clone)]
 pub struct RunOptions {
@@ -14,6 +16,8 @@ pub struct RunOptions {
     pub mode: Option<Mode>,
     /// Operations that are computed again.
     pub refresh: Vec<Pattern>,
+    /// Notes which of these mean something, if the run tells of the others.
+    pub asked: Option<Asked>,
     /// Where bodies run.
     pub executor: Option<Executor>,
     /// How many bodies run at once.
@@ -48,6 +52,7 @@ impl RunOptions {
         Self {
             mode: self.mode.or(outer.mode),
             refresh: self.refresh.iter().chain(&outer.refresh).cloned().collect(),
+            asked: outer.asked.clone(),
             executor: self.executor.or(outer.executor),
             workers: self.workers.or(outer.workers),
             now: self.now || outer.now,
@@ -62,8 +67,10 @@ impl RunOptions {
 
     /// What was chosen at run time for the operation of this name.
     pub fn of_operation(&self, name: &str) -> Option<Mode> {
-        let chosen = self.refresh.iter().any(|pattern| matches(pattern, name));
-        chosen.then_some(Mode::Refresh)
+        let mut meant = self.refresh.iter().filter(|pattern| matches(pattern, name)).peekable();
+        meant.peek()?;
+        self.asked.iter().for_each(|asked| asked.note(meant.by_ref()));
+        Some(Mode::Refresh)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Inside a workflow the same call becomes a [`handle::Handle`]; what a workflow demands becomes
 //! a graph of the engine ([`graph`]), whose nodes come back here to run ([`body`]).
 
+mod asked;
 mod body;
 mod check;
 mod children;
@@ -41,6 +42,7 @@ mod words;
 
 use pyo3::prelude::*;
 
+pub use asked::NOTHING;
 pub use check::{Refused, Report, check};
 pub use context::{Chosen, RunOptions, matches};
 pub use error::CacheUnavailable;

@@ -27,9 +27,10 @@ use super::handle::Handle;
 use super::seed::{self, is_seeded};
 use super::session::{self, Session, tell_of_unstored};
 use super::task::Task;
-use super::{check, clean, load, places, secret, turn};
+use super::{asked, check, clean, load, places, secret, turn};
 use crate::observe;
 use crate::value::digest;
+use crate::warning::tell;
 
 /// How long an interrupted run waits for its bodies to notice.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -322,11 +323,20 @@ pub fn run<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let (py, task) = (slf.py(), slf.get());
     let _under_way = secret::begin();
+    let (options, tells) = asked::noted(options, task.name());
     let value = built(slf, args, kwargs, &options)?;
     let arguments = shown(task, py, args, kwargs, &options)?;
+    let is_told = listener.is_some();
     let demand =
         Demand { name: task.name(), arguments, value: &value, options: &options, listener };
-    Bound::new(py, Run::of(py, execute(py, demand)?))
+    let mut run = Run::of(py, execute(py, demand)?);
+    if tells {
+        run.unasked = asked::unasked(py, &options, &run.nodes, run.status);
+    }
+    for name in run.unasked.iter().filter(|_| !is_told) {
+        tell(py, &format!("refresh={name:?}: {}", asked::NOTHING));
+    }
+    Bound::new(py, run)
 }
 
 /// The value of a call with handles in it: nothing ran yet.
@@ -396,6 +406,8 @@ pub struct Run {
     failures: Vec<(String, Py<PyBaseException>)>,
     checks: Vec<Py<PyAny>>,
     checked: Vec<Checked>,
+    /// Names of operations to be computed again by which nothing was asked for.
+    unasked: Vec<String>,
 }
 
 impl Run {
@@ -404,7 +416,13 @@ impl Run {
         let value = Mutex::new(Some(value.map_err(|error| error.into_value(py))));
         let failures =
             failures.into_iter().map(|(name, error)| (name, error.into_value(py))).collect();
-        Self { id: run, value, nodes, status, failures, checks, checked }
+        let unasked = Vec::new();
+        Self { id: run, value, nodes, status, failures, checks, checked, unasked }
+    }
+
+    /// Names of operations to be computed again by which nothing was asked for.
+    pub fn unasked(&self) -> &[String] {
+        &self.unasked
     }
 
     /// What was executed again, and what that showed.

@@ -127,6 +127,7 @@ impl Session {
         match py.detach(|| Cache::open_scope(&home, scope)) {
             Ok(cache) => {
                 cache.set_lease(settings.lease.value);
+                super::children::program().into_iter().for_each(|it| cache.recorder().lone_for(it));
                 crate::value::codec::keep_digests(cache.file_memo());
                 let session = Self::new(py, cache, settings, home.join("files"), true);
                 Ok(session.after(before.as_deref()))

@@ -4,6 +4,7 @@ use clap::Args;
 use thrifty_engine::OpenError;
 use thrifty_engine::catalog::CatalogError;
 use thrifty_engine::fsck::{Finding, Level, Report, Salvaged, check, salvage};
+use thrifty_engine::store::disk::Disk;
 use thrifty_engine::units::show_size;
 
 use crate::console::{Console, Paint};
@@ -18,8 +19,8 @@ Levels:
   quick    also that every blob is there and has its length
   full     also every byte of every blob, and every key and digest made again
 
-A repair removes entries that cannot be served, so that the next call computes them; corrupt
-files are set aside, not deleted. A damaged catalog is replaced by what is sound in it, and kept
+Without --repair nothing is changed. A repair removes entries that cannot be served, so that the next
+call computes them; corrupt files are set aside, not deleted. A damaged catalog is replaced by what is sound in it, and kept
 beside it: for that alone nobody else may have the cache open. Exit code 3 if anything is left that is wrong.
 
 Examples:
@@ -100,8 +101,9 @@ fn examine(console: &Console<'_>, level: Level, repair: bool) -> Result<Report, 
         }
         cache => {
             let cache = cache?;
-            let (catalog, blobs) = (cache.catalog().as_ref(), cache.blobs().as_ref());
-            Ok::<_, Failure>(check(catalog, blobs, level, repair)?)
+            // As they are: the blobs of a cache set aside what turns out corrupt when it is read.
+            let blobs = Disk::open(&settings.home.value).map_err(OpenError::from)?;
+            Ok::<_, Failure>(check(cache.catalog().as_ref(), &blobs, level, repair)?)
         }
     };
     let first = look()?;

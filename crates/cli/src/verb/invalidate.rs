@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use glob::Pattern;
 use serde::Serialize;
-use thrifty_engine::catalog::{Entry, EntryId, Selector};
+use thrifty_engine::catalog::{Entry, EntryId, RunId, Selector};
 use thrifty_engine::removal::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
@@ -22,7 +22,8 @@ use crate::told;
 #[command(after_help = "\
 Nothing that is being computed now from before the invalidation can come back afterwards. What was
 made of a removed result goes with it: workflows, processes, and tasks that called it; of a run, so do
-the results that it took.
+the results that it took, and all that those were made of which it computed. What a task called whose own
+result is not stored is left: the run without a name of that process has it.
 
 Examples:
   thrifty invalidate --operation 'clean_*' --dry-run
@@ -81,11 +82,12 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     }
     let (entries, taken) = selected(&cache, &selector, tag.as_ref())?;
     if entries.is_empty() && !json {
+        let told = nothing(&cache, &selector, dry_run)?;
         // What is being computed for the first time has no entry yet, and is meant as well.
         if !dry_run {
             catalog.invalidate(Some(cache.scope()), &selector)?;
         }
-        return console.note(&nothing(&cache, &selector)?);
+        return console.note(&told);
     }
     if !json {
         list(&entries, catalog.now()?, console)?;
@@ -127,9 +129,8 @@ fn selected(
     let mut wholes = catalog.wholes(scope, selector)?;
     let mut numbers = Vec::new();
     if let Some(run) = &selector.run {
-        let ids = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
+        let mut taken = taken(cache, selector, run)?;
         // The other conditions hold for these as well.
-        let mut taken = all(&Selector { run: None, ids: Some(ids), ..selector.clone() })?;
         taken.retain(|entry| tag.is_none_or(|tag| carries(entry, tag)));
         numbers = taken.iter().map(|entry| entry.id).collect();
         wholes.extend(catalog.wholes(scope, &by_number(numbers.clone()))?);
@@ -139,6 +140,26 @@ fn selected(
     let mut known = HashSet::new();
     entries.retain(|entry| known.insert(entry.id));
     Ok((entries, numbers))
+}
+
+/// The selected entries of all runs that this one took: its operations, and the bodies of what it
+/// computed, which called them.
+fn taken(cache: &Cache, selector: &Selector, run: &RunId) -> Result<Vec<Entry>, Failure> {
+    let (catalog, scope) = (cache.catalog().as_ref(), Some(cache.scope()));
+    let all = |selector: &Selector| catalog.entries(scope, selector, usize::MAX >> 1);
+    let own: Vec<_> = catalog.nodes(run)?.iter().filter_map(|node| node.entry).collect();
+    let mut wholes = all(&Selector { run: Some(run.clone()), ..Selector::default() })?;
+    wholes.retain(|entry| !entry.made_of.is_empty());
+    if wholes.is_empty() {
+        return Ok(all(&Selector { run: None, ids: Some(own), ..selector.clone() })?);
+    }
+    let own: HashSet<_> = own.into_iter().collect();
+    let mut taken = all(&Selector { run: None, ids: None, ..selector.clone() })?;
+    taken.retain(|entry| {
+        let is_part = |whole: &Entry| whole.made_of.holds(&entry.operation, &entry.key);
+        own.contains(&entry.id) || wholes.iter().any(is_part)
+    });
+    Ok(taken)
 }
 
 fn by_number(ids: Vec<EntryId>) -> Selector {
@@ -168,15 +189,45 @@ fn list(entries: &[Entry], now: i64, console: &mut Console<'_>) -> Result<(), Fa
     console.excerpt(["key", "operation", "computed", "hits ", "size "], rows)
 }
 
-/// What is said when nothing matches: the closest operations, if one was named.
-fn nothing(cache: &Cache, selector: &Selector) -> Result<String, Failure> {
+/// What is said when nothing matches: what is being computed, or the closest operations, if one was
+/// named.
+fn nothing(cache: &Cache, selector: &Selector, dry_run: bool) -> Result<String, Failure> {
     let scope = cache.scope();
+    let computing = under_way(cache, selector)?;
+    if computing > 0 {
+        let verb = if dry_run { "would not be" } else { "will not be" };
+        let computing = count(computing, "computation");
+        return Ok(format!("0 entries of {scope}; {computing} under way {verb} stored"));
+    }
     let Some(operation) = &selector.operation else {
         return Ok(format!("no entry of {scope} matches"));
     };
     let totals = cache.catalog().totals(Some(scope))?;
     let hint = did_you_mean(operation, totals.iter().map(|total| total.operation.as_str()));
     Ok(format!("no entry of {scope} matches `{operation}`; {hint}"))
+}
+
+/// How many computations of those that are computed one at a time such an invalidation refuses: one
+/// that speaks of entries alone refuses none.
+fn under_way(cache: &Cache, selector: &Selector) -> Result<u64, Failure> {
+    let Selector { ids, key_prefix, operation, run, older_than, unused_for, before } = selector;
+    let is_of_entries = ids.is_some()
+        || run.is_some()
+        || older_than.is_some()
+        || unused_for.is_some()
+        || before.is_some();
+    if is_of_entries {
+        return Ok(0);
+    }
+    let pattern = operation.as_deref().and_then(|operation| Pattern::new(operation).ok());
+    let is_named = |name: &str| {
+        let tail = name.rsplit(['.', ':']).next().unwrap_or(name);
+        pattern.as_ref().map_or(operation.is_none(), |it| it.matches(name) || it.matches(tail))
+    };
+    let prefix = key_prefix.as_deref().unwrap_or_default();
+    let all = cache.catalog().reservations(Some(cache.scope()))?;
+    let meant = all.iter().filter(|it| it.key.to_string().starts_with(prefix));
+    Ok(meant.filter(|it| is_named(&it.held.holder.operation)).count() as u64)
 }
 
 fn key_prefix(text: &str) -> Result<String, String> {

@@ -5,7 +5,7 @@ use thrifty_engine::catalog::Selector;
 use thrifty_pipeline::log_of;
 
 use crate::choose;
-use crate::console::Console;
+use crate::console::{Console, escaped};
 use crate::failure::Failure;
 use crate::told;
 
@@ -44,7 +44,12 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
                 let origin = told::origin(entry, catalog.now()?);
                 console.note(&format!("{}: {}, {origin}", node.operation, node.outcome))?;
             }
-            Ok(console.out.write_all(&log)?)
+            match console.width {
+                Some(_) => {
+                    Ok(console.out.write_all(escaped(&String::from_utf8_lossy(&log)).as_bytes())?)
+                }
+                None => Ok(console.out.write_all(&log)?),
+            }
         }
         Ok(None) => {
             let message = format!("{} is no command: it has no log", node.operation);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use thrifty_engine::catalog::{Selector, Totals};
+use thrifty_engine::explain::is_hit;
 
 use crate::computing::{self, ComputingJson};
 use crate::console::Console;
@@ -93,7 +94,8 @@ fn lines(totals: Vec<Totals>) -> Vec<(String, Line)> {
     for Totals { operation, outcome, count, spent, saved } in totals {
         let line = lines.entry(operation).or_default();
         line.counts.add(&outcome, count);
-        line.spent += spent;
+        // Of a hit, it is the time in which another one computed it, or in which it was looked up.
+        line.spent += if is_hit(&outcome) || outcome == "waited" { Duration::ZERO } else { spent };
         line.saved += saved;
     }
     let mut lines: Vec<_> = lines.into_iter().collect();
