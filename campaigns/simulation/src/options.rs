@@ -10,6 +10,9 @@ pub type Micros = u64;
 /// A second of simulated time.
 pub const SECOND: Micros = 1_000_000;
 
+/// How often a body calls another operation at most.
+pub const MOST_PARTS: u64 = 3;
+
 /// Everything that a seed decides.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -138,6 +141,13 @@ pub struct Wall {
 }
 
 impl Options {
+    /// How long a body takes at most that computes all that it calls, each time that it does.
+    pub fn longest(&self, number: usize, depth: usize) -> Micros {
+        let operation = &self.operations[number];
+        let needed = operation.needs.filter(|_| depth < self.deepest);
+        operation.takes + needed.map_or(0, |needed| MOST_PARTS * self.longest(needed, depth + 1))
+    }
+
     /// What a seed decides. Most faults are absent from most seeds, so that each is also seen
     /// without the others.
     pub fn of_seed(seed: u64) -> Self {

@@ -151,6 +151,7 @@ fn probe(worker: &Worker, cell: usize) {
     world::with(|world| {
         let spent = world.now - began;
         let bodies: Micros = world.options.operations.iter().map(|it| it.takes).sum();
+        let bodies = bodies.max(world.options.longest(world.keys.place(cell).number, 0));
         let lease = Micros::try_from(world.options.lease.as_micros()).unwrap_or(Micros::MAX);
         let most = 2 * lease + 3 * bodies + 5 * SECOND;
         if spent > most {

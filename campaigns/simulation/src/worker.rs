@@ -20,7 +20,7 @@ use crate::handle::Handle;
 use crate::identity::{At, CellId, ProcessId};
 use crate::mark::Mark;
 use crate::model::Call;
-use crate::options::{Micros, Operation};
+use crate::options::{MOST_PARTS, Micros, Operation};
 use crate::scheduler;
 use crate::timer::Simulated;
 use crate::value::Value;
@@ -327,7 +327,7 @@ impl Worker {
             let (execution, version) = world.model.begins(at, call, asks);
             world.tell(|| format!("process {} runs {cell} as {execution}", self.process));
             let fails = world.is_chaos && world.rng.u32(..100) < operation.failing;
-            (execution, version, fails, world.rng.u64(1..=3))
+            (execution, version, fails, world.rng.u64(1..=MOST_PARTS))
         });
         let takes: Micros = world::with(|world| world.rng.u64(1..=operation.takes));
         let deepest = world::with(|world| world.options.deepest);
