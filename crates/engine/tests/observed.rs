@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use thrifty_engine::key::plain::{Container, Writer};
 use thrifty_engine::key::{Context, Digest, Hasher};
 use thrifty_engine::observed::{
-    Aspect, Change, Glance, How, Observation, Observed, Place, Right, State, Surroundings, Undecodable,
-    decode, encode,
+    Aspect, Change, Glance, How, Observation, Observed, Place, Right, State, Surroundings,
+    Undecodable, decode, encode,
 };
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::store::scan::{Memo, NoMemo};
