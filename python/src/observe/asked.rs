@@ -78,7 +78,7 @@ const MAKING: [&str; 6] = ["makedirs", "mkdir", "removedirs", "rmtree", "touch",
 
 /// Functions that look for links on their way: where one leads is told by the reading of it, and
 /// which of the names in a directory are links by the listing.
-const PASSING: [&str; 6] = ["realpath", "_joinrealpath", "walk", "_walk", "fwalk", "_fwalk"];
+const PASSING: [&str; 5] = ["realpath", "_joinrealpath", "walk", "_walk", "_fwalk"];
 
 /// Why something is asked about a path, `way` unless a function of Python says otherwise; `None`
 /// if for nothing that decides about a result.
