@@ -20,6 +20,7 @@ use thrifty_key::Digest;
 use super::context::RunOptions;
 use super::error::CacheUnavailable;
 use super::ingredients::PythonClasses;
+use super::{children, clean};
 use crate::observe::Scenery;
 pub use crate::warning::{tell, warn};
 
@@ -223,10 +224,14 @@ impl Session {
     }
 
     /// Where bodies run. A worker process could not reach a cache that is in memory.
-    /// Those of a clean process would not be clean.
-    pub fn executor(&self, options: &RunOptions) -> Executor {
-        let chosen = options.executor.unwrap_or(self.settings.executor.value);
-        if self.is_shared && !super::clean::is_clean() { chosen } else { Executor::Threads }
+    /// Those of a clean process would not be clean, and a daemonic one can have none.
+    pub fn executor(&self, py: Python<'_>, options: &RunOptions) -> Executor {
+        match options.executor.unwrap_or(self.settings.executor.value) {
+            Executor::Processes if self.is_shared && !clean::is_clean() => {
+                if children::may_start(py) { Executor::Processes } else { Executor::Threads }
+            }
+            _ => Executor::Threads,
+        }
     }
 
     /// Whether other processes can open the cache.
