@@ -823,3 +823,37 @@ def test_a_name_that_leads_elsewhere_is_unreadable(probe, name, sources):
     assert forged != record
     with pytest.raises(_native.Unreadable, match="no name of a file"):
         probe.get(forged)
+
+
+def test_no_memory_for_a_stored_value_is_a_memory_error(programs):
+    """Neither a panic, which nobody catches, nor damage, for which the entry would go."""
+    programs.write(
+        "main.py",
+        """
+        import pathlib, resource, sys
+        from thrifty import _native
+
+        LENGTH = 64 << 20
+        probe = _native._Probe(pathlib.Path(sys.argv[1]))
+        values = [bytes(LENGTH), "a" * LENGTH, "é" * (LENGTH // 2), bytearray(LENGTH)]
+        records = [probe.put(value) for value in values]
+        assert all(probe.get(record) == value for record, value in zip(records, values))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        # Room for the map of a blob, and not for what is made of it.
+        resource.setrlimit(
+            resource.RLIMIT_AS, (pages * resource.getpagesize() + LENGTH * 3 // 2, most)
+        )
+        told = []
+        for record in records:
+            try:
+                told.append(len(probe.get(record)))
+            except BaseException as error:
+                told.append(type(error).__name__)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        assert all(probe.get(record) == value for record, value in zip(records, values))
+        print(*told)
+        """,
+    )
+    told = programs.run("main.py", str(programs.directory / "store"))
+    assert told.split() == ["MemoryError"] * 4

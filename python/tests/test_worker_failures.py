@@ -268,3 +268,45 @@ def test_a_worker_ends_with_its_program(programs, way, fork):
         os.killpg(program.pid, signal.SIGKILL)
         told.kill()
     assert program.wait(timeout=60) == -way
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_daemonic_process_runs_bodies_itself(programs, method):
+    """Multiprocessing lets it start no others."""
+    programs.write(
+        "main.py",
+        """
+        import multiprocessing, os, sys, warnings
+        from thrifty import task
+
+        @task
+        def square(x: int) -> tuple:
+            return x * x, os.getpid()
+
+        @task
+        def fails(x: int) -> int:
+            raise ValueError(x)
+
+        def work(x: int) -> tuple:
+            told = []
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                for n in (x, x + 1):
+                    told += square.with_options(executor="processes").map([n])
+                try:
+                    fails.with_options(executor="processes").map([n])
+                except ValueError as error:
+                    told.append(error.args)
+            return os.getpid(), told, [str(it.message) for it in said]
+
+        if __name__ == "__main__":
+            with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+                [(here, told, said)] = pool.map(work, [3])
+            assert told == [(9, here), (16, here), (4,)], told
+            assert len(said) == 1 and "daemonic" in said[0] and "threads" in said[0], said
+            # One that is none has workers as ever.
+            here, told, said = work(5)
+            assert said == [] and here not in (told[0][1], told[1][1]), told
+        """,
+    )
+    assert programs.run("main.py", method) == ""

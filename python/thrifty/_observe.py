@@ -111,6 +111,25 @@ def watch_lines() -> None:
     linecache.getlines = getlines
 
 
+def watch_maps() -> None:
+    """Does the same with files that `pyarrow` maps, once that is loaded.
+
+    Its classes that read files are closed: nothing can stand in their place.
+    """
+    import pyarrow
+    import pyarrow.lib
+
+    original: Any = pyarrow.memory_map
+
+    def memory_map(path: Any, mode: str = "r") -> Any:
+        if mode != "w":
+            _native.maps(path)
+        return original(path, mode)
+
+    _disguise(memory_map, original)
+    pyarrow.memory_map = pyarrow.lib.memory_map = memory_map  # type: ignore[assignment]
+
+
 def _watch_system() -> None:
     import posix
 
@@ -120,9 +139,10 @@ def _watch_system() -> None:
         (os.lstat, _native.lstat),
         (os.access, _native.access),
         (os.readlink, _native.readlink),
+        (os.open, _native.open),
         (os.scandir, _scanning(os.scandir)),
     )
-    _native.stand_for(os.getcwd, os.stat, os.lstat, os.access, os.readlink)
+    _native.stand_for(os.getcwd, os.stat, os.lstat, os.access, os.readlink, os.open)
     for old, new in pairs:
         _disguise(new, old)
         # Both names, so that it is still found where it says it is.
@@ -141,9 +161,9 @@ def _watch_system() -> None:
 def _scanning(original: Any) -> Any:
     def scandir(path: Any = ".") -> Any:
         entries = original(path)
-        # A number is a handle, from which the names do not lead on.
-        is_told = not isinstance(path, int) and _native.is_called_by_project()
-        return _Entries(entries) if is_told else entries
+        if not _native.is_called_by_project():
+            return entries
+        return _Entries(entries, path if isinstance(path, int) else None)
 
     return scandir
 
@@ -151,14 +171,15 @@ def _scanning(original: Any) -> Any:
 class _Entries:
     """What code of the project gets from `os.scandir`."""
 
-    def __init__(self, entries: Any) -> None:
+    def __init__(self, entries: Any, handle: int | None) -> None:
         self._entries = entries
+        self._handle = handle
 
     def __iter__(self) -> _Entries:
         return self
 
     def __next__(self) -> _Entry:
-        return _Entry(next(self._entries))
+        return _Entry(next(self._entries), self._handle)
 
     def __enter__(self) -> _Entries:
         return self
@@ -179,8 +200,10 @@ class _Entry:
     # It is one for `isinstance`.
     __class__: Any = os.DirEntry
 
-    def __init__(self, entry: Any) -> None:
+    def __init__(self, entry: Any, handle: int | None) -> None:
         self._entry = entry
+        # Of the directory, if it was listed by that: the path is a name in it then.
+        self._handle = handle
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._entry, name)
@@ -192,15 +215,15 @@ class _Entry:
         return repr(self._entry)
 
     def stat(self, *, follow_symlinks: bool = True) -> Any:
-        return os.stat(self._entry.path, follow_symlinks=follow_symlinks)
+        return os.stat(self._entry.path, dir_fd=self._handle, follow_symlinks=follow_symlinks)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        if follow_symlinks and self._entry.is_symlink():
+        if follow_symlinks and self._handle is None and self._entry.is_symlink():
             return os.path.isdir(self._entry.path)
         return self._entry.is_dir(follow_symlinks=follow_symlinks)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        if follow_symlinks and self._entry.is_symlink():
+        if follow_symlinks and self._handle is None and self._entry.is_symlink():
             return os.path.isfile(self._entry.path)
         return self._entry.is_file(follow_symlinks=follow_symlinks)
 

@@ -149,6 +149,15 @@ pub enum ConfigError {
         /// What is there.
         found: String,
     },
+    /// The working directory is gone, and nobody knows where it was.
+    #[error(
+        "cannot tell the working directory ({reason}), and so not which thrifty.toml counts: \
+         change to a directory that is there"
+    )]
+    NoDirectory {
+        /// What the system said.
+        reason: String,
+    },
     /// There is no place for the cache.
     #[error("cannot tell where the user's cache directory is: set THRIFTY_HOME or HOME")]
     NoHome,
@@ -237,11 +246,7 @@ impl Settings {
     ///
     /// [`ConfigError`], naming the file and line or the variable.
     pub fn load() -> Result<Self, ConfigError> {
-        let directory = std::env::current_dir().map_err(|error| ConfigError::Unreadable {
-            path: PathBuf::from("."),
-            reason: error.to_string(),
-        })?;
-        Self::find(&directory, &|name| std::env::var_os(name))
+        Self::find(&working_directory()?, &|name| std::env::var_os(name))
     }
 
     /// The configuration in a directory with these variables. An empty variable counts as unset.
@@ -293,6 +298,15 @@ impl Settings {
             })?),
         })
     }
+}
+
+/// Where the working directory is, or was before it was removed: what is above it still counts.
+fn working_directory() -> Result<PathBuf, ConfigError> {
+    std::env::current_dir().or_else(|error| {
+        let link = std::fs::read_link("/proc/self/cwd").ok();
+        let before = link.as_deref().and_then(|link| link.to_str()?.strip_suffix(" (deleted)"));
+        before.map(PathBuf::from).ok_or(ConfigError::NoDirectory { reason: error.to_string() })
+    })
 }
 
 fn unset<T>(value: T) -> Setting<T> {

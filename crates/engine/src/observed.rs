@@ -31,6 +31,33 @@ pub enum Observed {
     /// An entry of a mapping that a body was given to read from: the path to it, from the name of
     /// the mapping on.
     Parameter(Aspect, String),
+    /// Whether this process may do that with what is there.
+    Permission(Right, Place),
+}
+
+/// What one may do with a file or a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Right {
+    /// Read it, or list its names.
+    Read,
+    /// Write it, or make something in it.
+    Write,
+    /// Execute it, or go through it.
+    Execute,
+}
+
+impl Right {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Execute];
+
+    /// The word by which it is kept.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Execute => "execute",
+        }
+    }
 }
 
 /// What was asked about an entry of a mapping.
@@ -158,6 +185,9 @@ impl fmt::Display for Observed {
                 write!(f, "whether there is a parameter {path}")
             }
             Self::Parameter(Aspect::Names, path) => write!(f, "the names in the parameter {path}"),
+            Self::Permission(right, place) => {
+                write!(f, "the permission to {} {place}", right.word())
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,8 @@ use proptest::prelude::*;
 use thrifty_engine::key::plain::{Container, Writer};
 use thrifty_engine::key::{Context, Digest, Hasher};
 use thrifty_engine::observed::{
-    Aspect, Change, Glance, How, Observation, Observed, Place, State, Surroundings, Undecodable,
-    decode, encode,
+    Aspect, Change, Glance, How, Observation, Observed, Place, Right, State, Surroundings,
+    Undecodable, decode, encode,
 };
 use thrifty_engine::store::StatIdentity;
 use thrifty_engine::store::scan::{Memo, NoMemo};
@@ -50,6 +51,8 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         (0..Aspect::ALL.len(), ".{0,12}")
             .prop_map(|(aspect, path)| Observed::Parameter(Aspect::ALL[aspect], path)),
         Just(Observed::WorkingDirectory),
+        (0..Right::ALL.len(), any_place())
+            .prop_map(|(right, place)| Observed::Permission(Right::ALL[right], place)),
     ];
     let state = prop_oneof![
         Just(State::Absent),
@@ -124,15 +127,20 @@ fn the_encoding_is_the_published_one() {
             what: Observed::Listing(Place::Project(String::new())),
             state: State::Digest(digest),
         },
+        Observation {
+            what: Observed::Permission(Right::Execute, Place::Working("run".to_owned())),
+            state: State::Absent,
+        },
     ];
     let expected = [
-        "01110600000000000000".to_owned(),
+        "01110700000000000000".to_owned(),
         format!("{tuple}{}{}{}00", text("file"), text("absolute"), text("/etc/é")),
         format!("{tuple}{}{}{}30{digest}", text("file"), text("working"), text("data.csv")),
         format!("{tuple}{}{}{}00", text("file"), text("project"), text("notes/x")),
         format!("{tuple}{}{}{}30{digest}", text("listing"), text("project"), text("")),
         format!("{tuple}{}{}{}00", text("variable"), text(""), text("MODE")),
         format!("{tuple}{}{}{}30{digest}", text("working directory"), text(""), text("")),
+        format!("{tuple}{}{}{}00", text("permission to execute"), text("working"), text("run")),
     ];
     assert_eq!(hex(&encode(&all).unwrap()), expected.concat());
     assert_eq!(encode(&[]).unwrap(), Vec::<u8>::new());
@@ -277,6 +285,28 @@ fn each_thing_is_found_as_it_is_now() {
     let fast = mode();
     assert_ne!(unset_and_empty_differ, Some(State::Absent));
     assert_ne!(unset_and_empty_differ, fast);
+}
+
+#[test]
+fn a_permission_is_whether_it_is_granted() {
+    let directory = tempfile::tempdir().unwrap();
+    let around = surroundings(Some(directory.path()), &Variables::default());
+    let look = |right| {
+        around.state(&Observed::Permission(right, Place::Project("it".to_owned()))).unwrap()
+    };
+    assert_eq!(look(Right::Execute), State::Absent);
+    fs::write(directory.path().join("it"), "one").unwrap();
+    let denied = look(Right::Execute);
+    fs::set_permissions(directory.path().join("it"), fs::Permissions::from_mode(0o700)).unwrap();
+    let granted = Right::ALL.map(look);
+    assert_eq!(granted, [granted[0]; 3]);
+    assert_ne!(denied, granted[0]);
+    let seen = |word: &[u8]| {
+        let mut seen = Hasher::new(Context::Value);
+        seen.framed(b"thrifty observed").framed(b"permission").raw(word);
+        State::Digest(seen.finish())
+    };
+    assert_eq!((denied, granted[0]), (seen(b"denied"), seen(b"granted")), "as published");
 }
 
 #[test]

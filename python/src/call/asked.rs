@@ -48,7 +48,7 @@ pub fn unasked(
         return Vec::new();
     };
     // What bodies in worker processes ask for is not seen here.
-    let is_processes = session.executor(options) == Executor::Processes;
+    let is_processes = session.executor(py, options) == Executor::Processes;
     let is_unseen = is_processes && nodes.iter().any(has_run);
     if is_unseen || status != RunStatus::Succeeded {
         return Vec::new();

@@ -157,7 +157,7 @@ impl CallBody {
             debug_assert_eq!(inputs.len(), self.call.takes.len());
             return self.expand(slf, inputs).map(Product::Expanded);
         }
-        if self.session.executor(&self.call.run) == Executor::Processes {
+        if self.session.executor(py, &self.call.run) == Executor::Processes {
             self.check_unchanged(slf).map_err(raised)?;
             let stream = self.stream(inputs);
             return processes::run(py, &self.session, &self.call, inputs, stream)

@@ -10,10 +10,14 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use thrifty_engine::process;
 
+use crate::warning;
+
 /// Whether this process runs bodies for a program, which tells what is to be told.
 static IS_WORKER: AtomicBool = AtomicBool::new(false);
 /// Whether this process was started by multiprocessing, for something else.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
+/// Whether it was told that this process cannot have workers.
+static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// After all that was registered by others, such as ends of threads that compute.
 const LAST: i32 = -1000;
@@ -53,13 +57,43 @@ pub fn at_end(py: Python<'_>) -> PyResult<()> {
 pub fn after_fork() {
     IS_CHILD.store(false, Ordering::Relaxed);
     IS_WORKER.store(false, Ordering::Relaxed);
+    IS_TOLD.store(false, Ordering::Relaxed);
+}
+
+/// Whether this process may start workers, which multiprocessing refuses to a daemonic one. That is
+/// told once.
+pub fn may_start(py: Python<'_>) -> bool {
+    let is_daemonic = is_daemonic(py).unwrap_or(false);
+    if is_daemonic && !IS_TOLD.swap(true, Ordering::Relaxed) {
+        warning::tell(
+            py,
+            "executor=\"processes\" runs bodies in threads here: a daemonic process, as those of \
+             multiprocessing.Pool are, may start no workers. Use executor=\"threads\", or \
+             concurrent.futures.ProcessPoolExecutor in the place of the pool",
+        );
+    }
+    !is_daemonic
+}
+
+fn is_daemonic(py: Python<'_>) -> PyResult<bool> {
+    match processes(py)? {
+        Some(processes) => {
+            let current = processes.call_method0(intern!(py, "current_process"))?;
+            current.getattr(intern!(py, "daemon"))?.extract()
+        }
+        None => Ok(false),
+    }
 }
 
 fn is_child(py: Python<'_>) -> PyResult<bool> {
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let process = modules.cast::<PyDict>()?.get_item(intern!(py, "multiprocessing.process"))?;
-    match process {
-        Some(process) => Ok(!process.call_method0(intern!(py, "parent_process"))?.is_none()),
+    match processes(py)? {
+        Some(processes) => Ok(!processes.call_method0(intern!(py, "parent_process"))?.is_none()),
         None => Ok(false),
     }
+}
+
+/// What multiprocessing knows of this process, if that is loaded.
+fn processes(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    modules.cast::<PyDict>()?.get_item(intern!(py, "multiprocessing.process"))
 }

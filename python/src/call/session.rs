@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
+use std::fs::File;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 use thrifty_engine::catalog::{NewRun, Node, Scope};
 use thrifty_engine::config::{self, Executor, Settings, Source};
 use thrifty_engine::store::hold::Holds;
@@ -20,6 +22,7 @@ use thrifty_key::Digest;
 use super::context::RunOptions;
 use super::error::CacheUnavailable;
 use super::ingredients::PythonClasses;
+use super::{children, clean};
 use crate::observe::Scenery;
 pub use crate::warning::{tell, warn};
 
@@ -29,6 +32,9 @@ static OPENING: ReentrantMutex<()> = ReentrantMutex::new(());
 
 /// How long a directory is left alone that cannot be opened: as long as a cache in trouble.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// More files than an open cache has.
+const FILES: usize = 16;
 
 /// The cache of this process, and what its configuration says.
 pub struct Session {
@@ -132,7 +138,9 @@ impl Session {
                 let session = Self::new(py, cache, settings, home.join("files"), true);
                 Ok(session.after(before.as_deref()))
             }
-            Err(error) if is_strict() => Err(CacheUnavailable::new_err(error.to_string())),
+            Err(error) if is_strict() => {
+                Err(CacheUnavailable::new_err(format!("{error}{}", way_out())))
+            }
             Err(error) => Self::stand_in(py, settings, &error, before),
         }
     }
@@ -152,7 +160,8 @@ impl Session {
             *before.again_at.lock() = again_at;
             return Ok(Arc::clone(before));
         }
-        tell(py, &format!("thrifty runs without its cache directory: {trouble}"));
+        let way_out = way_out();
+        tell(py, &format!("thrifty runs without its cache directory: {trouble}{way_out}"));
         let mut session = Self::in_memory(py, settings)?;
         session.cache.stand_in_for(error);
         session.trouble = Some(trouble);
@@ -224,10 +233,14 @@ impl Session {
     }
 
     /// Where bodies run. A worker process could not reach a cache that is in memory.
-    /// Those of a clean process would not be clean.
-    pub fn executor(&self, options: &RunOptions) -> Executor {
-        let chosen = options.executor.unwrap_or(self.settings.executor.value);
-        if self.is_shared && !super::clean::is_clean() { chosen } else { Executor::Threads }
+    /// Those of a clean process would not be clean, and a daemonic one can have none.
+    pub fn executor(&self, py: Python<'_>, options: &RunOptions) -> Executor {
+        match options.executor.unwrap_or(self.settings.executor.value) {
+            Executor::Processes if self.is_shared && !clean::is_clean() => {
+                if children::may_start(py) { Executor::Processes } else { Executor::Threads }
+            }
+            _ => Executor::Threads,
+        }
     }
 
     /// Whether other processes can open the cache.
@@ -362,8 +375,20 @@ pub fn fault<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Option<PyErr> {
 /// Bytes that nobody can guess.
 fn random() -> PyResult<Vec<u8>> {
     let mut bytes = vec![0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    // Less than the 256 bytes that the system gives at once, and without a file to open.
+    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(std::io::Error::from)?;
     Ok(bytes)
+}
+
+/// What to do about a directory that cannot be opened, where that is not for the directory.
+fn way_out() -> &'static str {
+    let files: Result<Vec<_>, _> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    match files.map_err(|error| Errno::from_io_error(&error)) {
+        Err(Some(Errno::MFILE | Errno::NFILE)) => {
+            "; this process may open too few files: close some, or raise the limit (`ulimit -n`)"
+        }
+        _ => "",
+    }
 }
 
 /// Writes what is not written yet; called when the interpreter ends.

@@ -33,10 +33,13 @@ mod text;
 mod walk;
 
 use std::cell::RefCell;
+use std::io;
+use std::path::Path;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use rustix::io::Errno;
 use thrifty_key::{Digest, plain};
 
 use crate::value::digest;
@@ -252,6 +255,15 @@ fn unfollowable(what: &str, place: &str, reason: &str) -> PyErr {
          identifies it: `Cache(version=\"1\")`, or `Cache(code=\"function\")` to follow nothing that it calls, or \
          `Cache(code=\"none\")`"
     ))
+}
+
+/// A file that decides about a result, and is there, cannot be read now.
+fn unreadable(what: &str, file: &Path, error: &io::Error) -> PyErr {
+    let way_out = match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => "Close files, or raise the limit (`ulimit -n`)",
+        _ => "Make it readable, or say what identifies the code: `Cache(version=\"1\")`",
+    };
+    Unfollowable::new_err(format!("cannot read {what} ({}): {error}. {way_out}", file.display()))
 }
 
 /// Name, kind, digest and text of each unit, and the notes.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use thrifty_source::outline::FromModule;
 
 use super::distribution::{self, Distribution};
 use super::fresh;
-use super::text::{self, Text};
+use super::text::{self, ReadError, Text};
 use crate::program;
 
 /// A module of the project, loaded or not.
@@ -180,6 +181,10 @@ fn scope(py: Python<'_>, import_name: &str, found: Found, file: PathBuf) -> PyRe
     };
     let text = match read {
         Ok(text) => text,
+        Err(ReadError::Io(error)) if error.kind() != ErrorKind::NotFound => {
+            let what = format!("the source of module `{import_name}`");
+            return Err(super::unreadable(&what, &file, &error));
+        }
         Err(error) => {
             let what = format!("module `{import_name}`");
             return Err(super::unfollowable(

@@ -18,7 +18,7 @@ use super::guard::Guard;
 use super::origin::{self, Place, Scope};
 use super::registered::{self, Accessor};
 use super::text::Piece;
-use super::{Closure, Depth, Encoder, Kind, Unit, unfollowable};
+use super::{Closure, Depth, Encoder, Kind, Unit};
 
 /// A definition whose references wait to be resolved.
 struct Pending<'py> {
@@ -380,11 +380,7 @@ impl<'a, 'py> Walk<'a, 'py> {
 
     pub(super) fn opaque_file(&mut self, module: &str, file: &Path) -> PyResult<()> {
         let bytes = std::fs::read(file).map_err(|error| {
-            unfollowable(
-                &format!("module `{module}`"),
-                &file.display().to_string(),
-                &error.to_string(),
-            )
+            super::unreadable(&format!("the source of module `{module}`"), file, &error)
         })?;
         let digest = Hasher::new(Context::Code).framed(&bytes).finish();
         self.note(format!("{module}: has no source to read; followed by the content of its file"));

@@ -78,7 +78,7 @@ const MAKING: [&str; 6] = ["makedirs", "mkdir", "removedirs", "rmtree", "touch",
 
 /// Functions that look for links on their way: where one leads is told by the reading of it, and
 /// which of the names in a directory are links by the listing.
-const PASSING: [&str; 4] = ["realpath", "_joinrealpath", "walk", "_walk"];
+const PASSING: [&str; 5] = ["realpath", "_joinrealpath", "walk", "_walk", "_fwalk"];
 
 /// Why something is asked about a path, `way` unless a function of Python says otherwise; `None`
 /// if for nothing that decides about a result.
@@ -235,9 +235,10 @@ fn judge(py: Python<'_>, subject: Subject<'_>, between: &[(Frame<'_>, Whose)]) -
             let other = outermost(&|whose| matches!(whose, Whose::System | Whose::Paths));
             Ok(if other.is_none() { Asked::Directly } else { Asked::No })
         }
-        Subject::Variable(_) => {
+        Subject::Variable(name) => {
             match outermost(&|whose| matches!(whose, Whose::System | Whose::Paths)) {
                 None => Ok(Asked::Directly),
+                Some(_) if name == "PATH" && looks_for_program(between)? => Ok(Asked::Directly),
                 first => by(first, Asked::No),
             }
         }
@@ -246,6 +247,14 @@ fn judge(py: Python<'_>, subject: Subject<'_>, between: &[(Frame<'_>, Whose)]) -
             None => by(None, Asked::Directly),
             first => by(first, Asked::No),
         },
+    }
+}
+
+/// Whether the project has `shutil.which` look for a program.
+fn looks_for_program(between: &[(Frame<'_>, Whose)]) -> PyResult<bool> {
+    match between.last() {
+        Some((frame, Whose::Standard)) => Ok(frame.function()? == "which"),
+        _ => Ok(false),
     }
 }
 

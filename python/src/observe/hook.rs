@@ -2,18 +2,17 @@
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 use rustix::fs::OFlags;
 
-use super::asked::{self, Asked, Subject, asked, nearest, purpose, purpose_of_link, use_of_path};
+use super::asked::{self, Asked, Subject, asked, nearest, purpose, use_of_path};
 use super::handed::Given;
 use super::note::Note;
 use super::path;
@@ -23,6 +22,8 @@ use super::thread::{self, observing};
 static INSTALLED: PyOnceLock<()> = PyOnceLock::new();
 /// Whether `linecache` is watched.
 static LINES: PyOnceLock<()> = PyOnceLock::new();
+/// Whether `pyarrow` is.
+static MAPS: PyOnceLock<()> = PyOnceLock::new();
 
 /// Begins to listen, before each body; once for the life of the process, since nobody can take a hook
 /// away.
@@ -44,6 +45,22 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
         LINES.get_or_try_init(py, || {
             let observe = py.import(intern!(py, "thrifty._observe"))?;
             observe.call_method0(intern!(py, "watch_lines")).map(drop)
+        })?;
+    }
+    watch_maps(py)
+}
+
+/// Does the same with what `pyarrow` maps, once that is loaded as far as it has the function.
+fn watch_maps(py: Python<'_>) -> PyResult<()> {
+    if MAPS.get(py).is_some() {
+        return Ok(());
+    }
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let name = intern!(py, "pyarrow");
+    if modules.contains(name)? && modules.get_item(name)?.hasattr(intern!(py, "memory_map"))? {
+        MAPS.get_or_try_init(py, || {
+            let observe = py.import(intern!(py, "thrifty._observe"))?;
+            observe.call_method0(intern!(py, "watch_maps")).map(drop)
         })?;
     }
     Ok(())
@@ -88,7 +105,8 @@ fn happened(event: &[u8], arguments: *mut ffi::PyObject) {
 }
 
 /// The events that matter, apart from `open`.
-const TOLD: [&str; 19] = [
+const TOLD: [&str; 20] = [
+    "import",
     "os.listdir",
     "os.scandir",
     "os.mkdir",
@@ -114,15 +132,12 @@ fn sort(event: &str, arguments: &Bound<'_, PyTuple>) {
     let py = arguments.py();
     let note = match event {
         "open" => return observing(py, |readers| opened(readers, arguments)),
-        "os.listdir" | "os.scandir" => {
-            return observing(py, |readers| match first(arguments) {
-                Some(given) => read(py, readers, Way::Listing, &given),
-                None => Ok(()),
-            });
-        }
+        "os.listdir" | "os.scandir" => return observing(py, |readers| listed(readers, arguments)),
         "os.mkdir" | "os.rename" | "os.remove" | "os.rmdir" | "shutil.rmtree" => {
             return observing(py, |readers| changed(readers, event, arguments));
         }
+        // One of those that follow when pyarrow is imported within a body.
+        "import" => return thread::aside(|| _ = watch_maps(py)),
         "os.chdir" => return thread::all().iter().for_each(|body| body.moved()),
         "subprocess.Popen" | "os.system" | "os.exec" | "os.posix_spawn" | "os.spawn"
         | "os.fork" | "os.forkpty" | "pty.spawn" => Note::Process,
@@ -134,8 +149,36 @@ fn sort(event: &str, arguments: &Bound<'_, PyTuple>) {
 }
 
 /// The path that an event begins with.
-fn first(arguments: &Bound<'_, PyTuple>) -> Option<std::path::PathBuf> {
+pub(super) fn first(arguments: &Bound<'_, PyTuple>) -> Option<PathBuf> {
     path::given(&arguments.get_item(0).ok()?)
+}
+
+fn listed(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+    let (py, directory) = (arguments.py(), arguments.get_item(0)?);
+    match path::given(&directory) {
+        Some(given) => read(py, readers, Way::Listing, &given),
+        // Who removes a directory lists it by its handle.
+        None if purpose(py, Way::Listing)?.is_none() => Ok(()),
+        None => readers.iter().try_for_each(|reader| match from_handle(py, reader, &directory)? {
+            Some(given) => read(py, std::slice::from_ref(reader), Way::Listing, &given),
+            None => Ok(()),
+        }),
+    }
+}
+
+/// Where the directory lies that a handle leads to. Of a handle that the body did not make itself
+/// nobody knows to which directory it will lead when it is called again: that is noted.
+pub(super) fn from_handle(
+    py: Python<'_>,
+    reader: &Recorder,
+    handle: &Bound<'_, PyAny>,
+) -> PyResult<Option<PathBuf>> {
+    let directory = path::of_handle(handle);
+    let known = directory.as_deref().and_then(|directory| reader.as_opened(directory));
+    if known.is_none() && !nearest(py)?.is_library() {
+        reader.note(Note::Handle);
+    }
+    Ok(known.or(directory))
 }
 
 fn opened(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
@@ -144,24 +187,28 @@ fn opened(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult
     };
     let py = arguments.py();
     let flags = OFlags::from_bits_retain(arguments.get_item(2)?.extract::<i32>()?.cast_unsigned());
-    let (writes, reads) = match flags & OFlags::RWMODE {
-        access if access == OFlags::WRONLY => (true, false),
-        access if access == OFlags::RDWR => (true, true),
-        _ => (false, true),
-    };
-    let mut others = Vec::new();
-    for reader in readers {
-        if writes && begins_anew(flags, &reader.absolute(&given)) {
-            reader.wrote(reader.absolute(&given));
-        } else if reads {
-            others.push(Arc::clone(reader));
-        }
-    }
     let is_of_os = arguments.get_item(1)?.is_none();
+    if is_of_os {
+        readers.iter().for_each(|reader| reader.opened(&given));
+    }
+    let others = readers.iter().filter(|reader| reads(reader, &given, flags));
+    let others: Vec<_> = others.cloned().collect();
     if is_of_os && given.is_relative() && others.iter().any(|it| !it.absolute(&given).exists()) {
-        return from_handle(py, &others, &given);
+        return from_unknown_handle(py, &others, &given);
     }
     read(py, &others, Way::Content, &given)
+}
+
+/// Whether the opening of a path reads what is there. What it begins anew is the body's own.
+pub(super) fn reads(reader: &Recorder, given: &Path, flags: OFlags) -> bool {
+    let access = flags & OFlags::RWMODE;
+    let absolute = reader.absolute(given);
+    let writes = access == OFlags::WRONLY || access == OFlags::RDWR;
+    if writes && begins_anew(flags, &absolute) {
+        reader.wrote(absolute);
+        return false;
+    }
+    access != OFlags::WRONLY
 }
 
 /// Whether nothing of what was there is left, if it opens.
@@ -172,9 +219,9 @@ fn begins_anew(flags: OFlags, absolute: &Path) -> bool {
     flags.contains(OFlags::CREATE) && (flags.contains(OFlags::EXCL) || !absolute.exists())
 }
 
-/// `os.open` may have been given a directory to start from, of which the event says nothing. The
-/// standard library goes through directories that way.
-fn from_handle(py: Python<'_>, readers: &[Arc<Recorder>], given: &Path) -> PyResult<()> {
+/// What stood for `os.open` before [`install`] may have been given a directory to start from, of
+/// which the event says nothing. The standard library goes through directories that way.
+fn from_unknown_handle(py: Python<'_>, readers: &[Arc<Recorder>], given: &Path) -> PyResult<()> {
     if nearest(py)?.is_library() {
         return Ok(());
     }
@@ -183,7 +230,12 @@ fn from_handle(py: Python<'_>, readers: &[Arc<Recorder>], given: &Path) -> PyRes
 }
 
 /// A path is about to be looked at.
-fn read(py: Python<'_>, readers: &[Arc<Recorder>], way: Way, given: &Path) -> PyResult<()> {
+pub(super) fn read(
+    py: Python<'_>,
+    readers: &[Arc<Recorder>],
+    way: Way,
+    given: &Path,
+) -> PyResult<()> {
     let mut known = None;
     for reader in readers.iter().filter(|reader| !reader.knows(way, given)) {
         let absolute = reader.absolute(given);
@@ -213,23 +265,43 @@ fn read(py: Python<'_>, readers: &[Arc<Recorder>], way: Way, given: &Path) -> Py
 }
 
 fn changed(readers: &[Arc<Recorder>], event: &str, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
-    let Some(given) = first(arguments) else {
-        return Ok(());
-    };
+    // Where each event tells the handle that a path is given from.
+    let handle = if matches!(event, "os.mkdir" | "os.rename") { 2 } else { 1 };
     for reader in readers {
-        let absolute = reader.absolute(&given);
+        let Some(absolute) = told(reader, arguments, 0, handle) else {
+            continue;
+        };
         match event {
             "os.mkdir" if absolute.exists() => {}
             "os.mkdir" | "shutil.rmtree" => reader.made(absolute),
             "os.rename" => {
-                if let Some(to) = path::given(&arguments.get_item(1)?) {
-                    reader.renamed(&absolute, reader.absolute(&to));
+                if let Some(to) = told(reader, arguments, 1, 3) {
+                    reader.renamed(&absolute, to);
                 }
             }
             _ => reader.wrote(absolute),
         }
     }
     Ok(())
+}
+
+/// The path that an event tells, given from a handle that it tells too unless that is negative.
+fn told(
+    reader: &Recorder,
+    arguments: &Bound<'_, PyTuple>,
+    path: usize,
+    handle: usize,
+) -> Option<PathBuf> {
+    let given = path::given(&arguments.get_item(path).ok()?)?;
+    let handle = arguments.get_item(handle).ok();
+    match handle.filter(|it| it.extract::<i32>().is_ok_and(|number| number >= 0)) {
+        Some(handle) => {
+            let directory = path::of_handle(&handle)?;
+            let directory = reader.as_opened(&directory).unwrap_or(directory);
+            Some(reader.absolute(&directory.join(given)))
+        }
+        None => Some(reader.absolute(&given)),
+    }
 }
 
 fn noted(readers: &[Arc<Recorder>], note: Note, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
@@ -337,6 +409,15 @@ fn starts_thread(thread: &Bound<'_, PyAny>) {
     }
 }
 
+/// The content of a file is about to be mapped.
+#[pyfunction]
+fn maps(path: &Bound<'_, PyAny>) {
+    observing(path.py(), |readers| match path::given(path) {
+        Some(given) => read(path.py(), readers, Way::Content, &given),
+        None => Ok(()),
+    });
+}
+
 /// A library made this path of what it was handed, often to give it to native code.
 #[pyfunction]
 fn expands(path: &Bound<'_, PyAny>) {
@@ -349,29 +430,6 @@ fn expands(path: &Bound<'_, PyAny>) {
         }
         _ => Ok(()),
     });
-}
-
-static GETCWD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static STAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static LSTAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static ACCESS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static READLINK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// Keeps what the functions of the same names stand for. To be called once.
-#[pyfunction]
-fn stand_for(
-    py: Python<'_>,
-    getcwd: Py<PyAny>,
-    stat: Py<PyAny>,
-    lstat: Py<PyAny>,
-    access: Py<PyAny>,
-    readlink: Py<PyAny>,
-) {
-    _ = GETCWD.set(py, getcwd);
-    _ = STAT.set(py, stat);
-    _ = LSTAT.set(py, lstat);
-    _ = ACCESS.set(py, access);
-    _ = READLINK.set(py, readlink);
 }
 
 /// Whether the project asks for the content of a file here, for a body that is observed.
@@ -398,94 +456,6 @@ fn is_called_by_project(py: Python<'_>) -> bool {
     is_called
 }
 
-/// In the place of `os.getcwd`.
-#[pyfunction]
-fn getcwd(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    observing(py, |readers| {
-        if asked(py, Subject::WorkingDirectory)? != Asked::No {
-            readers.iter().for_each(|reader| reader.working_directory());
-        }
-        Ok(())
-    });
-    original(py, &GETCWD)?.call0()
-}
-
-/// In the place of `os.stat`.
-#[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
-fn stat<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = args.py();
-    let follows = |kwargs: &Bound<'py, PyDict>| {
-        let follows = kwargs.get_item(intern!(py, "follow_symlinks")).ok()?;
-        Some(follows.is_none_or(|it| it.is_truthy().unwrap_or(false)))
-    };
-    if kwargs.is_none_or(|kwargs| follows(kwargs).unwrap_or(false)) {
-        asks(args, kwargs, || purpose(py, Way::Facts));
-    } else {
-        asks(args, kwargs, || purpose_of_link(py));
-    }
-    original(py, &STAT)?.call(args, kwargs)
-}
-
-/// In the place of `os.lstat`.
-#[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
-fn lstat<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = args.py();
-    asks(args, kwargs, || purpose_of_link(py));
-    original(py, &LSTAT)?.call(args, kwargs)
-}
-
-/// In the place of `os.access`.
-#[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
-fn access<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = args.py();
-    asks(args, kwargs, || purpose(py, Way::Presence));
-    original(py, &ACCESS)?.call(args, kwargs)
-}
-
-/// In the place of `os.readlink`.
-#[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
-fn readlink<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    asks(args, kwargs, || Ok(Some(Way::Presence)));
-    original(args.py(), &READLINK)?.call(args, kwargs)
-}
-
-/// Something is asked about a path, which is not given from the handle of a directory.
-fn asks<Ways: IntoIterator<Item = Way>>(
-    args: &Bound<'_, PyTuple>,
-    kwargs: Option<&Bound<'_, PyDict>>,
-    purpose: impl FnOnce() -> PyResult<Ways>,
-) {
-    let py = args.py();
-    if kwargs.is_some_and(|kwargs| kwargs.contains(intern!(py, "dir_fd")).unwrap_or(true)) {
-        return;
-    }
-    observing(py, |readers| match first(args) {
-        Some(given) => purpose()?.into_iter().try_for_each(|way| read(py, readers, way, &given)),
-        None => Ok(()),
-    });
-}
-
-fn original<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-    let kept = kept.get(py).map(|original| original.bind(py).clone());
-    kept.ok_or_else(|| PyRuntimeError::new_err("thrifty observes nothing in this process"))
-}
-
 /// Adds the functions of this module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reads_variable, module)?)?;
@@ -494,12 +464,8 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reads_all_variables, module)?)?;
     module.add_function(wrap_pyfunction!(starts_thread, module)?)?;
     module.add_function(wrap_pyfunction!(expands, module)?)?;
-    module.add_function(wrap_pyfunction!(stand_for, module)?)?;
+    module.add_function(wrap_pyfunction!(maps, module)?)?;
     module.add_function(wrap_pyfunction!(is_asked_for, module)?)?;
     module.add_function(wrap_pyfunction!(is_called_by_project, module)?)?;
-    module.add_function(wrap_pyfunction!(stat, module)?)?;
-    module.add_function(wrap_pyfunction!(lstat, module)?)?;
-    module.add_function(wrap_pyfunction!(access, module)?)?;
-    module.add_function(wrap_pyfunction!(readlink, module)?)?;
-    module.add_function(wrap_pyfunction!(getcwd, module)?)
+    super::system::register(module)
 }

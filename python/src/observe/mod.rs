@@ -20,6 +20,7 @@ mod path;
 mod random;
 mod recorder;
 mod remembered;
+mod system;
 mod thread;
 mod whose;
 

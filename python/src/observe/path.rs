@@ -32,6 +32,13 @@ pub(super) fn given(value: &Bound<'_, PyAny>) -> Option<PathBuf> {
     path.cast::<PyString>().ok()?.extract().ok()
 }
 
+/// Where the directory lies that a number is a handle of, if the system tells.
+pub(super) fn of_handle(handle: &Bound<'_, PyAny>) -> Option<PathBuf> {
+    let number: i32 = handle.extract().ok()?;
+    let path = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+    path.is_dir().then_some(path)
+}
+
 /// The same path without `.` and doubled slashes.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()

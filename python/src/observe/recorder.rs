@@ -14,7 +14,7 @@ use thrifty_engine::annotations::Metric;
 use thrifty_engine::catalog::Time;
 use thrifty_engine::graph::Unstored;
 use thrifty_engine::made_of::Parts;
-use thrifty_engine::observed::{Observation, Observed, Place, State, Surroundings};
+use thrifty_engine::observed::{Observation, Observed, Place, Right, State, Surroundings};
 use thrifty_store::StatIdentity;
 
 use super::gathered::Gathered;
@@ -34,6 +34,8 @@ pub(super) enum Way {
     Presence,
     /// Its names are listed.
     Listing,
+    /// It is asked whether one may do that with it.
+    Permission(Right),
 }
 
 impl Way {
@@ -42,12 +44,13 @@ impl Way {
             Self::Content | Self::Facts | Self::Whole => Observed::File(place),
             Self::Presence => Observed::Presence(place),
             Self::Listing => Observed::Listing(place),
+            Self::Permission(right) => Observed::Permission(right, place),
         }
     }
 
     /// Whether it may be meant for what the body is about to write.
     const fn only_asks(self) -> bool {
-        matches!(self, Self::Facts | Self::Whole | Self::Presence)
+        matches!(self, Self::Facts | Self::Whole | Self::Presence | Self::Permission(_))
     }
 }
 
@@ -74,6 +77,8 @@ struct Seen {
     /// Paths as they were given that need no second look.
     given: HashSet<(Way, Vec<u8>)>,
     looks: BTreeMap<Observed, Look>,
+    /// Directories that were opened: where they lie, and the paths as they were given.
+    opened: BTreeMap<PathBuf, PathBuf>,
     /// What is known without looking again: variables, and what inner operations observed.
     known: BTreeMap<Observed, State>,
     own: Own,
@@ -183,7 +188,29 @@ impl Recorder {
     /// The working directory may be another one from now on.
     pub(super) fn moved(&self) {
         self.has_moved.store(true, Ordering::Release);
-        self.seen.lock().given.clear();
+        let mut seen = self.seen.lock();
+        seen.given.clear();
+        // A relative path leads elsewhere now.
+        seen.opened.clear();
+    }
+
+    /// A path is opened, perhaps that of a directory, which has a handle then.
+    pub(super) fn opened(&self, given: &Path) {
+        let absolute = self.absolute(given);
+        if absolute.is_dir()
+            && let Ok(place) = absolute.canonicalize()
+        {
+            self.seen.lock().opened.insert(place, given.to_owned());
+        }
+    }
+
+    /// The path to a directory from the one by which the body opened it, or one that it is in.
+    pub(super) fn as_opened(&self, directory: &Path) -> Option<PathBuf> {
+        let seen = self.seen.lock();
+        directory.ancestors().find_map(|above| {
+            let rest = directory.strip_prefix(above).ok()?;
+            seen.opened.get(above).map(|given| given.join(rest))
+        })
     }
 
     /// Whether a path, as it was given, needs no look.
@@ -395,7 +422,10 @@ impl Recorder {
 
     fn is_own(&self, own: &Own, what: &Observed) -> bool {
         match what {
-            Observed::File(place) | Observed::Listing(place) | Observed::Presence(place) => {
+            Observed::File(place)
+            | Observed::Listing(place)
+            | Observed::Presence(place)
+            | Observed::Permission(_, place) => {
                 let path = self.surroundings.path(place);
                 path.is_some_and(|path| own.has(&path::tidy(&self.working.join(path))))
             }

@@ -1,8 +1,9 @@
 //! Reads the nearest configuration file.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use rustix::io::Errno;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -33,9 +34,20 @@ fn read(path: &Path) -> Result<Option<String>, ConfigError> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
+        // Where no more files can be opened, it can still be told that this one is not there.
+        Err(_) if path.try_exists().is_ok_and(|is_there| !is_there) => Ok(None),
         Err(error) => {
-            Err(ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() })
+            Err(ConfigError::Unreadable { path: path.to_owned(), reason: reason(&error) })
         }
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => {
+            format!("{error}; close files, or raise the limit (`ulimit -n`)")
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use thrifty_key::plain::{Container, PlainError, Reader, Token, Writer};
 
-use super::{Aspect, Change, How, Observation, Observed, Place, State};
+use super::{Aspect, Change, How, Observation, Observed, Place, Right, State};
 
 /// The version of the format; the first byte of all that is not empty.
 const FORMAT: u8 = 1;
@@ -72,11 +72,20 @@ fn words(what: &Observed) -> (&'static str, &'static str, &str) {
         Observed::Variable(name) => return ("variable", "", name),
         Observed::WorkingDirectory => return ("working directory", "", ""),
         Observed::Parameter(aspect, path) => return ("parameter", aspect.word(), path),
+        Observed::Permission(right, place) => (kind_of(*right), place),
     };
     match place {
         Place::Absolute(path) => (kind, "absolute", path),
         Place::Working(path) => (kind, "working", path),
         Place::Project(path) => (kind, "project", path),
+    }
+}
+
+const fn kind_of(right: Right) -> &'static str {
+    match right {
+        Right::Read => "permission to read",
+        Right::Write => "permission to write",
+        Right::Execute => "permission to execute",
     }
 }
 
@@ -97,7 +106,10 @@ fn observed(kind: &[u8], base: &[u8], name: String) -> Option<Observed> {
             let aspect = Aspect::from_word(std::str::from_utf8(base).ok()?)?;
             Some(Observed::Parameter(aspect, name))
         }
-        _ => None,
+        _ => {
+            let right = Right::ALL.into_iter().find(|it| kind_of(*it).as_bytes() == kind)?;
+            place(name).map(|place| Observed::Permission(right, place))
+        }
     }
 }
 

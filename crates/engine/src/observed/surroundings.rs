@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::RwLock;
+use rustix::fs::Access;
 use thrifty_key::{Context, Digest, Hasher};
 use thrifty_store::StatIdentity;
 use thrifty_store::scan::{self, Memo};
 
-use super::{Aspect, Change, Observation, Observed, Place, State};
+use super::{Aspect, Change, Observation, Observed, Place, Right, State};
 
 /// Reads an environment variable as bodies see it.
 pub type ReadVariable = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
@@ -89,6 +90,7 @@ impl Surroundings {
             Observed::File(place) => self.file(&self.path(place)?),
             Observed::Presence(place) => presence(&self.path(place)?),
             Observed::Listing(place) => self.listing(&self.path(place)?),
+            Observed::Permission(right, place) => Some(permission(*right, &self.path(place)?)),
             Observed::Variable(name) => {
                 let value = (self.variable)(name);
                 Some(value.map_or(State::Absent, |value| found("variable", &value)))
@@ -181,6 +183,20 @@ fn presence(path: &Path) -> Option<State> {
     let target = link.unwrap_or_default();
     let content = [kind.as_bytes(), b"\0", target.as_os_str().as_bytes()].concat();
     Some(found("presence", &content))
+}
+
+/// Whether this process may do that with what is there.
+fn permission(right: Right, path: &Path) -> State {
+    if let Ok(None) = look(path) {
+        return State::Absent;
+    }
+    let access = match right {
+        Right::Read => Access::READ_OK,
+        Right::Write => Access::WRITE_OK,
+        Right::Execute => Access::EXEC_OK,
+    };
+    let is_granted = rustix::fs::access(path, access).is_ok();
+    found("permission", if is_granted { b"granted" } else { b"denied" })
 }
 
 fn found(kind: &str, content: &[u8]) -> State {

@@ -1,13 +1,14 @@
 //! Bytes that belong to Python lent to Rust, and bytes that belong to Rust lent to Python.
 
+use std::io::ErrorKind;
 use std::os::raw::c_int;
 
 use memmap2::MmapMut;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyByteArray;
+use pyo3::types::{PyByteArray, PyBytes};
 use thrifty_engine::record::{Buffer, Source};
 use thrifty_store::{Blob, BlobName};
 
@@ -133,8 +134,23 @@ pub(super) fn lend<'py>(
     if blob.len() <= COPIED {
         return Ok(PyByteArray::new(py, &blob).into_any());
     }
-    let map = blob.map_private().map_err(unreadable)?;
+    let map = blob.map_private().map_err(|error| match error.kind() {
+        ErrorKind::OutOfMemory => PyMemoryError::new_err(error.to_string()),
+        _ => unreadable(error),
+    })?;
     Ok(Bound::new(py, Mapped::new(map))?.into_any())
+}
+
+/// Bytes as Python has them. Where memory is short, that is `MemoryError`: `PyBytes::new` panics.
+pub(super) fn bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: pointer and length are of one slice, which is copied; the result is a new reference
+    // to `bytes`, or null with an exception set.
+    unsafe {
+        // A slice is at most isize::MAX long.
+        let length = bytes.len() as ffi::Py_ssize_t;
+        let copy = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), length);
+        Ok(Bound::from_owned_ptr_or_err(py, copy)?.cast_into_unchecked())
+    }
 }
 
 /// Gives the bytes of a buffer, to be read at once.

@@ -24,7 +24,7 @@ mod typed;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use thrifty_engine::record::{Object, Record, Shape, Source};
 
 pub use self::digested::keep_digests;
@@ -106,10 +106,10 @@ fn object<'py>(
         registered::CODEC => registered::load(py, header, buffers, open, shelf),
         drafting::PLAIN => memory::read(only(buffers)?, open, |bytes| plain::decode(py, bytes)),
         drafting::TEXT => memory::read(only(buffers)?, open, |bytes| {
-            Ok(PyString::new(py, std::str::from_utf8(bytes).map_err(unreadable)?).into_any())
+            Ok(PyString::from_bytes(py, bytes)?.into_any())
         }),
         drafting::BYTES => {
-            memory::read(only(buffers)?, open, |bytes| Ok(PyBytes::new(py, bytes).into_any()))
+            memory::read(only(buffers)?, open, |bytes| Ok(memory::bytes(py, bytes)?.into_any()))
         }
         codec => library::load(py, codec, header, buffers, open)?.ok_or_else(|| {
             unreadable(format_args!("codec {codec:?} is not known to this version of thrifty"))

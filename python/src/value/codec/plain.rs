@@ -8,7 +8,7 @@ use pyo3::types::{
 use thrifty_key::plain::{Container, DEPTH, PlainError, Reader, Token};
 
 use super::error::unreadable;
-use super::typed;
+use super::{memory, typed};
 
 /// The value of which the bytes are the plain encoding.
 ///
@@ -65,7 +65,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 PyComplex::from_doubles(py, real, imaginary).into_any()
             }
             Token::Text(bytes) => text(py, bytes)?,
-            Token::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+            Token::Bytes(bytes) => memory::bytes(py, bytes)?.into_any(),
             Token::Open(container, count) => self.container(container, count, depth + 1)?,
             Token::Typed(name) => {
                 let child = self.value(depth + 1)?;
@@ -143,7 +143,7 @@ fn int<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 /// Text, lone surrogates in their three-byte form.
 fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        return Ok(PyString::new(py, text).into_any());
+        return Ok(PyString::from_bytes(py, text.as_bytes())?.into_any());
     }
     // SAFETY: pointer and length are of one slice; the result is a new reference or an error.
     unsafe {

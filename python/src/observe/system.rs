@@ -1,0 +1,225 @@
+//! Functions of `os` that stand in the place of others, which no audit event tells of.
+
+use std::path::{Path, PathBuf};
+use std::slice;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use rustix::fs::OFlags;
+use thrifty_engine::observed::Right;
+
+use super::asked::{Asked, Subject, asked, purpose, purpose_of_link};
+use super::hook::{first, from_handle, read, reads};
+use super::path;
+use super::recorder::{Recorder, Way};
+use super::thread::{self, observing};
+
+static GETCWD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static STAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LSTAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static ACCESS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static READLINK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static OPEN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Keeps what the functions of the same names stand for. To be called once.
+#[pyfunction]
+fn stand_for(
+    py: Python<'_>,
+    getcwd: Py<PyAny>,
+    stat: Py<PyAny>,
+    lstat: Py<PyAny>,
+    access: Py<PyAny>,
+    readlink: Py<PyAny>,
+    open: Py<PyAny>,
+) {
+    _ = GETCWD.set(py, getcwd);
+    _ = STAT.set(py, stat);
+    _ = LSTAT.set(py, lstat);
+    _ = ACCESS.set(py, access);
+    _ = READLINK.set(py, readlink);
+    _ = OPEN.set(py, open);
+}
+
+/// In the place of `os.getcwd`.
+#[pyfunction]
+fn getcwd(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    observing(py, |readers| {
+        if asked(py, Subject::WorkingDirectory)? != Asked::No {
+            readers.iter().for_each(|reader| reader.working_directory());
+        }
+        Ok(())
+    });
+    original(py, &GETCWD)?.call0()
+}
+
+/// In the place of `os.stat`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn stat<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let follows = |kwargs: &Bound<'py, PyDict>| {
+        let follows = kwargs.get_item(intern!(py, "follow_symlinks")).ok()?;
+        Some(follows.is_none_or(|it| it.is_truthy().unwrap_or(false)))
+    };
+    if kwargs.is_none_or(|kwargs| follows(kwargs).unwrap_or(false)) {
+        asks(args, kwargs, || purpose(py, Way::Facts));
+    } else {
+        asks(args, kwargs, || purpose_of_link(py));
+    }
+    original(py, &STAT)?.call(args, kwargs)
+}
+
+/// In the place of `os.lstat`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn lstat<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    asks(args, kwargs, || purpose_of_link(py));
+    original(py, &LSTAT)?.call(args, kwargs)
+}
+
+/// In the place of `os.access`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn access<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let mode = argument(args, kwargs, 1, intern!(py, "mode"));
+    let mode = mode.and_then(|mode| mode.extract::<u32>().ok()).unwrap_or_default();
+    asks(args, kwargs, || {
+        Ok(match purpose(py, Way::Presence)? {
+            Some(Way::Presence) if mode != 0 => rights(mode).map(Way::Permission).collect(),
+            other => other.into_iter().collect::<Vec<_>>(),
+        })
+    });
+    original(py, &ACCESS)?.call(args, kwargs)
+}
+
+/// What `os.access` asks for.
+fn rights(mode: u32) -> impl Iterator<Item = Right> {
+    let bits = [(4, Right::Read), (2, Right::Write), (1, Right::Execute)];
+    bits.into_iter().filter(move |(bit, _)| mode & bit != 0).map(|(_, right)| right)
+}
+
+/// In the place of `os.open`, of which the event does not say from which directory a path is given.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn open<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let Some(handle) = handle(kwargs) else {
+        return original(py, &OPEN)?.call(args, kwargs);
+    };
+    let path = argument(args, kwargs, 0, intern!(py, "path"));
+    let flags = argument(args, kwargs, 1, intern!(py, "flags"));
+    observing(py, |readers| {
+        let (Some(path), Some(flags)) = (path.and_then(|it| path::given(&it)), flags) else {
+            return Ok(());
+        };
+        let flags = OFlags::from_bits_retain(flags.extract::<i32>()?.cast_unsigned());
+        readers.iter().try_for_each(|reader| {
+            match from(py, reader, &handle, &path)?.filter(|it| reads(reader, it, flags)) {
+                Some(given) => read(py, slice::from_ref(reader), Way::Content, &given),
+                None => Ok(()),
+            }
+        })
+    });
+    let original = original(py, &OPEN)?;
+    thread::aside(|| original.call(args, kwargs))
+}
+
+/// In the place of `os.readlink`.
+#[pyfunction]
+#[pyo3(signature = (*args, **kwargs))]
+fn readlink<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    asks(args, kwargs, || Ok(Some(Way::Presence)));
+    original(args.py(), &READLINK)?.call(args, kwargs)
+}
+
+/// An argument by its position or name.
+fn argument<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    position: usize,
+    name: &Bound<'py, PyString>,
+) -> Option<Bound<'py, PyAny>> {
+    let named = || kwargs?.get_item(name).ok()?;
+    args.get_item(position).ok().or_else(named)
+}
+
+/// The handle of a directory that a path is given from.
+fn handle<'py>(kwargs: Option<&Bound<'py, PyDict>>) -> Option<Bound<'py, PyAny>> {
+    let kwargs = kwargs?;
+    kwargs.get_item(intern!(kwargs.py(), "dir_fd")).ok()?.filter(|handle| !handle.is_none())
+}
+
+/// What a path means that is given from the handle of a directory; `None` if that cannot be
+/// told, which is noted.
+fn from(
+    py: Python<'_>,
+    reader: &Recorder,
+    handle: &Bound<'_, PyAny>,
+    path: &Path,
+) -> PyResult<Option<PathBuf>> {
+    if path.is_absolute() {
+        return Ok(Some(path.to_owned()));
+    }
+    Ok(from_handle(py, reader, handle)?.map(|directory| directory.join(path)))
+}
+
+/// Something is asked about a path.
+fn asks<Ways: IntoIterator<Item = Way>>(
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    purpose: impl FnOnce() -> PyResult<Ways>,
+) {
+    let py = args.py();
+    observing(py, |readers| {
+        let Some(path) = first(args) else {
+            return Ok(());
+        };
+        let Some(handle) = handle(kwargs) else {
+            return purpose()?.into_iter().try_for_each(|way| read(py, readers, way, &path));
+        };
+        let ways: Vec<_> = purpose()?.into_iter().collect();
+        for reader in readers.iter().filter(|_| !ways.is_empty()) {
+            if let Some(given) = from(py, reader, &handle, &path)? {
+                let read = |way: &Way| read(py, slice::from_ref(reader), *way, &given);
+                ways.iter().try_for_each(read)?;
+            }
+        }
+        Ok(())
+    });
+}
+
+fn original<'py>(py: Python<'py>, kept: &PyOnceLock<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let kept = kept.get(py).map(|original| original.bind(py).clone());
+    kept.ok_or_else(|| PyRuntimeError::new_err("thrifty observes nothing in this process"))
+}
+
+/// Adds the functions of this module.
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(stand_for, module)?)?;
+    module.add_function(wrap_pyfunction!(stat, module)?)?;
+    module.add_function(wrap_pyfunction!(lstat, module)?)?;
+    module.add_function(wrap_pyfunction!(access, module)?)?;
+    module.add_function(wrap_pyfunction!(readlink, module)?)?;
+    module.add_function(wrap_pyfunction!(open, module)?)?;
+    module.add_function(wrap_pyfunction!(getcwd, module)?)
+}
