@@ -47,8 +47,8 @@ pub struct Model {
     running: HashMap<ProcessId, Vec<ExecutionId>>,
     entries: BTreeMap<i64, Kept>,
     removed: HashMap<i64, u64>,
-    /// What each commit that was not refused was answered.
-    answers: HashMap<u128, Committed>,
+    /// What each commit that was not refused was answered, and when.
+    answers: HashMap<u128, (Committed, Time)>,
     last_entry: i64,
     /// What every entry was made of that ever was.
     took: HashMap<i64, Vec<(CellId, u64)>>,

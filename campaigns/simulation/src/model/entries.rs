@@ -21,6 +21,9 @@ pub struct Meant {
     pub ids: Option<Vec<i64>>,
 }
 
+/// For how long a commit can be repeated at least, in milliseconds.
+const REPEATED: Time = 48 * 3_600_000;
+
 /// Since when what is done to a part counts against what was made of it.
 #[derive(Clone, Copy)]
 struct Began {
@@ -117,11 +120,15 @@ impl Model {
         claim: &Claim,
         how: &Committed,
     ) {
-        if let Some(before) = self.answers.get(&new.id).cloned() {
-            return self.repeated(cell, new, &before, how);
+        if let Some((before, answered)) = self.answers.get(&new.id).cloned() {
+            // After that it is a new one, which the epoch and the entry there keep from doing harm.
+            let is_forgotten = at.now - answered >= REPEATED && *how != before;
+            if !is_forgotten {
+                return self.repeated(cell, new, &before, how);
+            }
         }
         if !matches!(how, Committed::Fenced | Committed::BlobGone(_)) {
-            self.answers.insert(new.id, how.clone());
+            self.answers.insert(new.id, (how.clone(), at.now));
         }
         match how {
             Committed::Stored(id) => self.stored(at, cell, new, whole, claim, id.0),
