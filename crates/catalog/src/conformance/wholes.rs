@@ -171,8 +171,8 @@ pub fn refuses_what_was_made_of_something_invalidated(make: Make<'_>) {
     let stored = commit(&from("e", &[part(Some(new))]), &begun);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}");
     let unstored = |since| Part { since: Some(since), ..part(None) };
-    assert_eq!(commit(&from("e", &[unstored(begun.epoch - 1)]), &begun), Committed::Fenced);
-    let stored = commit(&from("e", &[unstored(begun.epoch)]), &begun);
+    assert_eq!(commit(&from("g", &[unstored(begun.epoch - 1)]), &begun), Committed::Fenced);
+    let stored = commit(&from("g", &[unstored(begun.epoch)]), &begun);
     assert!(matches!(stored, Committed::Stored(_)), "{stored:?}: it was taken since");
 
     let (begun, _) = miss(&*catalog, &scope, "f");
