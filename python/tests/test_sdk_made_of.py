@@ -340,13 +340,19 @@ def test_all_that_was_taken_of_a_call_counts(takes, before, call, stale, right):
     assert takes.run("takes.py", call) == f"{right}\n"
 
 
-def test_what_was_invalidated_before_the_process_began_says_nothing_of_what_it_remembers(takes):
+def test_what_was_invalidated_before_a_function_remembered_says_nothing_of_that(takes):
     takes.run("takes.py", "looks(0)")
     takes.run("-m", "thrifty", "invalidate", "--operation", "look*", "--yes")
     calls = "looks(1), outcome(2), outcome_in_a_child(3)"
     assert takes.run("takes.py", calls) == "computed\n(2, 'computed', 0)\n"
     calls = "looks(4), changed(1, 'look'), outcome(5)"
     assert takes.run("takes.py", calls) == "(5, None, 'fenced')\n"
+    # What is remembered since is newer.
+    calls = "source(), changed(1, 'look'), looks(6), outcome(7)"
+    assert takes.run("takes.py", calls) == "(1, None, 7, 'computed')\n"
+    forget = "remembered_look.cache_clear()"
+    calls = f"looks(8), changed(1, 'look'), {forget}, outcome(9), outcome(10)"
+    assert takes.run("takes.py", calls) == "(9, None, None, 'computed', 'computed')\n"
 
 
 def test_what_a_body_itself_makes_anew_ever_so_often_keeps_nothing_from_being_stored(takes):

@@ -11,7 +11,7 @@ use thrifty_engine::catalog::{EntryId, Sqlite, Time};
 use thrifty_engine::compute::{Computed, Settled, Task};
 use thrifty_engine::graph::{Failure, Loss, Made, Product, Value as Output};
 use thrifty_engine::key::Key;
-use thrifty_engine::made_of::{Age, Parts};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::store::verified::{MemoryTrust, Verified};
 use thrifty_engine::{Alone, Cache, Lease, Looked, Miss, Mode, OnFailure, Outcome, Policy, Reason};
 
@@ -39,8 +39,9 @@ pub struct Worker {
     catalog: Arc<Sqlite>,
     caches: Arc<[Arc<Cache>]>,
     breakers: Rc<[Cell<Breaker>]>,
-    /// What bodies took first of each key, as a function does that remembers what it gave.
-    remembered: Rc<RefCell<BTreeMap<CellId, Part>>>,
+    /// What bodies took first of each key, as a function does that remembers what it gave, and the
+    /// epoch before that.
+    remembered: Rc<RefCell<BTreeMap<CellId, (i64, Part)>>>,
 }
 
 /// How a process treats its catalog, as far as its calls show it.
@@ -95,13 +96,12 @@ impl Worker {
     pub fn new(catalog: &Arc<Sqlite>) -> Self {
         let (process, scopes) = world::with(|world| (world.process(), world.options.scopes));
         let per_scope = world::with(|world| world.options.operations.len());
-        let oldest = oldest(catalog, process);
         let caches = (0..scopes).map(|number| {
             let scope = world::with(|world| world.keys.place(number * per_scope).scope.clone());
             let handle = Arc::new(Handle::new(catalog, process, false));
             let blobs = Verified::new(Bytes::new(process), Arc::new(MemoryTrust::default()));
             let timer = Arc::new(Simulated::new(process));
-            let cache = Cache::over(handle, Arc::new(blobs), scope, timer).with_oldest(oldest);
+            let cache = Cache::over(handle, Arc::new(blobs), scope, timer);
             let lease = world::with(|world| world.options.lease);
             cache.set_lease(Lease::new(lease).expect("the simulation's leases are lawful"));
             Arc::new(cache)
@@ -362,6 +362,7 @@ impl Worker {
     /// does because of the state in which that failed.
     fn part(&self, cell: CellId, depth: usize) -> Option<Part> {
         let version = world::with(|world| world.model.cells[cell].version);
+        let since = epoch(&self.catalog, self.process);
         let (ended, taken) = self.take_from(cell, depth + 1);
         let part = world::with(|world| {
             let (place, mut made_of) = (world.keys.place(cell), Parts::default());
@@ -381,7 +382,7 @@ impl Worker {
             }
         })?;
         if ended != Ended::Failed {
-            self.remembered.borrow_mut().entry(cell).or_insert_with(|| part.clone());
+            self.remembered.borrow_mut().entry(cell).or_insert_with(|| (since, part.clone()));
         }
         Some(part)
     }
@@ -389,10 +390,10 @@ impl Worker {
     /// A body calls a function that remembers what another operation gave to an earlier one.
     fn recall(&self, cell: CellId) -> Option<Part> {
         let is_asked = world::with(|world| world.is_chaos && world.rng.u32(..100) < RECALLING);
-        let part = self.remembered.borrow().get(&cell).filter(|_| is_asked).cloned()?;
+        let (since, part) = self.remembered.borrow().get(&cell).filter(|_| is_asked).cloned()?;
         let is_known = world::with(|world| world.rng.bool());
-        let age = if is_known { Age::OfProcess } else { Age::Unknown };
-        Some(Part { made_of: part.made_of.of_before(age), ..part })
+        let since = if is_known { since } else { 0 };
+        Some(Part { made_of: part.made_of.of_before(since), ..part })
     }
 
     fn cache(&self, cell: CellId) -> &Arc<Cache> {
@@ -410,8 +411,8 @@ impl Worker {
     }
 }
 
-/// The epoch that a process sees when it begins.
-fn oldest(catalog: &Sqlite, process: ProcessId) -> i64 {
+/// The epoch that a process sees now.
+fn epoch(catalog: &Sqlite, process: ProcessId) -> i64 {
     use thrifty_engine::catalog::Catalog;
     let place = world::with(|world| world.keys.place(0).clone());
     let epoch = catalog.slot(&place.scope, &place.key).map_or(0, |slot| slot.epoch);

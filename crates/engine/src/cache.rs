@@ -19,13 +19,13 @@ use crate::answer::Answer;
 use crate::ballast::Ballast;
 use crate::classes::ClassCode;
 use crate::compute::{Computed, Settled, Task};
+use crate::epochs;
 use crate::flight::Flights;
 use crate::graph::{Failure, Loss, Made, Product, Value};
 use crate::health::Health;
 use crate::lookup::{Looked, Target};
 use crate::memory::Memory;
 use crate::observed::{ReadParameter, ReadVariable, Surroundings};
-use crate::oldest;
 use crate::operation::named;
 use crate::outcome::{Miss, Outcome};
 use crate::place::Place;
@@ -55,8 +55,6 @@ pub struct Cache {
     pub(crate) reservations: Reservations,
     pub(crate) rows: Rows,
     pub(crate) place: Place,
-    /// The epoch before which no value was taken that this process has.
-    pub(crate) oldest: i64,
     lease: OnceLock<Lease>,
     pub(crate) recorder: Recorder,
     /// Source texts that this process has put into the catalog.
@@ -154,9 +152,9 @@ impl Cache {
         let health = Arc::new(Health::new(Arc::clone(&timer)));
         let trust = Arc::new(CatalogMemos::new(Arc::clone(&catalog), Arc::clone(&health)));
         let blobs = Arc::new(Verified::new(Disk::open(home)?, trust));
-        let oldest = oldest::of_opened(&path, &*catalog, &scope);
+        epochs::opened(&path);
         let place = Place::of(path);
-        Ok(Arc::new(Self { place, oldest, ..Self::of(catalog, blobs, scope, timer, health) }))
+        Ok(Arc::new(Self { place, ..Self::of(catalog, blobs, scope, timer, health) }))
     }
 
     /// A cache that lives and dies with the process.
@@ -167,7 +165,7 @@ impl Cache {
     pub fn in_memory() -> Result<Arc<Self>, OpenError> {
         let scope = Scope { project: "default".to_owned(), domain: "development".to_owned() };
         let blobs = Arc::new(thrifty_store::memory::Memory::new());
-        oldest::in_memory();
+        epochs::opened_in_memory();
         Ok(Arc::new(Self::new(Arc::new(Sqlite::in_memory()?), blobs, scope)))
     }
 
@@ -208,7 +206,6 @@ impl Cache {
             reservations: Reservations::default(),
             rows: Rows::default(),
             place: Place::default(),
-            oldest: 0,
             lease: OnceLock::new(),
             texts_kept: Mutex::default(),
             class_code: OnceLock::new(),
@@ -231,12 +228,6 @@ impl Cache {
     /// Says how long the leases of this process are. Only the first call counts.
     pub fn set_lease(&self, lease: Lease) {
         _ = self.lease.set(lease);
-    }
-
-    /// Says that no value of this process was taken before this epoch of the catalog.
-    #[must_use]
-    pub fn with_oldest(self, oldest: i64) -> Self {
-        Self { oldest, ..self }
     }
 
     /// How long the leases of this process are.

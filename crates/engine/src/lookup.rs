@@ -17,6 +17,7 @@ use thrifty_key::{Context, Digest, Hasher, Key};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
+use crate::epochs;
 use crate::observed::{self, Change, Glance, Observation};
 use crate::outcome::{Miss, Outcome};
 
@@ -103,6 +104,7 @@ impl Cache {
         }
         let (commits, turns) = (self.catalog.commits(), self.catalog.turns());
         let slot = self.health.note(self.catalog.slot(&self.scope, key))?;
+        epochs::saw(slot.epoch);
         Some(Target { key: *key, slot, commits, turns })
     }
 
@@ -219,6 +221,7 @@ impl Cache {
         let read = |(request, found): (&Request, Found)| match found {
             Found::Hit(hit) => self.read(&request.key, hit, changes),
             Found::Miss(slot, why) => {
+                epochs::saw(slot.epoch);
                 let target = Target { key: request.key, slot, commits, turns };
                 Ok(Looked::Miss(reason(why), Some(target)))
             }

@@ -4,7 +4,7 @@
 //! removes the result of one of them finds the whole; and a whole is not stored if one of them was
 //! removed before it was done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use thrifty_catalog::{EntryId, MadeOf, Part};
@@ -36,7 +36,8 @@ type Call = (String, Option<Key>);
 /// What was taken of one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Takes {
-    results: BTreeSet<Taken>,
+    /// After which epoch each was taken that is old; of others it says nothing.
+    results: BTreeMap<Taken, i64>,
     /// The last ticket with which the computation of the value itself replaced what it had taken.
     ticket: Option<i64>,
 }
@@ -45,55 +46,20 @@ struct Takes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Taken {
     entry: Option<EntryId>,
-    age: Age,
-}
-
-/// When a result was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Age {
-    /// By the very computation that the value is of.
-    New,
-    /// By this process, before that began.
-    OfProcess,
-    /// Nobody knows how long before.
-    Unknown,
-}
-
-/// A result that was taken, and its call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartTaken {
-    /// The name of the operation.
-    pub operation: String,
-    /// The key under which it was called, if it has one.
-    pub key: Option<Key>,
-    /// The entry that holds it, if one does.
-    pub entry: Option<EntryId>,
-    /// When it was taken.
-    pub age: Age,
-    /// The last ticket with which the computation itself replaced the entry of this key, if it did.
-    pub own_ticket: Option<i64>,
-}
-
-impl PartTaken {
-    /// As the catalog is told of it, by a process that took nothing before this epoch.
-    pub(crate) fn told(self, oldest: i64) -> Part {
-        let Self { operation, key, entry, age, own_ticket } = self;
-        let since = match age {
-            Age::New => None,
-            Age::OfProcess => Some(oldest),
-            Age::Unknown => Some(0),
-        };
-        Part { operation, key, entry, since, own_ticket }
-    }
+    /// It was taken before the computation began.
+    is_old: bool,
 }
 
 impl Takes {
-    fn add(&mut self, taken: Taken) {
-        self.results.insert(taken);
-        let is_alike = |it: &&Taken| it.age == taken.age;
-        if self.results.iter().filter(is_alike).count() > MOST {
-            self.results.retain(|it| !is_alike(&it));
-            self.results.insert(Taken { entry: Some(GONE), ..taken });
+    fn add(&mut self, taken: Taken, since: i64) {
+        let least = self.results.entry(taken).or_insert(since);
+        *least = since.min(*least);
+        let alike = self.results.iter().filter(|(it, _)| it.is_old == taken.is_old);
+        if let Some(since) = alike.clone().map(|(_, since)| *since).min()
+            && alike.count() > MOST
+        {
+            self.results.retain(|it, _| it.is_old != taken.is_old);
+            self.results.insert(Taken { entry: Some(GONE), ..taken }, since);
         }
     }
 
@@ -114,11 +80,11 @@ impl Parts {
     }
 
     /// Those of a value of another process.
-    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = PartTaken>, is_unknown: bool) -> Self {
+    pub fn of(all: MadeOf, taken: impl IntoIterator<Item = Part>, is_unknown: bool) -> Self {
         let mut parts = Self { all, taken: BTreeMap::new(), is_unknown };
-        for PartTaken { operation, key, entry, age, own_ticket } in taken {
+        for Part { operation, key, entry, since, own_ticket } in taken {
             let takes = parts.taken.entry((operation, key)).or_default();
-            takes.add(Taken { entry, age });
+            takes.add(Taken { entry, is_old: since.is_some() }, since.unwrap_or_default());
             takes.replaced(own_ticket);
         }
         parts
@@ -146,7 +112,7 @@ impl Parts {
             made_of.taken.iter().for_each(|(call, takes)| _ = self.add(call, takes));
         }
         let takes = self.taken.entry((operation.to_owned(), key)).or_default();
-        takes.add(Taken { entry, age: Age::New });
+        takes.add(Taken { entry, is_old: false }, 0);
     }
 
     /// As [`Parts::take`], of a value that was computed for this one: with this ticket, if it replaced
@@ -182,31 +148,32 @@ impl Parts {
 
     fn add(&mut self, call: &Call, other: &Takes) -> &mut Takes {
         let takes = self.taken.entry(call.clone()).or_default();
-        other.results.iter().for_each(|taken| takes.add(*taken));
+        other.results.iter().for_each(|(taken, since)| takes.add(*taken, *since));
         takes
     }
 
     /// The results that vouch for them.
-    pub fn taken(&self) -> impl Iterator<Item = PartTaken> {
+    pub fn taken(&self) -> impl Iterator<Item = Part> {
         self.taken.iter().flat_map(|((operation, key), takes)| {
-            takes.results.iter().map(|taken| PartTaken {
+            takes.results.iter().map(|(taken, since)| Part {
                 operation: operation.clone(),
                 key: *key,
                 entry: taken.entry,
-                age: taken.age,
-                own_ticket: takes.ticket.filter(|_| taken.age == Age::New),
+                since: taken.is_old.then_some(*since),
+                own_ticket: takes.ticket.filter(|_| !taken.is_old),
             })
         })
     }
 
-    /// The same, taken before whatever takes them now began.
+    /// The same, taken after this epoch and before whatever takes them now began; 0 if nobody knows
+    /// any epoch.
     #[must_use]
-    pub fn of_before(mut self, age: Age) -> Self {
+    pub fn of_before(mut self, since: i64) -> Self {
         for takes in self.taken.values_mut() {
-            let results = std::mem::take(takes).results;
-            results
-                .into_iter()
-                .for_each(|taken| takes.add(Taken { age: age.max(taken.age), ..taken }));
+            for (taken, before) in std::mem::take(takes).results {
+                let since = if taken.is_old { since.min(before) } else { since };
+                takes.add(Taken { is_old: true, ..taken }, since);
+            }
         }
         self
     }
@@ -232,11 +199,10 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use super::Age::{New, OfProcess, Unknown};
     use super::*;
 
-    fn took(parts: &Parts) -> Vec<(Option<i64>, Age, Option<i64>)> {
-        parts.taken().map(|it| (it.entry.map(|id| id.0), it.age, it.own_ticket)).collect()
+    fn took(parts: &Parts) -> Vec<(Option<i64>, Option<i64>, Option<i64>)> {
+        parts.taken().map(|it| (it.entry.map(|id| id.0), it.since, it.own_ticket)).collect()
     }
 
     fn one(entry: i64, ticket: Option<i64>) -> Parts {
@@ -248,11 +214,11 @@ mod tests {
     #[test]
     fn each_result_that_was_taken_counts() {
         let mut parts = one(1, None);
-        parts.merge(&one(3, None).of_before(OfProcess));
+        parts.merge(&one(3, None).of_before(5));
         parts.merge(&one(3, None));
         parts.take("clean", None, None, &Parts::default());
-        let all = [(None, New, None), (Some(1), New, None), (Some(3), New, None)];
-        assert_eq!(took(&parts), [all[0], all[1], all[2], (Some(3), OfProcess, None)]);
+        let all = [(None, None, None), (Some(1), None, None), (Some(3), None, None)];
+        assert_eq!(took(&parts), [all[0], all[1], all[2], (Some(3), Some(5), None)]);
         assert_eq!(Parts::of(parts.all.clone(), parts.taken(), false), parts);
     }
 
@@ -261,7 +227,7 @@ mod tests {
         let mut parts = one(1, None);
         parts.merge(&one(2, Some(7)));
         parts.merge(&one(3, Some(5)));
-        let new = [(Some(1), New, Some(7)), (Some(2), New, Some(7)), (Some(3), New, Some(7))];
+        let new = [(Some(1), None, Some(7)), (Some(2), None, Some(7)), (Some(3), None, Some(7))];
         assert_eq!(took(&parts), new);
         // Of what is not stored, and what others computed, it is theirs.
         let (mut own, mut of_others) = (Parts::default(), Parts::default());
@@ -269,11 +235,15 @@ mod tests {
         of_others.take("whole", None, None, &parts);
         assert!(took(&own).contains(&new[0]) && !took(&of_others).contains(&new[0]));
         // It says nothing of what was taken before.
-        let old = parts.of_before(OfProcess);
-        assert_eq!(took(&old), [1, 2, 3].map(|id| (Some(id), OfProcess, None)));
-        let unknown = old.of_before(Unknown);
-        assert_eq!(took(&unknown), [1, 2, 3].map(|id| (Some(id), Unknown, None)));
-        assert_eq!(unknown.clone().of_before(OfProcess), unknown);
+        let old = parts.clone().of_before(5);
+        assert_eq!(took(&old), [1, 2, 3].map(|id| (Some(id), Some(5), None)));
+        // Of several epochs the first counts.
+        let older = old.of_before(4);
+        assert_eq!(took(&older), [1, 2, 3].map(|id| (Some(id), Some(4), None)));
+        assert_eq!(older.clone().of_before(5), older);
+        let mut both = older.clone();
+        both.merge(&parts.of_before(5));
+        assert_eq!(both, older);
     }
 
     #[test]
@@ -281,10 +251,10 @@ mod tests {
         let mut parts = Parts::default();
         let most = i64::try_from(MOST).unwrap();
         (1..=most).for_each(|id| parts.merge(&one(id, Some(id))));
-        parts.merge(&one(1, None).of_before(OfProcess));
+        parts.merge(&one(1, None).of_before(5));
         assert_eq!(took(&parts).len(), MOST + 1);
         parts.merge(&one(most + 1, Some(most + 1)));
-        let gone = (Some(GONE.0), New, Some(most + 1));
-        assert_eq!(took(&parts), [gone, (Some(1), OfProcess, None)]);
+        let gone = (Some(GONE.0), None, Some(most + 1));
+        assert_eq!(took(&parts), [gone, (Some(1), Some(5), None)]);
     }
 }

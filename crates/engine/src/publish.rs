@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Selector};
+use thrifty_catalog::{BlobRef, CatalogError, Claim, Committed, EntryId, NewEntry, Part, Selector};
 use thrifty_key::{Digest, Key, Kind};
 use thrifty_store::{BlobName, PutError, parallel};
 
 use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Goal, Task};
+use crate::epochs;
 use crate::graph::Taken;
 use crate::lookup::Looked;
 use crate::notes::{self, Note};
@@ -299,7 +300,7 @@ impl Cache {
             origin: self.origin(&task.run),
             observed,
             made_of: answer.made_of.all.clone(),
-            parts: answer.made_of.taken().map(|part| part.told(self.oldest)).collect(),
+            parts: answer.made_of.taken().map(as_known).collect(),
         })
     }
 
@@ -352,4 +353,9 @@ fn digest_of(bytes: &[u8]) -> Digest {
         Some(pool) => pool.install(|| Digest::of_blob_parallel(bytes)),
         None => Digest::of_blob(bytes),
     }
+}
+
+/// A result that was taken, as the catalog is told of it.
+fn as_known(part: Part) -> Part {
+    Part { since: part.since.map(epochs::known), ..part }
 }

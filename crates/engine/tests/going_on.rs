@@ -191,7 +191,7 @@ fn parts_of_an_operation_that_expanded_do_not_begin_either() {
 fn given(value: i64, run: &str) -> Settled {
     let Product::Made(made) = number(value) else { unreachable!() };
     Settled {
-        came: thrifty_engine::compute::Came::Before(thrifty_engine::made_of::Age::Unknown),
+        came: thrifty_engine::compute::Came::Before,
         value: Value::Live {
             object: made.object,
             contribution: made.contribution,

@@ -14,10 +14,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use thrifty_engine::answer::Terms;
-use thrifty_engine::catalog::{EntryId, MadeOf, Time};
+use thrifty_engine::catalog::{EntryId, MadeOf, Part, Time};
+use thrifty_engine::epochs;
 use thrifty_engine::graph::{Failure, Made, Taken, Unstored, Value};
 use thrifty_engine::key::Key;
-use thrifty_engine::made_of::{Age, PartTaken, Parts};
+use thrifty_engine::made_of::Parts;
 use thrifty_engine::observed;
 use thrifty_engine::record::{Draft, Record};
 use thrifty_engine::{Mode, Reason, Stream};
@@ -83,26 +84,24 @@ type ArrivedRead = (Vec<u8>, SentParts, Option<Time>, Option<(String, String)>);
 /// What it was made of: all, those that vouch for it, and whether nobody knows of what else.
 type SentParts = (Vec<u8>, Vec<SentPart>, bool);
 
-/// The operation, its key, the number of its entry, whether it was taken by the body, before that by
-/// the process, or before that, and the ticket with which the body itself replaced it.
-type SentPart = (String, Option<[u8; 32]>, Option<i64>, u8, Option<i64>);
-
-const AGES: [Age; 3] = [Age::New, Age::OfProcess, Age::Unknown];
+/// The operation, its key, the number of its entry, after which epoch it was taken if that was before
+/// the body, and the ticket with which the body itself replaced it.
+type SentPart = (String, Option<[u8; 32]>, Option<i64>, Option<i64>, Option<i64>);
 
 fn sent_parts(made_of: &Parts) -> SentParts {
-    let taken = made_of.taken().map(|PartTaken { operation, key, entry, age, own_ticket }| {
+    let taken = made_of.taken().map(|Part { operation, key, entry, since, own_ticket }| {
         let key = key.map(|key| *key.as_bytes());
-        (operation, key, entry.map(|it| it.0), age as u8, own_ticket)
+        (operation, key, entry.map(|it| it.0), since.map(epochs::known), own_ticket)
     });
     (made_of.all.to_bytes(), taken.collect(), made_of.is_unknown())
 }
 
 fn parts_of((all, taken, is_unknown): SentParts) -> Result<Parts, &'static str> {
-    let taken = taken.into_iter().map(|(operation, key, entry, age, own_ticket)| PartTaken {
+    let taken = taken.into_iter().map(|(operation, key, entry, since, own_ticket)| Part {
         operation,
         key: key.map(Key::from_bytes),
         entry: entry.map(EntryId),
-        age: AGES.get(usize::from(age)).copied().unwrap_or(Age::Unknown),
+        since,
         own_ticket,
     });
     let all = MadeOf::from_bytes(&all).ok_or("what it was made of cannot be read")?;

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use thrifty_engine::made_of::Age;
+use thrifty_engine::epochs;
 
 use super::frame::Frame;
 use super::note::Note;
@@ -28,13 +28,16 @@ use crate::remembering::{self, Uses};
 /// What was read within a function since it was made to forget.
 struct Memory {
     read: Arc<Recorder>,
+    /// The epoch of the catalog that had been seen when it began.
+    since: i64,
     /// What was read within it since it was made to forget again.
     next: OnceLock<Arc<Self>>,
 }
 
 impl Memory {
     fn new(body: &Recorder) -> Arc<Self> {
-        Arc::new(Self { read: Arc::new(body.beside()), next: OnceLock::new() })
+        let (read, since) = (Arc::new(body.beside()), epochs::last());
+        Arc::new(Self { read, since, next: OnceLock::new() })
     }
 }
 
@@ -82,7 +85,7 @@ impl Before {
             let first = self.read.get(code).or_else(|| read.get(code)).cloned();
             for memory in successors(first, |it| it.next.get().cloned()) {
                 taken.merge(&memory.read);
-                taken.take_parts(&memory.read.parts().of_before(Age::OfProcess));
+                taken.take_parts(&memory.read.parts().of_before(memory.since));
             }
             is_unseen |= uses.ran_unseen && uses.hits > 0;
         }

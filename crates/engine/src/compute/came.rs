@@ -3,7 +3,7 @@
 use thrifty_key::Key;
 
 use super::Settled;
-use crate::made_of::{Age, Parts};
+use crate::made_of::Parts;
 
 /// How a value came to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub enum Came {
     Now,
     /// It was computed then, and replaced what was stored before, with this ticket.
     Replacing(i64),
-    /// It was there before the value that it is taken for began.
-    Before(Age),
+    /// It was there before, nobody knows how long.
+    Before,
 }
 
 impl Settled {
@@ -29,10 +29,10 @@ impl Settled {
             Came::Replacing(ticket) => {
                 parts.take_computed(operation, key, self.entry, made_of, Some(ticket));
             }
-            Came::Before(age) => {
+            Came::Before => {
                 let mut old = Parts::default();
                 old.take(operation, key, self.entry, made_of);
-                parts.merge(&old.of_before(age));
+                parts.merge(&old.of_before(0));
             }
         }
     }

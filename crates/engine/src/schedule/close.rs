@@ -6,7 +6,6 @@ use super::{Closing, Problem, Schedule, State};
 use crate::compute::{Came, Settled};
 use crate::event::Event;
 use crate::graph::{Node, Value};
-use crate::made_of::Age;
 use crate::outcome::Outcome;
 use crate::policy::OnFailure;
 
@@ -107,7 +106,7 @@ pub(super) fn shares(settled: &Settled, leader: &Node, follower: &Node) -> bool 
 pub(super) fn followed(settled: &Settled) -> Settled {
     Settled {
         outcome: if settled.outcome.is_hit() { settled.outcome.clone() } else { Outcome::Waited },
-        came: Came::Before(Age::OfProcess),
+        came: Came::Before,
         spent: Duration::ZERO,
         made: None,
         ..settled.clone()

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thrifty_catalog::{Entry, EntryId};
+use thrifty_catalog::Entry;
 use thrifty_key::Key;
 
 use super::{Schedule, State};
@@ -12,7 +12,6 @@ use crate::answer::{Answer, Terms};
 use crate::cache::Cache;
 use crate::compute::{Came, Settled};
 use crate::graph::{Made, Value};
-use crate::made_of::Age;
 use crate::outcome::Outcome;
 
 /// Results of an earlier run, or of the attempts of this one before.
@@ -50,17 +49,12 @@ impl Settled {
         let outline = draft.ok().and_then(|draft| draft.outline(&[])).map(Arc::new);
         let made_of = made_of.shared();
         let terms = Terms { observed: observed.into(), expires_at, made_of };
-        Self::of_before(
-            run,
-            Age::Unknown,
-            None,
-            Value::Live { object, contribution, outline, terms },
-        )
+        Self::of_before(run, None, Value::Live { object, contribution, outline, terms })
     }
 
-    fn of_before(run: &str, age: Age, entry: Option<EntryId>, value: Value) -> Self {
+    fn of_before(run: &str, entry: Option<thrifty_catalog::EntryId>, value: Value) -> Self {
         let outcome = Outcome::Skipped(run.to_owned());
-        let (came, spent) = (Came::Before(age), Duration::ZERO);
+        let (came, spent) = (Came::Before, Duration::ZERO);
         Self { entry, value, outcome, came, spent, alone: None, made: None }
     }
 }
@@ -72,9 +66,6 @@ impl Cache {
         let answer = Answer::from_entry(entry).ok()?;
         let is_right = !strict || self.holds(&answer.observed);
         let is_there = is_right && self.is_whole(&answer);
-        is_there.then(|| {
-            let (entry, value) = (answer.entry, Value::Known(Arc::new(answer)));
-            Settled::of_before(run, Age::OfProcess, entry, value)
-        })
+        is_there.then(|| Settled::of_before(run, answer.entry, Value::Known(Arc::new(answer))))
     }
 }
