@@ -157,14 +157,18 @@ pub(crate) fn stored<'a>(
         ))),
         _ => {
             let labels = labels(catalog, &run.scope, nodes)?;
+            // A number alone means a node of `last`, which gathers lone calls only at times.
+            let key = |node: &Node| node.key.filter(|_| is_lone(run)).map(|key| key.short());
+            let name = |node: &Node| key(node).unwrap_or_else(|| format!("#{}", node.number));
             let label = |node: &&Node| match labels.get(&node.number) {
-                Some(label) => format!("#{} ({label})", node.number),
-                None => format!("#{}", node.number),
+                Some(label) => format!("{} ({label})", name(node)),
+                None => name(node),
             };
+            let by = if is_lone(run) { "key" } else { "number" };
             let several: Vec<_> = stored.iter().take(SHOWN).map(label).collect();
             let more = if stored.len() > SHOWN { ", …" } else { "" };
             Err(Failure::Usage(format!(
-                "{text} is there {} times in run {}: say which, by its number: {}{more}",
+                "{text} is there {} times in run {}: say which, by its {by}: {}{more}",
                 stored.len(),
                 run.id,
                 several.join(", ")

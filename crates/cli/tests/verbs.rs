@@ -375,6 +375,14 @@ fn what_the_last_run_has_not_is_looked_for_in_what_gave_way_to_it() {
             assert!(code == 2 && !said.contains("this is of"), "{verb:?} {unknown}: {said}");
         }
     }
+    world.computed(&after, 8, "m:late", &of("5"));
+    let several = world.run(&["show", "late"]).err;
+    let keys: Vec<_> = several.rsplit("by its key: ").next().unwrap().trim().split(", ").collect();
+    assert_eq!(keys.len(), 2, "{several}");
+    for key in keys {
+        let one = world.run(&["show", key.split(' ').next().unwrap()]);
+        assert!(one.code == 0 && one.out.starts_with("m:late"), "{key}: {one:?}");
+    }
     let left: [&[&str]; 2] = [&["why", &workflow.0, "late"], &["logs", "late", &workflow.0]];
     for verb in left {
         assert_eq!(world.run(verb).code, 2, "{verb:?} names its run");
