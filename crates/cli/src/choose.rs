@@ -5,6 +5,7 @@ use thrifty_engine::explain::labels;
 use thrifty_engine::process::judged;
 use thrifty_engine::{did_you_mean, with_variants};
 
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::show::short_name;
 
@@ -16,7 +17,7 @@ const LOOKED_AT: usize = 200;
 
 /// The run with this id, or the only one whose id begins so; the [`newest`] of the scope for `last`.
 pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Run, Failure> {
-    if text == "last" || text == "latest" {
+    if is_last(text) {
         return newest(catalog, scope);
     }
     match find_run(catalog, text)? {
@@ -29,16 +30,68 @@ pub(crate) fn run(catalog: &dyn Catalog, scope: &Scope, text: &str) -> Result<Ru
     }
 }
 
+fn is_last(text: &str) -> bool {
+    text == "last" || text == "latest"
+}
+
+/// The run that is meant, with its nodes, where an operation of it is asked for. What `last` has not
+/// under this name is looked for in the runs that gave way to it, which is told.
+pub(crate) fn run_with(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    run: &str,
+    operation: &str,
+    console: &mut Console<'_>,
+) -> Result<(Run, Vec<Node>), Failure> {
+    let meant = self::run(catalog, scope, run)?;
+    let nodes = catalog.nodes(&meant.id)?;
+    // A number says nothing in another run.
+    let is_settled = !is_last(run) || number(operation).is_some();
+    if is_settled || !self::nodes(&nodes, operation).is_empty() {
+        return Ok((meant, nodes));
+    }
+    for lone in lone_beside(catalog, scope, &meant)? {
+        let calls = catalog.nodes(&lone.id)?;
+        if !self::nodes(&calls, operation).is_empty() {
+            console.note(&format!(
+                "run {} has no operation `{operation}`; this is of run {}, which gathers calls outside of workflows",
+                meant.id, lone.id
+            ))?;
+            return Ok((lone, calls));
+        }
+    }
+    Ok((meant, nodes))
+}
+
+/// What gathers the lone calls that were made beside the newest run, newest first: those that began
+/// after it and gave way to it, and those of its own process.
+fn lone_beside(catalog: &dyn Catalog, scope: &Scope, newest: &Run) -> Result<Vec<Run>, Failure> {
+    let runs = newest_of(catalog, scope, LOOKED_AT)?;
+    let later = runs.iter().position(|run| run.id == newest.id).unwrap_or_default();
+    let is_of_same = |run: &Run| !run.process.is_empty() && run.process == newest.process;
+    let beside = runs.into_iter().enumerate().filter(|(at, run)| {
+        is_lone(run) && run.id != newest.id && (*at < later || is_of_same(run))
+    });
+    Ok(beside.map(|(_, run)| judged(run)).collect())
+}
+
+/// Whether it gathers the calls outside of workflows of a process.
+const fn is_lone(run: &Run) -> bool {
+    run.name.is_empty()
+}
+
+/// So many runs of the scope, newest first.
+fn newest_of(catalog: &dyn Catalog, scope: &Scope, limit: usize) -> Result<Vec<Run>, Failure> {
+    let filter = RunFilter { limit: Some(limit), ..RunFilter::default() };
+    Ok(catalog.runs(Some(scope), &filter)?)
+}
+
 /// The newest run of the scope. What gathers the lone calls of a process that began other runs gives
 /// way to these: mostly their bodies made the calls.
 pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failure> {
-    let is_lone = |run: &Run| run.name.is_empty();
-    let list = |limit| {
-        catalog.runs(Some(scope), &RunFilter { limit: Some(limit), ..RunFilter::default() })
-    };
-    let mut runs = list(1)?;
+    let mut runs = newest_of(catalog, scope, 1)?;
     if runs.iter().all(is_lone) {
-        runs = list(LOOKED_AT)?;
+        runs = newest_of(catalog, scope, LOOKED_AT)?;
     }
     let gives_way = |run: &Run| {
         let is_of_same = |other: &Run| !is_lone(other) && other.process == run.process;
@@ -75,11 +128,15 @@ pub(crate) fn known_runs(catalog: &dyn Catalog, scope: &Scope) -> Result<Vec<Str
 
 /// The nodes with this number or name: the whole name, or its part behind the last `.` or `:`.
 pub(crate) fn nodes<'a>(nodes: &'a [Node], text: &str) -> Vec<&'a Node> {
-    let number: Option<u32> = text.trim_start_matches('#').parse().ok();
+    let number = number(text);
     let is_meant = |node: &&Node| {
         Some(node.number) == number || node.operation == text || short_name(&node.operation) == text
     };
     nodes.iter().filter(is_meant).collect()
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.trim_start_matches('#').parse().ok()
 }
 
 /// The one node with this number or name that has an entry.
@@ -100,14 +157,18 @@ pub(crate) fn stored<'a>(
         ))),
         _ => {
             let labels = labels(catalog, &run.scope, nodes)?;
+            // A number alone means a node of `last`, which gathers lone calls only at times.
+            let key = |node: &Node| node.key.filter(|_| is_lone(run)).map(|key| key.short());
+            let name = |node: &Node| key(node).unwrap_or_else(|| format!("#{}", node.number));
             let label = |node: &&Node| match labels.get(&node.number) {
-                Some(label) => format!("#{} ({label})", node.number),
-                None => format!("#{}", node.number),
+                Some(label) => format!("{} ({label})", name(node)),
+                None => name(node),
             };
+            let by = if is_lone(run) { "key" } else { "number" };
             let several: Vec<_> = stored.iter().take(SHOWN).map(label).collect();
             let more = if stored.len() > SHOWN { ", …" } else { "" };
             Err(Failure::Usage(format!(
-                "{text} is there {} times in run {}: say which, by its number: {}{more}",
+                "{text} is there {} times in run {}: say which, by its {by}: {}{more}",
                 stored.len(),
                 run.id,
                 several.join(", ")

@@ -193,9 +193,13 @@ fn shown(text: &str) -> String {
 }
 
 /// A text, of whoever it is, that does nothing to a terminal but stand there: its control characters
-/// are shown, but for newlines and tabs.
+/// are shown, but for newlines and tabs, and so is what reorders a line.
 pub(crate) fn escaped(text: &str) -> String {
-    let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let reorders = |c: char| {
+        let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+        marks.contains(&c) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let is_plain = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || reorders(c));
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if is_plain(c) { escaped.push(c) } else { escaped.extend(c.escape_default()) }

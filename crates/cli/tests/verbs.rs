@@ -335,10 +335,67 @@ fn the_last_run_is_not_what_gathers_the_calls_of_its_bodies() {
 }
 
 #[test]
+fn what_the_last_run_has_not_is_looked_for_in_what_gave_way_to_it() {
+    let world = World::new();
+    let script = "boot 1 20 1";
+    let of = |n: &str| [(Kind::Inputs, "n", text(n))];
+    let other = world.begin_in("", "boot 1 10 1");
+    world.computed(&other, 0, "m:elsewhere", &of("0"));
+    let before = world.begin_in("", script);
+    world.computed(&before, 0, "m:early", &of("1"));
+    let workflow = world.begin_in("m:experiment", script);
+    world.computed(&workflow, 0, "m:train", &of("2"));
+    let after = world.begin_in("", script);
+    world.computed(&after, 0, "m:train", &of("3"));
+    world.computed(&after, 7, "m:late", &of("4"));
+    let verbs: [&[&str]; 7] = [
+        &["show", "NAME"],
+        &["why", "NAME"],
+        &["why", "last", "NAME"],
+        &["why", "NAME", "--json"],
+        &["metrics", "NAME"],
+        &["metrics", "NAME", "--run", "latest"],
+        &["logs", "NAME"],
+    ];
+    for verb in verbs {
+        let asked = |name: &str| {
+            let verb: Vec<_> =
+                verb.iter().map(|it| if *it == "NAME" { name } else { it }).collect();
+            let done = world.run(&verb);
+            (done.code, done.out + &done.err)
+        };
+        for (name, run) in [("late", &after), ("m:early", &before)] {
+            let (code, said) = asked(name);
+            assert!(said.contains(&format!("this is of run {run}")), "{verb:?} {name}: {said}");
+            assert!(code == 0 || said.contains("no command"), "{verb:?} {name}: {said}");
+        }
+        assert!(!asked("train").1.contains(&after.0), "the run itself has it");
+        for unknown in ["elsewhere", "#7", "nobody"] {
+            let (code, said) = asked(unknown);
+            assert!(code == 2 && !said.contains("this is of"), "{verb:?} {unknown}: {said}");
+        }
+    }
+    world.computed(&after, 8, "m:late", &of("5"));
+    let several = world.run(&["show", "late"]).err;
+    let keys: Vec<_> = several.rsplit("by its key: ").next().unwrap().trim().split(", ").collect();
+    assert_eq!(keys.len(), 2, "{several}");
+    for key in keys {
+        let one = world.run(&["show", key.split(' ').next().unwrap()]);
+        assert!(one.code == 0 && one.out.starts_with("m:late"), "{key}: {one:?}");
+    }
+    let left: [&[&str]; 2] = [&["why", &workflow.0, "late"], &["logs", "late", &workflow.0]];
+    for verb in left {
+        assert_eq!(world.run(verb).code, 2, "{verb:?} names its run");
+    }
+}
+
+#[test]
 fn stored_text_does_nothing_to_a_terminal() {
     let world = World::new();
-    let hostile = "a\x1b]0;owned\x07b\x1b[31mc\rd\u{9b}2Je\x7ff\tg";
-    let escaped = "a\\u{1b}]0;owned\\u{7}b\\u{1b}[31mc\\rd\\u{9b}2Je\\u{7f}f";
+    let reordering = "\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}";
+    let hostile = format!("a\x1b]0;owned\x07b\x1b[31mc\rd\u{9b}2Je\x7f{reordering}f\tg");
+    let hostile = hostile.as_str();
+    let escaped = "a\\u{1b}]0;owned\\u{7}b\\u{1b}[31mc\\rd\\u{9b}2Je\\u{7f}\\u{202a}\\u{202e}\\u{2066}\\u{2069}\\u{200e}\\u{200f}\\u{61c}f";
     let run = world.begin(hostile);
     world.computed(&run, 0, hostile, &[(Kind::Inputs, "x", text(hostile))]);
     let mut failed = world.cache.catalog().nodes(&run).unwrap().remove(0);
@@ -381,7 +438,7 @@ fn stored_text_does_nothing_to_a_terminal() {
 }
 
 #[test]
-fn a_log_is_as_the_command_wrote_it_unless_it_goes_to_a_terminal() {
+fn a_log_is_as_the_command_wrote_it() {
     let world = World::new();
     let file = r"operations:
   say:
@@ -391,10 +448,11 @@ fn a_log_is_as_the_command_wrote_it_unless_it_goes_to_a_terminal() {
     fs::write(world.home.path().join("p.yaml"), file).unwrap();
     let ran = world.run(&["run", "p.yaml", "--cache"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let log = world.run(&["logs", "say"]);
-    assert_eq!(log.out, "a\x1b[2Jb\n", "{log:?}");
     let host = Told::new(Err(HostError::Usage(String::new())));
-    assert_eq!(world.run_on(&["logs", "say"], &host, None, Some(80)).out, "a\\u{1b}[2Jb\n");
+    for width in [None, Some(80)] {
+        let log = world.run_on(&["logs", "say"], &host, None, width);
+        assert_eq!(log.out, "a\x1b[2Jb\n", "{log:?}");
+    }
 }
 
 #[test]
@@ -849,6 +907,40 @@ fn an_invalidated_run_takes_what_its_bodies_called_along() {
     assert_eq!(part["keys"], serde_json::json!([keys[0].to_string(), whole.1.to_string()]));
     assert_eq!(world.run(&["invalidate", "--run", &run.0, "--yes"]).code, 0);
     assert_eq!(left(), [("m:part".to_owned(), keys[1])]);
+}
+
+#[test]
+fn all_calls_that_results_of_an_invalidated_run_name_go_with_them() {
+    let world = World::new();
+    let script = world.begin("");
+    let key_of = |number: u32, operation: &str| {
+        world.computed(
+            &script,
+            number,
+            operation,
+            &[(Kind::Inputs, operation, text(&number.to_string()))],
+        );
+        let all = world.cache.catalog().nodes(&script).unwrap();
+        all.last().unwrap().key.unwrap()
+    };
+    let parts = [0, 1, 2].map(|number| key_of(number, "m:part"));
+    let (kept, _) = (key_of(3, "m:kept"), [4, 5].map(|number| key_of(number, "m:any")));
+    let run = world.begin("m:experiment");
+    for number in [0, 1] {
+        let whole = [(Kind::Inputs, "whole", text(&number.to_string()))];
+        world.stored(&run, number, "m:whole", &whole, |entry| {
+            entry.made_of.add("m:part", Some(&parts[number as usize]));
+            // Of this operation any call may be one, whatever the other result names.
+            let any = Some(&kept).filter(|_| number == 0);
+            entry.made_of.add("m:any", any);
+            entry.made_of.add("m:another", Some(&kept));
+        });
+    }
+    assert_eq!(world.run(&["invalidate", "--run", &run.0, "--yes"]).code, 0);
+    let mut left = world.cache.catalog().entries(None, &Default::default(), 10).unwrap();
+    left.sort_by_key(|it| it.operation.clone());
+    let left: Vec<_> = left.into_iter().map(|it| it.key).collect();
+    assert_eq!(left, [kept, parts[2]]);
 }
 
 #[test]

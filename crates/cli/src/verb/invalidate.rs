@@ -1,12 +1,12 @@
 //! `thrifty invalidate`: removes chosen entries.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use clap::Args;
 use glob::Pattern;
 use serde::Serialize;
-use thrifty_engine::catalog::{Entry, EntryId, RunId, Selector};
+use thrifty_engine::catalog::{Entry, EntryId, MadeOf, RunId, Selector};
 use thrifty_engine::removal::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
@@ -154,12 +154,57 @@ fn taken(cache: &Cache, selector: &Selector, run: &RunId) -> Result<Vec<Entry>, 
         return Ok(all(&Selector { run: None, ids: Some(own), ..selector.clone() })?);
     }
     let own: HashSet<_> = own.into_iter().collect();
+    let mut parts = Parts::default();
+    wholes.iter().for_each(|whole| parts.add(&whole.made_of));
     let mut taken = all(&Selector { run: None, ids: None, ..selector.clone() })?;
-    taken.retain(|entry| {
-        let is_part = |whole: &Entry| whole.made_of.holds(&entry.operation, &entry.key);
-        own.contains(&entry.id) || wholes.iter().any(is_part)
-    });
+    taken.retain(|entry| own.contains(&entry.id) || parts.hold(entry));
     Ok(taken)
+}
+
+/// The calls that results were made of, by operation: what their keys begin with, or `None` where
+/// any call may be meant.
+#[derive(Default)]
+struct Parts(HashMap<String, Option<HashSet<Half>>>);
+
+/// What a result is made of has this much of a key.
+type Half = [u8; 16];
+
+impl Parts {
+    fn add(&mut self, made_of: &MadeOf) {
+        let bytes = made_of.to_bytes();
+        let mut rest = bytes.as_slice();
+        while let Some((operation, halves)) = next_part(&mut rest) {
+            let none = || Some(HashSet::new());
+            let known = self.0.entry(operation.to_owned()).or_insert_with(none);
+            match known {
+                Some(known) if !halves.is_empty() => known.extend(halves),
+                _ => *known = None,
+            }
+        }
+    }
+
+    fn hold(&self, entry: &Entry) -> bool {
+        let half = entry.key.as_bytes().first_chunk::<{ size_of::<Half>() }>();
+        match (self.0.get(&entry.operation), half) {
+            (Some(Some(known)), Some(half)) => known.contains(half),
+            (found, _) => found.is_some(),
+        }
+    }
+}
+
+/// The next operation, and what the keys of its calls begin with, in the order that
+/// `docs/formats/catalog.md` gives for `made_of`.
+fn next_part<'a>(bytes: &mut &'a [u8]) -> Option<(&'a str, &'a [Half])> {
+    let number = |bytes: &mut &'a [u8]| {
+        let (number, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        usize::try_from(u64::from_le_bytes(*number)).ok()
+    };
+    let length = number(bytes)?;
+    let operation = std::str::from_utf8(bytes.split_off(..length)?).ok()?;
+    let length = number(bytes)?.checked_mul(size_of::<Half>())?;
+    let (halves, _) = bytes.split_off(..length)?.as_chunks();
+    Some((operation, halves))
 }
 
 fn by_number(ids: Vec<EntryId>) -> Selector {

@@ -5,7 +5,7 @@ use thrifty_engine::catalog::Selector;
 use thrifty_pipeline::log_of;
 
 use crate::choose;
-use crate::console::{Console, escaped};
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::told;
 
@@ -29,8 +29,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let Arguments { operation, run } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
-    let run = choose::run(catalog, cache.scope(), &run)?;
-    let nodes = catalog.nodes(&run.id)?;
+    let (run, nodes) = choose::run_with(catalog, cache.scope(), &run, &operation, console)?;
     let node = choose::stored(catalog, &run, &nodes, &operation)?;
     let ids = Some(node.entry.into_iter().collect());
     let entries = catalog.entries(Some(&run.scope), &Selector { ids, ..Selector::default() }, 1)?;
@@ -44,12 +43,8 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
                 let origin = told::origin(entry, catalog.now()?);
                 console.note(&format!("{}: {}, {origin}", node.operation, node.outcome))?;
             }
-            match console.width {
-                Some(_) => {
-                    Ok(console.out.write_all(escaped(&String::from_utf8_lossy(&log)).as_bytes())?)
-                }
-                None => Ok(console.out.write_all(&log)?),
-            }
+            // As `cat` would: colours and progress bars of the user's own commands.
+            Ok(console.out.write_all(&log)?)
         }
         Ok(None) => {
             let message = format!("{} is no command: it has no log", node.operation);

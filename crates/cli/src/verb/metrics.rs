@@ -51,14 +51,17 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let Arguments { what, run, json } = arguments;
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
-    let (run, operation) = match what.as_str() {
-        "last" | "latest" => (choose::newest(catalog, cache.scope())?, None),
-        _ => match choose::find_run(catalog, &what)? {
-            Some(run) => (run, None),
-            None => (choose::run(catalog, cache.scope(), &run)?, Some(what)),
-        },
+    let whole = match what.as_str() {
+        "last" | "latest" => Some(choose::newest(catalog, cache.scope())?),
+        _ => choose::find_run(catalog, &what)?,
     };
-    let nodes = catalog.nodes(&run.id)?;
+    let ((run, nodes), operation) = match whole {
+        Some(run) => {
+            let nodes = catalog.nodes(&run.id)?;
+            ((run, nodes), None)
+        }
+        None => (choose::run_with(catalog, cache.scope(), &run, &what, console)?, Some(what)),
+    };
     let chosen: Vec<&Node> = match &operation {
         None => nodes.iter().collect(),
         Some(name) => choose::nodes(&nodes, name),

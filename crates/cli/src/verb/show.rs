@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let mut entries = choose::entries(catalog, &what)?;
     let computing = choose::computing(catalog, &what)?;
     if entries.is_empty() && computing.is_empty() {
-        entries = of_newest(catalog, cache.scope(), &what)?;
+        entries = of_newest(catalog, cache.scope(), &what, console)?;
     }
     if json {
         return console.json(&by_key(catalog, &entries, &computing)?);
@@ -93,12 +93,17 @@ fn by_key(
 }
 
 /// The entry of an operation of the newest run.
-fn of_newest(catalog: &dyn Catalog, scope: &Scope, what: &str) -> Result<Vec<Entry>, Failure> {
+fn of_newest(
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    what: &str,
+    console: &mut Console<'_>,
+) -> Result<Vec<Entry>, Failure> {
     let known = choose::known_runs(catalog, scope)?;
-    let Some(run) = known.first().map(|_| choose::newest(catalog, scope)).transpose()? else {
+    if known.is_empty() {
         return Err(Failure::Usage(format!("no run and no entry begins with `{what}`")));
-    };
-    let nodes = catalog.nodes(&run.id)?;
+    }
+    let (run, nodes) = choose::run_with(catalog, scope, "last", what, console)?;
     if choose::nodes(&nodes, what).is_empty() {
         let names = nodes.iter().map(|node| short_name(&node.operation));
         let hint = did_you_mean(what, known.iter().map(String::as_str).chain(names));

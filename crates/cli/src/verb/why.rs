@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: Arguments, console: &mut Console<'_>) -> Result<(),
     let cache = console.cache()?;
     let catalog = cache.catalog().as_ref();
     if json {
-        let chosen = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref())?;
+        let chosen = chosen(catalog, cache.scope(), run.as_deref(), node.as_deref(), console)?;
         let Chosen::Nodes { run, wanted, .. } = chosen else {
             let nothing =
                 Answer { run: "", causes: Vec::new(), roots: Vec::new(), notes: Vec::new() };
@@ -60,7 +60,7 @@ pub(crate) fn write(
     node: Option<&str>,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let (run, nodes, wanted) = match chosen(catalog, scope, run, node)? {
+    let (run, nodes, wanted) = match chosen(catalog, scope, run, node, console)? {
         Chosen::Nodes { run, nodes, wanted } => (run, nodes, wanted),
         Chosen::Inside(told) => return console.line(&told),
     };
@@ -107,13 +107,15 @@ fn chosen(
     scope: &Scope,
     first: Option<&str>,
     second: Option<&str>,
+    console: &mut Console<'_>,
 ) -> Result<Chosen, Failure> {
-    let (run, node) = match (first, second) {
-        (Some(run), Some(node)) => (choose::run(catalog, scope, run)?, Some(node.to_owned())),
-        (None | Some("last"), _) => (choose::newest(catalog, scope)?, None),
-        (Some(text), None) => alone(catalog, scope, text)?,
+    let ((run, nodes), node) = match (first, second) {
+        (Some(run), Some(node)) => {
+            (choose::run_with(catalog, scope, run, node, console)?, Some(node.to_owned()))
+        }
+        (None | Some("last"), _) => (with_nodes(catalog, choose::newest(catalog, scope)?)?, None),
+        (Some(text), None) => alone(catalog, scope, text, console)?,
     };
-    let nodes = catalog.nodes(&run.id)?;
     let Some(text) = node else {
         return Ok(Chosen::Nodes { run: run.into(), nodes, wanted: None });
     };
@@ -127,25 +129,33 @@ fn chosen(
     Ok(Chosen::Nodes { run: run.into(), nodes, wanted: Some(numbers) })
 }
 
+type WithNodes = (Run, Vec<Node>);
+
+fn with_nodes(catalog: &dyn Catalog, run: Run) -> Result<WithNodes, Failure> {
+    let nodes = catalog.nodes(&run.id)?;
+    Ok((run, nodes))
+}
+
 /// The run, or operation of the newest run, or call behind an entry that one word means.
 fn alone(
     catalog: &dyn Catalog,
     scope: &Scope,
     text: &str,
-) -> Result<(Run, Option<String>), Failure> {
-    let newest = choose::newest(catalog, scope)?;
-    if !choose::nodes(&catalog.nodes(&newest.id)?, text).is_empty() {
+    console: &mut Console<'_>,
+) -> Result<(WithNodes, Option<String>), Failure> {
+    let newest = choose::run_with(catalog, scope, "last", text, console)?;
+    if !choose::nodes(&newest.1, text).is_empty() {
         return Ok((newest, Some(text.to_owned())));
     }
     if let Some(run) = choose::find_run(catalog, text)? {
-        return Ok((run, None));
+        return Ok((with_nodes(catalog, run)?, None));
     }
     if text.len() >= 8
         && let [entry] = choose::entries(catalog, text)?.as_slice()
         && let Some(origin) = &entry.origin.run
         && let Some(run) = choose::find_run(catalog, &origin.0)?
     {
-        return Ok((run, Some(format!("#{}", entry.origin.node))));
+        return Ok((with_nodes(catalog, run)?, Some(format!("#{}", entry.origin.node))));
     }
     Ok((newest, Some(text.to_owned())))
 }
