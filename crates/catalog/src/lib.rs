@@ -23,7 +23,7 @@ pub use entry::{
     Time, Usage, Why,
 };
 pub use error::CatalogError;
-pub use made_of::MadeOf;
+pub use made_of::{Half, MadeOf, half};
 pub use problem::{Problem, Remedy};
 pub use run::{NewRun, Node, Reasoned, Run, RunFilter, RunStatus, Shortened, Totals};
 pub use sqlite::{Clock, Mode, SalvageError, Salvaged, Sqlite, System, hold_off_forks, uptime};

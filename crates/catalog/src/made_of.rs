@@ -9,7 +9,7 @@ use thrifty_key::Key;
 const HALF: usize = 16;
 
 /// The first half of a key.
-pub(crate) type Half = [u8; HALF];
+pub type Half = [u8; HALF];
 
 /// How many calls of one operation are told apart. A chain of results, each made of the one before,
 /// would hold its whole length in each of them.
@@ -92,6 +92,14 @@ impl MadeOf {
         }
     }
 
+    /// Its operations, and for each the halves of the keys of its calls; `None` if it may be any call.
+    pub fn calls(&self) -> impl Iterator<Item = (&str, Option<&BTreeSet<Half>>)> {
+        self.by_operation.iter().map(|(operation, calls)| match calls {
+            Calls::These(halves) => (operation.as_str(), Some(halves)),
+            Calls::Any => (operation.as_str(), None),
+        })
+    }
+
     /// About how many bytes it takes.
     pub fn size(&self) -> usize {
         let halves = |calls: &Calls| match calls {
@@ -166,7 +174,7 @@ fn next<'a>(bytes: &mut &'a [u8]) -> Option<(&'a str, &'a [Half])> {
 }
 
 /// The first half of a key.
-pub(crate) fn half(key: &Key) -> Half {
+pub fn half(key: &Key) -> Half {
     let mut half = Half::default();
     half.copy_from_slice(&key.as_bytes()[..HALF]);
     half

@@ -97,7 +97,7 @@ pub(crate) fn newest(catalog: &dyn Catalog, scope: &Scope) -> Result<Run, Failur
         let is_of_same = |other: &Run| !is_lone(other) && other.process == run.process;
         is_lone(run) && !run.process.is_empty() && runs.iter().any(is_of_same)
     };
-    let meant = runs.iter().find(|run| !gives_way(run)).or(runs.first()).cloned();
+    let meant = runs.iter().find(|run| !gives_way(run)).cloned();
     meant.map(judged).ok_or_else(|| {
         Failure::Usage(format!(
             "there is no run in {scope} yet; `thrifty config` shows which cache and project this is"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use glob::Pattern;
 use serde::Serialize;
-use thrifty_engine::catalog::{Entry, EntryId, MadeOf, RunId, Selector};
+use thrifty_engine::catalog::{Entry, EntryId, Half, MadeOf, RunId, Selector, half};
 use thrifty_engine::removal::remember_removed;
 use thrifty_engine::units::{parse_duration, show_size};
 use thrifty_engine::{Cache, did_you_mean, with_variants};
@@ -166,45 +166,25 @@ fn taken(cache: &Cache, selector: &Selector, run: &RunId) -> Result<Vec<Entry>, 
 #[derive(Default)]
 struct Parts(HashMap<String, Option<HashSet<Half>>>);
 
-/// What a result is made of has this much of a key.
-type Half = [u8; 16];
-
 impl Parts {
     fn add(&mut self, made_of: &MadeOf) {
-        let bytes = made_of.to_bytes();
-        let mut rest = bytes.as_slice();
-        while let Some((operation, halves)) = next_part(&mut rest) {
+        for (operation, calls) in made_of.calls() {
             let none = || Some(HashSet::new());
             let known = self.0.entry(operation.to_owned()).or_insert_with(none);
-            match known {
-                Some(known) if !halves.is_empty() => known.extend(halves),
+            match (known.as_mut(), calls) {
+                (Some(known), Some(calls)) => known.extend(calls),
                 _ => *known = None,
             }
         }
     }
 
     fn hold(&self, entry: &Entry) -> bool {
-        let half = entry.key.as_bytes().first_chunk::<{ size_of::<Half>() }>();
-        match (self.0.get(&entry.operation), half) {
-            (Some(Some(known)), Some(half)) => known.contains(half),
-            (found, _) => found.is_some(),
+        match self.0.get(&entry.operation) {
+            Some(Some(known)) => known.contains(&half(&entry.key)),
+            Some(None) => true,
+            None => false,
         }
     }
-}
-
-/// The next operation, and what the keys of its calls begin with, in the order that
-/// `docs/formats/catalog.md` gives for `made_of`.
-fn next_part<'a>(bytes: &mut &'a [u8]) -> Option<(&'a str, &'a [Half])> {
-    let number = |bytes: &mut &'a [u8]| {
-        let (number, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
-        usize::try_from(u64::from_le_bytes(*number)).ok()
-    };
-    let length = number(bytes)?;
-    let operation = std::str::from_utf8(bytes.split_off(..length)?).ok()?;
-    let length = number(bytes)?.checked_mul(size_of::<Half>())?;
-    let (halves, _) = bytes.split_off(..length)?.as_chunks();
-    Some((operation, halves))
 }
 
 fn by_number(ids: Vec<EntryId>) -> Selector {
