@@ -29,6 +29,47 @@ STEPS = """
         with os.scandir(handle) as entries:
             return sorted(entry.stat().st_size for entry in entries)
 
+    def _within(path, name, act):
+        def at(handle):
+            inner = os.open(name, os.O_RDONLY, dir_fd=handle)
+            try:
+                return act(inner)
+            finally:
+                os.close(inner)
+        return _by_handle(path, at)
+
+    def _in_both(one, two):
+        return _by_handle(one, lambda a: _by_handle(two, lambda b: [os.listdir(a), os.listdir(b)]))
+
+    def _files(handle):
+        with os.scandir(handle) as entries:
+            return [it.name for it in entries if it.name.startswith("to_") and it.is_file()]
+
+    def _elsewhere(path, act):
+        # Read where nothing counts.
+        here = os.readlink("/proc/self/cwd")
+        os.chdir(path)
+        try:
+            return act()
+        finally:
+            os.chdir(here)
+
+    def _began(path):
+        try:
+            with open(path, "x") as file:
+                file.write("begun")
+        except FileExistsError:
+            pass
+        with open(path) as file:
+            return file.read()
+
+    def _is_new(path):
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
     def _cleared():
         os.makedirs("made", exist_ok=True)
         for name in ("a.txt", "b.txt"):
@@ -181,6 +222,182 @@ def test_what_is_removed_by_handles_is_not_what_is_read_here(programs, steps):
     assert run()["cleared"] == ["com", "1"]
     put(programs.directory, ["a.txt"], "2", 0o644)
     assert run()["cleared"] == ["com", "2"]
+
+
+def test_a_directory_is_read_by_every_name_that_its_handle_has(programs, steps):
+    write, run = steps
+    expressions = {
+        "opened": "_within('.', 'current', lambda h: _text(h, 'who.txt'))",
+        "listed": "_within('.', 'current', lambda h: sorted(os.listdir(h)))",
+        "asked": "_within('.', 'current', lambda h: os.stat('who.txt', dir_fd=h).st_size)",
+        "both": "_in_both('current', 'v1') == _in_both('v1', 'v1')",
+        "walked": (
+            "sorted(n for _, _, ns, _ in os.fwalk('tree', follow_symlinks=True) for n in ns)"
+        ),
+        "files": "_by_handle('.', _files)",
+        "files_of_path": "_files('.')",
+    }
+    write(expressions)
+    put(programs.directory, ["v1/who.txt", "file"], "1", 0o644)
+    put(programs.directory, ["v2/who.txt", "v2/more.txt"], "two", 0o644)
+    (programs.directory / "tree").mkdir()
+    links = {"current": ("v1", "v2"), "tree/link": ("../v1", "../v2"), "to_file": ("file", "v1")}
+    for name, (to, _) in links.items():
+        os.symlink(to, programs.directory / name)
+    before = run()
+    assert before == {
+        "opened": ["com", "1"],
+        "listed": ["com", ["who.txt"]],
+        "asked": ["com", 1],
+        "both": ["com", True],
+        "walked": ["com", ["who.txt"]],
+        "files": ["com", ["to_file"]],
+        "files_of_path": ["com", ["to_file"]],
+    }
+    assert run() == {name: ["hit", value] for name, (_, value) in before.items()}
+    for name, (_, to) in links.items():
+        (programs.directory / name).unlink()
+        os.symlink(to, programs.directory / name)
+    assert run() == {
+        "opened": ["com", "two"],
+        "listed": ["com", ["more.txt", "who.txt"]],
+        "asked": ["com", 3],
+        "both": ["com", False],
+        "walked": ["com", ["more.txt", "who.txt"]],
+        "files": ["com", []],
+        "files_of_path": ["com", []],
+    }
+
+
+def test_who_leaves_the_working_directory_hangs_on_it(programs, steps):
+    write, run = steps
+    write(
+        {
+            "handle": "_by_handle('data', lambda h: _elsewhere('/', lambda: os.listdir(h)))",
+            "relative": "_elsewhere('data', lambda: os.listdir('.'))",
+            "absolute": f"_elsewhere({str(programs.directory)!r}, lambda: os.listdir('data'))",
+        }
+    )
+    put(programs.directory, ["data/a.txt", "other/data/b.txt"], "1", 0o644)
+    assert run() == dict.fromkeys(("handle", "relative", "absolute"), ["com", ["a.txt"]])
+    assert run(cwd=programs.directory / "other") == {
+        "handle": ["com", ["b.txt"]],
+        "relative": ["com", ["b.txt"]],
+        "absolute": ["hit", ["a.txt"]],
+    }
+
+
+def test_a_file_that_was_there_is_not_begun(programs, steps):
+    write, run = steps
+    write({"began": "_began('data.txt')", "is_new": "_is_new('lock.txt')"})
+    put(programs.directory, ["data.txt", "lock.txt"], "1", 0o644)
+    assert run() == {"began": ["com", "1"], "is_new": ["com", False]}
+    put(programs.directory, ["data.txt"], "two", 0o644)
+    assert run() == {"began": ["com", "two"], "is_new": ["hit", False]}
+    (programs.directory / "lock.txt").unlink()
+    assert run() == {"began": ["hit", "two"], "is_new": ["com", True]}
+
+
+def test_a_path_counts_that_is_given_by_its_name(programs, steps):
+    write, run = steps
+    write(
+        {
+            "access": "os.access(path='data.txt', mode=os.X_OK)",
+            "stat": "os.stat(path='data.txt').st_size",
+            "lstat": "os.lstat(path='data.txt').st_size",
+            "readlink": "os.readlink(path='link')",
+            "access_of_link": "os.access('dangling', os.R_OK, follow_symlinks=False)",
+        }
+    )
+    put(programs.directory, ["data.txt"], "1", 0o644)
+    os.symlink("one", programs.directory / "link")
+    before = run()
+    assert run() == {name: ["hit", value] for name, (_, value) in before.items()}
+    put(programs.directory, ["data.txt"], "two", 0o755)
+    (programs.directory / "link").unlink()
+    os.symlink("two", programs.directory / "link")
+    os.symlink("nowhere", programs.directory / "dangling")
+    assert [it[1] for it in before.values()] == [False, 1, 1, "one", False]
+    assert list(run().values()) == [["com", it] for it in (True, 3, 3, "two", True)]
+
+
+def test_an_entry_remembers_what_it_was_asked(programs):
+    """As that of Python does, which asks the system once: later the handle leads elsewhere."""
+    programs.write(
+        "main.py",
+        """
+        import json, os
+        from thrifty import task
+
+        def _sorted(path):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                return sorted(os.scandir(handle), key=lambda it: it.stat().st_size)
+            finally:
+                os.close(handle)
+
+        def _sizes(entries):
+            return [[it.name, it.stat().st_size, it.is_file()] for it in entries]
+
+        @task
+        def closed():
+            return _sizes(_sorted("one"))
+
+        @task
+        def reused():
+            entries = _sorted("one")
+            handle = os.open("two", os.O_RDONLY)
+            try:
+                return _sizes(entries)
+            finally:
+                os.close(handle)
+
+        @task
+        def removed():
+            with open("made.txt", "w") as file:
+                file.write("made")
+            entries = [it for it in os.scandir(".") if it.name == "made.txt" and it.stat()]
+            os.remove("made.txt")
+            return _sizes(entries)
+
+        if __name__ == "__main__":
+            print(json.dumps([it() for it in (closed, reused, removed)]))
+        """,
+    )
+    put(programs.directory, ["one/a.txt"], "1", 0o644)
+    put(programs.directory, ["two/a.txt"], "two", 0o644)
+    out, err = programs.start(str(programs.directory / "main.py")).communicate(timeout=60)
+    assert json.loads(out) == [[["a.txt", 1, True]]] * 2 + [[["made.txt", 4, True]]], err
+    assert "handle" not in err
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        "mock.MagicMock()",
+        "types.ModuleType('pyarrow')",
+        "types.SimpleNamespace(memory_map=None)",
+    ],
+)
+def test_what_is_no_pyarrow_is_left_alone(programs, stub):
+    programs.write(
+        "main.py",
+        f"""
+        import sys, types
+        from unittest import mock
+        from thrifty import task
+
+        @task
+        def doubles(x):
+            import colorsys
+            return 2 * x
+
+        sys.modules["pyarrow"] = {stub}
+        sys.modules["pyarrow"].memory_map = None
+        print(doubles(1), doubles(2))
+        """,
+    )
+    assert programs.run("main.py") == "2 4\n"
 
 
 MAPS = """
