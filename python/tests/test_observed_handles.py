@@ -472,3 +472,64 @@ def test_a_handle_from_elsewhere_is_noted(programs):
     assert values == [["in.txt"], "1"]
     assert [text.split()[0] for text in said] == ["main.lists", "main.opens"]
     assert all("the handle of a directory" in text for text in said)
+
+
+TAKEN = {
+    "attribute": "os.open is None",
+    "imported": "opens is None",
+    "held": "TABLE['open'] is None",
+    "listed": "scans is None",
+    "partial": "STARTED is None",
+    "default": "opener is None",
+    "argument": "given is None",
+}
+
+
+def test_what_was_taken_of_os_is_the_same_before_and_after_a_body(programs):
+    """Another function stands in its place once the first body ran."""
+    tasks = "".join(
+        f"""
+        @task
+        def {name}(given=None, opener=os.open):
+            return {expression}
+        """
+        for name, expression in TAKEN.items()
+    )
+    programs.write(
+        "main.py",
+        f"""
+        import functools, json, os, sys, time
+        from os import open as opens, scandir as scans
+        from os.path import expanduser
+        from thrifty import task
+
+        TABLE = {{"open": os.open, "scan": os.scandir, "expand": expanduser}}
+        STARTED = functools.partial(os.access, "main.py")
+        {tasks}
+        @task
+        def expands(given):
+            return expanduser is None
+
+        @task
+        def begins(at):
+            return at
+
+        if __name__ == "__main__":
+            if sys.argv[1] == "late":
+                begins(time.time())
+            if sys.argv[1] == "taken late":
+                begins(time.time())
+                import os
+                from os import open as opens, scandir as scans
+                from os.path import expanduser
+                TABLE.update(open=os.open, scan=os.scandir, expand=expanduser)
+                STARTED = functools.partial(os.access, "main.py")
+            given = [opens, scans, expanduser, os.stat]
+            tasks = [{", ".join(TAKEN)}, expands]
+            print(json.dumps([it.run(given).nodes[-1]["outcome"][:3] for it in tasks]))
+        """,
+    )
+    count = len(TAKEN) + 1
+    assert json.loads(programs.run("main.py", "early")) == ["com"] * count
+    for when in ("late", "taken late", "early"):
+        assert json.loads(programs.run("main.py", when)) == ["hit"] * count, when

@@ -246,6 +246,7 @@ class _Entry:
 
 
 def _disguise(new: Any, old: Any) -> None:
+    _native.stands_for(new, old)
     new.__module__ = old.__module__
     if not hasattr(new, "__self__"):
         new.__qualname__ = old.__qualname__

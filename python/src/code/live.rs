@@ -13,6 +13,7 @@ use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
+use crate::observe::original;
 use crate::remembering;
 
 /// The method by which a task tells the digest and text of what it asks of its cache, if that
@@ -65,6 +66,7 @@ impl<'py> Walk<'_, 'py> {
         hint: &str,
         attributes: &[String],
     ) -> PyResult<()> {
+        let value = &original(value);
         if let Ok(module) = value.cast::<PyModule>() {
             let name: String = module.getattr(intern!(self.py, "__name__"))?.extract()?;
             self.stands_for(hint, value)?;

@@ -504,5 +504,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(maps, module)?)?;
     module.add_function(wrap_pyfunction!(is_asked_for, module)?)?;
     module.add_function(wrap_pyfunction!(is_called_by_project, module)?)?;
+    super::stand_ins::register(module)?;
     super::system::register(module)
 }

@@ -20,6 +20,7 @@ mod path;
 mod random;
 mod recorder;
 mod remembered;
+mod stand_ins;
 mod system;
 mod thread;
 mod whose;
@@ -40,6 +41,7 @@ pub use gathered::Gathered;
 pub use note::{Note, tell};
 pub use parameters::{after_body, is_given_parameters, parameter};
 pub use recorder::Recorder;
+pub use stand_ins::original;
 pub use thread::{Readers, readers};
 
 /// What is to become of what a body reads.

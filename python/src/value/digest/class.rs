@@ -11,6 +11,7 @@ use thrifty_key::plain::Container;
 use super::encoder::Encoder;
 use super::library::{self, Arrow, Polars, Science, Torch};
 use super::unhashable::{Outcome, Unhashable};
+use crate::observe::original;
 use crate::program::imported_as;
 use crate::value::registry;
 
@@ -227,7 +228,7 @@ fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
             None => None,
         };
     }
-    let found = at.is_some_and(|found| found.is(object));
+    let found = at.is_some_and(|found| original(&found).is(original(object)));
     Ok((format!("{}.{name}", imported_as(py, &module)?), found))
 }
 
