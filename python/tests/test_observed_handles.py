@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
+import subprocess
+import venv
 
 import pytest
+import thrifty
 
 STEPS = """
     import json, os, pathlib, shutil, sys
@@ -213,6 +217,38 @@ def test_a_program_that_is_looked_for_hangs_on_where(programs, steps):
     assert run(**both)["found"][1] == path[1] + "/tool"
     (programs.directory / "one/tool").chmod(0o755)
     assert run(**both)["found"] == ["com", path[0] + "/tool"]
+
+
+def test_a_program_is_looked_for_in_the_environment_of_python_too(programs):
+    environment = programs.directory / "environment"
+    venv.create(environment, with_pip=False)
+    programs.write(
+        "main.py",
+        """
+        import shutil
+        from thrifty import task
+
+        @task
+        def found():
+            return shutil.which("tool") is not None
+
+        run = found.run()
+        print(run.nodes[-1]["outcome"][:3], run.value)
+        """,
+    )
+    path = {
+        "PATH": str(environment / "bin"),
+        "PYTHONPATH": str(pathlib.Path(thrifty.__file__).parents[1]),
+    }
+
+    def run() -> str:
+        command = [str(environment / "bin/python"), str(programs.directory / "main.py")]
+        options = {"env": {**os.environ, **path}, "cwd": programs.directory}
+        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+    assert [run(), run()] == ["com False\n", "hit False\n"]
+    put(environment, ["bin/tool"], "1", 0o755)
+    assert [run(), run()] == ["com True\n", "hit True\n"]
 
 
 def test_what_is_removed_by_handles_is_not_what_is_read_here(programs, steps):
@@ -483,6 +519,33 @@ TAKEN = {
     "default": "opener is None",
     "argument": "given is None",
 }
+
+
+def test_the_functions_of_os_look_as_they_did(programs):
+    programs.write(
+        "main.py",
+        """
+        import inspect, os, pickle
+        from thrifty import task
+
+        NAMES = ("getcwd", "stat", "lstat", "access", "readlink", "open", "scandir")
+
+        @task
+        def begins():
+            return 1
+
+        def signatures():
+            return [str(inspect.signature(getattr(os, it))) for it in NAMES]
+
+        before, taken = signatures(), [getattr(os, it) for it in NAMES]
+        begins()
+        assert signatures() == before, signatures()
+        now = [getattr(os, it) for it in NAMES]
+        assert not any(new is old for new, old in zip(now, taken))
+        assert pickle.loads(pickle.dumps([taken, now])) == [taken, now]
+        """,
+    )
+    programs.run("main.py")
 
 
 def test_what_was_taken_of_os_is_the_same_before_and_after_a_body(programs):

@@ -131,8 +131,6 @@ def watch_maps(package: Any, library: Any) -> None:
 
 
 def _watch_system() -> None:
-    import posix
-
     pairs = (
         (os.getcwd, _native.getcwd),
         (os.stat, _native.stat),
@@ -145,9 +143,9 @@ def _watch_system() -> None:
     _native.stand_for(os.getcwd, os.stat, os.lstat, os.access, os.readlink, os.open)
     for old, new in pairs:
         _disguise(new, old)
-        # Both names, so that it is still found where it says it is.
+        # Each is found where it says it is, to be pickled: what it stands for is still in `posix`.
+        new.__module__ = "os"
         setattr(os, old.__name__, new)
-        setattr(posix, old.__name__, new)
         for abilities in (
             os.supports_dir_fd,
             os.supports_effective_ids,
@@ -159,7 +157,7 @@ def _watch_system() -> None:
 
 
 def _scanning(original: Any) -> Any:
-    def scandir(path: Any = ".") -> Any:
+    def scandir(path=None):  # type: ignore[no-untyped-def]
         entries = original(path)
         if not _native.is_called_by_project():
             return entries

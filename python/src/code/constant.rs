@@ -12,7 +12,7 @@ use super::order;
 use super::origin::Scope;
 use super::walk::Walk;
 use super::{Kind, unfollowable};
-use crate::observe::original;
+use crate::stand_ins::original;
 
 /// Types of objects whose state never decides a result.
 const STATELESS: [(&str, &str); 9] = [

@@ -13,8 +13,8 @@ use super::inspect::{WRAPPED, WRAPPERS, describe, is_function, module_of};
 use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
-use crate::observe::original;
 use crate::remembering;
+use crate::stand_ins::original;
 
 /// The method by which a task tells the digest and text of what it asks of its cache, if that
 /// decides about results, and the functions that make its keys.

@@ -17,7 +17,7 @@ use super::origin::{Place, Scope};
 use super::text::{Piece, Text};
 use super::walk::Walk;
 use super::{Kind, unfollowable};
-use crate::observe::original;
+use crate::stand_ins::original;
 
 /// Names of a module that the import system sets.
 const IMPORT_SYSTEM: [&str; 9] = [

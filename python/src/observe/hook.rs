@@ -271,7 +271,7 @@ pub(super) fn read(
     let mut known = None;
     for reader in readers.iter().filter(|reader| !reader.knows(way, given)) {
         let absolute = reader.absolute(given);
-        if reader.ignores(&absolute) {
+        if reader.ignores_look(way, &absolute) {
             continue;
         }
         if known.is_none() {
@@ -504,6 +504,5 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(maps, module)?)?;
     module.add_function(wrap_pyfunction!(is_asked_for, module)?)?;
     module.add_function(wrap_pyfunction!(is_called_by_project, module)?)?;
-    super::stand_ins::register(module)?;
     super::system::register(module)
 }

@@ -20,7 +20,6 @@ mod path;
 mod random;
 mod recorder;
 mod remembered;
-mod stand_ins;
 mod system;
 mod thread;
 mod whose;
@@ -41,7 +40,6 @@ pub use gathered::Gathered;
 pub use note::{Note, tell};
 pub use parameters::{after_body, is_given_parameters, parameter};
 pub use recorder::Recorder;
-pub use stand_ins::original;
 pub use thread::{Readers, readers};
 
 /// What is to become of what a body reads.

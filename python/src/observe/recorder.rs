@@ -240,8 +240,15 @@ impl Recorder {
 
     /// Whether what is at a path is no input, whoever reads it.
     pub(super) fn ignores(&self, absolute: &Path) -> bool {
+        self.ignores_look(Way::Content, absolute)
+    }
+
+    /// Whether a look at a path tells no input, whoever takes it.
+    pub(super) fn ignores_look(&self, way: Way, absolute: &Path) -> bool {
         let place = path::resolved(absolute);
-        self.ignored.holds(&place)
+        let looks_for = matches!(way, Way::Presence | Way::Listing | Way::Permission(_));
+        let is_program = looks_for && self.ignored.may_be_program(&place);
+        (!is_program && self.ignored.holds(&place))
             || self.given.iter().any(|given| path::is_within(&place, given))
             || self.is_own_place(absolute, &place)
             || self.is_made_for_now(&place)

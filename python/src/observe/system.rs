@@ -57,7 +57,7 @@ fn getcwd(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// In the place of `os.stat`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None, follow_symlinks=True)")]
 fn stat<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -77,7 +77,7 @@ fn stat<'py>(
 
 /// In the place of `os.lstat`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None)")]
 fn lstat<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -89,7 +89,7 @@ fn lstat<'py>(
 
 /// In the place of `os.access`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, mode, *, dir_fd=None, effective_ids=False, follow_symlinks=True)")]
 fn access<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -122,7 +122,7 @@ fn rights(mode: u32) -> impl Iterator<Item = Right> {
 
 /// In the place of `os.open`, of which the event does not say from which directory a path is given.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, flags, mode=511, *, dir_fd=None)")]
 fn open<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -153,7 +153,7 @@ fn open<'py>(
 
 /// In the place of `os.readlink`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None)")]
 fn readlink<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,

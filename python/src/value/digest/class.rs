@@ -11,8 +11,8 @@ use thrifty_key::plain::Container;
 use super::encoder::Encoder;
 use super::library::{self, Arrow, Polars, Science, Torch};
 use super::unhashable::{Outcome, Unhashable};
-use crate::observe::original;
 use crate::program::imported_as;
+use crate::stand_ins::original;
 use crate::value::registry;
 
 /// The rule for the instances of a class.

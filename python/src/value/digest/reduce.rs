@@ -15,8 +15,8 @@ use super::attributes;
 use super::class::{Rule, Standard};
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Reason, Unhashable};
-use crate::observe::original;
 use crate::program::imported_as;
+use crate::stand_ins::original;
 
 /// What an object costs of the parts that a value may have: taking one apart runs Python code.
 const OBJECT: u64 = 10;

@@ -29,6 +29,10 @@ pub fn original<'py>(value: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
 }
 
 /// Adds the function of this module.
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+///
+/// # Errors
+///
+/// What Python raised.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stands_for, module)?)
 }
