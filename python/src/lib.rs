@@ -7,6 +7,7 @@ mod observe;
 mod program;
 mod remembering;
 mod shown;
+mod stand_ins;
 mod value;
 mod warning;
 
@@ -23,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     code::register(module)?;
     command::register(module)?;
     observe::register(module)?;
+    stand_ins::register(module)?;
     program::register(module)?;
     call::register(module)
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
+import subprocess
+import venv
 
 import pytest
+import thrifty
 
 STEPS = """
     import json, os, pathlib, shutil, sys
@@ -28,6 +32,47 @@ STEPS = """
     def _sizes(handle):
         with os.scandir(handle) as entries:
             return sorted(entry.stat().st_size for entry in entries)
+
+    def _within(path, name, act):
+        def at(handle):
+            inner = os.open(name, os.O_RDONLY, dir_fd=handle)
+            try:
+                return act(inner)
+            finally:
+                os.close(inner)
+        return _by_handle(path, at)
+
+    def _in_both(one, two):
+        return _by_handle(one, lambda a: _by_handle(two, lambda b: [os.listdir(a), os.listdir(b)]))
+
+    def _files(handle):
+        with os.scandir(handle) as entries:
+            return [it.name for it in entries if it.name.startswith("to_") and it.is_file()]
+
+    def _elsewhere(path, act):
+        # Read where nothing counts.
+        here = os.readlink("/proc/self/cwd")
+        os.chdir(path)
+        try:
+            return act()
+        finally:
+            os.chdir(here)
+
+    def _began(path):
+        try:
+            with open(path, "x") as file:
+                file.write("begun")
+        except FileExistsError:
+            pass
+        with open(path) as file:
+            return file.read()
+
+    def _is_new(path):
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
 
     def _cleared():
         os.makedirs("made", exist_ok=True)
@@ -174,6 +219,38 @@ def test_a_program_that_is_looked_for_hangs_on_where(programs, steps):
     assert run(**both)["found"] == ["com", path[0] + "/tool"]
 
 
+def test_a_program_is_looked_for_in_the_environment_of_python_too(programs):
+    environment = programs.directory / "environment"
+    venv.create(environment, with_pip=False)
+    programs.write(
+        "main.py",
+        """
+        import shutil
+        from thrifty import task
+
+        @task
+        def found():
+            return shutil.which("tool") is not None
+
+        run = found.run()
+        print(run.nodes[-1]["outcome"][:3], run.value)
+        """,
+    )
+    path = {
+        "PATH": str(environment / "bin"),
+        "PYTHONPATH": str(pathlib.Path(thrifty.__file__).parents[1]),
+    }
+
+    def run() -> str:
+        command = [str(environment / "bin/python"), str(programs.directory / "main.py")]
+        options = {"env": {**os.environ, **path}, "cwd": programs.directory}
+        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+    assert [run(), run()] == ["com False\n", "hit False\n"]
+    put(environment, ["bin/tool"], "1", 0o755)
+    assert [run(), run()] == ["com True\n", "hit True\n"]
+
+
 def test_what_is_removed_by_handles_is_not_what_is_read_here(programs, steps):
     write, run = steps
     write({"cleared": "_cleared()"})
@@ -181,6 +258,182 @@ def test_what_is_removed_by_handles_is_not_what_is_read_here(programs, steps):
     assert run()["cleared"] == ["com", "1"]
     put(programs.directory, ["a.txt"], "2", 0o644)
     assert run()["cleared"] == ["com", "2"]
+
+
+def test_a_directory_is_read_by_every_name_that_its_handle_has(programs, steps):
+    write, run = steps
+    expressions = {
+        "opened": "_within('.', 'current', lambda h: _text(h, 'who.txt'))",
+        "listed": "_within('.', 'current', lambda h: sorted(os.listdir(h)))",
+        "asked": "_within('.', 'current', lambda h: os.stat('who.txt', dir_fd=h).st_size)",
+        "both": "_in_both('current', 'v1') == _in_both('v1', 'v1')",
+        "walked": (
+            "sorted(n for _, _, ns, _ in os.fwalk('tree', follow_symlinks=True) for n in ns)"
+        ),
+        "files": "_by_handle('.', _files)",
+        "files_of_path": "_files('.')",
+    }
+    write(expressions)
+    put(programs.directory, ["v1/who.txt", "file"], "1", 0o644)
+    put(programs.directory, ["v2/who.txt", "v2/more.txt"], "two", 0o644)
+    (programs.directory / "tree").mkdir()
+    links = {"current": ("v1", "v2"), "tree/link": ("../v1", "../v2"), "to_file": ("file", "v1")}
+    for name, (to, _) in links.items():
+        os.symlink(to, programs.directory / name)
+    before = run()
+    assert before == {
+        "opened": ["com", "1"],
+        "listed": ["com", ["who.txt"]],
+        "asked": ["com", 1],
+        "both": ["com", True],
+        "walked": ["com", ["who.txt"]],
+        "files": ["com", ["to_file"]],
+        "files_of_path": ["com", ["to_file"]],
+    }
+    assert run() == {name: ["hit", value] for name, (_, value) in before.items()}
+    for name, (_, to) in links.items():
+        (programs.directory / name).unlink()
+        os.symlink(to, programs.directory / name)
+    assert run() == {
+        "opened": ["com", "two"],
+        "listed": ["com", ["more.txt", "who.txt"]],
+        "asked": ["com", 3],
+        "both": ["com", False],
+        "walked": ["com", ["more.txt", "who.txt"]],
+        "files": ["com", []],
+        "files_of_path": ["com", []],
+    }
+
+
+def test_who_leaves_the_working_directory_hangs_on_it(programs, steps):
+    write, run = steps
+    write(
+        {
+            "handle": "_by_handle('data', lambda h: _elsewhere('/', lambda: os.listdir(h)))",
+            "relative": "_elsewhere('data', lambda: os.listdir('.'))",
+            "absolute": f"_elsewhere({str(programs.directory)!r}, lambda: os.listdir('data'))",
+        }
+    )
+    put(programs.directory, ["data/a.txt", "other/data/b.txt"], "1", 0o644)
+    assert run() == dict.fromkeys(("handle", "relative", "absolute"), ["com", ["a.txt"]])
+    assert run(cwd=programs.directory / "other") == {
+        "handle": ["com", ["b.txt"]],
+        "relative": ["com", ["b.txt"]],
+        "absolute": ["hit", ["a.txt"]],
+    }
+
+
+def test_a_file_that_was_there_is_not_begun(programs, steps):
+    write, run = steps
+    write({"began": "_began('data.txt')", "is_new": "_is_new('lock.txt')"})
+    put(programs.directory, ["data.txt", "lock.txt"], "1", 0o644)
+    assert run() == {"began": ["com", "1"], "is_new": ["com", False]}
+    put(programs.directory, ["data.txt"], "two", 0o644)
+    assert run() == {"began": ["com", "two"], "is_new": ["hit", False]}
+    (programs.directory / "lock.txt").unlink()
+    assert run() == {"began": ["hit", "two"], "is_new": ["com", True]}
+
+
+def test_a_path_counts_that_is_given_by_its_name(programs, steps):
+    write, run = steps
+    write(
+        {
+            "access": "os.access(path='data.txt', mode=os.X_OK)",
+            "stat": "os.stat(path='data.txt').st_size",
+            "lstat": "os.lstat(path='data.txt').st_size",
+            "readlink": "os.readlink(path='link')",
+            "access_of_link": "os.access('dangling', os.R_OK, follow_symlinks=False)",
+        }
+    )
+    put(programs.directory, ["data.txt"], "1", 0o644)
+    os.symlink("one", programs.directory / "link")
+    before = run()
+    assert run() == {name: ["hit", value] for name, (_, value) in before.items()}
+    put(programs.directory, ["data.txt"], "two", 0o755)
+    (programs.directory / "link").unlink()
+    os.symlink("two", programs.directory / "link")
+    os.symlink("nowhere", programs.directory / "dangling")
+    assert [it[1] for it in before.values()] == [False, 1, 1, "one", False]
+    assert list(run().values()) == [["com", it] for it in (True, 3, 3, "two", True)]
+
+
+def test_an_entry_remembers_what_it_was_asked(programs):
+    """As that of Python does, which asks the system once: later the handle leads elsewhere."""
+    programs.write(
+        "main.py",
+        """
+        import json, os
+        from thrifty import task
+
+        def _sorted(path):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                return sorted(os.scandir(handle), key=lambda it: it.stat().st_size)
+            finally:
+                os.close(handle)
+
+        def _sizes(entries):
+            return [[it.name, it.stat().st_size, it.is_file()] for it in entries]
+
+        @task
+        def closed():
+            return _sizes(_sorted("one"))
+
+        @task
+        def reused():
+            entries = _sorted("one")
+            handle = os.open("two", os.O_RDONLY)
+            try:
+                return _sizes(entries)
+            finally:
+                os.close(handle)
+
+        @task
+        def removed():
+            with open("made.txt", "w") as file:
+                file.write("made")
+            entries = [it for it in os.scandir(".") if it.name == "made.txt" and it.stat()]
+            os.remove("made.txt")
+            return _sizes(entries)
+
+        if __name__ == "__main__":
+            print(json.dumps([it() for it in (closed, reused, removed)]))
+        """,
+    )
+    put(programs.directory, ["one/a.txt"], "1", 0o644)
+    put(programs.directory, ["two/a.txt"], "two", 0o644)
+    out, err = programs.start(str(programs.directory / "main.py")).communicate(timeout=60)
+    assert json.loads(out) == [[["a.txt", 1, True]]] * 2 + [[["made.txt", 4, True]]], err
+    assert "handle" not in err
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        "mock.MagicMock()",
+        "types.ModuleType('pyarrow')",
+        "types.SimpleNamespace(memory_map=None)",
+    ],
+)
+def test_what_is_no_pyarrow_is_left_alone(programs, stub):
+    programs.write(
+        "main.py",
+        f"""
+        import sys, types
+        from unittest import mock
+        from thrifty import task
+
+        @task
+        def doubles(x):
+            import colorsys
+            return 2 * x
+
+        sys.modules["pyarrow"] = {stub}
+        sys.modules["pyarrow"].memory_map = None
+        print(doubles(1), doubles(2))
+        """,
+    )
+    assert programs.run("main.py") == "2 4\n"
 
 
 MAPS = """
@@ -255,3 +508,91 @@ def test_a_handle_from_elsewhere_is_noted(programs):
     assert values == [["in.txt"], "1"]
     assert [text.split()[0] for text in said] == ["main.lists", "main.opens"]
     assert all("the handle of a directory" in text for text in said)
+
+
+TAKEN = {
+    "attribute": "os.open is None",
+    "imported": "opens is None",
+    "held": "TABLE['open'] is None",
+    "listed": "scans is None",
+    "partial": "STARTED is None",
+    "default": "opener is None",
+    "argument": "given is None",
+}
+
+
+def test_the_functions_of_os_look_as_they_did(programs):
+    programs.write(
+        "main.py",
+        """
+        import inspect, os, pickle
+        from thrifty import task
+
+        NAMES = ("getcwd", "stat", "lstat", "access", "readlink", "open", "scandir")
+
+        @task
+        def begins():
+            return 1
+
+        def signatures():
+            return [str(inspect.signature(getattr(os, it))) for it in NAMES]
+
+        before, taken = signatures(), [getattr(os, it) for it in NAMES]
+        begins()
+        assert signatures() == before, signatures()
+        now = [getattr(os, it) for it in NAMES]
+        assert not any(new is old for new, old in zip(now, taken))
+        assert pickle.loads(pickle.dumps([taken, now])) == [taken, now]
+        """,
+    )
+    programs.run("main.py")
+
+
+def test_what_was_taken_of_os_is_the_same_before_and_after_a_body(programs):
+    """Another function stands in its place once the first body ran."""
+    tasks = "".join(
+        f"""
+        @task
+        def {name}(given=None, opener=os.open):
+            return {expression}
+        """
+        for name, expression in TAKEN.items()
+    )
+    programs.write(
+        "main.py",
+        f"""
+        import functools, json, os, sys, time
+        from os import open as opens, scandir as scans
+        from os.path import expanduser
+        from thrifty import task
+
+        TABLE = {{"open": os.open, "scan": os.scandir, "expand": expanduser}}
+        STARTED = functools.partial(os.access, "main.py")
+        {tasks}
+        @task
+        def expands(given):
+            return expanduser is None
+
+        @task
+        def begins(at):
+            return at
+
+        if __name__ == "__main__":
+            if sys.argv[1] == "late":
+                begins(time.time())
+            if sys.argv[1] == "taken late":
+                begins(time.time())
+                import os
+                from os import open as opens, scandir as scans
+                from os.path import expanduser
+                TABLE.update(open=os.open, scan=os.scandir, expand=expanduser)
+                STARTED = functools.partial(os.access, "main.py")
+            given = [opens, scans, expanduser, os.stat]
+            tasks = [{", ".join(TAKEN)}, expands]
+            print(json.dumps([it.run(given).nodes[-1]["outcome"][:3] for it in tasks]))
+        """,
+    )
+    count = len(TAKEN) + 1
+    assert json.loads(programs.run("main.py", "early")) == ["com"] * count
+    for when in ("late", "taken late", "early"):
+        assert json.loads(programs.run("main.py", when)) == ["hit"] * count, when

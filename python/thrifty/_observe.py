@@ -111,15 +111,12 @@ def watch_lines() -> None:
     linecache.getlines = getlines
 
 
-def watch_maps() -> None:
+def watch_maps(package: Any, library: Any) -> None:
     """Does the same with files that `pyarrow` maps, once that is loaded.
 
     Its classes that read files are closed: nothing can stand in their place.
     """
-    import pyarrow
-    import pyarrow.lib
-
-    original: Any = pyarrow.memory_map
+    original: Any = library.memory_map
 
     def memory_map(path: Any, mode: str = "r") -> Any:
         if mode != "w":
@@ -127,12 +124,13 @@ def watch_maps() -> None:
         return original(path, mode)
 
     _disguise(memory_map, original)
-    pyarrow.memory_map = pyarrow.lib.memory_map = memory_map  # type: ignore[assignment]
+    library.memory_map = memory_map
+    # It takes the function from there, if it has not yet.
+    if vars(package).get("memory_map") is original:
+        package.memory_map = memory_map
 
 
 def _watch_system() -> None:
-    import posix
-
     pairs = (
         (os.getcwd, _native.getcwd),
         (os.stat, _native.stat),
@@ -145,9 +143,9 @@ def _watch_system() -> None:
     _native.stand_for(os.getcwd, os.stat, os.lstat, os.access, os.readlink, os.open)
     for old, new in pairs:
         _disguise(new, old)
-        # Both names, so that it is still found where it says it is.
+        # Each is found where it says it is, to be pickled: what it stands for is still in `posix`.
+        new.__module__ = "os"
         setattr(os, old.__name__, new)
-        setattr(posix, old.__name__, new)
         for abilities in (
             os.supports_dir_fd,
             os.supports_effective_ids,
@@ -159,11 +157,11 @@ def _watch_system() -> None:
 
 
 def _scanning(original: Any) -> Any:
-    def scandir(path: Any = ".") -> Any:
+    def scandir(path=None):  # type: ignore[no-untyped-def]
         entries = original(path)
         if not _native.is_called_by_project():
             return entries
-        return _Entries(entries, path if isinstance(path, int) else None)
+        return _Entries(entries, path if hasattr(path, "__index__") else None)
 
     return scandir
 
@@ -171,7 +169,7 @@ def _scanning(original: Any) -> Any:
 class _Entries:
     """What code of the project gets from `os.scandir`."""
 
-    def __init__(self, entries: Any, handle: int | None) -> None:
+    def __init__(self, entries: Any, handle: Any) -> None:
         self._entries = entries
         self._handle = handle
 
@@ -200,10 +198,14 @@ class _Entry:
     # It is one for `isinstance`.
     __class__: Any = os.DirEntry
 
-    def __init__(self, entry: Any, handle: int | None) -> None:
+    def __init__(self, entry: Any, handle: Any) -> None:
         self._entry = entry
         # Of the directory, if it was listed by that: the path is a name in it then.
         self._handle = handle
+        # What it has told and remembers since, as the system is not asked again: by then the handle
+        # may be closed, or lead elsewhere. Facts by whether a link was followed for them.
+        self._told_facts: set[bool] = set()
+        self._told_kind = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._entry, name)
@@ -215,20 +217,34 @@ class _Entry:
         return repr(self._entry)
 
     def stat(self, *, follow_symlinks: bool = True) -> Any:
-        return os.stat(self._entry.path, dir_fd=self._handle, follow_symlinks=follow_symlinks)
+        follows = bool(follow_symlinks) and self._entry.is_symlink()
+        if follows not in self._told_facts:
+            self._tell(follow_symlinks)
+        facts = self._entry.stat(follow_symlinks=follow_symlinks)
+        self._told_facts.add(follows)
+        return facts
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        if follow_symlinks and self._handle is None and self._entry.is_symlink():
-            return os.path.isdir(self._entry.path)
-        return self._entry.is_dir(follow_symlinks=follow_symlinks)
+        return self._is(self._entry.is_dir, follow_symlinks)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        if follow_symlinks and self._handle is None and self._entry.is_symlink():
-            return os.path.isfile(self._entry.path)
-        return self._entry.is_file(follow_symlinks=follow_symlinks)
+        return self._is(self._entry.is_file, follow_symlinks)
+
+    def _is(self, ask: Any, follow_symlinks: bool) -> bool:
+        is_told = self._told_kind or True in self._told_facts
+        if follow_symlinks and not is_told and self._entry.is_symlink():
+            self._tell(follow_symlinks)
+        is_it = ask(follow_symlinks=follow_symlinks)
+        # What is not there is not remembered.
+        self._told_kind |= is_it and bool(follow_symlinks)
+        return is_it
+
+    def _tell(self, follow_symlinks: bool) -> None:
+        _native.asks_of_entry(self._entry.path, self._handle, bool(follow_symlinks))
 
 
 def _disguise(new: Any, old: Any) -> None:
+    _native.stands_for(new, old)
     new.__module__ = old.__module__
     if not hasattr(new, "__self__"):
         new.__qualname__ = old.__qualname__

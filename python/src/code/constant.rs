@@ -12,6 +12,7 @@ use super::order;
 use super::origin::Scope;
 use super::walk::Walk;
 use super::{Kind, unfollowable};
+use crate::stand_ins::original;
 
 /// Types of objects whose state never decides a result.
 const STATELESS: [(&str, &str); 9] = [
@@ -72,7 +73,7 @@ impl<'py> Walk<'_, 'py> {
         if guard::is_leaf(value) {
             return Ok(false);
         }
-        if is_function(value)?
+        if is_function(&original(value))?
             || value.is_instance_of::<PyType>()
             || value.is_instance_of::<PyModule>()
         {

@@ -14,6 +14,7 @@ use super::origin::{Place, Scope};
 use super::unfollowable;
 use super::walk::Walk;
 use crate::remembering;
+use crate::stand_ins::original;
 
 /// The method by which a task tells the digest and text of what it asks of its cache, if that
 /// decides about results, and the functions that make its keys.
@@ -65,6 +66,7 @@ impl<'py> Walk<'_, 'py> {
         hint: &str,
         attributes: &[String],
     ) -> PyResult<()> {
+        let value = &original(value);
         if let Ok(module) = value.cast::<PyModule>() {
             let name: String = module.getattr(intern!(self.py, "__name__"))?.extract()?;
             self.stands_for(hint, value)?;

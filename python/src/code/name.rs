@@ -17,6 +17,7 @@ use super::origin::{Place, Scope};
 use super::text::{Piece, Text};
 use super::walk::Walk;
 use super::{Kind, unfollowable};
+use crate::stand_ins::original;
 
 /// Names of a module that the import system sets.
 const IMPORT_SYSTEM: [&str; 9] = [
@@ -369,7 +370,8 @@ impl<'py> Walk<'_, 'py> {
         let Some(module) = self.modules.get_item(&module).ok().flatten() else {
             return false;
         };
-        module.getattr_opt(name).ok().flatten().is_some_and(|member| member.is(live))
+        let member = module.getattr_opt(name).ok().flatten();
+        member.is_some_and(|member| original(&member).is(original(live)))
     }
 
     /// A constant known by the text of its assignment.

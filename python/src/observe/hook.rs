@@ -3,13 +3,14 @@
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::fs::OFlags;
 
 use super::asked::{self, Asked, Subject, asked, nearest, purpose, use_of_path};
@@ -47,21 +48,30 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
             observe.call_method0(intern!(py, "watch_lines")).map(drop)
         })?;
     }
-    watch_maps(py)
+    _ = watch_maps(py);
+    Ok(())
 }
 
-/// Does the same with what `pyarrow` maps, once that is loaded as far as it has the function.
-fn watch_maps(py: Python<'_>) -> PyResult<()> {
+/// Does the same with what `pyarrow` maps, once that is loaded as far as it has the function. Under
+/// its name may be anything else, of a test or loaded when it is first used: that is left alone,
+/// and what goes wrong with it is nobody's concern.
+fn watch_maps<'py>(py: Python<'py>) -> PyResult<()> {
     if MAPS.get(py).is_some() {
         return Ok(());
     }
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let name = intern!(py, "pyarrow");
-    if modules.contains(name)? && modules.get_item(name)?.hasattr(intern!(py, "memory_map"))? {
-        MAPS.get_or_try_init(py, || {
-            let observe = py.import(intern!(py, "thrifty._observe"))?;
-            observe.call_method0(intern!(py, "watch_maps")).map(drop)
-        })?;
+    let loaded = |name: &Bound<'py, PyString>| {
+        let module = modules.cast::<PyDict>().ok()?.get_item(name).ok()??;
+        module.is_exact_instance_of::<PyModule>().then_some(module)
+    };
+    let package = loaded(intern!(py, "pyarrow"));
+    let library = loaded(intern!(py, "pyarrow.lib"));
+    if let (Some(package), Some(library)) = (package, library)
+        && library.hasattr(intern!(py, "memory_map"))?
+        && MAPS.set(py, ()).is_ok()
+    {
+        let observe = py.import(intern!(py, "thrifty._observe"))?;
+        observe.call_method1(intern!(py, "watch_maps"), (package, library))?;
     }
     Ok(())
 }
@@ -131,14 +141,17 @@ const TOLD: [&str; 20] = [
 fn sort(event: &str, arguments: &Bound<'_, PyTuple>) {
     let py = arguments.py();
     let note = match event {
-        "open" => return observing(py, |readers| opened(readers, arguments)),
+        "open" => return observing(py, |readers| opens(readers, arguments)),
         "os.listdir" | "os.scandir" => return observing(py, |readers| listed(readers, arguments)),
         "os.mkdir" | "os.rename" | "os.remove" | "os.rmdir" | "shutil.rmtree" => {
             return observing(py, |readers| changed(readers, event, arguments));
         }
         // One of those that follow when pyarrow is imported within a body.
         "import" => return thread::aside(|| _ = watch_maps(py)),
-        "os.chdir" => return thread::all().iter().for_each(|body| body.moved()),
+        "os.chdir" => {
+            let is_relative = first(arguments).is_some_and(|to| to.is_relative());
+            return thread::all().iter().for_each(|body| body.moved(is_relative));
+        }
         "subprocess.Popen" | "os.system" | "os.exec" | "os.posix_spawn" | "os.spawn"
         | "os.fork" | "os.forkpty" | "pty.spawn" => Note::Process,
         "socket.connect" | "socket.getaddrinfo" => Note::Network,
@@ -159,29 +172,35 @@ fn listed(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult
         Some(given) => read(py, readers, Way::Listing, &given),
         // Who removes a directory lists it by its handle.
         None if purpose(py, Way::Listing)?.is_none() => Ok(()),
-        None => readers.iter().try_for_each(|reader| match from_handle(py, reader, &directory)? {
-            Some(given) => read(py, std::slice::from_ref(reader), Way::Listing, &given),
-            None => Ok(()),
+        None => readers.iter().try_for_each(|reader| {
+            let directories = from_handle(py, reader, &directory)?;
+            let read = |given: &PathBuf| read(py, slice::from_ref(reader), Way::Listing, given);
+            directories.iter().try_for_each(read)
         }),
     }
 }
 
-/// Where the directory lies that a handle leads to. Of a handle that the body did not make itself
+/// The names of the directory that a handle leads to. Of a handle that the body did not make itself
 /// nobody knows to which directory it will lead when it is called again: that is noted.
 pub(super) fn from_handle(
     py: Python<'_>,
     reader: &Recorder,
     handle: &Bound<'_, PyAny>,
-) -> PyResult<Option<PathBuf>> {
+) -> PyResult<Vec<PathBuf>> {
     let directory = path::of_handle(handle);
-    let known = directory.as_deref().and_then(|directory| reader.as_opened(directory));
-    if known.is_none() && !nearest(py)?.is_library() {
-        reader.note(Note::Handle);
+    let names = directory.as_deref().map(|directory| reader.as_opened(directory));
+    match names.filter(|names| !names.is_empty()) {
+        Some(names) => Ok(names),
+        None => {
+            if !nearest(py)?.is_library() {
+                reader.note(Note::Handle);
+            }
+            Ok(directory.into_iter().collect())
+        }
     }
-    Ok(known.or(directory))
 }
 
-fn opened(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+fn opens(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
     let Some(given) = first(arguments) else {
         return Ok(());
     };
@@ -191,24 +210,37 @@ fn opened(readers: &[Arc<Recorder>], arguments: &Bound<'_, PyTuple>) -> PyResult
     if is_of_os {
         readers.iter().for_each(|reader| reader.opened(&given));
     }
-    let others = readers.iter().filter(|reader| reads(reader, &given, flags));
-    let others: Vec<_> = others.cloned().collect();
+    let others = reading(py, readers, flags, &given)?;
     if is_of_os && given.is_relative() && others.iter().any(|it| !it.absolute(&given).exists()) {
         return from_unknown_handle(py, &others, &given);
     }
     read(py, &others, Way::Content, &given)
 }
 
-/// Whether the opening of a path reads what is there. What it begins anew is the body's own.
-pub(super) fn reads(reader: &Recorder, given: &Path, flags: OFlags) -> bool {
+/// Those of the bodies for which the opening of a path reads what is there. What it begins anew is
+/// the body's own.
+pub(super) fn reading(
+    py: Python<'_>,
+    readers: &[Arc<Recorder>],
+    flags: OFlags,
+    given: &Path,
+) -> PyResult<Vec<Arc<Recorder>>> {
     let access = flags & OFlags::RWMODE;
-    let absolute = reader.absolute(given);
     let writes = access == OFlags::WRONLY || access == OFlags::RDWR;
-    if writes && begins_anew(flags, &absolute) {
-        reader.wrote(absolute);
-        return false;
+    let mut reading = Vec::new();
+    for reader in readers {
+        let absolute = reader.absolute(given);
+        let is_exclusive = flags.contains(OFlags::CREATE | OFlags::EXCL);
+        if is_exclusive && absolute.symlink_metadata().is_ok() {
+            // It fails, which tells that something is there.
+            read(py, slice::from_ref(reader), Way::Presence, given)?;
+        } else if writes && begins_anew(flags, &absolute) {
+            reader.wrote(absolute);
+        } else if access != OFlags::WRONLY {
+            reading.push(Arc::clone(reader));
+        }
     }
-    access != OFlags::WRONLY
+    Ok(reading)
 }
 
 /// Whether nothing of what was there is left, if it opens.
@@ -216,7 +248,7 @@ fn begins_anew(flags: OFlags, absolute: &Path) -> bool {
     if flags.contains(OFlags::TRUNC) {
         return !absolute.is_dir();
     }
-    flags.contains(OFlags::CREATE) && (flags.contains(OFlags::EXCL) || !absolute.exists())
+    flags.contains(OFlags::CREATE) && !absolute.exists()
 }
 
 /// What stood for `os.open` before [`install`] may have been given a directory to start from, of
@@ -239,7 +271,7 @@ pub(super) fn read(
     let mut known = None;
     for reader in readers.iter().filter(|reader| !reader.knows(way, given)) {
         let absolute = reader.absolute(given);
-        if reader.ignores(&absolute) {
+        if reader.ignores_look(way, &absolute) {
             continue;
         }
         if known.is_none() {
@@ -268,39 +300,44 @@ fn changed(readers: &[Arc<Recorder>], event: &str, arguments: &Bound<'_, PyTuple
     // Where each event tells the handle that a path is given from.
     let handle = if matches!(event, "os.mkdir" | "os.rename") { 2 } else { 1 };
     for reader in readers {
-        let Some(absolute) = told(reader, arguments, 0, handle) else {
-            continue;
-        };
-        match event {
-            "os.mkdir" if absolute.exists() => {}
-            "os.mkdir" | "shutil.rmtree" => reader.made(absolute),
-            "os.rename" => {
-                if let Some(to) = told(reader, arguments, 1, 3) {
-                    reader.renamed(&absolute, to);
+        for absolute in told(reader, arguments, 0, handle) {
+            match event {
+                "os.mkdir" if absolute.exists() => {}
+                "os.mkdir" | "shutil.rmtree" => reader.made(absolute),
+                "os.rename" => {
+                    let to = told(reader, arguments, 1, 3).into_iter();
+                    to.for_each(|to| reader.renamed(&absolute, to));
                 }
+                _ => reader.wrote(absolute),
             }
-            _ => reader.wrote(absolute),
         }
     }
     Ok(())
 }
 
-/// The path that an event tells, given from a handle that it tells too unless that is negative.
+/// The path that an event tells, by each name of the directory whose handle it tells too unless that
+/// is negative.
 fn told(
     reader: &Recorder,
     arguments: &Bound<'_, PyTuple>,
     path: usize,
     handle: usize,
-) -> Option<PathBuf> {
-    let given = path::given(&arguments.get_item(path).ok()?)?;
+) -> Vec<PathBuf> {
+    let given = arguments.get_item(path).ok().and_then(|path| path::given(&path));
+    let Some(given) = given else {
+        return Vec::new();
+    };
     let handle = arguments.get_item(handle).ok();
     match handle.filter(|it| it.extract::<i32>().is_ok_and(|number| number >= 0)) {
         Some(handle) => {
-            let directory = path::of_handle(&handle)?;
-            let directory = reader.as_opened(&directory).unwrap_or(directory);
-            Some(reader.absolute(&directory.join(given)))
+            let names = path::of_handle(&handle).map(|directory| {
+                let names = reader.as_opened(&directory);
+                if names.is_empty() { vec![directory] } else { names }
+            });
+            let names = names.unwrap_or_default();
+            names.iter().map(|name| reader.absolute(&name.join(&given))).collect()
         }
-        None => Some(reader.absolute(&given)),
+        None => vec![reader.absolute(&given)],
     }
 }
 

@@ -68,7 +68,11 @@ pub(super) fn around(path: &Path) -> impl Iterator<Item = &Path> {
 
 /// Directories whose files are no input: those of Python, of the system and of the cache.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ignored(Vec<PathBuf>);
+pub(super) struct Ignored {
+    directories: Vec<PathBuf>,
+    /// Those among them, or in them, in which programs are looked for: which are there counts.
+    programs: Vec<PathBuf>,
+}
 
 impl Ignored {
     /// What this process never counts, and the directories of the cache. An installation that
@@ -79,22 +83,29 @@ impl Ignored {
     /// What Python raised.
     pub(super) fn with(py: Python<'_>, cache: [&Path; 2], project: &Path) -> PyResult<Self> {
         let mut all: Vec<_> = SYSTEM.iter().map(PathBuf::from).collect();
+        let mut programs = Vec::new();
         all.extend(super::whose::library(py)?);
         let system = py.import(intern!(py, "sys"))?;
         for name in [intern!(py, "prefix"), intern!(py, "base_prefix")] {
             let prefix: PathBuf = system.getattr(name)?.extract()?;
             let is_shared = SHARED.iter().any(|shared| Path::new(shared) == prefix);
             if !is_shared && !project.starts_with(&prefix) {
+                programs.push(prefix.join("bin"));
                 all.push(prefix);
             }
         }
         all.extend(cache.map(Path::to_owned));
-        Ok(Self(all))
+        Ok(Self { directories: all, programs })
+    }
+
+    /// Whether a program that is looked for may be at a path.
+    pub(super) fn may_be_program(&self, path: &Path) -> bool {
+        self.programs.iter().any(|bin| path == bin || path.parent() == Some(bin))
     }
 
     /// Whether a path is no input, whoever reads it.
     pub(super) fn holds(&self, path: &Path) -> bool {
-        self.0.iter().any(|directory| is_within(path, directory))
+        self.directories.iter().any(|directory| is_within(path, directory))
             || path.extension().is_some_and(|extension| extension == "pyc")
             || around(path).any(|above| {
                 let name = above.file_name().map(OsStr::as_bytes);

@@ -77,8 +77,8 @@ struct Seen {
     /// Paths as they were given that need no second look.
     given: HashSet<(Way, Vec<u8>)>,
     looks: BTreeMap<Observed, Look>,
-    /// Directories that were opened: where they lie, and the paths as they were given.
-    opened: BTreeMap<PathBuf, PathBuf>,
+    /// Directories that were opened: where they lie, and their names, as they were given.
+    opened: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// What is known without looking again: variables, and what inner operations observed.
     known: BTreeMap<Observed, State>,
     own: Own,
@@ -185,13 +185,23 @@ impl Recorder {
         self.is_accompanied.load(Ordering::Acquire)
     }
 
-    /// The working directory may be another one from now on.
-    pub(super) fn moved(&self) {
-        self.has_moved.store(true, Ordering::Release);
+    /// The working directory is about to be left, perhaps; `is_relative` if what it is left for is
+    /// given from it.
+    pub(super) fn moved(&self, is_relative: bool) {
+        let is_first = !self.has_moved.load(Ordering::Acquire);
+        let mut hangs_on_it = is_relative;
         let mut seen = self.seen.lock();
         seen.given.clear();
-        // A relative path leads elsewhere now.
-        seen.opened.clear();
+        for names in seen.opened.values_mut() {
+            hangs_on_it |= names.iter().any(|name| name.is_relative());
+            *names = names.iter().map(|name| self.absolute(name)).collect();
+        }
+        drop(seen);
+        if is_first && hangs_on_it {
+            // The paths that are given from now on do not show that.
+            self.working_directory();
+        }
+        self.has_moved.store(true, Ordering::Release);
     }
 
     /// A path is opened, perhaps that of a directory, which has a handle then.
@@ -200,17 +210,19 @@ impl Recorder {
         if absolute.is_dir()
             && let Ok(place) = absolute.canonicalize()
         {
-            self.seen.lock().opened.insert(place, given.to_owned());
+            self.seen.lock().opened.entry(place).or_default().insert(given.to_owned());
         }
     }
 
-    /// The path to a directory from the one by which the body opened it, or one that it is in.
-    pub(super) fn as_opened(&self, directory: &Path) -> Option<PathBuf> {
+    /// The names of a directory, from those by which the body opened it, or one that it is in.
+    pub(super) fn as_opened(&self, directory: &Path) -> Vec<PathBuf> {
         let seen = self.seen.lock();
-        directory.ancestors().find_map(|above| {
+        let names = directory.ancestors().find_map(|above| {
             let rest = directory.strip_prefix(above).ok()?;
-            seen.opened.get(above).map(|given| given.join(rest))
-        })
+            let names = seen.opened.get(above)?;
+            Some(names.iter().map(|name| name.join(rest)).collect())
+        });
+        names.unwrap_or_default()
     }
 
     /// Whether a path, as it was given, needs no look.
@@ -228,8 +240,15 @@ impl Recorder {
 
     /// Whether what is at a path is no input, whoever reads it.
     pub(super) fn ignores(&self, absolute: &Path) -> bool {
+        self.ignores_look(Way::Content, absolute)
+    }
+
+    /// Whether a look at a path tells no input, whoever takes it.
+    pub(super) fn ignores_look(&self, way: Way, absolute: &Path) -> bool {
         let place = path::resolved(absolute);
-        self.ignored.holds(&place)
+        let looks_for = matches!(way, Way::Presence | Way::Listing | Way::Permission(_));
+        let is_program = looks_for && self.ignored.may_be_program(&place);
+        (!is_program && self.ignored.holds(&place))
             || self.given.iter().any(|given| path::is_within(&place, given))
             || self.is_own_place(absolute, &place)
             || self.is_made_for_now(&place)

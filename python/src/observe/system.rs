@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use thrifty_engine::observed::Right;
 
 use super::asked::{Asked, Subject, asked, purpose, purpose_of_link};
-use super::hook::{first, from_handle, read, reads};
+use super::hook::{from_handle, read, reading};
 use super::path;
 use super::recorder::{Recorder, Way};
 use super::thread::{self, observing};
@@ -57,7 +57,7 @@ fn getcwd(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// In the place of `os.stat`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None, follow_symlinks=True)")]
 fn stat<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -77,7 +77,7 @@ fn stat<'py>(
 
 /// In the place of `os.lstat`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None)")]
 fn lstat<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -89,7 +89,7 @@ fn lstat<'py>(
 
 /// In the place of `os.access`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, mode, *, dir_fd=None, effective_ids=False, follow_symlinks=True)")]
 fn access<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -97,9 +97,17 @@ fn access<'py>(
     let py = args.py();
     let mode = argument(args, kwargs, 1, intern!(py, "mode"));
     let mode = mode.and_then(|mode| mode.extract::<u32>().ok()).unwrap_or_default();
+    // Of a link itself, or for others than who runs this, it is not told what is permitted.
+    let is_other = kwargs.is_some_and(|kwargs| {
+        let has = |name| kwargs.contains(name).unwrap_or(true);
+        has(intern!(py, "follow_symlinks")) || has(intern!(py, "effective_ids"))
+    });
     asks(args, kwargs, || {
         Ok(match purpose(py, Way::Presence)? {
-            Some(Way::Presence) if mode != 0 => rights(mode).map(Way::Permission).collect(),
+            Some(Way::Presence) if mode != 0 => {
+                let presence = is_other.then_some(Way::Presence);
+                rights(mode).map(Way::Permission).chain(presence).collect()
+            }
             other => other.into_iter().collect::<Vec<_>>(),
         })
     });
@@ -114,7 +122,7 @@ fn rights(mode: u32) -> impl Iterator<Item = Right> {
 
 /// In the place of `os.open`, of which the event does not say from which directory a path is given.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, flags, mode=511, *, dir_fd=None)")]
 fn open<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -130,12 +138,14 @@ fn open<'py>(
             return Ok(());
         };
         let flags = OFlags::from_bits_retain(flags.extract::<i32>()?.cast_unsigned());
-        readers.iter().try_for_each(|reader| {
-            match from(py, reader, &handle, &path)?.filter(|it| reads(reader, it, flags)) {
-                Some(given) => read(py, slice::from_ref(reader), Way::Content, &given),
-                None => Ok(()),
+        for reader in readers {
+            for given in from(py, reader, &handle, &path)? {
+                reader.opened(&given);
+                let reading = reading(py, slice::from_ref(reader), flags, &given)?;
+                read(py, &reading, Way::Content, &given)?;
             }
-        })
+        }
+        Ok(())
     });
     let original = original(py, &OPEN)?;
     thread::aside(|| original.call(args, kwargs))
@@ -143,7 +153,7 @@ fn open<'py>(
 
 /// In the place of `os.readlink`.
 #[pyfunction]
-#[pyo3(signature = (*args, **kwargs))]
+#[pyo3(signature = (*args, **kwargs), text_signature = "(path, *, dir_fd=None)")]
 fn readlink<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -169,42 +179,66 @@ fn handle<'py>(kwargs: Option<&Bound<'py, PyDict>>) -> Option<Bound<'py, PyAny>>
     kwargs.get_item(intern!(kwargs.py(), "dir_fd")).ok()?.filter(|handle| !handle.is_none())
 }
 
-/// What a path means that is given from the handle of a directory; `None` if that cannot be
-/// told, which is noted.
+/// What a path means that is given from the handle of a directory, by each name of that; nothing if
+/// it cannot be told, which is noted.
 fn from(
     py: Python<'_>,
     reader: &Recorder,
     handle: &Bound<'_, PyAny>,
     path: &Path,
-) -> PyResult<Option<PathBuf>> {
+) -> PyResult<Vec<PathBuf>> {
     if path.is_absolute() {
-        return Ok(Some(path.to_owned()));
+        return Ok(vec![path.to_owned()]);
     }
-    Ok(from_handle(py, reader, handle)?.map(|directory| directory.join(path)))
+    let directories = from_handle(py, reader, handle)?;
+    Ok(directories.iter().map(|directory| directory.join(path)).collect())
 }
 
-/// Something is asked about a path.
+/// Something is asked about the path that is an argument.
 fn asks<Ways: IntoIterator<Item = Way>>(
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
     purpose: impl FnOnce() -> PyResult<Ways>,
 ) {
     let py = args.py();
+    if let Some(path) = argument(args, kwargs, 0, intern!(py, "path")) {
+        asks_about(&path, handle(kwargs).as_ref(), purpose);
+    }
+}
+
+/// Something is asked about a path, from the handle of a directory if there is one.
+fn asks_about<Ways: IntoIterator<Item = Way>>(
+    path: &Bound<'_, PyAny>,
+    handle: Option<&Bound<'_, PyAny>>,
+    purpose: impl FnOnce() -> PyResult<Ways>,
+) {
+    let py = path.py();
     observing(py, |readers| {
-        let Some(path) = first(args) else {
+        let Some(path) = path::given(path) else {
             return Ok(());
         };
-        let Some(handle) = handle(kwargs) else {
+        let Some(handle) = handle else {
             return purpose()?.into_iter().try_for_each(|way| read(py, readers, way, &path));
         };
         let ways: Vec<_> = purpose()?.into_iter().collect();
         for reader in readers.iter().filter(|_| !ways.is_empty()) {
-            if let Some(given) = from(py, reader, &handle, &path)? {
+            for given in from(py, reader, handle, &path)? {
                 let read = |way: &Way| read(py, slice::from_ref(reader), *way, &given);
                 ways.iter().try_for_each(read)?;
             }
         }
         Ok(())
+    });
+}
+
+/// An entry that `os.scandir` gave is about to be asked what it is, or what it leads to.
+#[pyfunction]
+#[pyo3(signature = (path, handle, follows))]
+fn asks_of_entry(path: &Bound<'_, PyAny>, handle: Option<&Bound<'_, PyAny>>, follows: bool) {
+    let py = path.py();
+    asks_about(path, handle, || match follows {
+        true => Ok(purpose(py, Way::Facts)?.into_iter().collect()),
+        false => purpose_of_link(py),
     });
 }
 
@@ -221,5 +255,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(access, module)?)?;
     module.add_function(wrap_pyfunction!(readlink, module)?)?;
     module.add_function(wrap_pyfunction!(open, module)?)?;
+    module.add_function(wrap_pyfunction!(asks_of_entry, module)?)?;
     module.add_function(wrap_pyfunction!(getcwd, module)?)
 }

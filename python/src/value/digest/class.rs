@@ -12,6 +12,7 @@ use super::encoder::Encoder;
 use super::library::{self, Arrow, Polars, Science, Torch};
 use super::unhashable::{Outcome, Unhashable};
 use crate::program::imported_as;
+use crate::stand_ins::original;
 use crate::value::registry;
 
 /// The rule for the instances of a class.
@@ -227,7 +228,7 @@ fn place(object: &Bound<'_, PyAny>) -> PyResult<(String, bool)> {
             None => None,
         };
     }
-    let found = at.is_some_and(|found| found.is(object));
+    let found = at.is_some_and(|found| original(&found).is(original(object)));
     Ok((format!("{}.{name}", imported_as(py, &module)?), found))
 }
 

@@ -12,10 +12,11 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use thrifty_key::plain::Container;
 
 use super::attributes;
-use super::class::Rule;
+use super::class::{Rule, Standard};
 use super::encoder::Encoder;
 use super::unhashable::{Outcome, Reason, Unhashable};
 use crate::program::imported_as;
+use crate::stand_ins::original;
 
 /// What an object costs of the parts that a value may have: taking one apart runs Python code.
 const OBJECT: u64 = 10;
@@ -27,6 +28,11 @@ const PROTOCOL: u8 = 4;
 impl<'py> Encoder<'_, 'py> {
     /// Writes a value that is no plain builtin.
     pub(super) fn object(&mut self, value: &Bound<'py, PyAny>) -> Outcome {
+        let original = match self.rule(value)? {
+            Rule::Standard(Standard::Function | Standard::Builtin) => Some(original(value)),
+            _ => None,
+        };
+        let value = original.as_ref().unwrap_or(value);
         match self.rule(value)? {
             Rule::Registered => self.registered(value),
             Rule::Class => self.code(value),
