@@ -975,21 +975,7 @@ fn what_is_computed_for_the_first_time_is_invalidated_and_that_is_said() {
     let said = told(&["--operation", "score"]);
     let plain = "0 entries of flights/development; 1 computation under way will not be stored\n";
     assert_eq!(said, plain);
-    let entry = NewEntry {
-        id: 7,
-        key,
-        operation: "m:score".to_owned(),
-        ingredients,
-        output: vec![],
-        output_digest: plain::digest_text("y"),
-        blobs: vec![],
-        cost: Duration::ZERO,
-        expires_at: None,
-        origin: Origin::default(),
-        observed: vec![],
-        made_of: Default::default(),
-        parts: vec![],
-    };
+    let entry = NewEntry { id: 7, ..bare("m:score", ingredients) };
     let refused = catalog.commit(scope, &entry, &claim).unwrap();
     assert!(matches!(refused, Committed::Fenced), "{refused:?}");
 }
@@ -1034,21 +1020,7 @@ fn fsck_finds_repairs_and_says_so_by_its_exit_code() {
     );
     let mut torn = Ingredients::new();
     torn.add(Kind::Inputs, "x", plain::digest_text("x"), text("x")).unwrap();
-    let entry = NewEntry {
-        id: 1,
-        key: torn.key(),
-        operation: "m:torn".to_owned(),
-        ingredients: torn,
-        output: b"\xff".to_vec(),
-        output_digest: plain::digest_text("y"),
-        blobs: vec![],
-        cost: Duration::ZERO,
-        expires_at: None,
-        origin: Origin::default(),
-        observed: vec![],
-        made_of: Default::default(),
-        parts: vec![],
-    };
+    let entry = NewEntry { id: 1, output: b"\xff".to_vec(), ..bare("m:torn", torn) };
     commit(world.cache.catalog().as_ref(), world.cache.scope(), &entry);
     let found = world.run(&["fsck"]);
     assert_eq!(found.code, 3);
@@ -1086,6 +1058,25 @@ fn fsck_changes_nothing_unless_it_repairs() {
     assert!(repaired.out.ends_with("repaired: 2 entries removed, 2 blobs set aside\n"));
     assert_eq!(files(&home.join("quarantine")).len(), 2);
     assert_eq!(world.run(&["fsck", "--full"]).code, 0);
+}
+
+/// An entry of no output, made of nothing.
+fn bare(operation: &str, ingredients: Ingredients) -> NewEntry {
+    NewEntry {
+        id: 0,
+        key: ingredients.key(),
+        operation: operation.to_owned(),
+        ingredients,
+        output: vec![],
+        output_digest: plain::digest_text("y"),
+        blobs: vec![],
+        cost: Duration::ZERO,
+        expires_at: None,
+        origin: Origin::default(),
+        observed: vec![],
+        made_of: Default::default(),
+        parts: vec![],
+    }
 }
 
 /// The files below a directory with their bytes; of a catalog, not those that it writes itself.
